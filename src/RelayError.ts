@@ -1,0 +1,77 @@
+/** Errors that any route can end with. Each is JSON outside (`{"_tag", "message", …}`) with the status in its annotation. */
+import { HttpApiSchema } from "@effect/platform"
+import { Schema } from "effect"
+
+/** 400: a parameter, header or body is not of the form that the contract asks for. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()(
+  "InvalidRequest",
+  {
+    /** Names the parameter and says what was expected. */
+    message: Schema.String,
+    parameter: Schema.optional(Schema.String)
+  },
+  HttpApiSchema.annotations({ status: 400 })
+) {}
+
+/** 403: the caller's address or certificate may not use this route. The log names the address and the key to set. */
+export class AccessDenied extends Schema.TaggedError<AccessDenied>()(
+  "AccessDenied",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 403 })
+) {}
+
+/** 404: no node of this id below this relay (or no route to it). */
+export class UnknownTarget extends Schema.TaggedError<UnknownTarget>()(
+  "UnknownTarget",
+  { message: Schema.String, target: Schema.String },
+  HttpApiSchema.annotations({ status: 404 })
+) {}
+
+/** 404: no such route. */
+export class NotFound extends Schema.TaggedError<NotFound>()(
+  "NotFound",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 404 })
+) {}
+
+/** 405: the route exists, for other methods. */
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()(
+  "MethodNotAllowed",
+  { message: Schema.String, allowed: Schema.Array(Schema.String) },
+  HttpApiSchema.annotations({ status: 405 })
+) {}
+
+/** 413: the body is larger than the configuration (or, for a form, 1 MiB) allows. */
+export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()(
+  "PayloadTooLarge",
+  { message: Schema.String, limit: Schema.Number },
+  HttpApiSchema.annotations({ status: 413 })
+) {}
+
+/** 502: the policy server or sub-relay did not do it this time; worth another try. */
+export class UpstreamFatal extends Schema.TaggedError<UpstreamFatal>()(
+  "UpstreamFatal",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 502 })
+) {}
+
+/** 503 with `Retry-After`: a bound on simultaneous work is reached, or the relay does not know its nodes yet. */
+export class TooBusy extends Schema.TaggedError<TooBusy>()(
+  "TooBusy",
+  { message: Schema.String, retryAfterSeconds: Schema.Number },
+  HttpApiSchema.annotations({ status: 503 })
+) {}
+
+/** 500: the disk failed, not the sender. */
+export class StorageError extends Schema.TaggedError<StorageError>()(
+  "StorageError",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 500 })
+) {}
+
+/** 507: no room; nothing was kept. */
+export class StorageFull extends Schema.TaggedError<StorageFull>()(
+  "StorageFull",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 507 })
+) {}

@@ -1,0 +1,20 @@
+/**
+ * The id of a node: what the nodes list, paths and signatures call it.
+ *
+ * Usually a UUID; `root` is the root server. It becomes a folder's name in the shared-files store and a prefix
+ * of output lines, so it can hold nothing that means something there.
+ */
+import { Schema } from "effect"
+
+const pattern = /^[A-Za-z0-9._-]{1,200}$/
+
+export const NodeId = Schema.String.pipe(
+  Schema.filter((text) => pattern.test(text) && text !== "." && text !== "..", {
+    message: () => "expected 1 to 200 letters, digits, '.', '_' or '-', and neither '.' nor '..'"
+  }),
+  Schema.brand("NodeId")
+).annotations({ identifier: "NodeId" })
+export type NodeId = typeof NodeId.Type
+
+/** The root server's id. */
+export const root: NodeId = NodeId.make("root")
