@@ -10,3 +10,27 @@ export type Route =
   | { readonly _tag: "Mine" }
   | { readonly _tag: "Behind"; readonly relays: readonly [NodeId, ...Array<NodeId>] }
   | { readonly _tag: "Unknown" }
+
+/** More relays than this between this one and a node, and something is wrong with the list. */
+const maxHops = 20
+
+/**
+ * The route from `me` to a node, by following policy servers up from the node.
+ *
+ * @param policyServerOf the policy server of a node of the list; undefined for other ids
+ */
+export const routeTo = (
+  me: NodeId,
+  id: NodeId,
+  policyServerOf: (id: NodeId) => NodeId | undefined
+): Route => {
+  const relays: Array<NodeId> = []
+  let server = policyServerOf(id)
+  while (server !== undefined && server !== me && relays.length < maxHops) {
+    relays.unshift(server)
+    server = policyServerOf(server)
+  }
+  if (server !== me) return { _tag: "Unknown" }
+  const [first, ...rest] = relays
+  return first === undefined ? { _tag: "Mine" } : { _tag: "Behind", relays: [first, ...rest] }
+}

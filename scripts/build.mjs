@@ -1,0 +1,36 @@
+// dist/main.js: the program, one file. dist/index.js and dist/types: the library, next to its dependencies.
+import { chmodSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { bin, install, run, top } from "./setup.mjs"
+
+install()
+const { build } = await import("esbuild")
+const dist = join(top, "dist")
+rmSync(dist, { recursive: true, force: true })
+
+const common = {
+  absWorkingDir: top,
+  bundle: true,
+  platform: "node",
+  target: "node20.18",
+  format: "esm",
+  legalComments: "none",
+  logLevel: "warning"
+}
+
+await build({
+  ...common,
+  entryPoints: ["src/main.ts"],
+  outfile: "dist/main.js",
+  minify: true,
+  // Names appear in logs and traces.
+  keepNames: true,
+  // Packages in CommonJS ask for node's modules by `require`, which an ES module does not have.
+  banner: {
+    js: "#!/usr/bin/env node\nimport{createRequire as $$require}from'node:module';const require=$$require(import.meta.url);"
+  }
+})
+chmodSync(join(dist, "main.js"), 0o755)
+
+await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
+run(bin("tsc"), ["-p", "tsconfig.build.json"])

@@ -1,0 +1,20 @@
+/** The relay API: one definition that gives the routes, their decoding, typed errors, OpenAPI and the typed client. */
+import { HttpApi, OpenApi } from "@effect/platform"
+import { base, versionedBase } from "./http/BasePath.ts"
+import { AccessDenied, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge } from "./RelayError.ts"
+import { RemoteRunApi } from "./remote-run/RemoteRunApi.ts"
+import { SystemApi } from "./system/SystemApi.ts"
+
+export class RelayApi extends HttpApi.make("rudder-relay")
+  .add(RemoteRunApi)
+  .add(SystemApi)
+  .addError(InvalidRequest)
+  .addError(AccessDenied)
+  .addError(NotFound)
+  .addError(MethodNotAllowed)
+  .addError(PayloadTooLarge)
+  .annotate(OpenApi.Title, "Rudder relay API")
+  .annotate(OpenApi.Servers, [
+    { url: base },
+    { url: versionedBase, description: "the same, for existing callers" }
+  ]) {}

@@ -1,0 +1,70 @@
+/** Who is at the other end of a request, as far as the connection and its headers tell. */
+
+import { createHash, type X509Certificate } from "node:crypto"
+import { IncomingMessage } from "node:http"
+import type { Socket } from "node:net"
+import { TLSSocket } from "node:tls"
+import type { HttpServerRequest } from "@effect/platform"
+import { Option } from "effect"
+
+export interface Caller {
+  /** The peer's address; empty when the connection is already gone. */
+  readonly peer: string
+  /** All `X-Forwarded-For` headers, joined by commas. */
+  readonly forwardedFor: string | undefined
+  readonly certificate: Option.Option<ClientCertificate>
+}
+
+export interface ClientCertificate {
+  /** `sha256//BASE64` over the SPKI DER of its key. */
+  readonly keyHash: string
+  /** The subject's UID: a node's certificate has the node's id there. */
+  readonly uid: Option.Option<string>
+  readonly x509: X509Certificate
+}
+
+const certificates = new WeakMap<Socket, Option.Option<ClientCertificate>>()
+
+const uidOf = (subject: string): Option.Option<string> =>
+  Option.fromNullable(/^(?:UID|userId|0\.9\.2342\.19200300\.100\.1\.1)=(.*)$/im.exec(subject)?.[1])
+
+const readCertificate = (socket: Socket): Option.Option<ClientCertificate> => {
+  const x509 = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+  if (x509 === undefined) return Option.none()
+  const der = x509.publicKey.export({ type: "spki", format: "der" })
+  const keyHash = `sha256//${createHash("sha256").update(der).digest("base64")}`
+  return Option.some({ keyHash, uid: uidOf(x509.subject), x509 })
+}
+
+const certificateOf = (socket: Socket): Option.Option<ClientCertificate> => {
+  const known = certificates.get(socket)
+  if (known !== undefined) return known
+  const certificate = readCertificate(socket)
+  certificates.set(socket, certificate)
+  return certificate
+}
+
+/** The caller of a request; served by another server than node's, it has an address at most. */
+export const callerOf = (request: HttpServerRequest.HttpServerRequest): Caller => {
+  const source: unknown = request.source
+  const forwardedFor = request.headers["x-forwarded-for"]
+  if (source instanceof IncomingMessage)
+    return {
+      peer: source.socket.remoteAddress ?? "",
+      forwardedFor,
+      certificate: certificateOf(source.socket)
+    }
+  return { peer: Option.getOrElse(request.remoteAddress, () => ""), forwardedFor, certificate: Option.none() }
+}
+
+/** Whether the request came over TLS, to this very server. */
+export const isEncrypted = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const source: unknown = request.source
+  return source instanceof IncomingMessage && source.socket instanceof TLSSocket
+}
+
+/** The address of ours that the connection was made to; undefined where the server does not tell. */
+export const localAddress = (request: HttpServerRequest.HttpServerRequest): string | undefined => {
+  const source: unknown = request.source
+  return source instanceof IncomingMessage ? source.socket.localAddress : undefined
+}

@@ -1,0 +1,10 @@
+/** Why a command ends before it did its work, and the exit code that says so. */
+import { Data } from "effect"
+
+/** The program's exit codes. */
+export const exitCode = { normal: 0, crash: 1, configuration: 2, start: 3 } as const
+
+export class StartError extends Data.TaggedError("StartError")<{
+  readonly code: number
+  readonly message: string
+}> {}

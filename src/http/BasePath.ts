@@ -1,0 +1,28 @@
+/** The two paths under which every route stands. */
+import { Context } from "effect"
+
+export const base = "/rudder/relay-api"
+/** The same routes, as existing installations call them; decides the dialect of remote runs. */
+export const versionedBase = `${base}/1`
+
+/** How the request that is being answered was addressed. */
+export class BasePath extends Context.Reference<BasePath>()("rudder-relay/BasePath", {
+  defaultValue: () => ({ versioned: false })
+}) {}
+
+export interface Stripped {
+  readonly versioned: boolean
+  /** The path below the base and the query: begins with `/`. */
+  readonly url: string
+}
+
+/** Takes the base off a request's URL; undefined where it is under neither. */
+export const strip = (url: string): Stripped | undefined => {
+  for (const [prefix, versioned] of [
+    [versionedBase, true],
+    [base, false]
+  ] as const) {
+    if (url.startsWith(`${prefix}/`)) return { versioned, url: url.slice(prefix.length) }
+  }
+  return undefined
+}

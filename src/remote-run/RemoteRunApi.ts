@@ -1,0 +1,123 @@
+/** What can be asked about remote runs. */
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { NodeId } from "../topology/NodeId.ts"
+import { RunNotFound } from "./RemoteRunError.ts"
+import { RunDetail, RunPage } from "./RunRecord.ts"
+
+const description = (text: string) => ({ description: text })
+
+/** Taken as it comes: the handlers decode query and form together, since the body wins and names have v1 aliases. */
+const parameter = (text: string) =>
+  Schema.optional(Schema.Union(Schema.String, Schema.Array(Schema.String)).annotations(description(text)))
+
+const StartParameters = Schema.Struct({
+  output: parameter("keep or discard (default)"),
+  async: parameter("yes: lines as they are printed; no (default): node by node"),
+  classes: parameter("comma list of classes, each [a-zA-Z0-9][a-zA-Z0-9_]*"),
+  format: parameter("text (default), ndjson, or raw (default in the v1 dialect)"),
+  keep_output: parameter("v1 name of output: true or false"),
+  asynchronous: parameter("v1 name of async: true or false"),
+  conditions: parameter("v1 name of classes")
+})
+
+const NodesParameters = Schema.Struct({
+  nodes: parameter("comma list of node ids; may repeat; required, here or in the form"),
+  ...StartParameters.fields
+})
+
+const ListParameters = Schema.Struct({
+  limit: parameter("how many, 1 to 1000; default 50"),
+  before: parameter("the `next` of the page before")
+})
+
+const OutputParameters = Schema.Struct({ format: parameter("text (default), ndjson, raw or sse") })
+
+/** A run's output in the format asked for; a stream. */
+const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" }).annotations(
+  description(
+    "text: lines `<node>:<line>` between JSON events; ndjson: one JSON object a line; raw: the agents' stdout"
+  )
+)
+
+const OnePath = Schema.Struct({ uuid: NodeId })
+const RunPath = Schema.Struct({ id: Schema.String })
+
+const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
+  HttpApiEndpoint.make(method)(name, path)
+    .addSuccess(RunOutput)
+    .addSuccess(RunOutput, { status: 202 })
+    .addError(UnknownTarget)
+    .addError(TooBusy)
+    .addError(StorageError)
+
+const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
+  starts(name, method, path)
+    .setPath(OnePath)
+    .setUrlParams(StartParameters)
+    .annotate(OpenApi.Summary, "Run the agent of one node")
+
+export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
+  .add(startsOne("getNode", "GET", "/remote-run/node/:uuid"))
+  .add(startsOne("postNode", "POST", "/remote-run/node/:uuid"))
+  .add(startsOne("postNodesNode", "POST", "/remote-run/nodes/:uuid"))
+  .add(
+    starts("getNodes", "GET", "/remote-run/nodes")
+      .setUrlParams(NodesParameters)
+      .annotate(OpenApi.Summary, "Run the agents of some nodes")
+  )
+  .add(
+    starts("postNodes", "POST", "/remote-run/nodes")
+      .setUrlParams(NodesParameters)
+      .annotate(OpenApi.Summary, "Run the agents of some nodes")
+  )
+  .add(
+    starts("getAll", "GET", "/remote-run/all")
+      .setUrlParams(StartParameters)
+      .annotate(OpenApi.Summary, "Run the agents of every node of the list")
+  )
+  .add(
+    starts("postAll", "POST", "/remote-run/all")
+      .setUrlParams(StartParameters)
+      .annotate(OpenApi.Summary, "Run the agents of every node of the list")
+  )
+  .add(
+    HttpApiEndpoint.get("runs", "/remote-run/runs")
+      .setUrlParams(ListParameters)
+      .addSuccess(RunPage)
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "Recent runs, newest first")
+  )
+  .add(
+    HttpApiEndpoint.get("run", "/remote-run/runs/:id")
+      .setPath(RunPath)
+      .addSuccess(RunDetail)
+      .addError(RunNotFound)
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "One run, with every node's state")
+  )
+  .add(
+    HttpApiEndpoint.get("runOutput", "/remote-run/runs/:id/output")
+      .setPath(RunPath)
+      .setUrlParams(OutputParameters)
+      .addSuccess(RunOutput)
+      .addSuccess(HttpApiSchema.Empty(204))
+      .addError(RunNotFound)
+      .addError(StorageError)
+      .annotate(
+        OpenApi.Summary,
+        "A run's output from its start, then as it goes on (also as server-sent events)"
+      )
+  )
+  .add(
+    HttpApiEndpoint.del("cancelRun", "/remote-run/runs/:id")
+      .setPath(RunPath)
+      .addSuccess(RunDetail)
+      .addSuccess(RunDetail, { status: 202 })
+      .addError(RunNotFound)
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "Cancel a run")
+  )
+  .annotate(OpenApi.Title, "Remote run")
+  .annotate(OpenApi.Description, "Run the agents of nodes now, and follow, replay or cancel such runs.") {}

@@ -1,0 +1,183 @@
+/** Maps requests to remote runs, and runs to answers. */
+
+import { ServerResponse } from "node:http"
+import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import { Effect, Either, Option, Schema, Stream } from "effect"
+import { BasePath } from "../http/BasePath.ts"
+import * as FormBody from "../http/FormBody.ts"
+import { RelayApi } from "../RelayApi.ts"
+import { RelayConfig } from "../RelayConfig.ts"
+import { InvalidRequest, type StorageError } from "../RelayError.ts"
+import type { NodeId } from "../topology/NodeId.ts"
+import { RemoteRun, type Run, type RunTarget } from "./RemoteRun.ts"
+import { RunNotFound } from "./RemoteRunError.ts"
+import * as RunDetail from "./RunDetail.ts"
+import { contentType, type RunFormat } from "./RunFormat.ts"
+import { RunId } from "./RunId.ts"
+import * as RunParameters from "./RunParameters.ts"
+import type { ReadOptions } from "./RunReader.ts"
+
+const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
+const json = { headers, contentType: "application/json" }
+
+const searchOf = (request: HttpServerRequest.HttpServerRequest): URLSearchParams =>
+  new URLSearchParams(request.url.includes("?") ? request.url.slice(request.url.indexOf("?") + 1) : "")
+
+/**
+ * A streamed answer: its head goes out before the first byte is there, and a stream that fails cuts the connection,
+ * since an answer that just ends would look complete.
+ */
+const streamed = (
+  request: HttpServerRequest.HttpServerRequest,
+  stream: Stream.Stream<Uint8Array, StorageError>,
+  type: string
+) => {
+  const response: unknown =
+    request.source === undefined ? undefined : NodeHttpServerRequest.toServerResponse(request)
+  const node = response instanceof ServerResponse ? response : undefined
+  const body = stream.pipe(
+    Stream.onStart(Effect.sync(() => node?.flushHeaders())),
+    Stream.onError((cause) =>
+      Effect.logError("an answer was cut off", cause).pipe(Effect.andThen(Effect.sync(() => node?.destroy())))
+    )
+  )
+  return HttpServerResponse.stream(body, { headers, contentType: type })
+}
+
+const withBody = (
+  request: HttpServerRequest.HttpServerRequest,
+  run: Run,
+  format: RunFormat,
+  order: ReadOptions["order"],
+  after = 0
+) => streamed(request, run.read({ format, order, after }), contentType[format])
+
+/** Starts the run that a request asks for, and answers in the way it asks for. */
+const start = (
+  request: HttpServerRequest.HttpServerRequest,
+  old: boolean,
+  targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
+) =>
+  Effect.gen(function* () {
+    const { limits } = yield* RelayConfig
+    const remoteRun = yield* RemoteRun
+    const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
+    const { versioned } = yield* BasePath
+    const route = { method: request.method, versioned, old, accept: request.headers.accept }
+    const parameters = yield* RunParameters.decode(route, searchOf(request), form)
+    const target = yield* targetOf(parameters)
+    const run = yield* remoteRun
+      .start({ target, classes: parameters.classes, output: parameters.output })
+      .pipe(
+        Effect.asSome,
+        // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
+        Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
+      )
+    return Option.match(run, {
+      onNone: () => HttpServerResponse.empty({ status: 200, headers }),
+      onSome: (run) => answer(request, run, run.started, parameters)
+    })
+  })
+
+const answer = (
+  request: HttpServerRequest.HttpServerRequest,
+  run: Run,
+  started: { readonly id: string },
+  { async, output, format, v1 }: RunParameters.RunParameters
+) => {
+  if (!async) return withBody(request, run, format, "blocks")
+  if (output === "keep") return withBody(request, run, format, "live")
+  if (v1) return HttpServerResponse.empty({ status: 200, headers })
+  return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
+    status: 202,
+    headers,
+    contentType: format === "ndjson" ? contentType.ndjson : contentType.text
+  })
+}
+
+const one = (id: NodeId) => (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "One", id })
+const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "All" })
+const some = (parameters: RunParameters.RunParameters): Either.Either<RunTarget, InvalidRequest> =>
+  Either.map(RunParameters.requireNodes(parameters), (ids) => ({ _tag: "Nodes", ids }))
+
+const decodeRunId = Schema.decodeOption(RunId)
+
+const findRun = (text: string) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const id = decodeRunId(text)
+    if (Option.isNone(id))
+      return yield* new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
+    return yield* remoteRun.find(id.value)
+  })
+
+const Limit = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000))
+const decodeLimit = Schema.decodeOption(Limit)
+
+const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const search = searchOf(request)
+    const limit = decodeLimit(search.get("limit") ?? "50")
+    if (Option.isNone(limit))
+      return yield* new InvalidRequest({
+        parameter: "limit",
+        message: "limit: expected a whole number from 1 to 1000"
+      })
+    const text = search.get("before")
+    const before = text === null ? Option.none() : decodeRunId(text)
+    if (text !== null && Option.isNone(before))
+      return yield* new InvalidRequest({ parameter: "before", message: "before: expected a run's id" })
+    const page = yield* remoteRun.list(limit.value, before)
+    return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
+  })
+
+const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
+  Effect.gen(function* () {
+    const run = yield* findRun(id)
+    const format = yield* RunParameters.decodeOutputFormat(
+      searchOf(request).get("format") ?? undefined,
+      request.headers.accept
+    )
+    const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
+    const after = lastEventId === undefined ? 0 : Number(lastEventId)
+    if (!Number.isSafeInteger(after) || after < 0)
+      return yield* new InvalidRequest({
+        parameter: "Last-Event-ID",
+        message: "Last-Event-ID: expected a whole number"
+      })
+    const done = yield* run.doneAt
+    if (after > 0 && Option.exists(done, (offset) => after >= offset))
+      return HttpServerResponse.empty({ status: 204, headers })
+    return withBody(request, run, format, "live", after)
+  })
+
+const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const run = yield* findRun(id)
+    const wasGoingOn = yield* remoteRun.cancel(run.id)
+    const detail = streamed(request, yield* RunDetail.json(run), json.contentType)
+    return HttpServerResponse.setStatus(detail, wasGoingOn ? 202 : 200)
+  })
+
+export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
+  handlers
+    .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))
+    .handleRaw("postNode", ({ request, path }) => start(request, false, one(path.uuid)))
+    .handleRaw("postNodesNode", ({ request, path }) => start(request, true, one(path.uuid)))
+    .handleRaw("getNodes", ({ request }) => start(request, true, some))
+    .handleRaw("postNodes", ({ request }) => start(request, true, some))
+    .handleRaw("getAll", ({ request }) => start(request, true, all))
+    .handleRaw("postAll", ({ request }) => start(request, true, all))
+    .handleRaw("runs", ({ request }) => listRuns(request))
+    .handleRaw("run", ({ request, path }) =>
+      Effect.gen(function* () {
+        const run = yield* findRun(path.id)
+        return streamed(request, yield* RunDetail.json(run), json.contentType)
+      })
+    )
+    .handleRaw("runOutput", ({ request, path }) => runOutput(request, path.id))
+    .handleRaw("cancelRun", ({ request, path }) => cancelRun(request, path.id))
+)

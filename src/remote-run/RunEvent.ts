@@ -1,0 +1,70 @@
+/** What happens in a run, as the JSON objects that a caller sees. Output lines are not among them: see `RunFormat`. */
+import { Schema } from "effect"
+
+/** Why a node has no return code, as a typed error: `AgentError` or `UpstreamFatal`, `UnknownTarget` from below. */
+export const EndError = Schema.Struct({ _tag: Schema.String, message: Schema.String })
+export type EndError = typeof EndError.Type
+
+/** The first event: which nodes the run is for, and which ids of the request name no node. */
+export const RunStarted = Schema.Struct({
+  event: Schema.Literal("run"),
+  id: Schema.String,
+  nodes: Schema.Array(Schema.String),
+  unknown: Schema.Array(Schema.String),
+  classes: Schema.Array(Schema.String)
+})
+export type RunStarted = typeof RunStarted.Type
+
+/** The agent of a node is being started. */
+export const NodeStarted = Schema.Struct({
+  event: Schema.Literal("start"),
+  node: Schema.String,
+  hostname: Schema.String
+})
+export type NodeStarted = typeof NodeStarted.Type
+
+/** How a node's part of the run ended; `code` is null when there is none, and then one of the flags says why. */
+export const NodeOutcome = Schema.Struct({
+  code: Schema.NullOr(Schema.Int),
+  signal: Schema.optional(Schema.String),
+  timeout: Schema.optional(Schema.Literal(true)),
+  cancelled: Schema.optional(Schema.Literal(true)),
+  unreported: Schema.optional(Schema.Literal(true)),
+  error: Schema.optional(EndError),
+  /** Seconds. */
+  duration: Schema.Number,
+  /** The last 64 KiB. */
+  stderr: Schema.String,
+  truncated: Schema.optional(Schema.Literal(true)),
+  /** Bytes of output that were read and not kept. */
+  dropped: Schema.optional(Schema.Number)
+})
+export type NodeOutcome = typeof NodeOutcome.Type
+
+export const NodeEnded = Schema.Struct({
+  event: Schema.Literal("end"),
+  node: Schema.String,
+  ...NodeOutcome.fields
+})
+export type NodeEnded = typeof NodeEnded.Type
+
+/** The last event. `interrupted`: the relay crashed during the run and closed its record at the next start. */
+export const RunDone = Schema.Struct({
+  event: Schema.Literal("done"),
+  ok: Schema.Int,
+  failed: Schema.Int,
+  /** Seconds. */
+  duration: Schema.Number,
+  interrupted: Schema.optional(Schema.Literal(true))
+})
+export type RunDone = typeof RunDone.Type
+
+export const RunEvent = Schema.Union(RunStarted, NodeStarted, NodeEnded, RunDone)
+export type RunEvent = typeof RunEvent.Type
+
+/** Neither ok nor failed is a node of which an older sub-relay reports nothing. */
+export const verdict = (outcome: NodeOutcome): "ok" | "failed" | "unreported" =>
+  outcome.code === 0 ? "ok" : outcome.unreported === true ? "unreported" : "failed"
+
+/** Milliseconds as the seconds of an event, to the millisecond. */
+export const seconds = (millis: number): number => Math.max(0, Math.round(millis)) / 1000

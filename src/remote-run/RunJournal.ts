@@ -1,0 +1,283 @@
+/**
+ * The journal of a run that is going on: appended to by its agents, tailed by its readers at their own pace.
+ *
+ * Appending is synchronous and never waits for a reader. Bytes go to the file in batches; where the file can't be
+ * written, output is dropped and counted, and events stay in memory, so that the run and its callers go on.
+ */
+import type { FileSystem, Error as PlatformError } from "@effect/platform"
+import { Effect, Exit, Scope } from "effect"
+import { encodeHeader, headerLength, type Kind } from "./JournalRecord.ts"
+import type { JournalRoom } from "./JournalRoom.ts"
+
+/** What a reader needs of a journal, whether its run goes on or is over. Offsets are bytes from its beginning. */
+export interface JournalSource {
+  /** Where the file is: it moves, once, from the first of these to the second. */
+  readonly paths: () => ReadonlyArray<string>
+  /** Records before this offset can be read. */
+  readonly length: () => number
+  /** Bytes from `offset` on that are not in the file because it could not be written. */
+  readonly unwritten: (offset: number) => Buffer | undefined
+  /** Nothing will be appended any more. */
+  readonly ended: () => boolean
+  /** Succeeds when there is more than `length`, or the journal has ended. */
+  readonly grownBeyond: (length: number) => Effect.Effect<void>
+}
+
+/** Counts bytes of output that were read and not kept. */
+export interface OutputAccount {
+  dropped: number
+}
+
+export interface RecordFlags {
+  readonly continued: boolean
+  readonly open: boolean
+}
+
+/** Small records of one node that follow each other become one, up to this size. */
+const maxJoined = 64 * 1024
+
+interface Pending {
+  readonly kind: Kind
+  readonly node: string
+  readonly previous: number
+  readonly flags: RecordFlags
+  readonly parts: Array<Uint8Array>
+  length: number
+  /** Set for output, which may be dropped. */
+  readonly account: OutputAccount | undefined
+}
+
+const noFlags: RecordFlags = { continued: false, open: false }
+
+const lengthOf = (record: Pending): number => headerLength + record.node.length + record.length
+
+const encode = (batch: ReadonlyArray<Pending>, link: (previous: number) => number): Buffer =>
+  Buffer.concat(
+    batch.flatMap((record) => [
+      encodeHeader(record.kind, record.node, record.length, link(record.previous), record.flags),
+      ...record.parts
+    ])
+  )
+
+export interface JournalOptions {
+  readonly fs: FileSystem.FileSystem
+  readonly room: JournalRoom
+  /** Runs a write in the daemon's scope. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  /** Where the file is while the run goes on, and where it is kept. */
+  readonly path: string
+  readonly finalPath: string
+}
+
+export class RunJournal implements JournalSource {
+  private pending: Array<Pending> = []
+  private flushing = false
+  /** Bytes in the file. */
+  private written = 0
+  /** Where the next record will begin. */
+  private tail = 0
+  /** Events that could not be written. */
+  private memory: Buffer = Buffer.alloc(0)
+  private failed = false
+  private closed = false
+  private busy = false
+  private reserved = 0
+  private open: { readonly file: FileSystem.File; readonly scope: Scope.CloseableScope } | undefined
+  private readonly waiting = new Set<() => void>()
+  private readonly options: JournalOptions
+
+  constructor(options: JournalOptions) {
+    this.options = options
+  }
+
+  readonly paths = (): ReadonlyArray<string> => [this.options.path, this.options.finalPath]
+  readonly length = (): number => this.written + this.memory.length
+  readonly ended = (): boolean => this.closed && !this.flushing
+  readonly unwritten = (offset: number): Buffer | undefined =>
+    offset < this.written ? undefined : this.memory.subarray(offset - this.written)
+
+  readonly grownBeyond = (length: number): Effect.Effect<void> =>
+    Effect.async<void>((resume) => {
+      if (this.length() > length || this.ended()) return resume(Effect.void)
+      return this.waitForChange(() => resume(Effect.void))
+    })
+
+  /** Succeeds when nothing is on its way to the disk. */
+  readonly flushed: Effect.Effect<void> = Effect.suspend(() =>
+    this.flushing
+      ? Effect.andThen(
+          Effect.async<void>((resume) => this.waitForChange(() => resume(Effect.void))),
+          this.flushed
+        )
+      : Effect.void
+  )
+
+  /** The file stays open from now on: agents are about to print. Until then a waiting run holds no descriptor. */
+  keepOpen(): void {
+    this.busy = true
+  }
+
+  /** Appends an event; `previous` is where the node's record before begins. Gives where this one begins. */
+  event(kind: Kind, node: string, json: unknown, previous: number): number {
+    const bytes = Buffer.from(JSON.stringify(json))
+    return this.append({
+      kind,
+      node,
+      previous,
+      flags: noFlags,
+      parts: [bytes],
+      length: bytes.length,
+      account: undefined
+    })
+  }
+
+  /** Appends a copy of output. Gives where the record that holds it begins, or `previous` when it was dropped. */
+  output(
+    kind: Kind,
+    node: string,
+    bytes: Uint8Array,
+    flags: RecordFlags,
+    previous: number,
+    account: OutputAccount
+  ): number {
+    if (this.failed || !this.options.room.reserve(bytes.length)) {
+      account.dropped += bytes.length
+      return previous
+    }
+    this.reserved += bytes.length
+    const copy = Uint8Array.prototype.slice.call(bytes)
+    const last = this.pending.at(-1)
+    if (last !== undefined && joins(last, kind, node, flags, copy)) return this.join(last, copy)
+    return this.append({ kind, node, previous, flags, parts: [copy], length: copy.length, account })
+  }
+
+  /** False when too much is on its way to the disk; then `resume` is called once there is room again. */
+  accepting(resume: () => void): boolean {
+    return this.failed || this.options.room.accepting(resume)
+  }
+
+  /** Writes what is pending, closes the file and moves it to its final place. Nothing is appended after this. */
+  readonly close: Effect.Effect<void> = Effect.gen(this, function* () {
+    yield* this.flushed
+    yield* this.saveUnwritten
+    yield* this.closeFile
+    if (!this.failed) yield* Effect.ignore(this.options.fs.rename(this.options.path, this.options.finalPath))
+    this.closed = true
+    this.options.room.release(this.reserved)
+    this.wake()
+  }).pipe(Effect.uninterruptible)
+
+  private waitForChange(wake: () => void): Effect.Effect<void> {
+    this.waiting.add(wake)
+    return Effect.sync(() => this.waiting.delete(wake))
+  }
+
+  private wake(): void {
+    const waiting = [...this.waiting]
+    this.waiting.clear()
+    for (const wake of waiting) wake()
+  }
+
+  private join(last: Pending, bytes: Uint8Array): number {
+    const at = this.tail - lengthOf(last)
+    last.parts.push(bytes)
+    last.length += bytes.length
+    this.tail += bytes.length
+    this.options.room.enter(bytes.length)
+    return at
+  }
+
+  private append(record: Pending): number {
+    const at = this.tail
+    this.pending.push(record)
+    this.tail += lengthOf(record)
+    this.options.room.enter(record.length)
+    if (!this.flushing) {
+      this.flushing = true
+      this.options.fork(this.flush)
+    }
+    return at
+  }
+
+  private readonly flush: Effect.Effect<void> = Effect.gen(this, function* () {
+    while (this.pending.length > 0) {
+      const batch = this.pending
+      this.pending = []
+      const bytes = encode(batch, (previous) => previous)
+      const result: Exit.Exit<void, unknown> = this.failed
+        ? Exit.fail("failed before")
+        : yield* Effect.exit(this.write(bytes))
+      if (Exit.isSuccess(result)) this.written += bytes.length
+      else yield* this.keepEvents(batch)
+      this.options.room.leave(batch.reduce((sum, record) => sum + record.length, 0))
+      if (this.pending.length > 0) this.wake()
+    }
+    if (!this.busy) yield* this.closeFile
+    // Something may have been appended while the file was being closed.
+    if (this.pending.length > 0) return yield* this.flush
+    this.flushing = false
+    this.wake()
+  }).pipe(Effect.uninterruptible)
+
+  private write(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
+    return Effect.gen(this, function* () {
+      if (this.open === undefined) {
+        const scope = yield* Scope.make()
+        const flag = this.written === 0 ? "w" : "a"
+        const file = yield* this.options.fs.open(this.options.path, { flag, mode: 0o600 }).pipe(
+          Scope.extend(scope),
+          Effect.onError(() => Scope.close(scope, Exit.void))
+        )
+        this.open = { file, scope }
+      }
+      yield* this.open.file.writeAll(bytes)
+    })
+  }
+
+  private readonly closeFile = Effect.suspend(() => {
+    const open = this.open
+    this.open = undefined
+    return open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)
+  })
+
+  /** The file failed: what it holds up to `written` stays, events of this batch go to memory, output is dropped. */
+  private keepEvents(batch: ReadonlyArray<Pending>): Effect.Effect<void> {
+    return Effect.gen(this, function* () {
+      if (!this.failed) {
+        this.failed = true
+        yield* Effect.logWarning("the run's history can't be written; its output is dropped").pipe(
+          Effect.annotateLogs({ file: this.options.path })
+        )
+        if (this.open !== undefined) yield* Effect.ignore(this.open.file.truncate(this.written))
+      }
+      for (const record of batch) if (record.account !== undefined) record.account.dropped += record.length
+      const events = batch.filter((record) => record.account === undefined)
+      const bytes = encode(events, (previous) => (previous < this.written ? previous : 0))
+      this.memory = Buffer.concat([this.memory, bytes])
+      this.tail = this.length() + this.pending.reduce((sum, record) => sum + lengthOf(record), 0)
+    })
+  }
+
+  /** The disk may have room again at the run's end: then the history lacks nothing but output. */
+  private readonly saveUnwritten = Effect.suspend(() => {
+    if (!this.failed) return Effect.void
+    return this.write(this.memory).pipe(
+      Effect.andThen(
+        Effect.sync(() => {
+          this.written += this.memory.length
+          this.memory = Buffer.alloc(0)
+          this.failed = false
+        })
+      ),
+      Effect.ignore
+    )
+  })
+}
+
+const joins = (last: Pending, kind: Kind, node: string, flags: RecordFlags, bytes: Uint8Array): boolean =>
+  last.kind === kind &&
+  last.node === node &&
+  !last.flags.open &&
+  !flags.open &&
+  !flags.continued &&
+  last.length + bytes.length <= maxJoined

@@ -1,0 +1,43 @@
+/** A run as the list and the single-run route show it. */
+import { Schema } from "effect"
+import { NodeOutcome } from "./RunEvent.ts"
+
+export const OutputChoice = Schema.Literal("keep", "discard")
+export type OutputChoice = typeof OutputChoice.Type
+
+/** What is known of a run when it starts; the first record of its journal. */
+export const RunHead = Schema.Struct({
+  id: Schema.String,
+  /** RFC 3339, to the millisecond. */
+  started: Schema.String,
+  output: OutputChoice,
+  classes: Schema.Array(Schema.String),
+  /** How many nodes it is for. */
+  nodes: Schema.Int
+})
+export type RunHead = typeof RunHead.Type
+
+/** A run in the list. `nodes` − `running` − `ok` − `failed` nodes wait, or are unreported by an older sub-relay. */
+export const RunSummary = Schema.Struct({
+  ...RunHead.fields,
+  running: Schema.Int,
+  ok: Schema.Int,
+  failed: Schema.Int,
+  /** A crash of the relay cut the run off. */
+  interrupted: Schema.optional(Schema.Literal(true))
+})
+export type RunSummary = typeof RunSummary.Type
+
+/** The list: newest first; `next` is what `before` has to be for the following page. */
+export const RunPage = Schema.Struct({ runs: Schema.Array(RunSummary), next: Schema.NullOr(Schema.String) })
+export type RunPage = typeof RunPage.Type
+
+/** One node's part in a run. The fields of its outcome are there once it has ended. */
+export const NodeState = Schema.extend(
+  Schema.Struct({ node: Schema.String, state: Schema.Literal("waiting", "running", "ended") }),
+  Schema.partial(NodeOutcome)
+)
+export type NodeState = typeof NodeState.Type
+
+export const RunDetail = Schema.Struct({ ...RunSummary.fields, states: Schema.Array(NodeState) })
+export type RunDetail = typeof RunDetail.Type

@@ -1,0 +1,49 @@
+/** The daemon's log: its format from the configuration, its level changeable while it runs. */
+import { Context, Effect, FiberRef, Layer, Logger, LogLevel, Option } from "effect"
+import type { LogLevelName, Settings } from "../RelayConfig.ts"
+
+const levels: Record<LogLevelName, LogLevel.LogLevel> = {
+  trace: LogLevel.Trace,
+  debug: LogLevel.Debug,
+  info: LogLevel.Info,
+  warn: LogLevel.Warning,
+  error: LogLevel.Error
+}
+
+export interface LoggingService {
+  readonly setLevel: (level: LogLevelName) => Effect.Effect<void>
+}
+
+export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, LoggingService>() {
+  /** Logs to stderr, so that stdout is the commands' own. */
+  static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {
+    const current = { level: levels[settings.level] }
+    const format = Option.getOrElse(settings.format, () => (terminal ? "pretty" : "logfmt"))
+    const logger = Logger.filterLogLevel(formats[format], (level) =>
+      LogLevel.greaterThanEqual(level, current.level)
+    )
+    return Layer.mergeAll(
+      Logger.replace(
+        Logger.defaultLogger,
+        Logger.map(logger, () => undefined)
+      ),
+      // The filter above decides; what it would refuse is not kept from it.
+      Layer.scopedDiscard(Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)),
+      Layer.succeed(Logging, {
+        setLevel: (level) =>
+          Effect.sync(() => {
+            current.level = levels[level]
+          })
+      })
+    )
+  }
+}
+
+const toStderr = (logger: Logger.Logger<unknown, string>): Logger.Logger<unknown, void> =>
+  Logger.map(logger, (line) => void process.stderr.write(`${line}\n`))
+
+const formats: Record<"pretty" | "logfmt" | "json", Logger.Logger<unknown, void>> = {
+  pretty: Logger.prettyLogger({ stderr: true }),
+  logfmt: toStderr(Logger.logfmtLogger),
+  json: toStderr(Logger.jsonLogger)
+}

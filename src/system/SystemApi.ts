@@ -1,0 +1,54 @@
+/** What can be asked about the relay itself. */
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+
+/** How every answer of this group is wrapped; its keys are in this order, since callers compare it as a string. */
+const envelope = <A, I, Action extends string>(action: Action, data: Schema.Schema<A, I>) =>
+  Schema.Struct({ data, result: Schema.Literal("success"), action: Schema.Literal(action) })
+
+export const Health = Schema.Struct({
+  status: Schema.Literal("success", "error"),
+  details: Schema.optional(Schema.String)
+})
+export type Health = typeof Health.Type
+
+export const Info = Schema.Struct({ "major-version": Schema.String, "full-version": Schema.String })
+
+const count = Schema.Int
+
+/** The health of each part, with figures where they help. */
+export const Status = Schema.Struct({
+  configuration: Health,
+  nodes: Schema.Struct({ ...Health.fields, known: count, mine: count }),
+  runs: Schema.Struct({ ...Health.fields, active: count, agents: count, unkillable: count }),
+  storage: Health
+})
+export type Status = typeof Status.Type
+
+/** 500: something did not load; what was in force before stays so. */
+export const ReloadFailed = Schema.Struct({
+  result: Schema.Literal("error"),
+  action: Schema.Literal("reloadConfiguration"),
+  errorDetails: Schema.String
+})
+
+export class SystemApi extends HttpApiGroup.make("system")
+  .add(
+    HttpApiEndpoint.get("info", "/system/info")
+      .addSuccess(envelope("getSystemInfo", Info))
+      .annotate(OpenApi.Summary, "The version of this relay")
+  )
+  .add(
+    HttpApiEndpoint.get("status", "/system/status")
+      .addSuccess(envelope("getStatus", Status))
+      .annotate(OpenApi.Summary, "The health of this relay's parts")
+  )
+  .add(
+    HttpApiEndpoint.post("reload", "/system/reload")
+      .addSuccess(
+        Schema.Struct({ result: Schema.Literal("success"), action: Schema.Literal("reloadConfiguration") })
+      )
+      .addError(ReloadFailed, { status: 500 })
+      .annotate(OpenApi.Summary, "Take the nodes list, certificates and log level from the disk again")
+  )
+  .annotate(OpenApi.Title, "System") {}

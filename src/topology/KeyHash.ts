@@ -1,0 +1,35 @@
+/** The hash of a node's public key, as the nodes list has it: `sha256:HEX` or `sha256//BASE64`, likewise sha512. */
+
+import { createHash, type KeyObject, timingSafeEqual } from "node:crypto"
+import { Option } from "effect"
+
+export interface KeyHash {
+  readonly algorithm: "sha256" | "sha512"
+  readonly digest: Uint8Array
+}
+
+const lengths = { sha256: 32, sha512: 64 } as const
+
+/** None for what is empty or unreadable: then no key is known. */
+export const parse = (text: string): Option.Option<KeyHash> => {
+  const found = /^(sha256|sha512)(?::([0-9a-fA-F]+)|\/\/([A-Za-z0-9+/]+={0,2}))$/.exec(text.trim())
+  const algorithm = found?.[1]
+  if (algorithm !== "sha256" && algorithm !== "sha512") return Option.none()
+  const digest =
+    found?.[2] === undefined ? Buffer.from(found?.[3] ?? "", "base64") : Buffer.from(found[2], "hex")
+  return digest.length === lengths[algorithm] ? Option.some({ algorithm, digest }) : Option.none()
+}
+
+/** Whether it is the hash of this key's DER, in SPKI or (RSA) PKCS#1 form. */
+export const matches = (text: string, key: KeyObject): boolean =>
+  Option.exists(parse(text), ({ algorithm, digest }) => {
+    const forms = key.asymmetricKeyType === "rsa" ? (["spki", "pkcs1"] as const) : (["spki"] as const)
+    return forms.some((type) =>
+      timingSafeEqual(
+        createHash(algorithm)
+          .update(key.export({ type, format: "der" }))
+          .digest(),
+        digest
+      )
+    )
+  })

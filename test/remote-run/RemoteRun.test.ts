@@ -1,0 +1,440 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck, Fiber, Layer, Option, Schema, Stream, TestClock, TestContext } from "effect"
+import { makeSettings, RelayConfig } from "../../src/RelayConfig.ts"
+import { AgentError, AgentProcess, type AgentProcessService } from "../../src/remote-run/AgentProcess.ts"
+import { ClassName } from "../../src/remote-run/ClassName.ts"
+import { RemoteRun, type RunOrder, type RunTarget } from "../../src/remote-run/RemoteRun.ts"
+import { RunDone } from "../../src/remote-run/RunEvent.ts"
+import { RunHistory } from "../../src/remote-run/RunHistory.ts"
+import { RunId } from "../../src/remote-run/RunId.ts"
+import { SubRelays, type SubRelaysService } from "../../src/remote-run/SubRelays.ts"
+import { NodeId } from "../../src/topology/NodeId.ts"
+import { nodesListLayer, type Tree } from "../support/Topology.ts"
+
+interface Setting {
+  readonly tree: Tree
+  readonly agent: AgentProcessService["run"]
+  readonly subRelay?: SubRelaysService["run"]
+  readonly maxConcurrent?: number
+  readonly neverLoaded?: boolean
+  readonly nodeId?: string
+}
+
+/** Runs a test against the service with scripted agents, and a history in a folder of its own. */
+const withRelay = <A, E>(
+  setting: Setting,
+  test: Effect.Effect<A, E, RemoteRun | RunHistory | FileSystem.FileSystem>
+) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped({ prefix: "rudder-relay-runs-" })
+    const settings = makeSettings({
+      general: { nodeId: NodeId.make(setting.nodeId ?? "me") },
+      remoteRun: { directory, maxConcurrent: setting.maxConcurrent ?? 50 }
+    })
+    const layer = RemoteRun.layer.pipe(
+      Layer.provideMerge(RunHistory.layer),
+      Layer.provide([
+        Layer.succeed(RelayConfig, settings),
+        nodesListLayer(setting.tree, { neverLoaded: setting.neverLoaded ?? false }),
+        Layer.succeed(AgentProcess, { run: setting.agent, unkillable: Effect.succeed(0) }),
+        setting.subRelay === undefined
+          ? SubRelays.unreachable
+          : Layer.succeed(SubRelays, { run: setting.subRelay })
+      ])
+    )
+    return yield* Effect.provide(test, layer)
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
+const order = (target: RunTarget, over: Partial<RunOrder> = {}): RunOrder => ({
+  target,
+  classes: [],
+  output: "keep",
+  ...over
+})
+
+const all: RunTarget = { _tag: "All" }
+const ids = (...names: ReadonlyArray<string>): RunTarget => ({
+  _tag: "Nodes",
+  ids: names.map((name) => NodeId.make(name))
+})
+
+const mine = (count: number): Tree =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [`n${index}`, { hostname: `n${index}.example.com` }])
+  )
+
+const decodeDone = Schema.decodeUnknown(Schema.parseJson(RunDone))
+
+const text = (chunks: Iterable<Uint8Array>) => Buffer.concat([...chunks]).toString("utf8")
+
+/** Everything that a run will have said when it is over. */
+const readAll = (run: {
+  readonly read: (options: {
+    format: "ndjson"
+    order: "live"
+    after: 0
+  }) => Stream.Stream<Uint8Array, unknown>
+}) =>
+  run.read({ format: "ndjson", order: "live", after: 0 }).pipe(
+    Stream.runCollect,
+    Effect.map((chunks) =>
+      text(chunks)
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line): Record<string, unknown> => JSON.parse(line))
+    )
+  )
+
+const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+/** Lets time pass until the fiber is over: files are written in real time, agents sleep in the test's. */
+const passTimeUntil = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) =>
+  Effect.gen(function* () {
+    while (Option.isNone(yield* Fiber.poll(fiber))) {
+      yield* turn
+      yield* TestClock.adjust("1 hours")
+    }
+    return yield* Fiber.join(fiber)
+  })
+
+describe("never more than max_concurrent agents", () => {
+  it(
+    "and n of equal duration take ceil(n / max_concurrent) durations",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          FastCheck.integer({ min: 1, max: 30 }),
+          FastCheck.integer({ min: 1, max: 12 }),
+          (count, maxConcurrent) => {
+            let now = 0
+            let most = 0
+            const agent: AgentProcessService["run"] = () =>
+              Effect.acquireUseRelease(
+                Effect.sync(() => {
+                  most = Math.max(most, ++now)
+                }),
+                () => Effect.as(Effect.sleep("10 seconds"), { code: 0, signal: null }),
+                () => Effect.sync(() => now--)
+              )
+            const test = Effect.gen(function* () {
+              const remoteRun = yield* RemoteRun
+              const run = yield* remoteRun.start(order(all))
+              const reading = yield* Effect.fork(readAll(run))
+              let rounds = 0
+              while (Option.isNone(yield* Fiber.poll(reading))) {
+                const expected = Math.min(maxConcurrent, count - rounds * maxConcurrent)
+                if (expected > 0) {
+                  // All that may run do, before time passes.
+                  while (now < expected) yield* turn
+                  rounds++
+                  yield* TestClock.adjust("10 seconds")
+                }
+                yield* turn
+              }
+              const events = yield* Fiber.join(reading)
+              expect(events.at(-1)).toMatchObject({
+                event: "done",
+                ok: count,
+                failed: 0,
+                duration: Math.ceil(count / maxConcurrent) * 10
+              })
+              expect(most).toBe(Math.min(count, maxConcurrent))
+            })
+            return Effect.runPromise(
+              withRelay({ tree: mine(count), agent, maxConcurrent }, test).pipe(
+                Effect.provide(TestContext.TestContext)
+              )
+            )
+          }
+        ),
+        { numRuns: 25 }
+      ),
+    60_000
+  )
+})
+
+/** What an agent may do; `hang` until its time-out or its cancel. */
+const Behaviour = FastCheck.constantFrom<Behaviour>(
+  "ok",
+  "fail",
+  "signal",
+  "missing",
+  "hang",
+  "slow",
+  "defect",
+  "badHostname"
+)
+type Behaviour = "ok" | "fail" | "signal" | "missing" | "hang" | "slow" | "defect" | "badHostname"
+
+const behave = (behaviour: Behaviour): ReturnType<AgentProcessService["run"]> => {
+  switch (behaviour) {
+    case "ok":
+    case "badHostname":
+      return Effect.succeed({ code: 0, signal: null })
+    case "fail":
+      return Effect.succeed({ code: 3, signal: null })
+    case "signal":
+      return Effect.succeed({ code: null, signal: "SIGKILL" })
+    case "missing":
+      return Effect.fail(new AgentError({ message: "no such command" }))
+    case "hang":
+      return Effect.never
+    case "slow":
+      return Effect.as(Effect.sleep("30 minutes"), { code: 0, signal: null })
+    case "defect":
+      return Effect.die(new Error("a bug"))
+  }
+}
+
+/** What a sub-relay may report of one node. */
+const Report = FastCheck.constantFrom("once", "twice", "nothing", "startOnly")
+
+describe("every node asked for", () => {
+  const scenario = FastCheck.record({
+    own: FastCheck.array(Behaviour, { maxLength: 12 }),
+    behind: FastCheck.array(Report, { maxLength: 8 }),
+    relay: FastCheck.constantFrom("returns", "hangs", "dies"),
+    unknown: FastCheck.nat(3),
+    cancelAfter: FastCheck.option(FastCheck.nat(6), { nil: undefined }),
+    leave: FastCheck.boolean(),
+    maxConcurrent: FastCheck.integer({ min: 1, max: 4 })
+  })
+
+  it(
+    "gets exactly one end or is named in unknown, whatever agents, sub-relays and callers do",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          scenario,
+          ({ own, behind, relay, unknown, cancelAfter, leave, maxConcurrent }) => {
+            const tree: Tree = {
+              relay: { hostname: "relay.example.com" },
+              ...Object.fromEntries(
+                own.map((behaviour, i) => [
+                  `own${i}`,
+                  { hostname: behaviour === "badHostname" ? "-x,y" : `own${i}` }
+                ])
+              ),
+              ...Object.fromEntries(
+                behind.map((_, i) => [`behind${i}`, { hostname: `b${i}`, relays: ["relay"] }])
+              )
+            }
+            const agent: AgentProcessService["run"] = ({ hostname }, output) => {
+              output.write("stdout", Buffer.from(`hello from ${hostname}`), () => {})
+              return behave(own[Number(hostname.replace("own", ""))] ?? "ok")
+            }
+            const subRelay: SubRelaysService["run"] = ({ nodes, report }) =>
+              Effect.gen(function* () {
+                for (const node of nodes) {
+                  const what = behind[Number(node.replace("behind", ""))]
+                  if (what === "nothing") continue
+                  report(node).start("b")
+                  if (what === "startOnly") continue
+                  report(node).end({ code: 0 })
+                  if (what === "twice") report(node).end({ code: 1 })
+                }
+                if (relay === "hangs") yield* Effect.sleep("5 hours")
+                if (relay === "dies") yield* Effect.die(new Error("a bug"))
+              })
+            const known = Object.keys(tree).filter((id) => id !== "relay")
+            const strangers = Array.from({ length: unknown }, (_, i) => `stranger${i}`)
+            const test = Effect.gen(function* () {
+              const remoteRun = yield* RemoteRun
+              const run = yield* remoteRun.start(order(ids(...known, ...strangers)))
+              const reading = yield* Effect.fork(readAll(run))
+              if (leave) yield* Effect.flatMap(Effect.fork(readAll(run)), Fiber.interruptFork)
+              for (let i = 0; i < (cancelAfter ?? 0); i++) yield* turn
+              if (cancelAfter !== undefined) yield* remoteRun.cancel(run.id)
+              const events = yield* passTimeUntil(reading)
+              const ends = events.filter((event) => event.event === "end").map((event) => event.node)
+              expect(ends.sort()).toEqual([...known].sort())
+              expect(events[0]).toMatchObject({ event: "run", nodes: known, unknown: strangers })
+              expect(events.filter((event) => event.event === "done").length).toBe(1)
+              const { ok, failed } = yield* decodeDone(JSON.stringify(events.at(-1)))
+              expect(ok + failed).toBe(known.length)
+              // What is replayed is what was seen, and the list agrees with it.
+              const found = yield* Effect.flatMap(remoteRun.find(run.id), (past) =>
+                Effect.zip(readAll(past), past.summary)
+              )
+              expect(found[0]).toEqual(events.filter((event) => event.event !== "ping"))
+              expect(found[1]).toMatchObject({ nodes: known.length, running: 0, ok, failed })
+            })
+            return Effect.runPromise(
+              withRelay({ tree, agent, subRelay, maxConcurrent }, test).pipe(
+                Effect.provide(TestContext.TestContext)
+              )
+            )
+          }
+        ),
+        { numRuns: 30 }
+      ),
+    60_000
+  )
+})
+
+describe("a run", () => {
+  const hello: AgentProcessService["run"] = ({ hostname }, output) =>
+    Effect.sync(() => {
+      output.write("stdout", Buffer.from(`hello from ${hostname}\n`), () => {})
+      output.write("stderr", Buffer.from("a warning\n"), () => {})
+      return { code: 0, signal: null }
+    })
+
+  it.effect("says why a node has no code", () => {
+    const agent: AgentProcessService["run"] = ({ hostname }) => {
+      if (hostname === "late") return Effect.never
+      if (hostname === "killed") return Effect.succeed({ code: null, signal: "SIGKILL" })
+      return Effect.fail(new AgentError({ message: "no such command" }))
+    }
+    const tree = {
+      late: { hostname: "late" },
+      killed: { hostname: "killed" },
+      gone: { hostname: "gone" },
+      bad: { hostname: "a,b" }
+    }
+    return withRelay(
+      { tree, agent },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(all))
+        const events = yield* passTimeUntil(yield* Effect.fork(readAll(run)))
+        const end = (node: string) => events.find((event) => event.event === "end" && event.node === node)
+        expect(end("late")).toMatchObject({ code: null, timeout: true, duration: 3600 })
+        expect(end("killed")).toMatchObject({ code: null, signal: "SIGKILL" })
+        expect(end("gone")).toMatchObject({
+          code: null,
+          error: { _tag: "AgentError", message: "no such command" }
+        })
+        expect(end("bad")).toMatchObject({ code: null, error: { _tag: "AgentError" } })
+        expect(events.some((event) => event.event === "start" && event.node === "bad")).toBe(false)
+      })
+    )
+  })
+
+  it.effect("that is cancelled ends what runs and what waits", () => {
+    let interrupted = 0
+    const agent: AgentProcessService["run"] = () =>
+      Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+    return withRelay(
+      { tree: mine(5), agent, maxConcurrent: 2 },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(all))
+        while ((yield* remoteRun.activity).agents < 2) yield* turn
+        while ((yield* run.summary).running < 2) yield* turn
+        expect(yield* remoteRun.cancel(run.id)).toBe(true)
+        const events = yield* readAll(run)
+        const ends = events.filter((event) => event.event === "end")
+        expect(ends.map((end) => end.cancelled)).toEqual([true, true, true, true, true])
+        expect(interrupted).toBe(2)
+        while ((yield* remoteRun.activity).runs > 0) yield* turn
+        expect(yield* remoteRun.cancel(run.id)).toBe(false)
+      })
+    )
+  })
+
+  it.effect("that is drained starts no more agents and lets those that run end", () => {
+    const agent: AgentProcessService["run"] = () =>
+      Effect.as(Effect.sleep("1 minutes"), { code: 0, signal: null })
+    return withRelay(
+      { tree: mine(3), agent, maxConcurrent: 1 },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(all))
+        while ((yield* run.summary).running < 1) yield* turn
+        const draining = yield* Effect.fork(remoteRun.drain)
+        yield* passTimeUntil(draining)
+        expect(yield* Effect.flatMap(remoteRun.find(run.id), (past) => past.summary)).toMatchObject({
+          ok: 1,
+          failed: 2
+        })
+        expect(yield* Effect.flip(remoteRun.start(order(all)))).toMatchObject({ _tag: "TooBusy" })
+      })
+    )
+  })
+
+  it.effect("of one unknown node is UnknownTarget, and TooBusy on a root without a list", () =>
+    Effect.gen(function* () {
+      const one = order({ _tag: "One", id: NodeId.make("nobody") })
+      const start = Effect.flatMap(RemoteRun, (remoteRun) => Effect.flip(remoteRun.start(one)))
+      expect(yield* withRelay({ tree: {}, agent: hello }, start)).toMatchObject({
+        _tag: "UnknownTarget",
+        target: "nobody"
+      })
+      const root = { tree: {}, agent: hello, nodeId: "root", neverLoaded: true }
+      expect(yield* withRelay(root, start)).toMatchObject({ _tag: "TooBusy" })
+    })
+  )
+
+  it.effect("with output=discard keeps events only, with the end of stderr", () =>
+    withRelay(
+      { tree: mine(1), agent: hello },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(all, { output: "discard" }))
+        const events = yield* readAll(run)
+        expect(events.map((event) => event.event)).toEqual(["run", "start", "end", "done"])
+        expect(events[2]).toMatchObject({ code: 0, stderr: "a warning\n" })
+      })
+    )
+  )
+
+  it.effect("gives its classes to the agent and to the sub-relay", () => {
+    const seen: Array<ReadonlyArray<string>> = []
+    const agent: AgentProcessService["run"] = ({ classes }) =>
+      Effect.sync(() => ({ code: seen.push(classes), signal: null }))
+    const subRelay: SubRelaysService["run"] = ({ classes }) => Effect.sync(() => void seen.push(classes))
+    const tree = { relay: { hostname: "relay" }, below: { hostname: "below", relays: ["relay"] } }
+    return withRelay(
+      { tree, agent, subRelay },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(
+          order(all, { classes: [ClassName.make("a"), ClassName.make("b")] })
+        )
+        const events = yield* readAll(run)
+        expect(seen).toEqual([
+          ["a", "b"],
+          ["a", "b"]
+        ])
+        const below = events.find((event) => event.event === "end" && event.node === "below")
+        expect(below).toMatchObject({ code: null, error: { _tag: "UpstreamFatal" } })
+      })
+    )
+  })
+
+  it.effect("is listed newest first, page by page", () =>
+    withRelay(
+      { tree: mine(1), agent: hello },
+      Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const started: Array<string> = []
+        for (let i = 0; i < 5; i++) {
+          const run = yield* remoteRun.start(order(all))
+          yield* readAll(run)
+          started.unshift(run.id)
+        }
+        const first = yield* remoteRun.list(3, Option.none())
+        expect(first.runs.map(({ id }) => id)).toEqual(started.slice(0, 3))
+        expect(first.next).toBe(started[2])
+        const second = yield* remoteRun.list(
+          3,
+          Option.map(Option.fromNullable(first.next), (id) => RunId.make(id))
+        )
+        expect(second.runs.map(({ id }) => id)).toEqual(started.slice(3))
+        expect(second.next).toBe(null)
+        expect(first.runs[0]).toMatchObject({
+          output: "keep",
+          classes: [],
+          nodes: 1,
+          running: 0,
+          ok: 1,
+          failed: 0
+        })
+      })
+    )
+  )
+})
