@@ -1,3 +1,140 @@
-import { Command } from "@effect/cli"
-import { Effect } from "effect"
-export const sandbox = Command.make("sandbox", {}, () => Effect.void)
+/** `rudder-relay sandbox`: a complete relay to play with, in a folder of its own. */
+
+import { createServer } from "node:net"
+import { Command, Options } from "@effect/cli"
+import { FileSystem, Path } from "@effect/platform"
+import { Console, Effect, Layer, Stream } from "effect"
+import { versionedBase } from "../http/BasePath.ts"
+import { RemoteRun } from "../remote-run/RemoteRun.ts"
+import { configuration, relay } from "./Serve.ts"
+import { exitCode, StartError } from "./StartError.ts"
+import { behaviours, script } from "./sandbox/SimulatedAgent.ts"
+
+const directoryOption = Options.text("directory").pipe(
+  Options.withDescription("Where it lives; made when it is not there"),
+  Options.withPseudoName("DIR"),
+  Options.withDefault("sandbox")
+)
+
+const preferredPort = 3030
+
+/** The preferred port, or one that is free. */
+const freePort = Effect.async<number>((resume) => {
+  const listen = (port: number) => {
+    const server = createServer()
+    server.once("error", () => listen(0))
+    server.listen(port, "127.0.0.1", () => {
+      const address = server.address()
+      const found = typeof address === "object" && address !== null ? address.port : port
+      server.close(() => resume(Effect.succeed(found)))
+    })
+  }
+  listen(preferredPort)
+})
+
+/** Node ids that are easy to read and to type. */
+const nodesList = () =>
+  Object.fromEntries([
+    ["root", { hostname: "server.example.com", "policy-server": "root" }],
+    ...behaviours.map(([hostname]) => [
+      hostname.split(".")[0] ?? hostname,
+      { hostname, "policy-server": "root" }
+    ])
+  ])
+
+const mainConf = (
+  directory: string,
+  port: number
+) => `# A relay to play with: "rudder-relay serve --config ${directory}" serves it too.
+[general]
+node_id = "root"
+nodes_list_file = "${directory}/nodeslist.json"
+nodes_certs_file = "${directory}/allnodescerts.pem"
+listen = "127.0.0.1:${port}"
+shutdown_grace = "3s"
+
+[remote_run]
+# A simulated agent; a real relay runs /opt/rudder/bin/rudder, with sudo.
+command = "${directory}/rudder"
+use_sudo = false
+max_concurrent = 8
+timeout = "12s"
+directory = "${directory}/runs"
+
+[shared_files]
+path = "${directory}/shared-files"
+outbox = "${directory}/outbox"
+
+[shared_folder]
+path = "${directory}/shared-folder"
+
+[log]
+level = "warn"
+`
+
+/** Writes everything anew but what was recorded: what is played with can be broken, and mends by starting again. */
+const write = (directory: string, port: number) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    yield* fs.makeDirectory(directory, { recursive: true })
+    yield* fs.writeFileString(path.join(directory, "main.conf"), mainConf(directory, port))
+    yield* fs.writeFileString(path.join(directory, "nodeslist.json"), JSON.stringify(nodesList(), null, 2))
+    yield* fs.writeFileString(path.join(directory, "allnodescerts.pem"), "")
+    const agent = path.join(directory, "rudder")
+    yield* fs.writeFileString(agent, script)
+    yield* fs.chmod(agent, 0o755)
+  })
+
+const introduction = (directory: string, url: string) => `A Rudder relay in ${directory}, at ${url}
+It manages ${behaviours.length + 1} simulated nodes. Here is one run of all of them, as it goes on:
+`
+
+const invitation = (url: string, lastRun: string) => `
+That was: curl -sN '${url}/remote-run/all?output=keep&async=yes'
+
+To go on (this relay runs until Ctrl-C):
+  curl -sN '${url}/remote-run/node/web1?output=keep'                    one node, as it prints
+  curl -sN '${url}/remote-run/nodes?nodes=web1,build&output=keep'       some, node by node
+  curl -sN '${url}/remote-run/nodes?nodes=web1,db1&output=keep&async=yes&format=ndjson&classes=force_update'
+  curl -s '${url}/remote-run/all?async=yes'                             start all, wait for none
+  curl -s '${url}/remote-run/runs'                                      what ran
+  curl -sN '${url}/remote-run/runs/${lastRun}/output'                   that run once more
+  curl -s -X DELETE '${url}/remote-run/runs/ID'                         cancel one that goes on
+  curl -s '${url}/system/status'                                        how the relay is
+`
+
+/** Shows one run of all nodes, as it goes on. */
+const showRun = Effect.gen(function* () {
+  const remoteRun = yield* RemoteRun
+  const run = yield* remoteRun.start({ target: { _tag: "All" }, classes: [], output: "keep" })
+  yield* Stream.runForEach(run.read({ format: "text", order: "live", after: 0 }), (bytes) =>
+    Effect.sync(() => process.stdout.write(bytes))
+  )
+  return run.id
+})
+
+const play = (directory: string, url: string) =>
+  Effect.gen(function* () {
+    yield* Console.log(introduction(directory, url))
+    const id = yield* showRun
+    yield* Console.log(invitation(url, id))
+  })
+
+const failed = (error: { readonly message: string }) =>
+  new StartError({ code: exitCode.start, message: error.message })
+
+export const sandbox = Command.make("sandbox", { directory: directoryOption }, (options) =>
+  Effect.gen(function* () {
+    const path = yield* Path.Path
+    const port = yield* freePort
+    const chosen = path.resolve(options.directory)
+    // A second sandbox beside the first has a folder of its own.
+    const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
+    yield* Effect.mapError(write(directory, port), failed)
+    const { settings } = yield* configuration(directory)
+    const url = `http://127.0.0.1:${port}${versionedBase}`
+    const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url)))
+    yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
+  })
+).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))

@@ -56,7 +56,9 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
 /** The platform drains a body that nobody read; the connection is closed instead. */
 const closeAfterUnreadBody = HttpApp.appendPreResponseHandler((request, response) => {
   const source: unknown = request.source
-  const unread = source instanceof IncomingMessage && !source.complete
+  const hasBody =
+    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
+  const unread = hasBody && source instanceof IncomingMessage && !source.complete
   return Effect.succeed(unread ? HttpServerResponse.setHeader(response, "connection", "close") : response)
 })
 

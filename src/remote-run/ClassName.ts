@@ -1,12 +1,12 @@
 /** A CFEngine class ("condition") to define for one run. */
 import { Schema } from "effect"
 
+const pattern = /^[a-zA-Z0-9][a-zA-Z0-9_]{0,1023}$/
+
 export const ClassName = Schema.String.pipe(
-  Schema.pattern(/^[a-zA-Z0-9][a-zA-Z0-9_]*$/),
-  Schema.maxLength(1024),
+  Schema.filter((text) => pattern.test(text), {
+    message: () => "expected 1 to 1024 letters, digits or '_', the first not '_'"
+  }),
   Schema.brand("ClassName")
-).annotations({
-  identifier: "ClassName",
-  message: () => "expected letters, digits and '_', at most 1024, not beginning with '_'"
-})
+).annotations({ identifier: "ClassName" })
 export type ClassName = typeof ClassName.Type

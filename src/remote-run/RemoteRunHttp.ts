@@ -75,7 +75,7 @@ const start = (
         Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
       )
     return Option.match(run, {
-      onNone: () => HttpServerResponse.empty({ status: 200, headers }),
+      onNone: () => HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } }),
       onSome: (run) => answer(request, run, run.started, parameters)
     })
   })
@@ -88,7 +88,7 @@ const answer = (
 ) => {
   if (!async) return withBody(request, run, format, "blocks")
   if (output === "keep") return withBody(request, run, format, "live")
-  if (v1) return HttpServerResponse.empty({ status: 200, headers })
+  if (v1) return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
     status: 202,
     headers,
