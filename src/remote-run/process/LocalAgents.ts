@@ -1,0 +1,143 @@
+/** Agents as processes of this machine: from the command line to the last of their descendants. */
+import { randomUUID } from "node:crypto"
+import { Deferred, Effect, Exit, Option, Schedule, type Scope } from "effect"
+import type { Settings } from "../../RelayConfig.ts"
+import type { AgentCommand, AgentExit, AgentOutput } from "../AgentProcess.ts"
+import * as AgentChild from "./AgentChild.ts"
+import * as AgentFamily from "./AgentFamily.ts"
+import * as Census from "./Census.ts"
+import * as Fifos from "./Fifos.ts"
+import * as Reaper from "./Reaper.ts"
+
+export interface LocalAgents {
+  /** As `AgentProcess.run`; fails with the reason why it could not be started. */
+  readonly run: (command: AgentCommand, output: AgentOutput) => Effect.Effect<AgentExit, string>
+  readonly unkillable: Effect.Effect<number>
+}
+
+export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
+
+/** Nothing of it is left at the end of the scope. */
+export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const fifos = yield* Fifos.make
+    const census = yield* Census.make
+    const watching = options.useSudo && process.geteuid?.() !== 0
+    const reaper = yield* Reaper.make({ census, killGrace: options.killGrace, watching })
+    const turns = yield* Effect.makeSemaphore(1)
+    const turn = turns.withPermits(1)(eventLoopTurn)
+    const inherited = { ...process.env }
+    const mine = randomUUID()
+    let count = 0
+
+    const startChild = (
+      command: AgentCommand,
+      output: AgentOutput,
+      cookie: string,
+      restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+    ) =>
+      Effect.gen(function* () {
+        const pair = yield* restore(Effect.zipLeft(fifos.take, turn))
+        const { program, parameters } = commandLine(options, command)
+        const environment = { ...inherited, [Census.cookieName]: cookie }
+        return yield* Effect.try({
+          try: () => AgentChild.start({ program, parameters, environment, fifos: pair, output }),
+          catch: (cause) => cause
+        })
+      }).pipe(
+        Effect.tapError((cause) => (isMissingFifo(cause) ? fifos.renew : Effect.void)),
+        Effect.retry({ times: 1, while: isMissingFifo })
+      )
+
+    const run: LocalAgents["run"] = (command, output) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const cookie = `${mine}.${++count}`
+          const child = yield* startChild(command, output, cookie, restore)
+          // Without a process there is nothing to end, and the failure comes at once.
+          if (Option.isNone(child.pid)) return yield* failed(child)
+          const pid = child.pid.value
+          const family = AgentFamily.make(pid, cookie, child.exited)
+          census.families.add(family)
+          return yield* restore(finished(child)).pipe(
+            Effect.onExit((exit) =>
+              Exit.isSuccess(exit)
+                ? reaper.endWhatIsLeft(family)
+                : Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd))
+            ),
+            Effect.ensuring(Effect.sync(child.close))
+          )
+        })
+      ).pipe(
+        Effect.mapError((cause) => startFailure(commandLine(options, command).program, cause)),
+        Effect.withSpan("AgentProcess.run", { attributes: { hostname: command.hostname } })
+      )
+
+    return { run, unkillable: reaper.unkillable }
+  })
+
+/** A start blocks the event loop for 1 to 3 ms: others get their turn between two of them. */
+const eventLoopTurn = Effect.async<void>((resume) => {
+  const turn = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(turn))
+})
+
+/** Never through a shell, and nothing in it is an option but what is meant as one. */
+export const commandLine = (
+  { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
+  { hostname, classes }: AgentCommand
+): { readonly program: string; readonly parameters: ReadonlyArray<string> } => {
+  const conditions = classes.length === 0 ? [] : ["-D", classes.join(",")]
+  const parameters = ["remote", "run", ...conditions, "--", hostname]
+  return useSudo
+    ? { program: "sudo", parameters: ["-n", command, ...parameters] }
+    : { program: command, parameters }
+}
+
+const failed = (child: AgentChild.AgentChild) =>
+  Effect.ensuring(Deferred.await(child.exit), Effect.sync(child.close))
+
+/** What descendants hold open after the agent's exit is waited for this long: twenty steps of 50 ms. */
+const stepsAfterExit = 20
+const step = "50 millis"
+
+/** The process has exited and its output is read. */
+const finished = (child: AgentChild.AgentChild) =>
+  Effect.zipLeft(Deferred.await(child.exit), drained(child, stepsAfterExit))
+
+/** Waits for the end of the output; time in which its reader wants no more does not count. */
+const drained = (child: AgentChild.AgentChild, steps: number) =>
+  Effect.suspend(() => {
+    let left = steps
+    const patience = Effect.sync(() => (child.paused() ? left : left--)).pipe(
+      Effect.repeat({ until: (left) => left <= 0, schedule: Schedule.spaced(step) })
+    )
+    return Effect.raceFirst(Deferred.await(child.drained), Effect.asVoid(patience))
+  })
+
+/** What is still in the pipes when all are dead is read in this many steps; the unkillable may hold them for ever. */
+const stepsAfterEnd = 4
+
+const errorCode = (cause: unknown): unknown =>
+  cause instanceof Error && "code" in cause ? cause.code : undefined
+
+/** Programs that tidy /tmp may take FIFOs for leftovers. */
+const isMissingFifo = (cause: unknown): boolean =>
+  errorCode(cause) === "ENOENT" && cause instanceof Error && "syscall" in cause && cause.syscall === "open"
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "no such command",
+  ENOTDIR: "no such command",
+  EACCES: "it is not executable, or its folder may not be entered",
+  EPERM: "it may not be executed",
+  E2BIG: "the argument list is too long",
+  EAGAIN: "no more processes are allowed",
+  ENOMEM: "no memory for another process",
+  EMFILE: "too many open files",
+  ENFILE: "too many open files"
+}
+
+const startFailure = (program: string, cause: unknown): string => {
+  const reason = reasons[String(errorCode(cause))] ?? (cause instanceof Error ? cause.message : String(cause))
+  return `${program} could not be started: ${reason}`
+}
