@@ -4,7 +4,7 @@ import { createServer } from "node:net"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Console, Effect, Layer, Stream } from "effect"
-import { versionedBase } from "../http/BasePath.ts"
+import { base } from "../http/BasePath.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { configuration, relay } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
@@ -133,7 +133,7 @@ export const sandbox = Command.make("sandbox", { directory: directoryOption }, (
     const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
     yield* Effect.mapError(write(directory, port), failed)
     const { settings } = yield* configuration(directory)
-    const url = `http://127.0.0.1:${port}${versionedBase}`
+    const url = `http://127.0.0.1:${port}${base}`
     const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url)))
     yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
   })

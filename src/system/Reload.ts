@@ -11,7 +11,7 @@ export interface Reloadable {
 export interface ReloadService {
   /** Loads all again; gives one line for each that did not. What did not load stays as it was. */
   readonly reload: Effect.Effect<ReadonlyArray<string>>
-  /** What the last reload found wrong. */
+  /** What the last reload found wrong, but for the nodes list, which is loaded again by itself and has a status of its own. */
   readonly problems: Effect.Effect<ReadonlyArray<string>>
 }
 
@@ -29,23 +29,23 @@ export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadSer
             status._tag === "Error" ? Effect.fail(status.details) : Effect.void
           )
         }
-        const reload = Effect.forEach([nodes, ...others], (part) =>
+        const load = (part: Reloadable) =>
           Effect.match(part.reload, {
             onSuccess: () => [],
             onFailure: (problem) => [`${part.name}: ${problem}`]
           })
-        ).pipe(
-          Effect.map((found) => found.flat()),
-          Effect.tap((found) => Ref.set(problems, found)),
-          Effect.tap((found) =>
-            found.length === 0
-              ? Effect.logInfo("configuration reloaded")
-              : Effect.logError("configuration was not reloaded completely").pipe(
-                  Effect.annotateLogs({ problems: found.join("; ") })
-                )
-          ),
-          Effect.withSpan("Reload.reload")
-        )
+        const reload = Effect.gen(function* () {
+          const wrongNodes = yield* load(nodes)
+          const wrong = (yield* Effect.forEach(others, load)).flat()
+          yield* Ref.set(problems, wrong)
+          const found = [...wrongNodes, ...wrong]
+          if (found.length === 0) yield* Effect.logInfo("configuration reloaded")
+          else
+            yield* Effect.logError("configuration was not reloaded completely").pipe(
+              Effect.annotateLogs({ problems: found.join("; ") })
+            )
+          return found
+        }).pipe(Effect.withSpan("Reload.reload"))
         return { reload, problems: Ref.get(problems) }
       })
     )

@@ -1,0 +1,242 @@
+/** The built program, started for a test in a folder of its own, and ended with it. */
+import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+
+const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
+
+export interface NodeEntry {
+  readonly hostname: string
+  readonly "policy-server": string
+}
+
+export interface Options {
+  /** Nodes by id; default: none. */
+  readonly nodes?: Record<string, NodeEntry>
+  /** What the agent does, as a shell script: `$host` and `$classes` are set. */
+  readonly agent?: string
+  /** More of main.conf, by section. */
+  readonly config?: Record<string, Record<string, string | number | boolean | ReadonlyArray<string>>>
+  /** A main.conf as it stands, instead. */
+  readonly mainConf?: (directory: string) => string
+  /** Starts the program by this command, such as setpriv. */
+  readonly prefix?: ReadonlyArray<string>
+  readonly directory?: string
+}
+
+export interface Relay {
+  readonly directory: string
+  readonly pid: number
+  readonly port: number
+  /** Without base. */
+  readonly origin: string
+  /** `/rudder/relay-api` */
+  readonly url: string
+  readonly log: () => string
+  readonly exited: Promise<number | null>
+  readonly kill: (signal: NodeJS.Signals) => void
+  readonly stop: () => Promise<number | null>
+}
+
+const agentHead = `#!/bin/sh
+shift 2
+classes=""
+if [ "$1" = "-D" ]; then classes=$2; shift 2; fi
+[ "$1" = "--" ] && shift
+host=$1
+`
+
+const toml = (config: NonNullable<Options["config"]>) =>
+  Object.entries(config)
+    .map(([section, values]) =>
+      [
+        `[${section}]`,
+        ...Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)
+      ].join("\n")
+    )
+    .join("\n\n")
+
+/** Polls until a condition holds; the limit is there to end a test that fails, not to measure. */
+export const until = async <A>(
+  what: string,
+  probe: () => A | Promise<A>,
+  seconds = 30
+): Promise<NonNullable<A>> => {
+  const end = Date.now() + seconds * 1000
+  while (Date.now() < end) {
+    const found = await probe()
+    if (found !== undefined && found !== null && found !== false) return found
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  throw new Error(`waited ${seconds} s in vain: ${what}`)
+}
+
+/** n nodes of this relay, `n0` to `n<count - 1>`. */
+export const nodes = (count: number): Record<string, NodeEntry> =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [
+      `n${i}`,
+      { hostname: `n${i}.example.com`, "policy-server": "root" }
+    ])
+  )
+
+/** Writes the folder that a relay is started from. */
+export const prepare = (options: Options = {}): string => {
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), "rudder-relay-e2e-"))
+  chmodSync(directory, 0o755)
+  writeNodes(directory, options.nodes ?? {})
+  writeFileSync(join(directory, "agent"), agentHead + (options.agent ?? "echo hello"))
+  chmodSync(join(directory, "agent"), 0o755)
+  const { general, remote_run, ...sections } = options.config ?? {}
+  const config = {
+    general: {
+      node_id: "root",
+      nodes_list_file: join(directory, "nodeslist.json"),
+      listen: "127.0.0.1:0",
+      ...general
+    },
+    remote_run: {
+      command: join(directory, "agent"),
+      use_sudo: false,
+      directory: join(directory, "runs"),
+      ...remote_run
+    },
+    ...sections
+  }
+  writeFileSync(join(directory, "main.conf"), options.mainConf?.(directory) ?? toml(config))
+  return directory
+}
+
+/** Replaces the list as a policy generation does: a new file, renamed over. */
+export const writeNodes = (directory: string, list: Record<string, NodeEntry> | string): void => {
+  const file = join(directory, "nodeslist.json")
+  writeFileSync(`${file}.new`, typeof list === "string" ? list : JSON.stringify(list))
+  renameSync(`${file}.new`, file)
+}
+
+const running = new Set<{ readonly child: ChildProcess; readonly directory: string }>()
+
+/** Starts `serve` and waits until it listens. */
+export const start = async (options: Options = {}): Promise<Relay> => {
+  const directory = prepare(options)
+  const [command = "", ...args] = [
+    ...(options.prefix ?? []),
+    process.execPath,
+    main,
+    "serve",
+    "--config",
+    directory
+  ]
+  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() })
+  const entry = { child, directory }
+  running.add(entry)
+  let log = ""
+  child.stderr?.on("data", (bytes) => {
+    log += bytes
+  })
+  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)))
+  let gone = false
+  void exited.then(() => {
+    gone = true
+  })
+  const port = await until(`listening: ${log}`, () => {
+    if (gone) throw new Error(`the relay ended: ${log}`)
+    const found = /message=listening .*address=\S+:(\d+)/.exec(log)?.[1]
+    return found === undefined ? undefined : Number(found)
+  })
+  const origin = `http://127.0.0.1:${port}`
+  return {
+    directory,
+    pid: child.pid ?? 0,
+    port,
+    origin,
+    url: `${origin}/rudder/relay-api`,
+    log: () => log,
+    exited,
+    kill: (signal) => void child.kill(signal),
+    stop: () => {
+      child.kill("SIGTERM")
+      return exited
+    }
+  }
+}
+
+/** Ends whatever a test left, and removes its folders. */
+export const cleanUp = async (): Promise<void> => {
+  for (const { child, directory } of running) {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = new Promise((resolve) => child.once("exit", resolve))
+      child.kill("SIGKILL")
+      await exited
+    }
+    rmSync(directory, { recursive: true, force: true })
+  }
+  running.clear()
+}
+
+/** Without what a developer's own shell says of a relay. */
+const environment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RUDDER_RELAY")))
+
+export interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const exec = promisify(execFile)
+
+/** Runs a command to its end; a code other than 0 is a result too. */
+export const command = async (program: string, args: ReadonlyArray<string>): Promise<Ended> => {
+  try {
+    const { stdout, stderr } = await exec(program, [...args], {
+      env: environment(),
+      maxBuffer: 1 << 28,
+      timeout: 60_000
+    })
+    return { code: 0, stdout, stderr }
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error) || !("stdout" in error) || !("stderr" in error))
+      throw error
+    return { code: Number(error.code), stdout: String(error.stdout), stderr: String(error.stderr) }
+  }
+}
+
+/** Runs a command of the built program. */
+export const program = (...args: ReadonlyArray<string>): Promise<Ended> =>
+  command(process.execPath, [main, ...args])
+
+/** curl, with the status in the last line. */
+export const curl = async (
+  ...args: ReadonlyArray<string>
+): Promise<{ readonly status: number; readonly body: string }> => {
+  const { stdout } = await command("curl", ["-sS", "-N", "-w", "\n%{http_code}", ...args])
+  const at = stdout.lastIndexOf("\n")
+  return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) }
+}
+
+/** Events of an answer in text or ndjson. */
+export const events = (body: string): ReadonlyArray<Record<string, unknown>> =>
+  body
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line))
+
+/** Resident memory of a process, in bytes: now and at its highest. */
+export const memory = (pid: number) => {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8")
+  const of = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024
+  return { now: of("VmRSS"), highest: of("VmHWM") }
+}
+
+/** Processes whose command line has this text. */
+export const processesWith = async (text: string): Promise<ReadonlyArray<number>> => {
+  const { stdout } = await command("pgrep", ["-f", "--", text])
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map(Number)
+}
