@@ -1,46 +1,43 @@
 /** Who may call which routes: by address, or by client certificate. */
-
-import { lookup } from "node:dns/promises"
-import { Clock, Context, Duration, Effect, type Either, Layer, Option, Ref, Schedule } from "effect"
-import { RelayConfig } from "../RelayConfig.ts"
+import { Context, Effect, Either, Layer, Option } from "effect"
+import { RelayConfig, type Settings } from "../RelayConfig.ts"
 import { AccessDenied } from "../RelayError.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
 import { NodesList } from "../topology/NodesList.ts"
 import * as AddressSet from "./AddressSet.ts"
 import type { Caller } from "./Caller.ts"
 import { clientAddress } from "./ClientAddress.ts"
+import * as FollowedSets from "./FollowedSets.ts"
+import * as RefusalLog from "./RefusalLog.ts"
 
-/** The rows of the contract's table. */
+/** The rows of the contract's table: `remote-run/*`, `shared-files/*`, `shared-folder/*`, and everything else. */
 export type RouteKind = "policyServer" | "nodes" | "sharedFolder" | "admin"
 
 export interface AccessService {
+  /**
+   * Whether this caller may use routes of this kind.
+   *
+   * - `policyServer`: its address is in `access.policy_server`, or its certificate's key hash in
+   *   `access.policy_server_key_hash`.
+   * - `nodes`, `admin`: its address is in the rule of that name.
+   * - `sharedFolder`: the connection comes from a trusted proxy, which has checked the caller (also when it forwards for
+   *   nobody: not every proxy says so, and a local process could say so as well), or the certificate is a known
+   *   node's, by id and key.
+   *
+   * A refusal is logged with the address and the key that would let it in.
+   */
   readonly check: (kind: RouteKind, caller: Caller) => Effect.Effect<void, AccessDenied>
-  /** Whose request it is: for bounds per address, and for logs. */
+  /** Whose request it is, for bounds per address and for logs: one text for one address. */
   readonly clientAddress: (caller: Caller) => Either.Either<string, AccessDenied>
 }
 
-/** Looks up all addresses of a host name. */
-export class Resolver extends Context.Reference<Resolver>()("rudder-relay/Resolver", {
-  defaultValue: () => ({
-    resolve: (name: string): Effect.Effect<ReadonlyArray<string>, Error> =>
-      Effect.tryPromise({
-        try: async () => (await lookup(name, { all: true })).map(({ address }) => address),
-        catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause)))
-      })
-  })
-}) {}
-
 export class Access extends Context.Tag("rudder-relay/Access")<Access, AccessService>() {
-  /** Names are resolved at the start and again every minute. */
+  /** By the rules of the configuration. Names in them are resolved at the start (for 2 s at most) and every minute. */
   static readonly layer = Layer.scoped(
     Access,
     Effect.suspend(() => make)
   )
 }
-
-const resolveInterval = Duration.minutes(1)
-const logInterval = Duration.toMillis("1 minute")
-const maxLogged = 1000
 
 /** The key that an administrator sets to let a caller in. */
 const keyOf: Record<RouteKind, string> = {
@@ -50,82 +47,41 @@ const keyOf: Record<RouteKind, string> = {
   admin: "access.admin"
 }
 
-/** A set whose names are resolved again and again; a name that fails keeps the addresses it had. */
-const followed = (entries: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const resolver = yield* Resolver
-    const names = entries.filter(AddressSet.isName)
-    const fixed = entries.filter((entry) => !AddressSet.isName(entry))
-    const addresses = new Map<string, ReadonlyArray<string>>()
-    const failing = new Set<string>()
-    const set = yield* Ref.make(AddressSet.make(fixed))
+/** The policy server's host name: that of its URL where only that is configured. */
+const upstreamHost = ({ host, url }: Settings["output"]["upstream"]): ReadonlyArray<string> =>
+  Option.toArray(
+    Option.orElse(host, () => Option.map(url, ({ hostname }) => hostname.replace(/^\[(.*)\]$/, "$1")))
+  )
 
-    const resolveName = (name: string) =>
-      resolver.resolve(name).pipe(
-        Effect.matchEffect({
-          onSuccess: (found) =>
-            Effect.sync(() => {
-              failing.delete(name)
-              addresses.set(name, found)
-            }),
-          onFailure: (error) => {
-            const known = failing.has(name)
-            failing.add(name)
-            return known
-              ? Effect.void
-              : Effect.logWarning("a host name of the access rules can't be resolved").pipe(
-                  Effect.annotateLogs({ name, error: error.message })
-                )
-          }
-        })
-      )
-    const resolveAll = Effect.forEach(names, resolveName, { concurrency: 8, discard: true }).pipe(
-      Effect.andThen(
-        Effect.suspend(() => Ref.set(set, AddressSet.make([...fixed, ...[...addresses.values()].flat()])))
-      )
-    )
-    // A resolver that hangs must not keep the relay from starting.
-    if (names.length > 0)
-      yield* Effect.forkScoped(Effect.repeat(resolveAll, Schedule.spaced(resolveInterval)))
-    return Ref.get(set)
+/** The rules in force: what is configured, each key by itself, else the contract's defaults. */
+const rulesOf = ({ access, output }: Settings) => ({
+  policyServer: Option.getOrElse(access.policyServer, () => [
+    ...AddressSet.loopback,
+    ...upstreamHost(output.upstream)
+  ]),
+  nodes: Option.getOrElse(access.nodes, () => AddressSet.any),
+  admin: Option.getOrElse(access.admin, () => AddressSet.loopback),
+  trustedProxies: Option.getOrElse(access.trustedProxies, () => AddressSet.loopback)
+})
+
+const aboutOf = ({ certificate, peer }: Caller, address: string): Record<string, string> => ({
+  ...(AddressSet.normalize(peer) === address ? {} : { peer }),
+  ...Option.match(certificate, {
+    onNone: () => ({}),
+    onSome: ({ keyHash }) => ({ certificateKeyHash: keyHash })
   })
-
-/** Says once a minute for each address and key that it was refused. */
-const makeRefusal = Effect.sync(() => {
-  const logged = new Map<string, number>()
-  return (kind: RouteKind, address: string) =>
-    Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const entry = `${kind} ${address}`
-      if (now - (logged.get(entry) ?? Number.NEGATIVE_INFINITY) >= logInterval) {
-        if (logged.size >= maxLogged) logged.clear()
-        logged.set(entry, now)
-        yield* Effect.logWarning("a caller was refused; to let it in, add it to the configuration").pipe(
-          Effect.annotateLogs({ address, key: keyOf[kind] })
-        )
-      }
-      return yield* new AccessDenied({ message: `${address} may not call this` })
-    })
 })
 
 const make = Effect.gen(function* () {
-  const { access, output } = yield* RelayConfig
+  const settings = yield* RelayConfig
   const nodesList = yield* NodesList
-  const upstream = Option.toArray(output.upstream.host)
-  const proxies = yield* followed(Option.getOrElse(access.trustedProxies, () => AddressSet.loopback))
-  const sets = {
-    policyServer: yield* followed(
-      Option.getOrElse(access.policyServer, () => [...AddressSet.loopback, ...upstream])
-    ),
-    nodes: yield* followed(Option.getOrElse(access.nodes, () => AddressSet.any)),
-    admin: yield* followed(Option.getOrElse(access.admin, () => AddressSet.loopback))
-  }
-  const refuse = yield* makeRefusal
+  const sets = yield* FollowedSets.make(rulesOf(settings))
+  const log = yield* RefusalLog.make
 
   const isPolicyServer = ({ certificate }: Caller) =>
-    Option.exists(certificate, ({ keyHash }) => access.policyServerKeyHash.includes(keyHash))
+    Option.exists(certificate, ({ keyHash }) => settings.access.policyServerKeyHash.includes(keyHash))
 
-  /** A client certificate with a known node's id and that node's key. */
+  /** Its certificate has a known node's id and that node's key; the handshake has proved that it holds the key. */
   const isNode = ({ certificate }: Caller) =>
     Effect.map(nodesList.current, (nodes) =>
       Option.exists(certificate, ({ uid, x509 }) =>
@@ -137,20 +93,47 @@ const make = Effect.gen(function* () {
       )
     )
 
-  const check = (kind: RouteKind, caller: Caller) =>
+  const addressOf = (caller: Caller) =>
+    clientAddress(caller.peer, caller.forwardedFor, sets("trustedProxies"))
+
+  const refuse = (kind: RouteKind, caller: Caller, address: string) =>
     Effect.gen(function* () {
-      const trusted = yield* proxies
-      if (kind === "policyServer" && isPolicyServer(caller)) return
-      if (kind === "sharedFolder") {
-        if (trusted(caller.peer) || (yield* isNode(caller))) return
-        return yield* refuse(kind, caller.peer)
-      }
-      const address = yield* clientAddress(caller.peer, caller.forwardedFor, trusted)
-      if (!(yield* sets[kind])(address)) return yield* refuse(kind, address)
+      const key = keyOf[kind]
+      yield* log("a caller was refused", { address, key, about: aboutOf(caller, address) })
+      return yield* new AccessDenied({
+        message: `${address} may not call this: it is not in ${key} of the relay's configuration`
+      })
+    })
+
+  const refuseForwarded = (error: AccessDenied, { peer }: Caller) =>
+    Effect.gen(function* () {
+      const address = AddressSet.normalize(peer)
+      if (address !== undefined)
+        yield* log("a caller was refused: the X-Forwarded-For of a trusted proxy can't be read", {
+          address,
+          key: keyOf.sharedFolder
+        })
+      return yield* error
+    })
+
+  const checkAddress = (kind: Exclude<RouteKind, "sharedFolder">, caller: Caller) =>
+    Either.match(addressOf(caller), {
+      onLeft: (error) => refuseForwarded(error, caller),
+      onRight: (address) => (sets(kind)(address) ? Effect.void : refuse(kind, caller, address))
+    })
+
+  const checkSharedFolder = (caller: Caller) =>
+    Effect.gen(function* () {
+      if (sets("trustedProxies")(caller.peer) || (yield* isNode(caller))) return
+      const peer = AddressSet.normalize(caller.peer) ?? "a connection without an address"
+      return yield* refuse("sharedFolder", caller, peer)
     })
 
   return Access.of({
-    check,
-    clientAddress: (caller) => clientAddress(caller.peer, caller.forwardedFor, Effect.runSync(proxies))
+    check: (kind, caller) => {
+      if (kind === "sharedFolder") return checkSharedFolder(caller)
+      return kind === "policyServer" && isPolicyServer(caller) ? Effect.void : checkAddress(kind, caller)
+    },
+    clientAddress: addressOf
   })
 })

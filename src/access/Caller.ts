@@ -1,5 +1,4 @@
 /** Who is at the other end of a request, as far as the connection and its headers tell. */
-
 import { createHash, type X509Certificate } from "node:crypto"
 import { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
@@ -7,14 +6,16 @@ import { TLSSocket } from "node:tls"
 import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
 
+/** Only the connection itself is to be believed: what the headers say is for `Access` to judge. */
 export interface Caller {
-  /** The peer's address; empty when the connection is already gone. */
+  /** The peer's address; empty when the connection is already gone (such a caller is refused everything). */
   readonly peer: string
   /** All `X-Forwarded-For` headers, joined by commas. */
   readonly forwardedFor: string | undefined
   readonly certificate: Option.Option<ClientCertificate>
 }
 
+/** Self-signed as a rule, and not checked against anything: it proves that the caller holds the key, no more. */
 export interface ClientCertificate {
   /** `sha256//BASE64` over the SPKI DER of its key. */
   readonly keyHash: string
@@ -23,10 +24,12 @@ export interface ClientCertificate {
   readonly x509: X509Certificate
 }
 
+/** Reading a certificate costs more than the rest of a request, and a connection has only one. */
 const certificates = new WeakMap<Socket, Option.Option<ClientCertificate>>()
 
+/** Node prints one RDN a line, and ` + ` within one; a line break or `+` inside a value it escapes. */
 const uidOf = (subject: string): Option.Option<string> =>
-  Option.fromNullable(/^(?:UID|userId|0\.9\.2342\.19200300\.100\.1\.1)=(.*)$/im.exec(subject)?.[1])
+  Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
 const readCertificate = (socket: Socket): Option.Option<ClientCertificate> => {
   const x509 = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined

@@ -1,0 +1,57 @@
+/** Self-signed certificates as node agents have them (RSA, no SAN, `UID=<node id>`), written in DER by hand: node makes none. */
+import { createPublicKey, generateKeyPairSync, sign, X509Certificate } from "node:crypto"
+
+const der = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Buffer => {
+  const content = Buffer.concat(parts)
+  const { length } = content
+  const header =
+    length < 0x80
+      ? [tag, length]
+      : length < 0x100
+        ? [tag, 0x81, length]
+        : [tag, 0x82, length >> 8, length & 0xff]
+  return Buffer.concat([Buffer.from(header), content])
+}
+
+const sequence = (...parts: ReadonlyArray<Uint8Array>) => der(0x30, ...parts)
+const sha256WithRsa = sequence(Buffer.from("06092a864886f70d01010b0500", "hex"))
+const oids = { UID: "060a0992268993f22c640101", CN: "0603550403" }
+
+/** An attribute of a subject. */
+export type Attribute = readonly ["UID" | "CN", string]
+
+const attribute = ([type, value]: Attribute) =>
+  sequence(Buffer.from(oids[type], "hex"), der(0x0c, Buffer.from(value)))
+
+/**
+ * A certificate for a new RSA key.
+ *
+ * @param subject its RDNs, each of one or more attributes
+ */
+export const selfSigned = (...subject: ReadonlyArray<ReadonlyArray<Attribute>>) => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" })
+  const name = sequence(...subject.map((rdn) => der(0x31, ...rdn.map(attribute))))
+  const validity = sequence(
+    der(0x18, Buffer.from("20200101000000Z")),
+    der(0x18, Buffer.from("21200101000000Z"))
+  )
+  const body = sequence(
+    der(0xa0, der(0x02, Buffer.from([2]))),
+    der(0x02, Buffer.from([1])),
+    sha256WithRsa,
+    name,
+    validity,
+    name,
+    spki
+  )
+  const signature = der(0x03, Buffer.from([0]), sign("sha256", body, privateKey))
+  const x509 = new X509Certificate(sequence(body, sha256WithRsa, signature))
+  return {
+    x509,
+    cert: x509.toString(),
+    key: privateKey.export({ type: "pkcs1", format: "pem" }).toString(),
+    spki,
+    pkcs1: createPublicKey(privateKey).export({ type: "pkcs1", format: "der" })
+  }
+}
