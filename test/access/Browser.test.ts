@@ -79,6 +79,12 @@ describe("a request with an effect", () => {
     ["Origin", "a Host with a user", plain, { host: "x@127.0.0.1", origin: "http://127.0.0.1" }],
     [
       "Origin",
+      "an impossible port in Host alone",
+      plain,
+      { host: "127.0.0.1:99999", origin: "http://127.0.0.1" }
+    ],
+    [
+      "Origin",
       "an impossible port in Host",
       plain,
       { host: "127.0.0.1:99999", origin: "http://127.0.0.1:99999" }
