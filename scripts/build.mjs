@@ -1,5 +1,5 @@
 // dist/main.js: the program, one file. dist/index.js and dist/types: the library, next to its dependencies.
-import { chmodSync, rmSync } from "node:fs"
+import { chmodSync, copyFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
@@ -31,6 +31,9 @@ await build({
   }
 })
 chmodSync(join(dist, "main.js"), 0o755)
+
+// A process of its own, found beside whichever of the two starts it.
+copyFileSync(join(top, "src/remote-run/process/spawner.mjs"), join(dist, "spawner.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

@@ -3,7 +3,7 @@ import { Command } from "@effect/cli"
 import { FileSystem } from "@effect/platform"
 import { Console, Effect, Option } from "effect"
 import type { Settings } from "../RelayConfig.ts"
-import * as ProcessTable from "../remote-run/agent/ProcessTable.ts"
+import * as Signals from "../remote-run/process/Signals.ts"
 import { parse } from "../topology/NodesListFile.ts"
 import { configDirectory, configuration } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
@@ -59,19 +59,21 @@ const command = ({ remoteRun }: Settings): Findings =>
     ? readable("remote_run.command", remoteRun.command)
     : Effect.succeed([])
 
-const signals = ({ remoteRun }: Settings): ReadonlyArray<string> =>
-  remoteRun.enabled && remoteRun.useSudo && !ProcessTable.canSignalOthers()
-    ? [
-        "remote_run.use_sudo: this user may not signal what sudo starts, so a time-out or a cancel can't end it; grant the daemon CAP_KILL"
-      ]
-    : []
+const signals = ({ remoteRun }: Settings): Findings =>
+  Effect.map(Signals.canSignalRoot, (allowed) =>
+    remoteRun.enabled && remoteRun.useSudo && !allowed
+      ? [
+          "remote_run.use_sudo: this user may not signal what sudo starts, so a time-out or a cancel can't end it; grant the daemon CAP_KILL"
+        ]
+      : []
+  )
 
 export const check = Command.make("check", { config: configDirectory }, ({ config }) =>
   Effect.gen(function* () {
     const { settings, warnings } = yield* configuration(config)
     const nodes = yield* nodesList(settings)
     const errors = [...nodes.errors, ...(yield* identity(settings))]
-    const all = [...warnings, ...nodes.warnings, ...(yield* command(settings)), ...signals(settings)]
+    const all = [...warnings, ...nodes.warnings, ...(yield* command(settings)), ...(yield* signals(settings))]
     for (const warning of all) yield* Console.error(`warning: ${warning}`)
     if (errors.length > 0)
       return yield* new StartError({ code: exitCode.configuration, message: errors.join("\n") })

@@ -49,6 +49,7 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
   host: request.headers.host,
   origin: request.headers.origin,
   fetchSite: request.headers["sec-fetch-site"],
+  userAgent: request.headers["user-agent"],
   encrypted: isEncrypted(request),
   loopback: isLoopback(localAddress(request) ?? "")
 })

@@ -39,7 +39,10 @@ const eachLine = (bytes: Buffer, line: (from: number, to: number, terminated: bo
   let from = 0
   while (from < bytes.length) {
     const to = bytes.indexOf(newline, from)
-    if (to === -1) return line(from, bytes.length, false)
+    if (to === -1) {
+      line(from, bytes.length, false)
+      return
+    }
     line(from, to, true)
     from = to + 1
   }

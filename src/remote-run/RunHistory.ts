@@ -105,9 +105,11 @@ const make = Effect.gen(function* () {
     })
 
   const repair = (id: RunId) =>
-    Effect.suspend(() =>
-      active.has(id) ? Effect.void : JournalRepair.repair(openPath(id), finalPath(id))
-    ).pipe(Effect.provideService(FileSystem.FileSystem, fs), repairing.withPermits(1))
+    Effect.gen(function* () {
+      // Somebody else may have done it while this waited.
+      const cutOff = !active.has(id) && (yield* Effect.orElseSucceed(fs.exists(openPath(id)), () => false))
+      if (cutOff) yield* JournalRepair.repair(openPath(id), finalPath(id))
+    }).pipe(Effect.provideService(FileSystem.FileSystem, fs), repairing.withPermits(1))
 
   const find = (id: RunId): Effect.Effect<Option.Option<JournalSource>, StorageError> =>
     Effect.gen(function* () {

@@ -90,7 +90,7 @@ export interface Pipe {
   readonly writeEnd: number
 }
 
-/** Opens a FIFO and removes its name. Throws what `fs` throws; nothing is left open then. */
+/** Opens both ends of a FIFO. Throws what `fs` throws; nothing is left open then. */
 export const open = (fifo: string): Pipe => {
   // Without O_NONBLOCK this waits for a writer, with it the writer finds its reader there.
   const readEnd = fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
@@ -99,8 +99,5 @@ export const open = (fifo: string): Pipe => {
   } catch (cause) {
     fs.closeSync(readEnd)
     throw cause
-  } finally {
-    // Should the name stay, it goes with the folder.
-    fs.unlink(fifo, () => {})
   }
 }

@@ -1,6 +1,6 @@
 /** Agents as processes of this machine: from the command line to the last of their descendants. */
 import { randomUUID } from "node:crypto"
-import { Deferred, Effect, Exit, Option, Schedule, type Scope } from "effect"
+import { Deferred, Effect, Exit, Schedule, type Scope } from "effect"
 import type { Settings } from "../../RelayConfig.ts"
 import type { AgentCommand, AgentExit, AgentOutput } from "../AgentProcess.ts"
 import * as AgentChild from "./AgentChild.ts"
@@ -8,6 +8,7 @@ import * as AgentFamily from "./AgentFamily.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as Reaper from "./Reaper.ts"
+import * as Spawner from "./Spawner.ts"
 
 export interface LocalAgents {
   /** As `AgentProcess.run`; fails with the reason why it could not be started. */
@@ -24,25 +25,19 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, ne
     const census = yield* Census.make
     const watching = options.useSudo && process.geteuid?.() !== 0
     const reaper = yield* Reaper.make({ census, killGrace: options.killGrace, watching })
-    const turns = yield* Effect.makeSemaphore(1)
-    const turn = turns.withPermits(1)(eventLoopTurn)
-    const inherited = { ...process.env }
+    const spawner = yield* Spawner.make
     const mine = randomUUID()
     let count = 0
 
-    const startChild = (
-      command: AgentCommand,
-      output: AgentOutput,
-      cookie: string,
-      restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-    ) =>
+    const startChild = (command: AgentCommand, output: AgentOutput, cookie: string) =>
       Effect.gen(function* () {
-        const pair = yield* restore(Effect.zipLeft(fifos.take, turn))
-        const { program, parameters } = commandLine(options, command)
-        const environment = { ...inherited, [Census.cookieName]: cookie }
-        return yield* Effect.try({
-          try: () => AgentChild.start({ program, parameters, environment, fifos: pair, output }),
-          catch: (cause) => cause
+        const pair = yield* fifos.take
+        const environment = { [Census.cookieName]: cookie }
+        return yield* AgentChild.start({
+          spawner,
+          command: { ...commandLine(options, command), environment },
+          fifos: pair,
+          output
         })
       }).pipe(
         Effect.tapError((cause) => (isMissingFifo(cause) ? fifos.renew : Effect.void)),
@@ -53,11 +48,10 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, ne
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const cookie = `${mine}.${++count}`
-          const child = yield* startChild(command, output, cookie, restore)
-          // Without a process there is nothing to end, and the failure comes at once.
-          if (Option.isNone(child.pid)) return yield* failed(child)
-          const pid = child.pid.value
-          const family = AgentFamily.make(pid, cookie, child.exited)
+          // Interrupted before it is started, it never is.
+          yield* restore(Effect.yieldNow())
+          const child = yield* startChild(command, output, cookie)
+          const family = AgentFamily.make(child.pid, cookie, child.exited)
           census.families.add(family)
           return yield* restore(finished(child)).pipe(
             Effect.onExit((exit) =>
@@ -76,12 +70,6 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, ne
     return { run, unkillable: reaper.unkillable }
   })
 
-/** A start blocks the event loop for 1 to 3 ms: others get their turn between two of them. */
-const eventLoopTurn = Effect.async<void>((resume) => {
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
-
 /** Never through a shell, and nothing in it is an option but what is meant as one. */
 export const commandLine = (
   { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
@@ -93,9 +81,6 @@ export const commandLine = (
     ? { program: "sudo", parameters: ["-n", command, ...parameters] }
     : { program: command, parameters }
 }
-
-const failed = (child: AgentChild.AgentChild) =>
-  Effect.ensuring(Deferred.await(child.exit), Effect.sync(child.close))
 
 /** What descendants hold open after the agent's exit is waited for this long: twenty steps of 50 ms. */
 const stepsAfterExit = 20
