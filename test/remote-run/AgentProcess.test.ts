@@ -56,34 +56,43 @@ describe("AgentProcess", () => {
       })
     )
 
-    it.scopedLive("is started once in a turn of the event loop, however many wait", () =>
+    it.scopedLive("is not started by the relay's own process, which that would hold up", () =>
       Effect.gen(function* () {
         const agent = yield* shell("exit 0")
-        let turn = 0
-        const starts: Array<number> = []
-        let immediate = setImmediate(function next() {
-          turn++
-          immediate = setImmediate(next)
-        })
+        let starts = 0
         const hook = async_hooks.createHook({
-          init: (_id, type) => void (type === "PROCESSWRAP" && starts.push(turn))
+          init: (_id, type) => {
+            if (type === "PROCESSWRAP") starts++
+          }
         })
-        hook.enable()
-        yield* Effect.addFinalizer(() =>
-          Effect.sync(() => {
-            clearImmediate(immediate)
-            hook.disable()
-          })
-        )
         const layer = yield* Layer.build(live(agent))
         // Also makes the first FIFOs, with a process that is none of an agent.
         yield* run(collect().output).pipe(Effect.provide(layer))
-        starts.length = 0
+        hook.enable()
+        yield* Effect.addFinalizer(() => Effect.sync(() => hook.disable()))
         yield* Effect.replicateEffect(run(collect().output), 20, { concurrency: "unbounded" }).pipe(
           Effect.provide(layer)
         )
-        assert.strictEqual(starts.length, 20)
-        assert.strictEqual(new Set(starts).size, 20)
+        assert.strictEqual(starts, 0)
+      })
+    )
+
+    it.scopedLive("is started again when the process that starts agents has been killed", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell("echo $PPID; [ $4 = slow ] && sleep 300; exit 0")
+        const layer = yield* Layer.build(live(agent))
+        const first = collect()
+        const slow = yield* Effect.fork(
+          run(first.output, { hostname: "slow", classes: [] }).pipe(Effect.provide(layer), Effect.flip)
+        )
+        yield* until(() => first.text("stdout").endsWith("\n"))
+        process.kill(Number(first.text("stdout")), "SIGKILL")
+        // What became of an agent can't be known then.
+        assert.strictEqual((yield* Fiber.join(slow))._tag, "AgentError")
+        assert.deepStrictEqual(yield* run(collect().output).pipe(Effect.provide(layer)), {
+          code: 0,
+          signal: null
+        })
       })
     )
   })
@@ -451,7 +460,7 @@ describe("AgentProcess", () => {
     Effect.gen(function* () {
       const agent = yield* shell(`case $4 in hang) exec sleep 300;; esac; echo out; echo err >&2`)
       const temporary = yield* folder
-      const before = openFiles()
+      const atFirst = openFiles()
       const environment = process.env.TMPDIR
       yield* Effect.acquireRelease(
         Effect.sync(() => {
@@ -465,6 +474,8 @@ describe("AgentProcess", () => {
       )
       const scope = yield* Scope.make()
       const layer = yield* Layer.buildWithScope(live(agent), scope)
+      yield* run(collect().output).pipe(Effect.provide(layer))
+      const before = openFiles()
       yield* Effect.replicateEffect(run(collect().output), 150, { concurrency: 10 }).pipe(
         Effect.provide(layer)
       )
@@ -484,6 +495,7 @@ describe("AgentProcess", () => {
       assert.strictEqual(text("stderr"), "err\n")
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(fs.readdirSync(temporary), [])
+      yield* until(() => openFiles() <= atFirst)
     })
   )
 })

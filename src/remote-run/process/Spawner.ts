@@ -86,10 +86,13 @@ class Connection {
     return expected
   }
 
-  close(): void {
-    this.ended = true
+  /** Succeeds when the process is gone. */
+  readonly close: Effect.Effect<void> = Effect.async((resume) => {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return resume(Effect.void)
+    this.process.ref()
+    this.process.once("exit", () => resume(Effect.void))
     if (this.process.connected) this.process.disconnect()
-  }
+  })
 
   private told(message: unknown): void {
     const expected = isMessage(message) ? this.expected.get(message.id) : undefined
@@ -114,7 +117,7 @@ class Connection {
 /** The process lives until the scope ends; should it end before, another takes its place. */
 export const make: Effect.Effect<Spawner, never, Scope.Scope> = Effect.gen(function* () {
   let connection = new Connection()
-  yield* Effect.addFinalizer(() => Effect.sync(() => connection.close()))
+  yield* Effect.addFinalizer(() => connection.close)
   const spawn = (request: SpawnRequest) =>
     Effect.suspend(() => {
       if (connection.ended) connection = new Connection()
