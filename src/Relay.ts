@@ -45,8 +45,11 @@ const routerConfig = HttpRouter.setRouterConfig({
 
 /** The relay as one `HttpApp`, over the services that are provided. */
 export const httpApp = HttpApiBuilder.httpApp.pipe(
-  Effect.provide(Layer.mergeAll(api, HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer)),
-  Effect.provide(routerConfig)
+  Effect.provide(
+    Layer.mergeAll(api, HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer).pipe(
+      Layer.provideMerge(routerConfig)
+    )
+  )
 )
 
 /** So much of the grace is kept to cut off what did not end in it, and to exit. */
@@ -80,6 +83,17 @@ const gracefulStop = Layer.scopedDiscard(
   })
 )
 
+/** The listener's own certificate is loaded again too. */
+const reload = (others: ReadonlyArray<Reloadable>) =>
+  Layer.unwrapEffect(
+    Effect.map(RelayServer, (server) =>
+      Reload.layer([
+        ...others,
+        { name: "certificate", reload: Effect.mapError(server.reload, (error) => error.message) }
+      ])
+    )
+  )
+
 /** Serves the relay until its scope ends. Registered after `serve`, the graceful stop runs before anything is torn down. */
 export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
   const serve = Layer.unwrapEffect(
@@ -92,7 +106,7 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
   )
   return gracefulStop.pipe(
     Layer.provideMerge(serve),
-    Layer.provideMerge(Reload.layer(reloadables)),
+    Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),
     Layer.provide(NodeHttpServer.layerContext)

@@ -135,6 +135,6 @@ export const sandbox = Command.make("sandbox", { directory: directoryOption }, (
     const { settings } = yield* configuration(directory)
     const url = `http://127.0.0.1:${port}${base}`
     const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url)))
-    yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
+    return yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
   })
 ).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))

@@ -3,6 +3,7 @@ import { Command, Options } from "@effect/cli"
 import { HttpServer, type HttpServerError } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
+import type { IdentityError } from "../http/RelayServer.ts"
 import { daemon } from "../Relay.ts"
 import { load, RelayConfig, type Settings } from "../RelayConfig.ts"
 import { Logging } from "../system/Logging.ts"
@@ -37,7 +38,7 @@ const announce = Layer.effectDiscard(
   })
 )
 
-const startError = (settings: Settings) => (error: HttpServerError.ServeError | Error) => {
+const startError = (settings: Settings) => (error: HttpServerError.ServeError | IdentityError) => {
   const { host, port } = settings.general.listen
   const cause = "cause" in error && error.cause instanceof Error ? error.cause : error
   return new StartError({ code: exitCode.start, message: `can't serve on ${host}:${port}: ${cause.message}` })
@@ -82,6 +83,6 @@ export const serve = Command.make("serve", { config: configDirectory }, ({ confi
     const { settings, warnings } = yield* configuration(config)
     const warn = Layer.effectDiscard(Effect.forEach(warnings, (warning) => Effect.logWarning(warning)))
     const logged = Layer.provide(warn, Logging.layer(settings.log, process.stderr.isTTY === true))
-    yield* Layer.launch(Layer.merge(logged, relay(settings, config)))
+    return yield* Layer.launch(Layer.merge(logged, relay(settings, config)))
   })
 ).pipe(Command.withDescription("Run the relay on DIR/main.conf"))

@@ -11,7 +11,7 @@ import * as Https from "node:https"
 import type { Socket } from "node:net"
 import { FileSystem, type HttpApp, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Duration, Effect, Layer, Option } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option } from "effect"
 import { RelayConfig, type Settings } from "../RelayConfig.ts"
 
 export interface RelayServerService {
@@ -24,8 +24,11 @@ export interface RelayServerService {
   /** Closes what is left, and waits for the handlers to end. */
   readonly close: Effect.Effect<void>
   /** Takes the certificate and key from the disk again; connections that are open keep theirs. */
-  readonly reload: Effect.Effect<void, Error>
+  readonly reload: Effect.Effect<void, IdentityError>
 }
+
+/** The certificate and key of this relay can't be used: not there, not PEM, or not a pair. */
+export class IdentityError extends Data.TaggedError("IdentityError")<{ readonly message: string }> {}
 
 export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelayServer, RelayServerService>() {
   /** Listens from the start; requests are answered once an app is served. */
@@ -34,7 +37,7 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
       const settings = yield* RelayConfig
       const connections = new Connections()
       const identity = yield* readIdentity(settings)
-      const server = createServer(settings, identity)
+      const server = yield* Effect.try({ try: () => createServer(settings, identity), catch: identityError })
       server.maxConnections = settings.limits.maxConnections
       connections.attach(server)
       const { host, port } = settings.general.listen
@@ -57,7 +60,7 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
               try: () => {
                 if (server instanceof Https.Server && Option.isSome(pair)) server.setSecureContext(pair.value)
               },
-              catch: (cause) => new Error(`certificate or key of this relay: ${String(cause)}`)
+              catch: identityError
             })
           )
         )
@@ -72,15 +75,18 @@ interface Identity {
   readonly key: string
 }
 
-const readIdentity = (
-  settings: Settings
-): Effect.Effect<Option.Option<Identity>, Error, FileSystem.FileSystem> =>
+const identityError = (cause: unknown): IdentityError =>
+  new IdentityError({
+    message: `tls.certificate and tls.key: ${cause instanceof Error ? cause.message : String(cause)}`
+  })
+
+const readIdentity = ({ tls }: Settings) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    if (Option.isNone(settings.tls.identity)) return Option.none()
-    const { certificate, key } = settings.tls.identity.value
+    if (Option.isNone(tls.identity)) return Option.none<Identity>()
+    const { certificate, key } = tls.identity.value
     return Option.some({ cert: yield* fs.readFileString(certificate), key: yield* fs.readFileString(key) })
-  })
+  }).pipe(Effect.mapError(identityError))
 
 const createServer = (
   { limits, tls }: Settings,

@@ -283,8 +283,7 @@ describe("AgentProcess", () => {
         )
         const { output, text } = collect()
         yield* Effect.andThen(run(output), run(output)).pipe(
-          Effect.provide(live(agent)),
-          Effect.provide(logger)
+          Effect.provide(Layer.provideMerge(live(agent), logger))
         )
         assert.deepStrictEqual([text("stdout"), text("stderr")], ["out\nout\n", "err\nerr\n"])
         assert.strictEqual(warnings.length, 1)

@@ -237,7 +237,7 @@ describe("every node asked for", () => {
                   if (what === "twice") report(node).end({ code: 1 })
                 }
                 if (relay === "hangs") yield* Effect.sleep("5 hours")
-                if (relay === "dies") yield* Effect.die(new Error("a bug"))
+                if (relay === "dies") return yield* Effect.die(new Error("a bug"))
               })
             const known = Object.keys(tree).filter((id) => id !== "relay")
             const strangers = Array.from({ length: unknown }, (_, i) => `stranger${i}`)

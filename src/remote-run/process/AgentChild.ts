@@ -7,10 +7,11 @@ import { Deferred, Effect, Exit, FiberId, Option } from "effect"
 import type { AgentExit, AgentOutput } from "../AgentProcess.ts"
 import * as Fifos from "./Fifos.ts"
 import type { Spawner, SpawnRequest } from "./Spawner.ts"
+import * as SpawnFailure from "./SpawnFailure.ts"
 
 export interface AgentChild {
   readonly pid: number
-  readonly exit: Deferred.Deferred<AgentExit, unknown>
+  readonly exit: Deferred.Deferred<AgentExit, SpawnFailure.SpawnFailure>
   readonly exited: () => boolean
   /** Both streams have been read to their end, or closed. */
   readonly drained: Deferred.Deferred<void>
@@ -29,7 +30,7 @@ export interface AgentChildOptions {
 }
 
 /** Starts it. Fails with what node says where it can't; everything is closed again then. */
-export const start = (options: AgentChildOptions): Effect.Effect<AgentChild, unknown> =>
+export const start = (options: AgentChildOptions): Effect.Effect<AgentChild, SpawnFailure.SpawnFailure> =>
   Option.match(options.fifos, {
     onNone: () => startHere(options),
     onSome: (fifos) => startOn(fifos, options)
@@ -37,7 +38,7 @@ export const start = (options: AgentChildOptions): Effect.Effect<AgentChild, unk
 
 const startOn = (fifos: Fifos.FifoPair, { spawner, command, output }: AgentChildOptions) =>
   Effect.acquireUseRelease(
-    Effect.try({ try: () => openAll(fifos), catch: (cause) => cause }),
+    Effect.try({ try: () => openAll(fifos), catch: SpawnFailure.from }),
     ([stdout, stderr]) =>
       spawner.spawn({ ...command, stdout: fifos[0], stderr: fifos[1] }).pipe(
         Effect.map((spawned) => ({ ...spawned, ...follow(stdout.readEnd, stderr.readEnd, output) })),
@@ -56,7 +57,10 @@ const startOn = (fifos: Fifos.FifoPair, { spawner, command, output }: AgentChild
   )
 
 /** From the relay's own process, which blocks it for some milliseconds: a machine without FIFOs has no better way. */
-const startHere = ({ command, output }: AgentChildOptions): Effect.Effect<AgentChild, unknown> =>
+const startHere = ({
+  command,
+  output
+}: AgentChildOptions): Effect.Effect<AgentChild, SpawnFailure.SpawnFailure> =>
   Effect.gen(function* () {
     const { program, parameters, environment } = command
     const child = yield* Effect.try({
@@ -67,22 +71,22 @@ const startHere = ({ command, output }: AgentChildOptions): Effect.Effect<AgentC
           cwd: "/",
           env: { ...process.env, ...environment }
         }),
-      catch: (cause) => cause
+      catch: SpawnFailure.from
     })
-    const exit = Deferred.unsafeMake<AgentExit, unknown>(FiberId.none)
+    const exit = Deferred.unsafeMake<AgentExit, SpawnFailure.SpawnFailure>(FiberId.none)
     let exited = false
     child.once("exit", (code, signal) => {
       exited = true
       Deferred.unsafeDone(exit, Exit.succeed({ code, signal }))
     })
-    child.once("error", (cause) => Deferred.unsafeDone(exit, Exit.fail(cause)))
+    child.once("error", (cause) => Deferred.unsafeDone(exit, Exit.fail(SpawnFailure.from(cause))))
     const followed = follow(child.stdout, child.stderr, output)
     const { pid } = child
     if (pid !== undefined) return { pid, exit, exited: () => exited, ...followed }
     followed.close()
     // It has no process, so it has no exit but this failure.
     yield* Deferred.await(exit)
-    return yield* Effect.fail(new Error("no process"))
+    return yield* SpawnFailure.from("no process")
   })
 
 const openAll = ([stdout, stderr]: Fifos.FifoPair): readonly [Fifos.Pipe, Fifos.Pipe] => {

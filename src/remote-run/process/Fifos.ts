@@ -11,6 +11,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import { Effect, Option } from "effect"
+import * as SpawnFailure from "./SpawnFailure.ts"
 
 /** Paths of two FIFOs that nobody used yet: for stdout and stderr. */
 export type FifoPair = readonly [stdout: string, stderr: string]
@@ -56,7 +57,7 @@ export const make = Effect.gen(function* () {
       await promisify(execFile)("mkfifo", ["-m", mode, ...batch.flat()], { timeout: 10_000 })
       return batch
     },
-    catch: (cause) => cause
+    catch: SpawnFailure.from
   })
 
   const refill = makeBatch.pipe(
@@ -66,7 +67,7 @@ export const make = Effect.gen(function* () {
         unavailable = true
         return Effect.logWarning(
           "no FIFOs for the output of agents: those that open /dev/stdout or /dev/stderr will fail"
-        ).pipe(Effect.annotateLogs({ cause: String(cause) }))
+        ).pipe(Effect.annotateLogs({ cause: cause.message }))
       })
     )
   )

@@ -9,6 +9,7 @@ import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as Reaper from "./Reaper.ts"
 import * as Spawner from "./Spawner.ts"
+import type { SpawnFailure } from "./SpawnFailure.ts"
 
 export interface LocalAgents {
   /** As `AgentProcess.run`; fails with the reason why it could not be started. */
@@ -103,12 +104,8 @@ const drained = (child: AgentChild.AgentChild, steps: number) =>
 /** What is still in the pipes when all are dead is read in this many steps; the unkillable may hold them for ever. */
 const stepsAfterEnd = 4
 
-const errorCode = (cause: unknown): unknown =>
-  cause instanceof Error && "code" in cause ? cause.code : undefined
-
 /** Programs that tidy /tmp may take FIFOs for leftovers. */
-const isMissingFifo = (cause: unknown): boolean =>
-  errorCode(cause) === "ENOENT" && cause instanceof Error && "syscall" in cause && cause.syscall === "open"
+const isMissingFifo = ({ code, syscall }: SpawnFailure): boolean => code === "ENOENT" && syscall === "open"
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "no such command",
@@ -122,7 +119,5 @@ const reasons: Readonly<Record<string, string>> = {
   ENFILE: "too many open files"
 }
 
-const startFailure = (program: string, cause: unknown): string => {
-  const reason = reasons[String(errorCode(cause))] ?? (cause instanceof Error ? cause.message : String(cause))
-  return `${program} could not be started: ${reason}`
-}
+const startFailure = (program: string, { code, message }: SpawnFailure): string =>
+  `${program} could not be started: ${reasons[code ?? ""] ?? message}`

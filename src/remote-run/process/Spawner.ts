@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { Deferred, Effect, Exit, FiberId, Schema, type Scope } from "effect"
 import type { AgentExit } from "../AgentProcess.ts"
+import * as SpawnFailure from "./SpawnFailure.ts"
 
 export interface SpawnRequest {
   readonly program: string
@@ -16,13 +17,13 @@ export interface SpawnRequest {
 export interface Spawned {
   readonly pid: number
   /** Fails when it can't be known any more. */
-  readonly exit: Deferred.Deferred<AgentExit, unknown>
+  readonly exit: Deferred.Deferred<AgentExit, SpawnFailure.SpawnFailure>
   readonly exited: () => boolean
 }
 
 export interface Spawner {
   /** Fails with what node says where the program can't be started. */
-  readonly spawn: (request: SpawnRequest) => Effect.Effect<Spawned, unknown>
+  readonly spawn: (request: SpawnRequest) => Effect.Effect<Spawned, SpawnFailure.SpawnFailure>
 }
 
 const Message = Schema.Struct({
@@ -43,11 +44,11 @@ const isMessage = Schema.is(Message)
 
 /** A child that was asked for. */
 class Expected {
-  readonly pid = Deferred.unsafeMake<number, unknown>(FiberId.none)
-  readonly exit = Deferred.unsafeMake<AgentExit, unknown>(FiberId.none)
+  readonly pid = Deferred.unsafeMake<number, SpawnFailure.SpawnFailure>(FiberId.none)
+  readonly exit = Deferred.unsafeMake<AgentExit, SpawnFailure.SpawnFailure>(FiberId.none)
   exited = false
 
-  fail(cause: unknown): void {
+  fail(cause: SpawnFailure.SpawnFailure): void {
     Deferred.unsafeDone(this.pid, Exit.fail(cause))
     Deferred.unsafeDone(this.exit, Exit.fail(cause))
   }
@@ -70,7 +71,7 @@ class Connection {
     })
     this.process.on("message", (message) => this.told(message))
     this.process.once("error", (error) => this.end(error))
-    this.process.once("exit", () => this.end(new Error("the process that starts agents has ended")))
+    this.process.once("exit", () => this.end("the process that starts agents has ended"))
     // What keeps the program alive are its own tasks.
     this.process.unref()
     this.process.channel?.unref()
@@ -81,7 +82,7 @@ class Connection {
     const expected = new Expected()
     this.expected.set(id, expected)
     this.process.send({ id, ...request }, (error) => {
-      if (error !== null) expected.fail(error)
+      if (error !== null) expected.fail(SpawnFailure.from(error))
     })
     return expected
   }
@@ -103,13 +104,20 @@ class Connection {
       expected.exited = true
       Deferred.unsafeDone(expected.exit, Exit.succeed(exit))
     }
-    if (failure !== undefined) expected.fail(Object.assign(new Error(failure.message), failure))
+    if (failure !== undefined)
+      expected.fail(
+        new SpawnFailure.SpawnFailure({
+          message: failure.message,
+          code: failure.code,
+          syscall: failure.syscall
+        })
+      )
     if (exit !== undefined || failure !== undefined) this.expected.delete(id)
   }
 
-  private end(cause: Error): void {
+  private end(cause: unknown): void {
     this.ended = true
-    for (const expected of this.expected.values()) expected.fail(cause)
+    for (const expected of this.expected.values()) expected.fail(SpawnFailure.from(cause))
     this.expected.clear()
   }
 }
