@@ -430,6 +430,29 @@ describe("AgentProcess", () => {
       })
     )
 
+    it.scopedLive("returns though a process that shook off all traces holds its output open", () =>
+      Effect.gen(function* () {
+        const agent = yield* node(`
+          const last = "echo $$ >>" + dir + "/escaped; exec sleep 300"
+          const between = "require('node:child_process').spawn('/bin/sh', ['-c', '" + last + "'], " +
+            "{ detached: true, stdio: 'inherit', env: {} }).unref()"
+          spawn(process.execPath, ["-e", between], { env: {}, stdio: "inherit" })
+          const wait = setInterval(() => {
+            if (!fs.existsSync(dir + "/escaped")) return
+            clearInterval(wait)
+            fs.writeFileSync(dir + "/pids", process.pid + "\\n")
+          }, 5)
+          ${forever}`)
+        yield* Effect.addFinalizer(() =>
+          Effect.map(pids(agent, "escaped"), (found) => {
+            for (const pid of found) process.kill(pid)
+          })
+        )
+        assert.deepStrictEqual(yield* leftAfterInterrupt(agent, 1, "1 hour"), [])
+        assert.isTrue((yield* pids(agent, "escaped")).every(lives))
+      })
+    )
+
     it.scopedLive("before it was started, is never started", () =>
       Effect.gen(function* () {
         const agent = yield* shell(`echo $$ >>"$DIR/pids"`)

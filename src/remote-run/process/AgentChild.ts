@@ -23,7 +23,7 @@ export interface AgentChild {
 
 export interface AgentChildOptions {
   readonly spawner: Spawner
-  readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment">
+  readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment" | "mark">
   /** None: ordinary pipes of node, which can't be opened by name. */
   readonly fifos: Option.Option<Fifos.FifoPair>
   readonly output: AgentOutput

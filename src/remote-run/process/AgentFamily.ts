@@ -6,6 +6,10 @@ export interface AgentFamily {
   readonly leader: number
   /** In the environment of every member that did not drop it: finds those that let go of parent and session. */
   readonly cookie: string
+  /** In what every member inherits, where cookies can't be read. */
+  readonly mark: number | undefined
+  /** No member is older. Clock ticks since boot. */
+  readonly since: number
   /** True once the leader has been waited for; its process id may then be somebody else's. */
   readonly exited: () => boolean
   /** Those alive when last looked. */
@@ -15,15 +19,20 @@ export interface AgentFamily {
 }
 
 /** The family of a process that has just been started. */
-export const make = (leader: number, cookie: string, exited: () => boolean): AgentFamily => {
-  const process = find(leader)
+export const make = (options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">): AgentFamily => {
+  const process = find(options.leader)
   return {
-    leader,
-    cookie,
-    exited,
-    members: new Map(process === undefined ? [] : [[leader, process]]),
-    sessions: new Set([leader])
+    ...options,
+    since: process?.start ?? 0,
+    members: new Map(process?.zombie === false ? [[process.pid, process]] : []),
+    sessions: new Set([options.leader])
   }
+}
+
+/** What a process has on it that says whose it is. */
+export interface Traces {
+  readonly cookie: string | undefined
+  readonly mark: number | undefined
 }
 
 /** How many of them are left, as far as is known. A leader that nothing can be seen of counts until it has exited. */
@@ -31,44 +40,53 @@ export const left = (family: AgentFamily): number =>
   family.members.size > 0 ? family.members.size : family.exited() ? 0 : 1
 
 /**
- * Says whose each process is: a member's by identity, by cookie, by its parent, or by its session. Where a session's
- * leader is alive and a stranger, the number has been used again and the session is not the family's.
+ * Says whose each process is: a member's by identity, by cookie or mark, by its parent, or by its session. Where a
+ * session's leader is alive and a stranger, the number has been used again and the session is not the family's.
  */
 export const attribute = (
   table: ProcessTable,
   families: Iterable<AgentFamily>,
-  cookieOf: (process: Process) => string | undefined
+  tracesOf: (process: Process) => Traces
 ): ReadonlyMap<AgentFamily, ReadonlyArray<Process>> => {
   const byMember = new Map<number, AgentFamily>()
   const byCookie = new Map<string, AgentFamily>()
+  const byMark = new Map<number, AgentFamily>()
   const bySession = new Map<number, AgentFamily>()
   const found = new Map<AgentFamily, Array<Process>>()
   for (const family of families) {
     found.set(family, [])
     byCookie.set(family.cookie, family)
+    if (family.mark !== undefined) byMark.set(family.mark, family)
     for (const pid of family.members.keys()) byMember.set(pid, family)
     for (const session of family.sessions) bySession.set(session, family)
   }
-  const owners = new Map<Process, AgentFamily | undefined>()
 
-  const ownerBySession = (process: Process): AgentFamily | undefined => {
+  const byIdentity = ({ pid, start }: Process) => {
+    const family = byMember.get(pid)
+    return family?.members.get(pid)?.start === start ? family : undefined
+  }
+  const byTraces = (process: Process) => {
+    const { cookie, mark } = tracesOf(process)
+    const marked = mark === undefined ? undefined : byMark.get(mark)
+    const cookied = cookie === undefined ? undefined : byCookie.get(cookie)
+    return cookied ?? (marked !== undefined && process.start >= marked.since ? marked : undefined)
+  }
+  const byParent = (process: Process) => {
+    const parent = table.get(process.parent)
+    return parent !== undefined && parent.start <= process.start ? ownerOf(parent) : undefined
+  }
+  const byLeader = (process: Process) => {
     const family = bySession.get(process.session)
     const leader = table.get(process.session)
-    return family === undefined || leader === undefined || (leader !== process && ownerOf(leader) === family)
-      ? family
-      : undefined
+    const same = leader === undefined || (leader !== process && ownerOf(leader) === family)
+    return same ? family : undefined
   }
+  const owners = new Map<Process, AgentFamily | undefined>()
   const ownerOf = (process: Process): AgentFamily | undefined => {
     if (owners.has(process)) return owners.get(process)
-    // Also ends the circle that a table read while processes come and go could hold.
+    // Also ends the circle that a table could hold that was read while processes come and go.
     owners.set(process, undefined)
-    const member = byMember.get(process.pid)
-    const parent = table.get(process.parent)
-    const owner =
-      (member?.members.get(process.pid)?.start === process.start ? member : undefined) ??
-      byCookie.get(cookieOf(process) ?? "") ??
-      (parent !== undefined && parent.start <= process.start ? ownerOf(parent) : undefined) ??
-      ownerBySession(process)
+    const owner = byIdentity(process) ?? byTraces(process) ?? byParent(process) ?? byLeader(process)
     owners.set(process, owner)
     return owner
   }

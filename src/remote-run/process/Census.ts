@@ -1,48 +1,60 @@
 /** Keeps up who belongs to which agent. One look at /proc serves everyone who asks at the same time. */
 import { Clock, Effect } from "effect"
 import * as AgentFamily from "./AgentFamily.ts"
+import type { Marks } from "./Marks.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 
 /** Carries the cookie. sudo hands on variables of this prefix, and no program gives this one a meaning. */
 export const cookieName = "LC_RUDDER_RELAY_AGENT"
 
-/** The share of time that is spent looking is at most one in this many. */
+/** After a look it rests this many times as long as it took. */
 const idleShare = 4
 /** Milliseconds between two looks, at least. */
 const pause = 15
 
 export interface Census {
   /** Families that are looked for. */
-  readonly families: Set<AgentFamily.AgentFamily>
+  readonly families: ReadonlySet<AgentFamily.AgentFamily>
+  readonly add: (family: AgentFamily.AgentFamily) => void
+  /** Also gives its mark back. */
+  readonly forget: (family: AgentFamily.AgentFamily) => void
   /** Looks; what the families then say is of a moment after the call. */
   readonly take: Effect.Effect<void>
 }
 
-/** Cookies of processes; a process keeps the environment it was forked with until it starts another program. */
-class Cookies {
-  private known = new Map<number, { readonly start: number; readonly cookie: string | undefined }>()
+const none: AgentFamily.Traces = { cookie: undefined, mark: undefined }
+
+/** What processes have on them; each is looked at once, since they have it from their birth. */
+class SeenTraces {
+  private readonly seen = new Map<number, { readonly start: number; readonly traces: AgentFamily.Traces }>()
   /** No agent is older than the relay. */
   private readonly since = ProcessTable.find(process.pid)?.start ?? 0
+  private readonly marks: Marks | undefined
 
-  readonly of = (process: ProcessTable.Process): string | undefined => {
-    if (process.start < this.since) return undefined
-    const known = this.known.get(process.pid)
-    if (known?.start === process.start) return known.cookie
-    const environment = ProcessTable.environment(process.pid)
+  constructor(marks: Marks | undefined) {
+    this.marks = marks
+  }
+
+  readonly of = ({ pid, start }: ProcessTable.Process): AgentFamily.Traces => {
+    if (start < this.since || pid === process.pid) return none
+    const seen = this.seen.get(pid)
+    if (seen?.start === start) return seen.traces
+    const environment = ProcessTable.environment(pid)
     const entry = environment?.split("\0").find((entry) => entry.startsWith(`${cookieName}=`))
-    const cookie = entry?.slice(cookieName.length + 1)
-    if (environment !== "") this.known.set(process.pid, { start: process.start, cookie })
-    return cookie
+    const traces = { cookie: entry?.slice(cookieName.length + 1), mark: this.marks?.of(pid) }
+    // One that is just about to start its program shows nothing yet.
+    if (environment !== "") this.seen.set(pid, { start, traces })
+    return traces
   }
 
   keepOnly(table: ProcessTable.ProcessTable): void {
-    for (const pid of this.known.keys()) if (!table.has(pid)) this.known.delete(pid)
+    for (const pid of this.seen.keys()) if (!table.has(pid)) this.seen.delete(pid)
   }
 }
 
-export const make = Effect.sync((): Census => {
+export const make = (marks: Marks | undefined): Census => {
   const families = new Set<AgentFamily.AgentFamily>()
-  const cookies = new Cookies()
+  const traces = new SeenTraces(marks)
   const one = Effect.unsafeMakeSemaphore(1)
   let asked = 0
   let answered = 0
@@ -53,20 +65,25 @@ export const make = Effect.sync((): Census => {
     const asking = asked
     const started = yield* Clock.currentTimeMillis
     const table = yield* Effect.promise(ProcessTable.readAll)
-    const found = AgentFamily.attribute(table, families, cookies.of)
-    for (const [family, processes] of found) {
+    for (const [family, processes] of AgentFamily.attribute(table, families, traces.of)) {
       family.members = new Map(processes.map((process) => [process.pid, process]))
       family.sessions = new Set(processes.map((process) => process.session))
     }
-    cookies.keepOnly(table)
+    traces.keepOnly(table)
     answered = asking
     const ended = yield* Clock.currentTimeMillis
     nextLook = ended + Math.max(pause, idleShare * (ended - started))
   })
 
-  const take = Effect.suspend(() => {
-    const mine = ++asked
-    return one.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
-  })
-  return { families, take }
-})
+  return {
+    families,
+    add: (family) => void families.add(family),
+    forget: (family) => {
+      if (families.delete(family) && family.mark !== undefined) marks?.give(family.mark)
+    },
+    take: Effect.suspend(() => {
+      const mine = ++asked
+      return one.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
+    })
+  }
+}

@@ -7,6 +7,7 @@ import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
+import * as Marks from "./Marks.ts"
 import * as Reaper from "./Reaper.ts"
 import * as Spawner from "./Spawner.ts"
 import type { SpawnFailure } from "./SpawnFailure.ts"
@@ -19,41 +20,46 @@ export interface LocalAgents {
 
 export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
 
+/** What an agent's processes are known by. */
+type Identity = Pick<AgentFamily.AgentFamily, "cookie" | "mark">
+
 /** Nothing of it is left at the end of the scope. */
 export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fifos = yield* Fifos.make
-    const census = yield* Census.make
-    const watching = options.useSudo && process.geteuid?.() !== 0
-    const reaper = yield* Reaper.make({ census, killGrace: options.killGrace, watching })
+    // Nobody but root reads the environment of what sudo starts.
+    const marks = options.useSudo && process.geteuid?.() !== 0 ? Marks.make() : undefined
+    const census = Census.make(marks)
+    const reaper = yield* Reaper.make({ census, killGrace: options.killGrace })
     const spawner = yield* Spawner.make
     const mine = randomUUID()
     let count = 0
 
-    const startChild = (command: AgentCommand, output: AgentOutput, cookie: string) =>
+    const startChild = (command: AgentCommand, output: AgentOutput, { cookie, mark }: Identity) =>
       Effect.gen(function* () {
         const pair = yield* fifos.take
         const environment = { [Census.cookieName]: cookie }
         return yield* AgentChild.start({
           spawner,
-          command: { ...commandLine(options, command), environment },
+          command: { ...commandLine(options, command), environment, mark },
           fifos: pair,
           output
         })
       }).pipe(
         Effect.tapError((cause) => (isMissingFifo(cause) ? fifos.renew : Effect.void)),
-        Effect.retry({ times: 1, while: isMissingFifo })
+        Effect.retry({ times: 1, while: isMissingFifo }),
+        Effect.onError(() => Effect.sync(() => mark !== undefined && marks?.give(mark)))
       )
 
     const run: LocalAgents["run"] = (command, output) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
-          const cookie = `${mine}.${++count}`
           // Interrupted before it is started, it never is.
           yield* restore(Effect.yieldNow())
-          const child = yield* startChild(command, output, cookie)
-          const family = AgentFamily.make(child.pid, cookie, child.exited)
-          census.families.add(family)
+          const identity: Identity = { cookie: `${mine}.${++count}`, mark: marks?.take() }
+          const child = yield* startChild(command, output, identity)
+          const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited })
+          census.add(family)
           return yield* restore(finished(child)).pipe(
             Effect.onExit((exit) =>
               Exit.isSuccess(exit)
@@ -98,7 +104,11 @@ const drained = (child: AgentChild.AgentChild, steps: number) =>
     const patience = Effect.sync(() => (child.paused() ? left : left--)).pipe(
       Effect.repeat({ until: (left) => left <= 0, schedule: Schedule.spaced(step) })
     )
-    return Effect.raceFirst(Deferred.await(child.drained), Effect.asVoid(patience))
+    // Interruptible, since the race ends when the one that lost it does; also where the agent is being interrupted.
+    return Effect.raceFirst(
+      Effect.interruptible(Deferred.await(child.drained)),
+      Effect.interruptible(Effect.asVoid(patience))
+    )
   })
 
 /** What is still in the pipes when all are dead is read in this many steps; the unkillable may hold them for ever. */

@@ -8,6 +8,8 @@ export interface Process {
   readonly session: number
   /** Clock ticks since boot. */
   readonly start: number
+  /** Dead, and not waited for by its parent yet. */
+  readonly zombie: boolean
 }
 
 export type ProcessTable = ReadonlyMap<number, Process>
@@ -30,21 +32,22 @@ const read = (path: string): string | undefined => {
   }
 }
 
-/** Decodes a `/proc/<pid>/stat`. A zombie is nobody: it holds nothing, and only its parent can end it. */
+/** Decodes a `/proc/<pid>/stat`. */
 export const parseStat = (text: string): Process | undefined => {
   // The name in parentheses may itself hold spaces and parentheses.
   const close = text.lastIndexOf(")")
   const [state, parent, , session, ...rest] = text.slice(close + 2).split(" ")
-  if (close < 0 || state === undefined || state === "Z" || state === "X") return undefined
+  if (close < 0 || state === undefined) return undefined
   return {
     pid: Number.parseInt(text, 10),
     parent: Number(parent),
     session: Number(session),
-    start: Number(rest[15])
+    start: Number(rest[15]),
+    zombie: state === "Z" || state === "X"
   }
 }
 
-/** One process as it is now; undefined when it is gone or a zombie. */
+/** One process as it is now, dead or alive; undefined when it is gone. */
 export const find = (pid: number): Process | undefined => {
   const text = read(`/proc/${pid}/stat`)
   return text === undefined ? undefined : parseStat(text)
@@ -61,7 +64,10 @@ const isPid = (name: string) => /^\d+$/.test(name)
 /** How many processes are read between two turns of the event loop: about 1 ms. */
 const processesPerTurn = 64
 
-/** Reads all of them. Other work goes on in between, so the table is not of one instant. */
+/**
+ * All but zombies, which hold nothing, and which only their parents can end. Other work goes on while it is read, so the
+ * table is not of one instant.
+ */
 export const readAll = async (): Promise<ProcessTable> => {
   const table = new Map<number, Process>()
   const names = await fs.promises.readdir("/proc").catch(() => [])
@@ -69,7 +75,7 @@ export const readAll = async (): Promise<ProcessTable> => {
   for (const name of names) {
     if (!isPid(name)) continue
     const process = find(Number(name))
-    if (process !== undefined) table.set(process.pid, process)
+    if (process?.zombie === false) table.set(process.pid, process)
     if (++count % processesPerTurn === 0) await new Promise<void>((resume) => setImmediate(resume))
   }
   return table

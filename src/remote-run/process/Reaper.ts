@@ -17,11 +17,6 @@ export interface Reaper {
 export interface ReaperOptions {
   readonly census: Census
   readonly killGrace: Duration.Duration
-  /**
-   * Environments of agents can't be read (they are root's, the daemon is not), so families are looked at all the time:
-   * who belongs to whom can't be told afterwards.
-   */
-  readonly watching: boolean
 }
 
 /** A killed process that is not gone by then sits in the kernel, and may for hours. */
@@ -30,7 +25,7 @@ const stuckAfter = "2 seconds"
 const poll = Schedule.exponential("15 millis", 1.2).pipe(Schedule.union(Schedule.spaced("100 millis")))
 
 /** At its end no family is left, but for the unkillable. */
-export const make = ({ census, killGrace, watching }: ReaperOptions) =>
+export const make = ({ census, killGrace }: ReaperOptions) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const ended = new Set<AgentFamily.AgentFamily>()
@@ -42,17 +37,17 @@ export const make = ({ census, killGrace, watching }: ReaperOptions) =>
         const gone =
           (yield* signal(census, family, "SIGTERM", killGrace)) ||
           (yield* signal(census, family, "SIGKILL", stuckAfter))
-        if (gone) census.families.delete(family)
+        if (gone) census.forget(family)
         else unkillable.add(family)
       }).pipe(Effect.uninterruptible, Effect.withSpan("AgentProcess.end"))
 
     const sweep = Effect.gen(function* () {
-      if (ended.size === 0 && !(watching && census.families.size > 0)) return
+      if (ended.size === 0) return
       const over = [...ended]
       yield* census.take
       for (const family of over) {
         ended.delete(family)
-        if (AgentFamily.left(family) === 0) census.families.delete(family)
+        if (AgentFamily.left(family) === 0) census.forget(family)
         else yield* Effect.forkIn(end(family), scope)
       }
     })
@@ -63,7 +58,7 @@ export const make = ({ census, killGrace, watching }: ReaperOptions) =>
       for (const family of unkillable)
         if (AgentFamily.left(family) === 0) {
           unkillable.delete(family)
-          census.families.delete(family)
+          census.forget(family)
         }
     })
 

@@ -9,6 +9,8 @@ export interface SpawnRequest {
   readonly parameters: ReadonlyArray<string>
   /** On top of the relay's own. */
   readonly environment: Readonly<Record<string, string>>
+  /** The core dump filter that it is started with: see `Marks`. */
+  readonly mark?: number | undefined
   /** Paths of FIFOs whose other ends are open. */
   readonly stdout: string
   readonly stderr: string

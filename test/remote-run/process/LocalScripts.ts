@@ -88,7 +88,7 @@ export const pids = (command: string, name: string) => {
 }
 
 /** Whether a process lives; a zombie does not. */
-export const lives = (pid: number): boolean => ProcessTable.find(pid) !== undefined
+export const lives = (pid: number): boolean => ProcessTable.find(pid)?.zombie === false
 
 /** How many files this process has open. */
 export const openFiles = () => fs.readdirSync("/proc/self/fd").length
