@@ -37,6 +37,8 @@ export interface RecordFlags {
 const maxJoined = 64 * 1024
 
 interface Pending {
+  /** Where it begins, should all before it be written. */
+  at: number
   readonly kind: Kind
   readonly node: string
   readonly previous: number
@@ -50,6 +52,10 @@ interface Pending {
 const noFlags: RecordFlags = { continued: false, open: false }
 
 const lengthOf = (record: Pending): number => headerLength + record.node.length + record.length
+
+/** What the payloads of some records take. */
+const inBytes = (records: ReadonlyArray<Pending>): number =>
+  records.reduce((sum, record) => sum + record.length, 0)
 
 const encode = (batch: ReadonlyArray<Pending>, link: (previous: number) => number): Buffer =>
   Buffer.concat(
@@ -79,6 +85,8 @@ export class RunJournal implements JournalSource {
   /** Events that could not be written. */
   private memory: Buffer = Buffer.alloc(0)
   private failed = false
+  /** Where records are that were on their way when the file failed, by where they would have been; of one that was dropped, where the one before it is. */
+  private readonly moved = new Map<number, number>()
   private closed = false
   private busy = false
   private reserved = 0
@@ -121,6 +129,7 @@ export class RunJournal implements JournalSource {
   event(kind: Kind, node: string, json: unknown, previous: number): number {
     const bytes = Buffer.from(JSON.stringify(json))
     return this.append({
+      at: this.tail,
       kind,
       node,
       previous,
@@ -148,7 +157,16 @@ export class RunJournal implements JournalSource {
     const copy = Uint8Array.prototype.slice.call(bytes)
     const last = this.pending.at(-1)
     if (last !== undefined && joins(last, kind, node, flags, copy)) return this.join(last, copy)
-    return this.append({ kind, node, previous, flags, parts: [copy], length: copy.length, account })
+    return this.append({
+      at: this.tail,
+      kind,
+      node,
+      previous,
+      flags,
+      parts: [copy],
+      length: copy.length,
+      account
+    })
   }
 
   /** False when too much is on its way to the disk; then `resume` is called once there is room again. */
@@ -179,16 +197,14 @@ export class RunJournal implements JournalSource {
   }
 
   private join(last: Pending, bytes: Uint8Array): number {
-    const at = this.tail - lengthOf(last)
     last.parts.push(bytes)
     last.length += bytes.length
     this.tail += bytes.length
     this.options.room.enter(bytes.length)
-    return at
+    return last.at
   }
 
   private append(record: Pending): number {
-    const at = this.tail
     this.pending.push(record)
     this.tail += lengthOf(record)
     this.options.room.enter(record.length)
@@ -196,7 +212,7 @@ export class RunJournal implements JournalSource {
       this.flushing = true
       this.options.fork(this.flush)
     }
-    return at
+    return record.at
   }
 
   private readonly flush: Effect.Effect<void> = Effect.gen(this, function* () {
@@ -209,7 +225,7 @@ export class RunJournal implements JournalSource {
         : yield* Effect.exit(this.write(bytes))
       if (Exit.isSuccess(result)) this.written += bytes.length
       else yield* this.keepEvents(batch)
-      this.options.room.leave(batch.reduce((sum, record) => sum + record.length, 0))
+      this.options.room.leave(inBytes(batch))
       if (this.pending.length > 0) this.wake()
     }
     if (!this.busy) yield* this.closeFile
@@ -250,12 +266,38 @@ export class RunJournal implements JournalSource {
         )
         if (this.open !== undefined) yield* Effect.ignore(this.open.file.truncate(this.written))
       }
-      for (const record of batch) if (record.account !== undefined) record.account.dropped += record.length
-      const events = batch.filter((record) => record.account === undefined)
-      const bytes = encode(events, (previous) => (previous < this.written ? previous : 0))
-      this.memory = Buffer.concat([this.memory, bytes])
+      const first = this.moved.size === 0
+      const events = this.relocate(batch, this.length(), first)
+      this.memory = Buffer.concat([this.memory, encode(events, (previous) => this.link(previous))])
+      if (first) {
+        const before = inBytes(this.pending)
+        this.pending = this.relocate(this.pending, this.length(), first)
+        this.options.room.leave(before - inBytes(this.pending))
+      }
       this.tail = this.length() + this.pending.reduce((sum, record) => sum + lengthOf(record), 0)
     })
+  }
+
+  /** Drops output, and gives what is left the places that it has then. */
+  private relocate(records: ReadonlyArray<Pending>, from: number, note: boolean): Array<Pending> {
+    let at = from
+    const kept: Array<Pending> = []
+    for (const record of records) {
+      if (note) this.moved.set(record.at, record.account === undefined ? at : this.link(record.previous))
+      if (record.account !== undefined) {
+        record.account.dropped += record.length
+        continue
+      }
+      record.at = at
+      at += lengthOf(record)
+      kept.push(record)
+    }
+    return kept
+  }
+
+  /** Where a record that came before is now; a wrong guess ends a chain of links, and nothing else. */
+  private link(previous: number): number {
+    return previous < this.written ? previous : (this.moved.get(previous) ?? previous)
   }
 
   /** The disk may have room again at the run's end: then the history lacks nothing but output. */
