@@ -37,8 +37,11 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
         const gone =
           (yield* signal(census, family, "SIGTERM", killGrace)) ||
           (yield* signal(census, family, "SIGKILL", stuckAfter))
-        if (gone) census.forget(family)
-        else unkillable.add(family)
+        if (gone) return census.forget(family)
+        unkillable.add(family)
+        yield* Effect.logWarning("processes of an agent can't be ended").pipe(
+          Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
+        )
       }).pipe(Effect.uninterruptible, Effect.withSpan("AgentProcess.end"))
 
     const sweep = Effect.gen(function* () {
