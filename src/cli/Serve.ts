@@ -2,7 +2,7 @@
 import { Command, Options } from "@effect/cli"
 import { HttpServer, type HttpServerError } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Runtime } from "effect"
 import type { IdentityError } from "../http/RelayServer.ts"
 import { daemon } from "../Relay.ts"
 import { load, RelayConfig, type Settings } from "../RelayConfig.ts"
@@ -19,7 +19,7 @@ const reloadOnHangup = Layer.scopedDiscard(
   Effect.gen(function* () {
     const { reload } = yield* Reload
     const runtime = yield* Effect.runtime()
-    const onHangup = () => void Effect.runFork(Effect.provide(reload, runtime.context))
+    const onHangup = () => void Runtime.runFork(runtime)(reload)
     yield* Effect.acquireRelease(
       Effect.sync(() => process.on("SIGHUP", onHangup)),
       () => Effect.sync(() => process.off("SIGHUP", onHangup))
