@@ -1,2 +1,28 @@
 /** The public surface of the package. */
+export { Access } from "./access/Access.ts"
 export * as Relay from "./Relay.ts"
+export { RelayApi } from "./RelayApi.ts"
+export { type GivenSettings, makeSettings, RelayConfig, type Settings } from "./RelayConfig.ts"
+export * as RelayError from "./RelayError.ts"
+export {
+  type AgentCommand,
+  AgentError,
+  type AgentExit,
+  type AgentOutput,
+  AgentProcess
+} from "./remote-run/AgentProcess.ts"
+export { ClassName } from "./remote-run/ClassName.ts"
+export {
+  RemoteRun,
+  type Run,
+  type RunOrder,
+  type RunTarget,
+  type StartedRun
+} from "./remote-run/RemoteRun.ts"
+export { RunEvent } from "./remote-run/RunEvent.ts"
+export { RunHistory } from "./remote-run/RunHistory.ts"
+export { RunId } from "./remote-run/RunId.ts"
+export { SubRelays } from "./remote-run/SubRelays.ts"
+export { Reload } from "./system/Reload.ts"
+export { NodeId } from "./topology/NodeId.ts"
+export { type Node, type Nodes, NodesList } from "./topology/NodesList.ts"

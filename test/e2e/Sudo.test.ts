@@ -1,6 +1,8 @@
-/** As it is really deployed: a daemon that is not root, and Debian's sudo for the one command. */
+/** The relay as it is deployed: a user of its own, and sudo for the one command. Needs root, to make that user. */
 import { execFileSync } from "node:child_process"
-import { chownSync, rmSync, writeFileSync } from "node:fs"
+import { randomInt } from "node:crypto"
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import {
@@ -11,163 +13,220 @@ import {
   nodes,
   prepare,
   processesWith,
-  program,
+  type Relay,
   start,
   until
 } from "./support/Program.ts"
 
-const user = "rudder-relay-test"
+const user = `rudder-e2e-${randomInt(1_000_000)}`
 const sudoers = `/etc/sudoers.d/${user}`
 let uid = 0
 
+const run = (program: string, ...args: ReadonlyArray<string>) =>
+  execFileSync(program, args, { encoding: "utf8" }).trim()
+
 beforeAll(() => {
-  execFileSync("useradd", ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user])
-  uid = Number(execFileSync("id", ["-u", user]).toString())
+  run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user)
+  uid = Number(run("id", "-u", user))
 })
 afterEach(async () => {
+  for (const relay of relays.splice(0)) await relay.stop()
   await cleanUp()
-  rmSync(sudoers, { force: true })
+  for (const seconds of marks.splice(0)) for (const pid of await left(seconds)) process.kill(pid, "SIGKILL")
 })
 afterAll(() => {
-  execFileSync("userdel", [user])
+  rmSync(sudoers, { force: true })
+  run("userdel", user)
 })
 
-/** Numbers that no other process sleeps for. */
-const mark = () => `${100_000 + Math.floor(Math.random() * 1e9)}`
+/** What sudo may do for the user, for whom, with more defaults where they are given. */
+const allow = (agent: string, as: string, defaults = "") =>
+  writeFileSync(sudoers, `${user} ALL=(${as}) NOPASSWD: ${agent}\n${defaults}`, { mode: 0o440 })
 
-const asUser = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
-const withCapKill = [...asUser, "--inh-caps", "+kill", "--ambient-caps", "+kill"]
+const unprivileged = ["setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"]
+/** As the unit grants it. */
+const withKill = [...unprivileged, "--inh-caps", "+kill", "--ambient-caps", "+kill"]
 
-/** A folder that is the user's, and a sudo that lets it run the agent there, with a terminal of its own or not. */
-const deploy = (agent: string, pty: boolean, config: Record<string, string | number> = {}) => {
-  const options = {
-    nodes: nodes(2),
-    agent,
-    config: {
-      general: { shutdown_grace: "1s" },
-      remote_run: { use_sudo: true, kill_grace: "500ms", ...config }
-    }
-  }
-  const directory = prepare(options)
-  for (const path of ["", "main.conf", "nodeslist.json"]) chownSync(join(directory, path), uid, uid)
-  writeFileSync(
-    sudoers,
-    `Defaults:${user} ${pty ? "" : "!"}use_pty\n${user} ALL=(root) NOPASSWD: ${join(directory, "agent")}\n`,
-    { mode: 0o440 }
-  )
-  return { ...options, directory }
+interface Deployed {
+  readonly agent: string
+  readonly prefix?: ReadonlyArray<string>
+  readonly as?: string
+  /** More of sudoers; the folder goes after the test. */
+  readonly defaults?: (folder: string) => string
+  readonly count?: number
+  readonly config?: Record<string, string | number>
 }
 
-/** The agent's processes are root's; some leave their session, some ignore SIGTERM. */
-const family = (seconds: string) => `
-echo "as $(id -un)"
-echo by-name > /dev/stdout
-echo "a warning" > /dev/stderr
-(trap '' TERM; sleep ${seconds}) &
-setsid sh -c 'sleep ${seconds}' &
-`
+const relays: Array<Relay> = []
 
-describe.each([
-  ["with use_pty, Debian's default", true],
-  ["without use_pty", false]
-])("under sudo, %s", (_, pty) => {
-  it("the agent is root, and its output, code and stderr come as without", async () => {
-    const options = deploy(
-      'echo "as $(id -un), classes $classes"; echo by-name > /dev/stdout; echo oops > /dev/stderr; exit 4',
-      pty
-    )
-    const relay = await start({ ...options, prefix: withCapKill })
-    const { body } = await curl(`${relay.url}/remote-run/node/n0?output=keep&classes=a,b`)
-    expect(body).toContain("n0:as root, classes a,b\nn0:by-name\n")
-    expect(events(body).find(({ event }) => event === "end")).toMatchObject({ code: 4, stderr: "oops\n" })
+const deploy = async ({ agent, prefix = withKill, as = "root", defaults, count = 1, config }: Deployed) => {
+  const directory = mkdtempSync(join(tmpdir(), "rudder-relay-e2e-"))
+  chownSync(directory, uid, uid)
+  allow(join(directory, "agent"), as, defaults?.(directory))
+  const relay = await start({
+    directory,
+    agent,
+    prefix,
+    nodes: nodes(count),
+    config: {
+      general: { shutdown_grace: "1s" },
+      remote_run: { use_sudo: true, kill_grace: "300ms", ...config }
+    }
+  })
+  relays.push(relay)
+  return relay
+}
+
+/** A number of seconds that no other process sleeps for: the mark of this test's processes. */
+const mark = () => {
+  const seconds = `${100_000 + randomInt(1_000_000_000)}`
+  marks.push(seconds)
+  return seconds
+}
+const marks: Array<string> = []
+
+/** An agent with children of every kind: deaf to SIGTERM, in a session of its own, forked twice, without output. */
+const family = (seconds: string) => `
+(trap '' TERM; sleep ${seconds}; sleep ${seconds}) &
+setsid sh -c 'sleep ${seconds}; :' &
+(setsid sh -c '(sleep ${seconds} &) ; sleep ${seconds}; :' > /dev/null 2>&1 &)
+echo started
+`
+/** Processes of `family`, with the one that goes on after it. */
+const size = 5
+const left = (seconds: string) => processesWith(`^sleep ${seconds}`)
+
+const end = (body: string) => events(body).find(({ event }) => event === "end")
+const unkillable = async (url: string) =>
+  JSON.parse((await curl(`${url}/system/status`)).body).data.runs.unkillable
+
+describe("an agent under sudo", () => {
+  it("runs as root, in the order given, and may open its output by name", async () => {
+    const { url } = await deploy({
+      agent: `id -u; echo "$host $classes"; cat; echo named >/dev/stderr; exit 3`
+    })
+    const { body } = await curl(`${url}/remote-run/node/n0?output=keep&classes=a,b`)
+    expect(body).toContain("n0:0\nn0:n0.example.com a,b\n")
+    expect(end(body)).toMatchObject({ code: 3, stderr: "named\n" })
   })
 
-  it("with CAP_KILL, no process is left after a run, a time-out, a cancel and a shutdown", async () => {
-    const seconds = mark()
-    const options = deploy(`${family(seconds)} [ -z "$classes" ] && exit 0; exec sleep ${seconds}`, pty, {
-      timeout: "3s"
+  it("may be another user's, and open its output by name", async () => {
+    const { url } = await deploy({
+      agent: `id -un; echo named >/dev/stderr`,
+      as: "nobody",
+      defaults: () => `Defaults:${user} runas_default=nobody\n`
     })
-    const relay = await start({ ...options, prefix: withCapKill })
-    const none = () =>
-      until("none is left", async () =>
-        (await processesWith(`sleep ${seconds}`)).length === 0 ? true : undefined
-      )
+    const { body } = await curl(`${url}/remote-run/node/n0?output=keep`)
+    expect(body).toContain("n0:nobody\n")
+    expect(end(body)).toMatchObject({ code: 0, stderr: "named\n" })
+  })
 
-    const over = await curl(`${relay.url}/remote-run/node/n0?output=keep`)
-    expect(events(over.body).find(({ event }) => event === "end")).toMatchObject({ code: 0 })
-    await none()
-
-    const late = await curl(`${relay.url}/remote-run/node/n0?output=keep&classes=hang`)
-    expect(late.body).toContain("n0:as root\n")
-    expect(events(late.body).find(({ event }) => event === "end")).toMatchObject({
-      code: null,
-      timeout: true
+  it("is refused by sudo: the node's end says so", async () => {
+    const { url } = await deploy({ agent: "echo hello", as: "nobody" })
+    const { body } = await curl(`${url}/remote-run/node/n0?output=keep`)
+    expect(end(body)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("sudo: a password is required")
     })
-    await none()
-
-    const { id } = JSON.parse(
-      (await curl("-d", "async=yes&classes=hang", `${relay.url}/remote-run/all`)).body
-    )
-    await until("both run", async () =>
-      (await processesWith(`sleep ${seconds}`)).length >= 6 ? true : undefined
-    )
-    await curl("-X", "DELETE", `${relay.url}/remote-run/runs/${id}`)
-    const replay = await curl(`${relay.url}/remote-run/runs/${id}/output`)
-    expect(events(replay.body).at(-1)).toMatchObject({ event: "done", failed: 2 })
-    await none()
-
-    await curl("-d", "async=yes&classes=hang", `${relay.url}/remote-run/all`)
-    await until("both run", async () =>
-      (await processesWith(`sleep ${seconds}`)).length >= 6 ? true : undefined
-    )
-    expect(await relay.stop()).toBe(0)
-    await none()
   })
 })
 
-// Then it can still ask sudo to pass a SIGTERM on, but not make an agent go that ignores it.
-describe("without CAP_KILL", () => {
-  it("the node's end comes all the same, the permit is given back, and what is left is counted until it is gone", async () => {
+describe.each([
+  ["as Debian sets it up", () => ""],
+  // It needs one to record the output.
+  [
+    "with a terminal of its own",
+    (folder: string) => `Defaults:${user} use_pty, log_output, iolog_dir=${folder}/io\n`
+  ]
+])("no process of an agent is left, under sudo %s and with CAP_KILL,", (_name, defaults) => {
+  it("after a time-out", async () => {
     const seconds = mark()
-    const options = deploy(`[ -n "$classes" ] && { trap '' TERM; sleep ${seconds}; }; echo fine`, true, {
-      timeout: "1s",
-      max_concurrent: 1
+    const { url } = await deploy({
+      agent: `${family(seconds)} sleep ${seconds}`,
+      defaults,
+      config: { timeout: "1s" }
     })
-    const relay = await start({ ...options, prefix: asUser })
-    const { body } = await curl(`${relay.url}/remote-run/node/n0?output=keep&classes=hang`)
-    expect(events(body).find(({ event }) => event === "end")).toMatchObject({ code: null, timeout: true })
-    const status = async () => JSON.parse((await curl(`${relay.url}/system/status`)).body).data.runs
-    expect((await status()).unkillable).toBeGreaterThan(0)
-    expect((await status()).status).toBe("error")
-    // The one permit is there again.
-    expect((await curl(`${relay.url}/remote-run/node/n1?output=keep`)).body).toContain("n1:fine")
-    for (const pid of await processesWith(`sleep ${seconds}`)) process.kill(pid, "SIGKILL")
-    await until("it is counted no more", async () => ((await status()).unkillable === 0 ? true : undefined))
+    const { body } = await curl(`${url}/remote-run/node/n0?output=keep`)
+    expect(end(body)).toMatchObject({ code: null, timeout: true })
+    expect(await left(seconds)).toEqual([])
+    expect(await unkillable(url)).toBe(0)
   })
 
-  it("check warns", async () => {
-    const { directory } = deploy("", true)
-    const main = process.execPath
-    const relay = new URL("../../dist/main.js", import.meta.url).pathname
-    const without = await command("setpriv", [
-      ...asUser.slice(1),
-      main,
-      relay,
-      "check",
-      "--config",
-      directory
-    ])
-    expect(without.code).toBe(0)
-    expect(without.stderr).toContain("CAP_KILL")
-    const withIt = await command("setpriv", [
-      ...withCapKill.slice(1),
-      main,
-      relay,
-      "check",
-      "--config",
-      directory
-    ])
-    expect(withIt.stderr).not.toContain("CAP_KILL")
-    expect((await program("check", "--config", directory)).stderr).not.toContain("CAP_KILL")
+  it("after a cancel", async () => {
+    const seconds = mark()
+    const { url } = await deploy({ agent: `${family(seconds)} sleep ${seconds}`, defaults, count: 3 })
+    const { body } = await curl("-d", "async=yes", `${url}/remote-run/all`)
+    const { id } = JSON.parse(body)
+    await until("all run", async () => (await left(seconds)).length === 3 * size)
+    await curl("-X", "DELETE", `${url}/remote-run/runs/${id}`)
+    const replay = await curl(`${url}/remote-run/runs/${id}/output`)
+    expect(events(replay.body).filter(({ cancelled }) => cancelled === true).length).toBe(3)
+    expect(await left(seconds)).toEqual([])
+  })
+
+  it("after a run that left some behind", async () => {
+    const seconds = mark()
+    const { url } = await deploy({ agent: `${family(seconds)} sleep 0.2`, defaults })
+    const { body } = await curl(`${url}/remote-run/node/n0?output=keep`)
+    expect(end(body)).toMatchObject({ code: 0 })
+    await until("nothing is left", async () => (await left(seconds)).length === 0)
+  })
+
+  it("after a shutdown", async () => {
+    const seconds = mark()
+    const relay = await deploy({ agent: `${family(seconds)} sleep ${seconds}`, defaults, count: 2 })
+    await curl("-d", "async=yes", `${relay.url}/remote-run/all`)
+    await until("both run", async () => (await left(seconds)).length === 2 * size)
+    expect(await relay.stop()).toBe(0)
+    expect(await left(seconds)).toEqual([])
+  })
+})
+
+describe("without CAP_KILL", () => {
+  it("a node's end comes all the same; what is left is counted until it is gone", async () => {
+    const seconds = mark()
+    const { url } = await deploy({
+      agent: `sleep ${seconds}`,
+      prefix: unprivileged,
+      count: 2,
+      config: { max_concurrent: 1 }
+    })
+    const { body } = await curl("-d", "async=yes", `${url}/remote-run/node/n0`)
+    const { id } = JSON.parse(body)
+    await until("it runs", async () => (await left(seconds)).length === 1)
+    await curl("-X", "DELETE", `${url}/remote-run/runs/${id}`)
+    const replay = await curl(`${url}/remote-run/runs/${id}/output`)
+    expect(end(replay.body)).toMatchObject({ code: null, cancelled: true })
+    expect(await unkillable(url)).toBeGreaterThan(0)
+    // The permit is free again: the next agent starts.
+    const next = JSON.parse((await curl("-d", "async=yes", `${url}/remote-run/node/n1`)).body)
+    await until("the next runs", async () => (await left(seconds)).length === 2)
+    await curl("-X", "DELETE", `${url}/remote-run/runs/${next.id}`)
+    for (const pid of await left(seconds)) process.kill(pid, "SIGKILL")
+    await until("all are gone", async () => (await unkillable(url)) === 0)
+  })
+
+  it("`check` warns", async () => {
+    const { directory } = await deploy({ agent: "echo hello" })
+    const [program = "", ...args] = unprivileged
+    const main = join(import.meta.dirname, "../../dist/main.js")
+    const checked = await command(program, [...args, process.execPath, main, "check", "--config", directory])
+    expect(checked).toMatchObject({ code: 0, stderr: expect.stringContaining("CAP_KILL") })
+  })
+})
+
+describe("check", () => {
+  it("warns where the daemon could not end what sudo starts", async () => {
+    const directory = prepare({ config: { remote_run: { use_sudo: true } } })
+    try {
+      chownSync(join(directory, "main.conf"), uid, uid)
+      const main = new URL("../../dist/main.js", import.meta.url).pathname
+      const check = (prefix: ReadonlyArray<string>) =>
+        command(prefix[0] ?? "", [...prefix.slice(1), process.execPath, main, "check", "--config", directory])
+      expect((await check(unprivileged)).stderr).toContain("CAP_KILL")
+      expect((await check(withKill)).stderr).not.toContain("CAP_KILL")
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 })

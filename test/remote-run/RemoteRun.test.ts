@@ -269,7 +269,7 @@ describe("every node asked for", () => {
             )
           }
         ),
-        { numRuns: 30 }
+        { numRuns: 20 }
       ),
     60_000
   )

@@ -1,0 +1,111 @@
+/** A program of somebody else's that has a relay in it: its own server, its own agents. */
+
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import {
+  HttpApiClient,
+  HttpClient,
+  HttpClientRequest,
+  HttpRouter,
+  HttpServer,
+  HttpServerResponse
+} from "@effect/platform"
+import { NodeContext, NodeHttpServer } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer, Option } from "effect"
+import {
+  Access,
+  AgentProcess,
+  makeSettings,
+  NodeId,
+  NodesList,
+  Relay,
+  RelayApi,
+  RelayConfig,
+  Reload,
+  SubRelays
+} from "../src/index.ts"
+import { nodesListLayer } from "./support/Topology.ts"
+
+/** Agents of the embedding program: no processes at all. */
+const agents = Layer.succeed(AgentProcess, {
+  run: ({ hostname, classes }, output) =>
+    Effect.sync(() => {
+      output.write("stdout", Buffer.from(`hello from ${hostname} ${classes.join("+")}\n`), () => {})
+      return { code: 0, signal: null }
+    }),
+  unkillable: Effect.succeed(0)
+})
+
+const settings = Layer.scoped(
+  RelayConfig,
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "rudder-relay-embedded-"))),
+    (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+  ).pipe(
+    Effect.map((directory) =>
+      makeSettings({ general: { nodeId: NodeId.make("root") }, remoteRun: { directory } })
+    )
+  )
+)
+
+const parts = Layer.mergeAll(Relay.remoteRun, Access.layer, Reload.layer([])).pipe(
+  Layer.provide([agents, SubRelays.unreachable]),
+  Layer.provideMerge(
+    nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
+  ),
+  Layer.provideMerge(settings),
+  Layer.provideMerge(NodeContext.layer)
+)
+
+/** The program's own route beside all of the relay's. */
+const program = Effect.gen(function* () {
+  const relay = yield* Relay.httpApp
+  return HttpRouter.empty.pipe(
+    HttpRouter.get("/mine", HttpServerResponse.text("my own route")),
+    HttpRouter.mountApp("/rudder", relay, { includePrefix: true })
+  )
+})
+
+const served = Layer.unwrapEffect(Effect.map(program, (app) => HttpServer.serve(app))).pipe(
+  Layer.provideMerge(parts),
+  Layer.provideMerge(NodeHttpServer.layerTest)
+)
+
+describe("a relay in another program", () => {
+  it.scopedLive("serves its routes beside that program's own, with its agents", () =>
+    Effect.gen(function* () {
+      const client = yield* HttpClient.HttpClient
+      expect(yield* Effect.flatMap(client.get("/mine"), (answer) => answer.text)).toBe("my own route")
+      const run = yield* client.get(
+        "/rudder/relay-api/remote-run/node/web?output=keep&format=raw&classes=a,b"
+      )
+      expect(yield* run.text).toBe("hello from web.example.com a+b\n")
+      const refused = yield* client.get("/rudder/relay-api/remote-run/node/nobody")
+      expect(refused.status).toBe(404)
+    }).pipe(Effect.provide(served))
+  )
+
+  it.scopedLive("is called by the client that its API definition gives", () =>
+    Effect.gen(function* () {
+      const client = yield* HttpApiClient.make(RelayApi, {
+        // The test server's client has put its own address before the path.
+        transformClient: HttpClient.mapRequest(
+          HttpClientRequest.updateUrl((url) => url.replace(/^http:\/\/[^/]+/, "$&/rudder/relay-api"))
+        )
+      })
+      const { data } = yield* client.system.info()
+      expect(data["full-version"]).toMatch(/^\d+\.\d+\.\d+$/)
+      yield* client.remoteRun.getAll({ urlParams: { output: "keep" } })
+      const { runs } = yield* client.remoteRun.runs({ urlParams: {} })
+      expect(runs[0]).toMatchObject({ nodes: 2, ok: 2, failed: 0 })
+      const error = yield* Effect.flip(
+        client.remoteRun.getNode({ path: { uuid: NodeId.make("nobody") }, urlParams: {} })
+      )
+      expect(error).toMatchObject({ _tag: "UnknownTarget", target: "nobody" })
+      const list = yield* NodesList
+      expect(Option.isSome((yield* list.current).get("web"))).toBe(true)
+    }).pipe(Effect.provide(served))
+  )
+})
