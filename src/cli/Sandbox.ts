@@ -124,17 +124,26 @@ const play = (directory: string, url: string) =>
 const failed = (error: { readonly message: string }) =>
   new StartError({ code: exitCode.start, message: error.message })
 
-export const sandbox = Command.make("sandbox", { directory: directoryOption }, (options) =>
+/** Writes, serves and plays on a port. A second sandbox beside the first has a folder of its own. */
+const playOn = (chosen: string, port: number) =>
   Effect.gen(function* () {
     const path = yield* Path.Path
-    const port = yield* freePort
-    const chosen = path.resolve(options.directory)
-    // A second sandbox beside the first has a folder of its own.
     const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
     yield* Effect.mapError(write(directory, port), failed)
     const { settings } = yield* configuration(directory)
     const url = `http://127.0.0.1:${port}${base}`
     const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url)))
     return yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
+  })
+
+const isTaken = (error: StartError): boolean => error.message.includes("EADDRINUSE")
+
+export const sandbox = Command.make("sandbox", { directory: directoryOption }, (options) =>
+  Effect.gen(function* () {
+    const path = yield* Path.Path
+    const chosen = path.resolve(options.directory)
+    const onFreePort = Effect.flatMap(freePort, (port) => playOn(chosen, port))
+    // Another may take the port between the look and the start.
+    return yield* Effect.retry(onFreePort, { while: isTaken, times: 3 })
   })
 ).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))
