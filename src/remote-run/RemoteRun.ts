@@ -309,17 +309,20 @@ const make = Effect.gen(function* () {
           logs.set(node, log)
           return log
         }
-        const report = (node: string): SubRelayNode => {
-          const log = logOf(node)
-          return {
-            write: log.write,
-            start: (hostname) => {
-              run.running++
-              log.start(hostname)
-            },
-            end: (ending) => endNode(run, log, ending, clock.unsafeCurrentTimeMillis())
-          }
+        const running = new Set<string>()
+        const end = (node: string, ending: NodeEnding) => {
+          if (running.delete(node)) run.running--
+          endNode(run, logOf(node), ending, clock.unsafeCurrentTimeMillis())
         }
+        const report = (node: string): SubRelayNode => ({
+          write: logOf(node).write,
+          start: (hostname) => {
+            if (!running.has(node)) run.running++
+            running.add(node)
+            logOf(node).start(hostname)
+          },
+          end: (ending) => end(node, ending)
+        })
         const exit = yield* Effect.exit(
           restore(subRelays.run({ relay, nodes, classes: run.head.classes, report }))
         )
@@ -329,7 +332,7 @@ const make = Effect.gen(function* () {
               error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
             }
           : { code: null, cancelled: true }
-        for (const node of nodes) endNode(run, logOf(node), missing, clock.unsafeCurrentTimeMillis())
+        for (const node of nodes) end(node, missing)
       })
     ).pipe(Effect.annotateLogs({ relay: relay.id }))
 

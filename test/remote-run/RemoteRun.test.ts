@@ -269,7 +269,7 @@ describe("every node asked for", () => {
             )
           }
         ),
-        { numRuns: 20 }
+        { numRuns: 20, endOnFailure: true }
       ),
     60_000
   )
