@@ -1,6 +1,7 @@
 /** Remote runs: the agents of this relay's own nodes, and of those behind its sub-relays, as one run with one history. */
 import { FileSystem } from "@effect/platform"
 import { Cause, Clock, Context, Deferred, Effect, Exit, FiberSet, Layer, Option, Scope, Stream } from "effect"
+import * as EventLoop from "../EventLoop.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { isHostname } from "../topology/Hostname.ts"
@@ -96,12 +97,6 @@ interface ActiveRun {
   failed: number
 }
 
-/** A pause in which other requests are served. */
-const eventLoopTurn = Effect.async<void>((resume) => {
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
-
 /** How many nodes are handled between two such pauses. */
 const nodesPerTurn = 1000
 
@@ -134,7 +129,7 @@ const make = Effect.gen(function* () {
         else if (node !== undefined && hop !== undefined) behind.set(hop, [...(behind.get(hop) ?? []), id])
         else unknown.push(id)
         if (node !== undefined && (route._tag === "Mine" || hop !== undefined)) known.push(id)
-        if (++count % nodesPerTurn === 0) yield* eventLoopTurn
+        if (++count % nodesPerTurn === 0) yield* EventLoop.turn
       }
       return { own, behind, known, unknown: target._tag === "All" ? [] : unknown }
     })
@@ -265,7 +260,7 @@ const make = Effect.gen(function* () {
       for (const node of waiting) {
         waiting.delete(node)
         endNode(run, logFor(run, node.id, now), { code: null, cancelled: true }, now)
-        if (++count % nodesPerTurn === 0) yield* eventLoopTurn
+        if (++count % nodesPerTurn === 0) yield* EventLoop.turn
       }
     }).pipe(Effect.uninterruptible)
 

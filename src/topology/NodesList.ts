@@ -1,9 +1,10 @@
 /** The nodes below this relay: who they are, how they are reached, and which key they sign with. */
 import { FileSystem } from "@effect/platform"
 import { Context, Duration, Effect, Layer, Option, Ref, Schedule } from "effect"
+import * as EventLoop from "../EventLoop.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import type { NodeId } from "./NodeId.ts"
-import { eventLoopTurn, type ParsedNodesList, parse } from "./NodesListFile.ts"
+import { type ParsedNodesList, parse } from "./NodesListFile.ts"
 import { type Route, routeTo } from "./Route.ts"
 
 /** A node's entry in the list. */
@@ -82,7 +83,7 @@ const survey = (me: NodeId, entries: ReadonlyMap<string, Node>) =>
       const route = nodes.route(id)
       if (route._tag === "Mine") mine++
       if (route._tag === "Unknown" && id !== me && ++lost <= maxExamples) unroutable.push(id)
-      if (++count % nodesPerTurn === 0) yield* eventLoopTurn
+      if (++count % nodesPerTurn === 0) yield* EventLoop.turn
     }
     return { mine, lost, unroutable }
   })

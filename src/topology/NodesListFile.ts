@@ -1,5 +1,6 @@
 /** The nodes list as the server's policy generation writes it: a JSON object, read without holding up anything else. */
 import { Effect, Option, Schema } from "effect"
+import * as EventLoop from "../EventLoop.ts"
 import { NodeId } from "./NodeId.ts"
 import type { Node } from "./NodesList.ts"
 
@@ -56,12 +57,6 @@ class MemberScanner {
     return -1
   }
 }
-
-/** A pause in which other requests are served. */
-export const eventLoopTurn = Effect.async<void>((resume) => {
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
 
 const syntaxError = (message: string) => new NodesListSyntaxError({ message })
 
@@ -130,7 +125,7 @@ export const parse = (bytes: Uint8Array): Effect.Effect<ParsedNodesList, NodesLi
         else if (++bad <= maxExamples) examples.push(id.slice(0, 100))
       }
       start = cut + 1
-      yield* eventLoopTurn
+      yield* EventLoop.turn
     }
     return { nodes, bad: { count: bad, examples } }
   })
@@ -142,7 +137,7 @@ const nextCut = (scanner: MemberScanner, start: number, to: number) =>
       limit = Math.min(to, limit + 4 * sliceLength)
       const cut = scanner.next(start + sliceLength, limit)
       if (cut !== -1) return cut
-      yield* eventLoopTurn
+      yield* EventLoop.turn
     }
     return to
   })
