@@ -16,23 +16,31 @@ import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import { RunHistory } from "./remote-run/RunHistory.ts"
 import { SubRelays } from "./remote-run/SubRelays.ts"
+import { Disk } from "./shared-files/Disk.ts"
+import { SharedFileStore } from "./shared-files/SharedFileStore.ts"
+import { SharedFiles } from "./shared-files/SharedFiles.ts"
+import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
 import { Reload, type Reloadable } from "./system/Reload.ts"
 import * as SystemHttp from "./system/SystemHttp.ts"
+import { Certificates } from "./topology/Certificates.ts"
 import { NodesList } from "./topology/NodesList.ts"
 
 /** Remote runs over the agents, history and topology that are provided. */
 export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
 
+/** Shared files on the disk that is provided. */
+export const sharedFiles = SharedFiles.layer.pipe(Layer.provideMerge(SharedFileStore.layer))
+
 /** Everything live: what the daemon uses. */
-export const services = remoteRun.pipe(
-  Layer.provide([AgentProcess.layer, SubRelays.unreachable]),
+export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
+  Layer.provide([AgentProcess.layer, SubRelays.unreachable, Disk.layer]),
   Layer.provideMerge(Access.layer),
-  Layer.provideMerge(NodesList.layer)
+  Layer.provideMerge(Layer.mergeAll(NodesList.layer, Certificates.layer))
 )
 
 /** The handlers of every route, and what each request passes before them. */
 export const api = Layer.mergeAll(HttpApiBuilder.api(RelayApi), Admission.layer).pipe(
-  Layer.provide([RemoteRunHttp.layer, SystemHttp.layer])
+  Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SystemHttp.layer])
 )
 
 /** Paths are exact: what differs in case, or by a slash, is another path. */
@@ -83,15 +91,18 @@ const gracefulStop = Layer.scopedDiscard(
   })
 )
 
-/** The listener's own certificate is loaded again too. */
+/** The listener's own certificate and those of the nodes are loaded again too. */
 const reload = (others: ReadonlyArray<Reloadable>) =>
   Layer.unwrapEffect(
-    Effect.map(RelayServer, (server) =>
-      Reload.layer([
+    Effect.gen(function* () {
+      const server = yield* RelayServer
+      const certificates = yield* Certificates
+      return Reload.layer([
         ...others,
-        { name: "certificate", reload: Effect.mapError(server.reload, (error) => error.message) }
+        { name: "certificate", reload: Effect.mapError(server.reload, (error) => error.message) },
+        { name: "node certificates", reload: certificates.reload }
       ])
-    )
+    })
   )
 
 /** Serves the relay until its scope ends. Registered after `serve`, the graceful stop runs before anything is torn down. */

@@ -3,10 +3,12 @@ import { HttpApi, OpenApi } from "@effect/platform"
 import { base, versionedBase } from "./http/BasePath.ts"
 import { AccessDenied, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge } from "./RelayError.ts"
 import { RemoteRunApi } from "./remote-run/RemoteRunApi.ts"
+import { SharedFilesApi } from "./shared-files/SharedFilesApi.ts"
 import { SystemApi } from "./system/SystemApi.ts"
 
 export class RelayApi extends HttpApi.make("rudder-relay")
   .add(RemoteRunApi)
+  .add(SharedFilesApi)
   .add(SystemApi)
   .addError(InvalidRequest)
   .addError(AccessDenied)

@@ -17,6 +17,8 @@ import { Effect, Layer, Option } from "effect"
 import {
   Access,
   AgentProcess,
+  Certificates,
+  Disk,
   makeSettings,
   NodeId,
   NodesList,
@@ -45,13 +47,17 @@ const settings = Layer.scoped(
     (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
   ).pipe(
     Effect.map((directory) =>
-      makeSettings({ general: { nodeId: NodeId.make("root") }, remoteRun: { directory } })
+      makeSettings({
+        general: { nodeId: NodeId.make("root") },
+        remoteRun: { directory },
+        sharedFiles: { path: join(directory, "shared-files") }
+      })
     )
   )
 )
 
-const parts = Layer.mergeAll(Relay.remoteRun, Access.layer, Reload.layer([])).pipe(
-  Layer.provide([agents, SubRelays.unreachable]),
+const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
+  Layer.provide([agents, SubRelays.unreachable, Disk.layer, Certificates.none]),
   Layer.provideMerge(
     nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
   ),

@@ -6,6 +6,7 @@ import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Either, Option, Schema, Stream } from "effect"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
+import * as Query from "../http/Query.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
@@ -20,9 +21,6 @@ import type { ReadOptions } from "./RunReader.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
-
-const searchOf = (request: HttpServerRequest.HttpServerRequest): URLSearchParams =>
-  new URLSearchParams(request.url.includes("?") ? request.url.slice(request.url.indexOf("?") + 1) : "")
 
 /**
  * A streamed answer: its head goes out before the first byte is there, and a stream that fails cuts the connection,
@@ -65,7 +63,7 @@ const start = (
     const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
     const { versioned } = yield* BasePath
     const route = { method: request.method, versioned, old, accept: request.headers.accept }
-    const parameters = yield* RunParameters.decode(route, searchOf(request), form)
+    const parameters = yield* RunParameters.decode(route, Query.of(request), form)
     const target = yield* targetOf(parameters)
     const run = yield* remoteRun
       .start({ target, classes: parameters.classes, output: parameters.output })
@@ -118,7 +116,7 @@ const decodeLimit = Schema.decodeOption(Limit)
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const search = searchOf(request)
+    const search = Query.of(request)
     const limit = decodeLimit(search.get("limit") ?? "50")
     if (Option.isNone(limit))
       return yield* new InvalidRequest({
@@ -137,7 +135,7 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
     const format = yield* RunParameters.decodeOutputFormat(
-      searchOf(request).get("format") ?? undefined,
+      Query.of(request).get("format") ?? undefined,
       request.headers.accept
     )
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined

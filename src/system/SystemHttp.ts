@@ -1,9 +1,10 @@
 /** Maps requests about the relay itself to its parts. */
 import { FileSystem, HttpApiBuilder } from "@effect/platform"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { RelayApi } from "../RelayApi.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
+import { SharedFileStore } from "../shared-files/SharedFileStore.ts"
 import { NodesList } from "../topology/NodesList.ts"
 import { Reload } from "./Reload.ts"
 import type { Health, Status } from "./SystemApi.ts"
@@ -33,19 +34,21 @@ const runs = Effect.gen(function* () {
   return { ...healthOf(problems), active: runs, agents, unkillable }
 })
 
-/** The folder that history goes to. */
+/** The folders that history and shared files go to. */
 const storage = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
+  const store = yield* SharedFileStore
   const { remoteRun } = yield* RelayConfig
-  return yield* fs
+  const history = yield* fs
     .access(remoteRun.directory, { writable: true })
-    .pipe(Effect.match({ onSuccess: () => healthOf([]), onFailure: (error) => healthOf([error.message]) }))
+    .pipe(Effect.match({ onSuccess: () => [], onFailure: (error) => [error.message] }))
+  return healthOf([...history, ...Option.toArray(yield* store.problem)])
 })
 
 const status: Effect.Effect<
   Status,
   never,
-  FileSystem.FileSystem | NodesList | Reload | RelayConfig | RemoteRun
+  FileSystem.FileSystem | NodesList | Reload | RelayConfig | RemoteRun | SharedFileStore
 > = Effect.all({ configuration, nodes, runs, storage })
 
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>

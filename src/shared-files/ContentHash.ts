@@ -1,0 +1,22 @@
+/** The hash of a file's content. */
+import { Option } from "effect"
+
+export type HashAlgorithm = "sha256" | "sha512"
+
+export interface ContentHash {
+  readonly algorithm: HashAlgorithm
+  /** Lower case. */
+  readonly hex: string
+}
+
+/** The algorithm follows from the length: 64 hex digits are sha256, 128 are sha512. None for other text. */
+export const parse = (text: string): Option.Option<ContentHash> => {
+  if (!/^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$/.test(text)) return Option.none()
+  return Option.some({ algorithm: text.length === 64 ? "sha256" : "sha512", hex: text.toLowerCase() })
+}
+
+/** `<algorithm>:<hex>` */
+export const print = ({ algorithm, hex }: ContentHash): string => `${algorithm}:${hex}`
+
+export const equals = (one: ContentHash, other: ContentHash): boolean =>
+  one.algorithm === other.algorithm && one.hex === other.hex

@@ -1,0 +1,66 @@
+/** One at a time for each file, and of two that write it, the one whose request began later wins. */
+import { Effect, type Scope } from "effect"
+
+/** A request to write a file. */
+export interface Turn {
+  /**
+   * Alone with the file, and only if no request that began later has written it: then nothing is done, as if this one
+   * had been replaced.
+   */
+  readonly write: <E, R>(effect: Effect.Effect<void, E, R>) => Effect.Effect<void, E, R>
+}
+
+export interface FileLocks {
+  /** Alone with the file. */
+  readonly alone: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** A request to write this file begins; it ends with the scope. */
+  readonly turn: (name: string) => Effect.Effect<Turn, never, Scope.Scope>
+}
+
+interface Lock {
+  readonly semaphore: Effect.Semaphore
+  users: number
+  begun: number
+  /** The latest turn that was written. */
+  written: number
+}
+
+/** Nothing is held for a file that nobody is at. */
+export const make = (): FileLocks => {
+  const locks = new Map<string, Lock>()
+
+  const using = (name: string): Effect.Effect<Lock, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const found = locks.get(name)
+        const lock = found ?? { semaphore: Effect.unsafeMakeSemaphore(1), users: 0, begun: 0, written: 0 }
+        lock.users++
+        locks.set(name, lock)
+        return lock
+      }),
+      (lock) =>
+        Effect.sync(() => {
+          if (--lock.users === 0) locks.delete(name)
+        })
+    )
+
+  return {
+    alone: (name) => (effect) =>
+      Effect.scoped(Effect.flatMap(using(name), (lock) => lock.semaphore.withPermits(1)(effect))),
+    turn: (name) =>
+      Effect.map(using(name), (lock) => {
+        const turn = ++lock.begun
+        return {
+          write: (effect) =>
+            lock.semaphore.withPermits(1)(
+              Effect.suspend(() => {
+                if (lock.written > turn) return Effect.void
+                return Effect.tap(effect, () => {
+                  lock.written = turn
+                })
+              })
+            )
+        }
+      })
+  }
+}

@@ -1,0 +1,204 @@
+/** What requests about shared files say, decoded: the parameters of `POST` and `HEAD`, and the header block of `PUT`. */
+import type { KeyObject } from "node:crypto"
+import { Either, Option, Schema } from "effect"
+import { InvalidRequest } from "../RelayError.ts"
+import { NodeId } from "../topology/NodeId.ts"
+import * as ContentHash from "./ContentHash.ts"
+import { FileId, type SharedFileName } from "./FileId.ts"
+import type { HeaderBlock } from "./HeaderBlock.ts"
+import * as Scope from "./Scope.ts"
+import * as Signature from "./Signature.ts"
+import * as Ttl from "./Ttl.ts"
+
+/** What a source says of a file it sends, and how it proves it; nothing of it has been checked. */
+export interface Claim {
+  readonly algorithm: ContentHash.HashAlgorithm
+  readonly signature: Uint8Array
+  /** None: the key is to be found among the certificates. */
+  readonly key: Option.Option<KeyObject>
+  readonly hash: Option.Option<ContentHash.ContentHash>
+  readonly keydate: Option.Option<string>
+  readonly ttl: Ttl.Ttl
+  readonly scope: Option.Option<Scope.ClaimedScope>
+}
+
+type Decoded<A> = Either.Either<A, InvalidRequest>
+
+const invalid = (parameter: string, expected: string) =>
+  new InvalidRequest({ parameter, message: `${parameter}: expected ${expected}` })
+
+const isNodeId = Schema.is(NodeId)
+const isFileId = Schema.is(FileId)
+const idForm = "1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..'"
+
+const decodeNodeId = (parameter: string, text: string): Decoded<NodeId> =>
+  isNodeId(text) ? Either.right(text) : Either.left(invalid(parameter, idForm))
+
+/** Which file a request is about. Parameters are named as the contract names them. */
+export const decodeName = (target: string, source: string, fileId: string): Decoded<SharedFileName> =>
+  Either.all({
+    target: decodeNodeId("target_uuid", target),
+    source: decodeNodeId("source-uuid", source),
+    fileId: isFileId(fileId)
+      ? Either.right(fileId)
+      : Either.left(invalid("file_id", `${idForm}, and not ending in '.metadata'`))
+  })
+
+/** A parameter that may be absent, and comes once; empty is absent. */
+export const parameter = (search: URLSearchParams, name: string): Decoded<Option.Option<string>> => {
+  const [given = "", ...more] = search.getAll(name)
+  return more.length > 0
+    ? Either.left(invalid(name, "it once"))
+    : Either.right(given === "" ? Option.none() : Option.some(given))
+}
+
+const required = (search: URLSearchParams, name: string, what: string): Decoded<string> =>
+  Either.flatMap(
+    parameter(search, name),
+    Either.fromOption(() => invalid(name, what))
+  )
+
+const decodeAlgorithm = (name: string, text: string): Decoded<ContentHash.HashAlgorithm> =>
+  text === "sha256" || text === "sha512" ? Either.right(text) : Either.left(invalid(name, "sha512 or sha256"))
+
+/** The algorithm follows from the length. */
+export const decodeHash = (name: string, text: string): Decoded<ContentHash.ContentHash> =>
+  Either.fromOption(ContentHash.parse(text), () =>
+    invalid(name, "64 hex digits for sha256, or 128 for sha512")
+  )
+
+/** The hash that comes with a signature is of the same kind. */
+const decodeHashOf =
+  (name: string, algorithm: ContentHash.HashAlgorithm) =>
+  (text: string): Decoded<ContentHash.ContentHash> =>
+    Either.filterOrLeft(
+      decodeHash(name, text),
+      (hash) => hash.algorithm === algorithm,
+      () => invalid(name, `the ${algorithm} of the content, since that is what was signed`)
+    )
+
+/** The ttl of a query; empty is for ever. */
+export const decodeTtl = (text: string): Decoded<Ttl.Ttl> =>
+  Either.fromOption(Ttl.parse(text), () =>
+    invalid("ttl", "a time such as 1week, 1d 2h, 90min or 3600 (seconds), or nothing for ever")
+  )
+
+const decodeDate = (text: string): Decoded<string> =>
+  Option.isSome(Scope.parseDate(text))
+    ? Either.right(text)
+    : Either.left(invalid("date", "an RFC 3339 date such as 2026-01-05T09:00:00Z"))
+
+/** The ttl that is signed is handed on in a line of its own. */
+const decodeSignedTtl = (text: string): Decoded<string> =>
+  text === text.trim() ? Either.right(text) : Either.left(invalid("ttl", "no spaces around what is signed"))
+
+const optional = <A>(
+  given: Option.Option<string>,
+  decode: (text: string) => Decoded<A>
+): Decoded<Option.Option<A>> =>
+  Option.match(given, {
+    onNone: () => Either.right(Option.none()),
+    onSome: (text) => Either.map(decode(text), Option.some)
+  })
+
+const decodeScope = (search: URLSearchParams, ttl: string): Decoded<Option.Option<Scope.ClaimedScope>> =>
+  Either.gen(function* () {
+    const date = yield* parameter(search, "date")
+    const signature = yield* parameter(search, "request-signature")
+    if (Option.isNone(date) && Option.isNone(signature)) return Option.none()
+    const missing = Option.isNone(date) ? "date" : "request-signature"
+    const both = yield* Either.fromOption(Option.all({ date, signature }), () =>
+      invalid(missing, "both date and request-signature, or neither")
+    )
+    return Option.some({
+      // The `+` of a time zone, which the decoding of the query made a space.
+      date: yield* decodeDate(both.date.replace(/ (\d{2}:\d{2})$/, "+$1")),
+      ttl: yield* decodeSignedTtl(ttl),
+      requestSignature: yield* Signature.decode("request-signature", both.signature)
+    })
+  })
+
+/** The parameters of `POST shared-files/node/…`, but for the source. */
+export const decodePost = (search: URLSearchParams): Decoded<Claim> =>
+  Either.gen(function* () {
+    const ttl = Option.getOrElse(yield* parameter(search, "ttl"), () => "")
+    const signature = yield* required(search, "signature", "the source's signature over the content")
+    const algorithm = yield* decodeAlgorithm(
+      "algorithm",
+      Option.getOrElse(yield* parameter(search, "algorithm"), () => "sha512")
+    )
+    return {
+      algorithm,
+      signature: yield* Signature.decode("signature", signature),
+      key: yield* optional(yield* parameter(search, "public-key"), (text) =>
+        Signature.decodeKey("public-key", text)
+      ),
+      hash: yield* optional(yield* parameter(search, "hash"), decodeHashOf("hash", algorithm)),
+      keydate: Option.none(),
+      ttl: yield* decodeTtl(ttl),
+      scope: yield* decodeScope(search, ttl)
+    }
+  })
+
+/** The hash that `HEAD` asks for; none where it names none. An `algorithm` may say again what the length says. */
+export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
+  Either.gen(function* () {
+    const hash = yield* optional(yield* parameter(search, "hash"), (text) => decodeHash("hash", text))
+    const algorithm = yield* parameter(search, "algorithm")
+    const contradicts = Option.exists(
+      Option.all({ hash, algorithm }),
+      (both) => both.hash.algorithm !== both.algorithm
+    )
+    return contradicts ? yield* Either.left(invalid("algorithm", "the one that made the hash")) : hash
+  })
+
+const field = (block: HeaderBlock, key: string): Decoded<string> => {
+  const value = block.get(key)
+  return value === undefined || value === ""
+    ? Either.left(invalid(key, "it in the header block"))
+    : Either.right(value)
+}
+
+/** The scope in a header block; `date` and `ttl` alone are nothing that this form knows. */
+const blockScope = (block: HeaderBlock): Decoded<Option.Option<Scope.ClaimedScope>> =>
+  optional(Option.fromNullable(block.get("request_signature")), (signature) =>
+    Either.gen(function* () {
+      return {
+        date: yield* decodeDate(yield* field(block, "date")),
+        ttl: block.get("ttl") ?? "",
+        requestSignature: yield* Signature.decode("request_signature", signature)
+      }
+    })
+  )
+
+/** What is left of a signed ttl may be less than was signed, and never more; nothing in the query: as was signed. */
+const remainingTtl = (query: string, scope: Option.Option<Scope.ClaimedScope>): Decoded<Ttl.Ttl> =>
+  Option.match(scope, {
+    onNone: () => decodeTtl(query),
+    onSome: (claimed) =>
+      Either.gen(function* () {
+        const signed = yield* decodeTtl(claimed.ttl)
+        const ttl = query.trim() === "" ? signed : yield* decodeTtl(query)
+        return Ttl.isAtMost(ttl, signed)
+          ? ttl
+          : yield* Either.left(invalid("ttl", "no more than the ttl that was signed"))
+      })
+  })
+
+/** The header block of `PUT shared-files/…`, together with the ttl of its query. */
+export const decodeBlock = (block: HeaderBlock, ttl: string): Decoded<Claim> =>
+  Either.gen(function* () {
+    const header = yield* field(block, "header")
+    if (header !== "rudder-signature-v1") yield* Either.left(invalid("header", "rudder-signature-v1"))
+    const scope = yield* blockScope(block)
+    const algorithm = yield* decodeAlgorithm("algorithm", yield* field(block, "algorithm"))
+    return {
+      algorithm,
+      signature: yield* Signature.decode("digest", yield* field(block, "digest")),
+      key: Option.some(yield* Signature.decodeKey("short_pubkey", yield* field(block, "short_pubkey"))),
+      hash: Option.some(yield* decodeHashOf("hash_value", algorithm)(yield* field(block, "hash_value"))),
+      keydate: Option.fromNullable(block.get("keydate")),
+      ttl: yield* remainingTtl(ttl, scope),
+      scope
+    }
+  })

@@ -1,0 +1,126 @@
+/** Maps requests to shared files. */
+
+import type { Readable } from "node:stream"
+import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Effect, Option } from "effect"
+import { Access } from "../access/Access.ts"
+import { callerOf } from "../access/Caller.ts"
+import * as Query from "../http/Query.ts"
+import * as RequestBody from "../http/RequestBody.ts"
+import { RelayApi } from "../RelayApi.ts"
+import { RelayConfig } from "../RelayConfig.ts"
+import { InvalidRequest } from "../RelayError.ts"
+import type { ContentHash } from "./ContentHash.ts"
+import type { SharedFileName } from "./FileId.ts"
+import * as SharedFileRequest from "./SharedFileRequest.ts"
+import { type Announcement, SharedFiles, type Stored } from "./SharedFiles.ts"
+import type { Stored as StoredAnswer } from "./SharedFilesApi.ts"
+import * as UploadBody from "./UploadBody.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
+
+const stored = ({ hash, size, expires }: Stored): StoredAnswer => ({
+  result: "stored",
+  hash: hash.hex,
+  algorithm: hash.algorithm,
+  size,
+  expires: Option.getOrNull(expires)
+})
+
+const upload = (
+  request: Request,
+  name: SharedFileName,
+  body: Effect.Effect<Readable>,
+  announcement: Effect.Effect<Announcement, InvalidRequest>
+) =>
+  Effect.gen(function* () {
+    const access = yield* Access
+    const sharedFiles = yield* SharedFiles
+    const address = yield* access.clientAddress(callerOf(request))
+    const result = yield* sharedFiles.upload({ name, announcement, body, address })
+    return HttpServerResponse.text(`${JSON.stringify(stored(result))}\n`, { contentType: "application/json" })
+  })
+
+const sourceOf = (search: URLSearchParams) =>
+  Effect.flatMap(
+    SharedFileRequest.parameter(search, "source-uuid"),
+    Effect.mapError(
+      () =>
+        new InvalidRequest({
+          parameter: "source-uuid",
+          message: "source-uuid: expected the id of the node that sends the file"
+        })
+    )
+  )
+
+const nameOf = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+  Effect.gen(function* () {
+    const source = yield* sourceOf(Query.of(request))
+    return yield* SharedFileRequest.decodeName(path.target, source, path.fileId)
+  })
+
+const share = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+  Effect.gen(function* () {
+    const name = yield* nameOf(request, path)
+    const claim = yield* SharedFileRequest.decodePost(Query.of(request))
+    const announcement = { claim, size: RequestBody.announced(request) }
+    return yield* upload(request, name, RequestBody.open(request), Effect.succeed(announcement))
+  })
+
+interface OlderPath {
+  readonly target: string
+  readonly source: string
+  readonly fileId: string
+}
+
+/** `node` is where the other form of these routes begins, and no node's id. */
+const olderNameOf = ({ target, source, fileId }: OlderPath) =>
+  target === "node"
+    ? new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
+    : SharedFileRequest.decodeName(target, source, fileId)
+
+const put = (request: Request, path: OlderPath) =>
+  Effect.gen(function* () {
+    const { limits } = yield* RelayConfig
+    const name = yield* olderNameOf(path)
+    const ttl = yield* SharedFileRequest.parameter(Query.of(request), "ttl")
+    const text = Option.getOrElse(ttl, () => "")
+    yield* SharedFileRequest.decodeTtl(text)
+    const body = yield* Effect.cached(RequestBody.open(request))
+    const announcement = Effect.gen(function* () {
+      const { block, length } = yield* UploadBody.readHeader(yield* body, limits.bodyIdleTimeout)
+      const claim = yield* SharedFileRequest.decodeBlock(block, text)
+      return { claim, size: Option.map(RequestBody.announced(request), (whole) => whole - length) }
+    })
+    return yield* upload(request, name, body, announcement)
+  })
+
+const answer = (name: SharedFileName, hash: ContentHash) =>
+  Effect.gen(function* () {
+    const sharedFiles = yield* SharedFiles
+    return HttpServerResponse.empty({ status: (yield* sharedFiles.has(name, hash)) ? 200 : 404 })
+  })
+
+const check = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+  Effect.gen(function* () {
+    const name = yield* nameOf(request, path)
+    const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))
+    if (Option.isNone(hash))
+      return yield* new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
+    return yield* answer(name, hash.value)
+  })
+
+const head = (request: Request, path: OlderPath) =>
+  Effect.gen(function* () {
+    const name = yield* olderNameOf(path)
+    const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))
+    return Option.isSome(hash) ? yield* answer(name, hash.value) : HttpServerResponse.empty({ status: 404 })
+  })
+
+export const layer = HttpApiBuilder.group(RelayApi, "sharedFiles", (handlers) =>
+  handlers
+    .handleRaw("share", ({ request, path }) => share(request, path))
+    .handleRaw("check", ({ request, path }) => check(request, path))
+    .handleRaw("put", ({ request, path }) => put(request, path))
+    .handleRaw("head", ({ request, path }) => head(request, path))
+)

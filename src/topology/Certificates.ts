@@ -1,0 +1,115 @@
+/** The certificates of nodes: several for one node allowed; the subject's UID is the node's id. */
+import { X509Certificate } from "node:crypto"
+import { FileSystem } from "@effect/platform"
+import { Context, Duration, Effect, Layer, Option, Ref, Schedule } from "effect"
+import * as EventLoop from "../EventLoop.ts"
+import { RelayConfig } from "../RelayConfig.ts"
+
+export interface CertificatesService {
+  /** None where the file has none for this node. */
+  readonly forNode: (id: string) => Effect.Effect<ReadonlyArray<X509Certificate>>
+  /** Reads the file again now; what was there stays in force when it can't be read. Gives what is wrong. */
+  readonly reload: Effect.Effect<void, string>
+}
+
+export class Certificates extends Context.Tag("rudder-relay/Certificates")<
+  Certificates,
+  CertificatesService
+>() {
+  /** The file of the configuration, looked at twice a second. */
+  static readonly layer = Layer.scoped(
+    Certificates,
+    Effect.suspend(() => make)
+  )
+
+  /** Knows no certificate. */
+  static readonly none = Layer.succeed(Certificates, {
+    forNode: () => Effect.succeed([]),
+    reload: Effect.void
+  })
+}
+
+const pollInterval = Duration.millis(500)
+/** To read a certificate takes 160 µs; to find the id in its bytes takes one or two. */
+const certificatesPerTurn = 1000
+
+const block = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g
+
+/** The DER of the object identifier 0.9.2342.19200300.100.1.1, which is UID. */
+const uidIdentifier = Buffer.from("060a0992268993f22c640101", "hex")
+
+/** The last UID that the DER names: the subject stands behind the issuer. Whether it really is one, its user checks. */
+const uidIn = (der: Buffer): string | undefined => {
+  const at = der.lastIndexOf(uidIdentifier)
+  if (at === -1) return undefined
+  const value = at + uidIdentifier.length
+  // A string of less than 128 bytes: its type, its length, its text.
+  return der.toString("utf8", value + 2, value + 2 + (der[value + 1] ?? 0))
+}
+
+const subjectUid = (certificate: X509Certificate): string | undefined =>
+  /^(?:UID|userId)=(.*)$/m.exec(certificate.subject)?.[1]
+
+/** The DER of each node's certificates, by the node's id. */
+const index = (text: string) =>
+  Effect.gen(function* () {
+    const found = new Map<string, Array<Buffer>>()
+    let count = 0
+    for (const [, base64 = ""] of text.matchAll(block)) {
+      const der = Buffer.from(base64, "base64")
+      const id = uidIn(der)
+      if (id !== undefined) found.set(id, [...(found.get(id) ?? []), der])
+      if (++count % certificatesPerTurn === 0) yield* EventLoop.turn
+    }
+    return found
+  })
+
+const readCertificate = Option.liftThrowable((der: Buffer) => new X509Certificate(der))
+
+const make = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const { general } = yield* RelayConfig
+  const file = general.nodesCertsFile
+  const known = yield* Ref.make<ReadonlyMap<string, ReadonlyArray<Buffer>>>(new Map())
+  const one = yield* Effect.makeSemaphore(1)
+
+  const reload = fs.readFileString(file).pipe(
+    Effect.flatMap(index),
+    Effect.flatMap((found) => Ref.set(known, found)),
+    Effect.mapError((error) => `${file}: ${error.message}`),
+    Effect.tapError((problem) =>
+      Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
+    ),
+    one.withPermits(1),
+    Effect.withSpan("Certificates.reload")
+  )
+  const version = fs.stat(file).pipe(
+    Effect.map((info) =>
+      [
+        info.dev,
+        Option.getOrUndefined(info.ino),
+        info.size,
+        Option.getOrUndefined(info.mtime)?.getTime()
+      ].join(" ")
+    ),
+    Effect.orElseSucceed(() => "absent")
+  )
+  const seen = yield* Ref.make(yield* version)
+  if ((yield* Ref.get(seen)) !== "absent") yield* Effect.ignore(reload)
+  const look = Effect.gen(function* () {
+    const now = yield* version
+    if (now !== (yield* Ref.getAndSet(seen, now)) && now !== "absent") yield* Effect.ignore(reload)
+  })
+  yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(pollInterval)))
+
+  return Certificates.of({
+    forNode: (id) =>
+      Effect.map(Ref.get(known), (all) =>
+        (all.get(id) ?? [])
+          .flatMap((der) => Option.toArray(readCertificate(der)))
+          .filter((certificate) => subjectUid(certificate) === id)
+      ),
+    // Without a file no certificate is known, which is nothing wrong.
+    reload: Effect.flatMap(version, (now) => (now === "absent" ? Effect.void : reload))
+  })
+})
