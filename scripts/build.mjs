@@ -32,8 +32,9 @@ await build({
 })
 chmodSync(join(dist, "main.js"), 0o755)
 
-// A process of its own, found beside whichever of the two starts it.
+// A process and a thread of their own, found beside whichever of the two starts them.
 copyFileSync(join(top, "src/remote-run/process/spawner.mjs"), join(dist, "spawner.mjs"))
+copyFileSync(join(top, "src/shared-files/hasher.mjs"), join(dist, "hasher.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

@@ -17,6 +17,7 @@ import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import { RunHistory } from "./remote-run/RunHistory.ts"
 import { SubRelays } from "./remote-run/SubRelays.ts"
 import { Disk } from "./shared-files/Disk.ts"
+import { Hasher } from "./shared-files/Hasher.ts"
 import { SharedFileStore } from "./shared-files/SharedFileStore.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
 import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
@@ -29,7 +30,10 @@ import { NodesList } from "./topology/NodesList.ts"
 export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
 
 /** Shared files on the disk that is provided. */
-export const sharedFiles = SharedFiles.layer.pipe(Layer.provideMerge(SharedFileStore.layer))
+export const sharedFiles = SharedFiles.layer.pipe(
+  Layer.provide(Hasher.layer),
+  Layer.provideMerge(SharedFileStore.layer)
+)
 
 /** Everything live: what the daemon uses. */
 export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(

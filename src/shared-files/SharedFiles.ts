@@ -1,5 +1,5 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
-import { createHash, type KeyObject } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import type { Readable } from "node:stream"
 import { Clock, Context, Effect, Layer, Option } from "effect"
 import { RelayConfig } from "../RelayConfig.ts"
@@ -17,6 +17,7 @@ import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import * as ContentHash from "./ContentHash.ts"
 import { diskError } from "./Disk.ts"
 import type { SharedFileName } from "./FileId.ts"
+import { Hasher } from "./Hasher.ts"
 import { type Location, locate } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
 import * as Scope from "./Scope.ts"
@@ -83,6 +84,7 @@ const make = Effect.gen(function* () {
   const nodesList = yield* NodesList
   const certificates = yield* Certificates
   const store = yield* SharedFileStore
+  const hasher = yield* Hasher
   const slots = UploadSlots.make(sharedFiles.maxUploads, sharedFiles.maxUploadsPerAddress)
   const limit = sharedFiles.maxBodySize > 0 ? sharedFiles.maxBodySize : Number.POSITIVE_INFINITY
 
@@ -129,18 +131,22 @@ const make = Effect.gen(function* () {
     })
 
   /** Takes the content to the disk, and gives what it is. */
-  const receive = (body: Readable, incoming: Incoming, algorithm: ContentHash.HashAlgorithm) =>
+  const receive = (
+    body: Readable,
+    expected: Option.Option<number>,
+    incoming: Incoming,
+    algorithm: ContentHash.HashAlgorithm
+  ) =>
     Effect.gen(function* () {
-      const hashing = createHash(algorithm)
-      const size = yield* UploadBody.receive<PayloadTooLarge | StorageError | StorageFull>(body, {
+      const { size, digest } = yield* UploadBody.receive<PayloadTooLarge | StorageError | StorageFull>(body, {
         idle: limits.bodyIdleTimeout,
+        expected,
         limit,
         tooLong: tooLarge(limit),
-        onPiece: (bytes) => hashing.update(bytes),
+        hashing: yield* hasher.begin(algorithm),
         write: incoming.write,
         failed: (cause) => store.errorOf(diskError(cause))
       })
-      const digest = hashing.digest()
       return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
     })
 
@@ -156,7 +162,7 @@ const make = Effect.gen(function* () {
       )
       yield* checkSize(Option.getOrElse(announced, () => 0))
       const incoming = yield* store.begin
-      const { size, digest, hash } = yield* receive(yield* upload.body, incoming, claim.algorithm)
+      const { size, digest, hash } = yield* receive(yield* upload.body, announced, incoming, claim.algorithm)
       const now = yield* Clock.currentTimeMillis
       const key = yield* verify(upload.name, claim, keys, { digest, hash }, now)
       // What was free when the body began may have gone to others meanwhile.

@@ -3,14 +3,11 @@
  * is neither destroyed, which would take the answer with it, nor drained.
  */
 import type { Readable } from "node:stream"
-import { Duration, Effect, Either } from "effect"
+import { Duration, Effect, Either, Option } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
+import { Blocks } from "./Blocks.ts"
+import type { Hashing } from "./Hasher.ts"
 import { type HeaderBlock, HeaderReader } from "./HeaderBlock.ts"
-
-/** More bytes than this wait for the disk, and no more are read. */
-const maxWaiting = 4 * 1024 * 1024
-/** Small pieces go to the disk together, up to this size. */
-const maxWrite = 1024 * 1024
 
 const cut = new InvalidRequest({ message: "the body was cut short" })
 const stalled = new InvalidRequest({ message: "the body stopped coming (limits.body_idle_timeout)" })
@@ -79,61 +76,54 @@ export const readHeader = (
   })
 }
 
-/** Writes the body, up to a limit of bytes, and gives its length. Each piece is shown to `onPiece` before it is written. */
+/** Takes the body to the disk and through the hash, up to a limit of bytes; gives its length and the hash. */
 export const receive = <E>(
   stream: Readable,
   options: {
     readonly idle: Duration.Duration
+    /** Bytes that were announced. */
+    readonly expected: Option.Option<number>
     /** Fails with `tooLong` past this many bytes. */
     readonly limit: number
     readonly tooLong: E
-    readonly onPiece: (bytes: Uint8Array) => void
+    readonly hashing: Hashing
+    /** Called in turn. */
     readonly write: (bytes: Uint8Array) => Promise<void>
     readonly failed: (cause: unknown) => E
   }
-): Effect.Effect<number, E | InvalidRequest> => {
-  let waiting: Array<Buffer> = []
-  let inFlight = 0
-  let length = 0
-  let writing = false
-  let ended: (() => void) | undefined
-  const write = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const parts: Array<Buffer> = []
-      let size = 0
-      while (waiting.length > 0 && size < maxWrite) {
-        const part = waiting.shift()
-        if (part === undefined) break
-        parts.push(part)
-        size += part.length
-      }
-      const [only] = parts
-      await options.write(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts))
-      inFlight -= size
-      if (inFlight < maxWaiting / 2 && stream.isPaused()) stream.resume()
-    }
-    writing = false
-    ended?.()
+): Effect.Effect<{ readonly size: number; readonly digest: Buffer }, E | InvalidRequest> => {
+  const { hashing } = options
+  let size = 0
+  let written = Promise.resolve()
+  const write = (bytes: Uint8Array) => {
+    written = written.then(() => options.write(bytes))
+    return written
   }
-  return listen<number, E>(stream, options.idle, {
-    wanting: () => inFlight < maxWaiting,
-    onEnd: (finish) => {
-      if (!writing) finish(Effect.succeed(length))
-      else ended = () => finish(Effect.succeed(length))
-    },
+  const use = async (block: Uint8Array) => {
+    await Promise.all([write(block), hashing.update(block)])
+  }
+  const blocks = new Blocks(use, Option.getOrUndefined(options.expected))
+  const end = async () => {
+    const last = await blocks.last()
+    const [digest] = await Promise.all([hashing.digest(last), write(last)])
+    return { size, digest }
+  }
+  return listen<{ readonly size: number; readonly digest: Buffer }, E>(stream, options.idle, {
+    wanting: () => blocks.hasRoom,
+    onEnd: (finish) =>
+      void end().then(
+        (received) => finish(Effect.succeed(received)),
+        (cause: unknown) => finish(Effect.fail(options.failed(cause)))
+      ),
     onBytes: (bytes, finish) => {
-      length += bytes.length
-      if (length > options.limit) return finish(Effect.fail(options.tooLong))
-      options.onPiece(bytes)
-      waiting.push(bytes)
-      inFlight += bytes.length
-      if (inFlight >= maxWaiting) stream.pause()
-      if (writing) return
-      writing = true
-      write().catch((cause: unknown) => {
-        waiting = []
-        finish(Effect.fail(options.failed(cause)))
-      })
+      size += bytes.length
+      if (size > options.limit) return finish(Effect.fail(options.tooLong))
+      blocks.push(
+        bytes,
+        () => stream.resume(),
+        (cause) => finish(Effect.fail(options.failed(cause)))
+      )
+      if (!blocks.hasRoom) stream.pause()
     }
   })
 }

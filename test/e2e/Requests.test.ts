@@ -5,23 +5,11 @@ import { connect } from "node:net"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { cleanUp, curl, events, nodes, prepare, type Relay, start, until } from "./support/Program.ts"
+import { cleanUp, curl, events, nodes, prepare, type Relay, raw, start, until } from "./support/Program.ts"
 
 afterAll(cleanUp)
 
 const own = (hostname: string) => ({ hostname, "policy-server": "root" })
-
-/** What a raw connection gets for these bytes. */
-const raw = (relay: Relay, request: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    let answer = ""
-    const socket = connect(relay.port, "127.0.0.1", () => socket.write(request))
-    socket.on("data", (bytes) => {
-      answer += bytes.toString("latin1")
-    })
-    socket.on("close", () => resolve(answer))
-    socket.on("error", reject)
-  })
 
 describe("a run is answered", () => {
   let relay: Relay

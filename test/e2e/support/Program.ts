@@ -1,6 +1,7 @@
 /** The built program, started for a test in a folder of its own, and ended with it. */
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -11,6 +12,7 @@ const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
 export interface NodeEntry {
   readonly hostname: string
   readonly "policy-server": string
+  readonly "key-hash"?: string
 }
 
 export interface Options {
@@ -90,7 +92,7 @@ export const prepare = (options: Options = {}): string => {
   writeNodes(directory, options.nodes ?? {})
   writeFileSync(join(directory, "agent"), agentHead + (options.agent ?? "echo hello"))
   chmodSync(join(directory, "agent"), 0o755)
-  const { general, remote_run, ...sections } = options.config ?? {}
+  const { general, remote_run, shared_files, ...sections } = options.config ?? {}
   const config = {
     general: {
       node_id: "root",
@@ -103,6 +105,11 @@ export const prepare = (options: Options = {}): string => {
       use_sudo: false,
       directory: join(directory, "runs"),
       ...remote_run
+    },
+    shared_files: {
+      path: join(directory, "shared-files"),
+      outbox: join(directory, "outbox"),
+      ...shared_files
     },
     ...sections
   }
@@ -217,6 +224,21 @@ export const curl = async (
   const at = stdout.lastIndexOf("\n")
   return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) }
 }
+
+/** What a raw connection gets for these bytes, which are sent as they are. */
+export const raw = (relay: Relay, ...request: ReadonlyArray<string | Buffer>): Promise<string> =>
+  new Promise((resolve) => {
+    let answer = ""
+    const socket = connect(relay.port, "127.0.0.1", () => {
+      for (const part of request) socket.write(part)
+    })
+    socket.on("data", (bytes) => {
+      answer += bytes.toString("latin1")
+    })
+    // A reset: what came before it counts.
+    socket.on("error", () => resolve(answer))
+    socket.on("close", () => resolve(answer))
+  })
 
 /** Events of an answer in text or ndjson. */
 export const events = (body: string): ReadonlyArray<Record<string, unknown>> =>
