@@ -137,10 +137,12 @@ const make = Effect.gen(function* () {
       yield* closeAfterUnreadBody
       // A path outside both bases is nobody's: checked like the rest, and not found.
       const stripped = strip(request.url) ?? { versioned: false, url: "/" }
-      const [path = "/"] = stripped.url.split("?")
+      const [path = "/", ...query] = stripped.url.split("?")
       yield* check(request, path)
+      // The router takes what is behind a semicolon for a query.
+      const url = [path.replaceAll(";", "%3B"), ...query].join("?")
       return yield* app.pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: stripped.url })),
+        Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url })),
         Effect.provideService(BasePath, { versioned: stripped.versioned })
       )
     }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
