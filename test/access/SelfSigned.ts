@@ -1,5 +1,5 @@
 /** Self-signed certificates as node agents have them (RSA, no SAN, `UID=<node id>`), written in DER by hand: node makes none. */
-import { createPublicKey, generateKeyPairSync, sign, X509Certificate } from "node:crypto"
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign, X509Certificate } from "node:crypto"
 
 const der = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Buffer => {
   const content = Buffer.concat(parts)
@@ -23,19 +23,27 @@ export type Attribute = readonly ["UID" | "CN", string]
 const attribute = ([type, value]: Attribute) =>
   sequence(Buffer.from(oids[type], "hex"), der(0x0c, Buffer.from(value)))
 
+/** A new RSA key; those of node agents have 4096 bits, and take a second to make. */
+export const newKey = (modulusLength: number): KeyObject =>
+  generateKeyPairSync("rsa", { modulusLength }).privateKey
+
 /**
  * A certificate for a new RSA key.
  *
  * @param subject its RDNs, each of one or more attributes
  */
-export const selfSigned = (...subject: ReadonlyArray<ReadonlyArray<Attribute>>) => {
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
+export const selfSigned = (...subject: ReadonlyArray<ReadonlyArray<Attribute>>) =>
+  certificateOf(newKey(2048), subject)
+
+/** The certificate of an agent, as `rudder agent` makes it, but for the dates. */
+export const certificateOf = (
+  privateKey: KeyObject,
+  subject: ReadonlyArray<ReadonlyArray<Attribute>>,
+  validUntil = "21200101000000Z"
+) => {
   const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" })
   const name = sequence(...subject.map((rdn) => der(0x31, ...rdn.map(attribute))))
-  const validity = sequence(
-    der(0x18, Buffer.from("20200101000000Z")),
-    der(0x18, Buffer.from("21200101000000Z"))
-  )
+  const validity = sequence(der(0x18, Buffer.from("20200101000000Z")), der(0x18, Buffer.from(validUntil)))
   const body = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, Buffer.from([1])),
