@@ -55,6 +55,17 @@ export class UpstreamFatal extends Schema.TaggedError<UpstreamFatal>()(
   HttpApiSchema.annotations({ status: 502 })
 ) {}
 
+/** The policy server refused this, and will refuse it again. The answer's status is the policy server's own. */
+export class UpstreamRejected extends Schema.TaggedError<UpstreamRejected>()(
+  "UpstreamRejected",
+  {
+    message: Schema.String,
+    /** The policy server's: a 4xx, and none of 401, 407, 408 and 429. */
+    status: Schema.Int
+  },
+  HttpApiSchema.annotations({ status: 403 })
+) {}
+
 /** 503 with `Retry-After`: a bound on simultaneous work is reached, or the relay does not know its nodes yet. */
 export class TooBusy extends Schema.TaggedError<TooBusy>()(
   "TooBusy",

@@ -243,24 +243,6 @@ describe("a client", () => {
       })
     })
   )
-
-  it.scopedLive("refuses what is older than TLS 1.2", () =>
-    Effect.gen(function* () {
-      const server = yield* listening(
-        Https.createServer({
-          cert: other.cert,
-          key: other.key,
-          maxVersion: "TLSv1.1",
-          minVersion: "TLSv1",
-          ciphers: "DEFAULT@SECLEVEL=0"
-        })
-      )
-      const url = new URL(`https://127.0.0.1:${portOf(server)}`)
-      expect(yield* withClient(pinning, Effect.flip(call(url, keysOf(other))))).toMatchObject({
-        reason: "connection"
-      })
-    })
-  )
 })
 
 describe("a pool", () => {

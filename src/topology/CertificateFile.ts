@@ -1,0 +1,24 @@
+/** Certificates in PEM, as they stand in files. */
+import { type KeyObject, X509Certificate } from "node:crypto"
+import { FileSystem } from "@effect/platform"
+import { Effect, Option } from "effect"
+
+const block = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g
+
+/** The DER of each certificate in a text, one by one: there may be many. */
+export function* ders(text: string): Generator<Buffer> {
+  for (const [, base64 = ""] of text.matchAll(block)) yield Buffer.from(base64, "base64")
+}
+
+/** None where the DER is no certificate. */
+export const read = Option.liftThrowable((der: Buffer) => new X509Certificate(der))
+
+/** The keys of a file's certificates; fails with what is wrong with it. */
+export const keys = (file: string): Effect.Effect<ReadonlyArray<KeyObject>, string, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.mapError(fs.readFileString(file), (error) => error.message)
+    const found = [...ders(text)].flatMap((der) => Option.toArray(read(der)))
+    if (found.length === 0) return yield* Effect.fail(`${file}: no certificate in it`)
+    return found.map(({ publicKey }) => publicKey)
+  })
