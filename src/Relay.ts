@@ -8,6 +8,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Duration, Effect, Layer } from "effect"
 import { Access } from "./access/Access.ts"
 import * as Admission from "./http/Admission.ts"
+import { PeerClient } from "./http/PeerClient.ts"
 import { RelayServer } from "./http/RelayServer.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { RelayConfig } from "./RelayConfig.ts"
@@ -37,7 +38,7 @@ export const sharedFiles = SharedFiles.layer.pipe(
 
 /** Everything live: what the daemon uses. */
 export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
-  Layer.provide([AgentProcess.layer, SubRelays.unreachable, Disk.layer]),
+  Layer.provide([AgentProcess.layer, Layer.provide(SubRelays.layer, PeerClient.layer), Disk.layer]),
   Layer.provideMerge(Access.layer),
   Layer.provideMerge(Layer.mergeAll(NodesList.layer, Certificates.layer))
 )

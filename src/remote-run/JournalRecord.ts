@@ -10,8 +10,8 @@
 export const headerLength = 24
 const magic = 0x524a
 
-/** What a record holds. */
-export const Kind = { head: 1, run: 2, start: 3, stdout: 4, stderr: 5, end: 6, done: 7 } as const
+/** What a record holds. `passed` is the mark behind lines of a sub-relay that does not say which node printed them. */
+export const Kind = { head: 1, run: 2, start: 3, stdout: 4, stderr: 5, end: 6, done: 7, passed: 8 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
 const kinds: ReadonlySet<number> = new Set(Object.values(Kind))

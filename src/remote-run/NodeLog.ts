@@ -8,9 +8,8 @@ import type { RunJournal } from "./RunJournal.ts"
 /** The end of stderr that an `end` event carries. Bytes. */
 const maxStderr = 64 * 1024
 
-/** Why a node ended: an exit, or what took its place. */
-export type NodeEnding = Pick<NodeOutcome, "code"> &
-  Partial<Omit<NodeOutcome, "code" | "stderr" | "duration">>
+/** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
+export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
 
 export interface NodeLogOptions {
   readonly journal: RunJournal
@@ -83,19 +82,33 @@ export class NodeLog implements AgentOutput {
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
     this.ended = true
     const { code, ...why } = ending
-    const { dropped = 0, truncated, ...reason } = why
+    const { dropped = 0, truncated, duration, stderr, ...reason } = why
     const lost = dropped + this.account.dropped
     const outcome: NodeOutcome = {
       code,
       ...reason,
-      duration: seconds(now - this.options.started),
-      stderr: this.stderr.text(),
+      duration: duration ?? seconds(now - this.options.started),
+      stderr: stderr ?? this.stderr.text(),
       ...(this.stderr.truncated || truncated === true || lost > 0 ? { truncated: true as const } : {}),
       ...(lost > 0 ? { dropped: lost } : {})
     }
     const { journal, node } = this.options
     journal.event(Kind.end, node, { event: "end", node, ...outcome }, this.previous)
     return outcome
+  }
+
+  /** Ends lines that are no node's: nothing is said but where they end. */
+  pass(): void {
+    if (this.ended) return
+    for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
+    this.ended = true
+    const { journal, node } = this.options
+    if (this.previous > 0) journal.event(Kind.passed, node, {}, this.previous)
+  }
+
+  /** Bytes of output that were not kept. */
+  get dropped(): number {
+    return this.account.dropped
   }
 
   private append(stream: "stdout" | "stderr", pieces: ReadonlyArray<Piece>): void {

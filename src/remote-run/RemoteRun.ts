@@ -19,7 +19,7 @@ import { generator, type RunId, startedAt } from "./RunId.ts"
 import type { JournalSource, RunJournal } from "./RunJournal.ts"
 import * as RunReader from "./RunReader.ts"
 import type { OutputChoice, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
-import { type SubRelayNode, SubRelays } from "./SubRelays.ts"
+import { type SubRelayNode, type SubRelayOutput, SubRelays } from "./SubRelays.ts"
 
 /** Which nodes a run is for. `One` of an unknown id is an error; unknown ids of `Nodes` are named and left out. */
 export type RunTarget =
@@ -126,8 +126,11 @@ const make = Effect.gen(function* () {
         const route = nodes.route(id)
         const hop = route._tag === "Behind" ? Option.getOrUndefined(nodes.get(route.relays[0])) : undefined
         if (node !== undefined && route._tag === "Mine") own.push(node)
-        else if (node !== undefined && hop !== undefined) behind.set(hop, [...(behind.get(hop) ?? []), id])
-        else unknown.push(id)
+        else if (node !== undefined && hop !== undefined) {
+          const others = behind.get(hop)
+          if (others === undefined) behind.set(hop, [id])
+          else others.push(id)
+        } else unknown.push(id)
         if (node !== undefined && (route._tag === "Mine" || hop !== undefined)) known.push(id)
         if (++count % nodesPerTurn === 0) yield* EventLoop.turn
       }
@@ -236,12 +239,12 @@ const make = Effect.gen(function* () {
       { discard: true }
     )
 
-  const logFor = (run: ActiveRun, node: string, now: number) =>
+  const logFor = (run: ActiveRun, node: string, now: number, nodes = 1) =>
     new NodeLog({
       journal: run.journal,
       node,
       keep: run.head.output === "keep",
-      outputLimit: remoteRun.outputLimit,
+      outputLimit: remoteRun.outputLimit * nodes,
       started: now
     })
 
@@ -292,42 +295,63 @@ const make = Effect.gen(function* () {
       Effect.timeoutOption(remoteRun.timeout)
     )
 
+  /** What a sub-relay reports, written down: of each node one start at most, and nothing behind its end. */
+  const reportsOf = (run: ActiveRun, relay: Node, nodes: ReadonlyArray<NodeId>, clock: Clock.Clock) => {
+    const now = () => clock.unsafeCurrentTimeMillis()
+    const started = now()
+    const logs = new Map<string, NodeLog>()
+    const running = new Set<string>()
+    const ended = new Set<string>()
+    const passed: Array<NodeLog> = []
+    const logOf = (node: string) => {
+      const log = logs.get(node) ?? logFor(run, node, started)
+      logs.set(node, log)
+      return log
+    }
+    const end = (node: string, ending: NodeEnding) => {
+      if (ended.has(node)) return
+      if (running.delete(node)) run.running--
+      endNode(run, logOf(node), ending, now())
+      ended.add(node)
+      logs.delete(node)
+    }
+    const report = (node: string): SubRelayNode => ({
+      write: (stream, bytes, resume) => ended.has(node) || logOf(node).write(stream, bytes, resume),
+      start: (hostname) => {
+        if (ended.has(node) || running.has(node)) return
+        run.running++
+        running.add(node)
+        logOf(node).start(hostname)
+      },
+      end: (ending) => end(node, ending)
+    })
+    const output = (): SubRelayOutput => {
+      const log = logFor(run, relay.id, started, nodes.length)
+      passed.push(log)
+      return { write: log.write, over: () => log.pass() }
+    }
+    const finish = (missing: NodeEnding) => {
+      for (const log of passed) log.pass()
+      for (const node of nodes) end(node, missing)
+      return passed.reduce((sum, log) => sum + log.dropped, 0)
+    }
+    return { report, output, finish }
+  }
+
   /** A sub-relay that says nothing of a node has not run it, as far as anybody knows. */
   const runBehind = (run: ActiveRun, relay: Node, nodes: ReadonlyArray<NodeId>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const clock = yield* Effect.clock
-        const started = clock.unsafeCurrentTimeMillis()
-        const logs = new Map<string, NodeLog>()
-        const logOf = (node: string) => {
-          const log = logs.get(node) ?? logFor(run, node, started)
-          logs.set(node, log)
-          return log
-        }
-        const running = new Set<string>()
-        const end = (node: string, ending: NodeEnding) => {
-          if (running.delete(node)) run.running--
-          endNode(run, logOf(node), ending, clock.unsafeCurrentTimeMillis())
-        }
-        const report = (node: string): SubRelayNode => ({
-          write: logOf(node).write,
-          start: (hostname) => {
-            if (!running.has(node)) run.running++
-            running.add(node)
-            logOf(node).start(hostname)
-          },
-          end: (ending) => end(node, ending)
-        })
+        const { report, output, finish } = reportsOf(run, relay, nodes, yield* Effect.clock)
+        run.journal.keepOpen()
         const exit = yield* Effect.exit(
-          restore(subRelays.run({ relay, nodes, classes: run.head.classes, report }))
+          restore(subRelays.run({ relay, nodes, classes: run.head.classes, report, output }))
         )
-        const missing: NodeEnding = Exit.isSuccess(exit)
-          ? {
-              code: null,
-              error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
-            }
-          : { code: null, cancelled: true }
-        for (const node of nodes) end(node, missing)
+        const dropped = finish(Exit.isSuccess(exit) ? unreported(relay) : { code: null, cancelled: true })
+        if (dropped > 0)
+          yield* Effect.logWarning("output of a sub-relay was dropped").pipe(
+            Effect.annotateLogs({ bytes: dropped })
+          )
       })
     ).pipe(Effect.annotateLogs({ relay: relay.id }))
 
@@ -420,6 +444,11 @@ const make = Effect.gen(function* () {
     return { runs: active.size, agents: yield* permits.inUse, unkillable: yield* agents.unkillable }
   })
   return RemoteRun.of({ start, find, list, cancel, activity, drain, cancelAll })
+})
+
+const unreported = (relay: Node): NodeEnding => ({
+  code: null,
+  error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
 })
 
 const badHostname = (node: Node): NodeEnding => ({

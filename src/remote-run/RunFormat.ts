@@ -13,6 +13,8 @@ export interface OutputLine {
   readonly base64?: string
   /** The line goes on in the next. */
   readonly partial?: true
+  /** The last line of its stream, without a newline behind it. */
+  readonly unterminated?: true
 }
 
 const newline = 0x0a
@@ -73,7 +75,8 @@ const outputLines = (record: JournalRecord, each: (line: OutputLine, end: number
         stream,
         line: bytes.toString("utf8"),
         ...(clean || isUtf8(bytes) ? {} : { base64: bytes.toString("base64") }),
-        ...(record.open ? { partial: true as const } : {})
+        ...(record.open ? { partial: true as const } : {}),
+        ...(terminated || record.open ? {} : { unterminated: true as const })
       },
       terminated ? to + 1 : to
     )
@@ -112,7 +115,7 @@ const encodeSse = (record: JournalRecord, at: number, after: number): ReadonlyAr
 }
 
 /**
- * The bytes that one format has for a record; none for the journal's own head.
+ * The bytes that one format has for a record; none for the journal's own head and marks.
  *
  * `at` is the record's offset; `after` is the last event id that the client already has, 0 for none (sse only).
  */
@@ -122,7 +125,7 @@ export const encode = (
   at: number,
   after: number
 ): ReadonlyArray<Buffer> => {
-  if (record.kind === Kind.head) return []
+  if (record.kind === Kind.head || record.kind === Kind.passed) return []
   switch (format) {
     case "text":
       return encodeText(record)

@@ -156,7 +156,7 @@ export class RunJournal implements JournalSource {
     this.reserved += bytes.length
     const copy = Uint8Array.prototype.slice.call(bytes)
     const last = this.pending.at(-1)
-    if (last !== undefined && joins(last, kind, node, flags, copy)) return this.join(last, copy)
+    if (last !== undefined && joins(last, kind, account, flags, copy)) return this.join(last, copy)
     return this.append({
       at: this.tail,
       kind,
@@ -316,9 +316,16 @@ export class RunJournal implements JournalSource {
   })
 }
 
-const joins = (last: Pending, kind: Kind, node: string, flags: RecordFlags, bytes: Uint8Array): boolean =>
+/** One account is one log: a relay's own output and what it passes on have the same id, and each its own chain. */
+const joins = (
+  last: Pending,
+  kind: Kind,
+  account: OutputAccount,
+  flags: RecordFlags,
+  bytes: Uint8Array
+): boolean =>
   last.kind === kind &&
-  last.node === node &&
+  last.account === account &&
   !last.flags.open &&
   !flags.open &&
   !flags.continued &&

@@ -115,7 +115,7 @@ class Reader {
   private meet(record: JournalRecord, at: number): Effect.Effect<void, StorageError> {
     this.position = at + recordLength(record)
     if (this.deferred(record)) return Effect.void
-    const block = this.options.order === "blocks" && record.kind === Kind.end
+    const block = this.options.order === "blocks" && (record.kind === Kind.end || record.kind === Kind.passed)
     const lineEnd =
       this.options.order === "live" &&
       this.options.format === "raw" &&
@@ -145,7 +145,7 @@ class Reader {
         if (this.window.record(previous) === undefined) yield* this.window.load(previous)
         const record = this.window.record(previous)
         if (record === undefined || record.node.toString("latin1") !== node) break
-        if (kind === Kind.end || record.kind === Kind.stdout) offsets.push(previous)
+        if (kind !== Kind.stdout || record.kind === Kind.stdout) offsets.push(previous)
         if (first(record)) break
         before = previous
         previous = record.previous

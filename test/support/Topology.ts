@@ -14,18 +14,20 @@ export const nodesOf = (tree: Tree): Nodes => {
     const [first, ...rest] = (entry.relays ?? []).map((relay) => NodeId.make(relay))
     return first === undefined ? { _tag: "Mine" } : { _tag: "Behind", relays: [first, ...rest] }
   }
-  const node = (id: string): Option.Option<Node> =>
-    Object.hasOwn(tree, id)
-      ? Option.some({
-          id: NodeId.make(id),
-          hostname: tree[id]?.hostname ?? "",
-          policyServer: NodeId.make(tree[id]?.relays?.at(-1) ?? "me"),
-          keyHash: Option.none()
-        })
-      : Option.none()
+  const nodes = new Map(
+    Object.entries(tree).map(([id, { hostname, relays }]): [string, Node] => [
+      id,
+      {
+        id: NodeId.make(id),
+        hostname,
+        policyServer: NodeId.make(relays?.at(-1) ?? "me"),
+        keyHash: Option.none()
+      }
+    ])
+  )
   return {
     size: Object.keys(tree).length,
-    get: node,
+    get: (id) => Option.fromNullable(nodes.get(id)),
     route,
     ids: () => Object.keys(tree).map((id) => NodeId.make(id)),
     mine: Object.keys(tree).filter((id) => route(id)._tag === "Mine").length

@@ -1,0 +1,179 @@
+/** One call of a sub-relay: connected, asked once, and heard to the end. */
+import type { IncomingMessage } from "node:http"
+import { Duration, Effect, Schedule, type Scope } from "effect"
+import { ask, beginning, type Peer, PeerClient, type PeerUnreachable } from "../../http/PeerClient.ts"
+import { UpstreamFatal } from "../../RelayError.ts"
+import type { SubRelayOutput } from "../SubRelays.ts"
+import { LineCutter } from "./LineCutter.ts"
+import type { RunMerge } from "./RunMerge.ts"
+
+/** Connecting is tried three times: again after a quarter of a second, and after half a second more. */
+export const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.intersect(Schedule.recurs(2)))
+
+/** For all three tries together. */
+const connectWithin = Duration.seconds(10)
+/** A relay that has nothing to tell says so every 15 s. */
+const maxSilence = Duration.seconds(60)
+/** An event's longest part are the 64 KiB of stderr, or of a line, six times as long where each byte is escaped; or the ids of a form. */
+const maxEventLength = 4 * 1024 * 1024
+/** Of an answer that says no. Bytes. */
+const maxRefusal = 200
+
+export interface Call {
+  readonly peer: Peer
+  readonly form: string
+  readonly merge: RunMerge
+  readonly output: () => SubRelayOutput
+  readonly gate: Gate
+  /** From now on the sub-relay may have the order. */
+  readonly onSent: () => void
+}
+
+/** Stops a reader until what it has read is taken. */
+export class Gate {
+  private opened = true
+  private wake: (() => void) | undefined
+
+  readonly open = (): void => {
+    this.opened = true
+    this.wake?.()
+  }
+
+  /** Waits unless `accepted`, or until `open` is called; that may have been before. */
+  wait(accepted: boolean): Effect.Effect<void> {
+    if (accepted) return Effect.void
+    return Effect.async<void>((resume) => {
+      if (this.opened) return resume(Effect.void)
+      this.wake = () => resume(Effect.void)
+    })
+  }
+
+  /** What is not accepted from now on waits. */
+  close(): void {
+    this.opened = false
+    this.wake = undefined
+  }
+}
+
+/** How a call that came to its end ended: `unreported` by an older relay, which says nothing of single nodes. */
+export type Outcome = "reported" | "unreported"
+
+const fatal = ({ message }: { readonly message: string }) => new UpstreamFatal({ message })
+
+/** A connection that was not there in time, refused or broken off before anything was sent, is tried for again. */
+export const connect = (peer: Peer) =>
+  Effect.flatMap(PeerClient, (client) => client.connect(peer)).pipe(
+    Effect.retry({ schedule: connecting, while: (error: PeerUnreachable) => error.reason === "connection" }),
+    Effect.timeoutFail({
+      duration: connectWithin,
+      onTimeout: () =>
+        fatal({ message: `${peer.url.host}: no connection in ${Duration.format(connectWithin)}` })
+    }),
+    Effect.mapError(fatal)
+  )
+
+const runPath = "/rudder/relay-api/remote-run/nodes"
+
+/** The whole of a call. Fails where the sub-relay did not say all there is to say. */
+export const converse = (call: Call): Effect.Effect<Outcome, UpstreamFatal, PeerClient | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { peer, form, onSent } = call
+    const connection = yield* connect(peer)
+    onSent()
+    const response = yield* ask(connection, {
+      method: "POST",
+      url: new URL(runPath, peer.url),
+      headers: {
+        accept: "application/x-ndjson",
+        "content-type": "application/x-www-form-urlencoded",
+        "content-length": Buffer.byteLength(form)
+      },
+      send: (request) => request.end(form)
+    }).pipe(Effect.mapError(fatal), withoutSilence(peer))
+    const status = response.statusCode ?? 0
+    if (status < 200 || status >= 300) return yield* refused(response, peer)
+    return /^application\/x-ndjson\b/i.test(response.headers["content-type"] ?? "")
+      ? yield* hearEvents(response, call)
+      : yield* hearText(response, call)
+  })
+
+const withoutSilence =
+  ({ url }: Peer) =>
+  <A, R>(effect: Effect.Effect<A, UpstreamFatal, R>) =>
+    Effect.timeoutFail(effect, {
+      duration: maxSilence,
+      onTimeout: () => fatal({ message: `${url.host}: silent for ${Duration.format(maxSilence)}` })
+    })
+
+const refused = (response: IncomingMessage, peer: Peer) =>
+  Effect.gen(function* () {
+    const text = yield* withoutSilence(peer)(beginning(response, maxRefusal))
+    const says = text.replace(/\s+/g, " ").trim().slice(0, maxRefusal)
+    return yield* fatal({
+      message: `${peer.url.host}: answered ${response.statusCode}${says === "" ? "" : `: ${says}`}`
+    })
+  })
+
+/** The next bytes; undefined at the end of the answer. */
+const nextBytes = (response: IncomingMessage, { url }: Peer) =>
+  Effect.async<Buffer | undefined, UpstreamFatal>((resume) => {
+    const look = () => {
+      const bytes: unknown = response.read()
+      if (bytes instanceof Buffer) resume(Effect.succeed(bytes))
+      else if (response.readableEnded) resume(Effect.succeed(undefined))
+      else if (response.destroyed) resume(fatal({ message: `${url.host}: the answer was cut short` }))
+      else return
+      stop()
+    }
+    const stop = () => response.off("readable", look).off("end", look).off("close", look)
+    response.on("readable", look).on("end", look).on("close", look)
+    look()
+    return Effect.sync(stop)
+  })
+
+const hearEvents = (response: IncomingMessage, { peer, merge, gate }: Call) =>
+  Effect.gen(function* () {
+    const cutter = new LineCutter(maxEventLength)
+    while (!merge.done) {
+      const bytes = yield* withoutSilence(peer)(nextBytes(response, peer))
+      if (bytes === undefined)
+        return yield* fatal({ message: `${peer.url.host}: the answer ended too early` })
+      const lines = cutter.push(bytes)
+      if (lines === undefined)
+        return yield* fatal({ message: `${peer.url.host}: the answer has a line that is no event` })
+      gate.close()
+      yield* gate.wait(merge.take(lines))
+    }
+    return "reported" as const
+  })
+
+/** An older relay prints what its agents print, as they print it: it may be silent for as long as they are. */
+const hearText = (response: IncomingMessage, { peer, output, gate }: Call) =>
+  Effect.acquireUseRelease(
+    Effect.sync(output),
+    (lines) =>
+      Effect.gen(function* () {
+        while (true) {
+          const bytes = yield* nextBytes(response, peer)
+          if (bytes === undefined) return "unreported" as const
+          gate.close()
+          yield* gate.wait(lines.write("stdout", bytes, gate.open))
+        }
+      }),
+    (lines) => Effect.sync(lines.over)
+  )
+
+/** Ends a run of the sub-relay. */
+export const cancel = (peer: Peer, run: string) =>
+  Effect.gen(function* () {
+    const client = yield* PeerClient
+    const connection = yield* Effect.mapError(client.connect(peer), fatal)
+    const response = yield* ask(connection, {
+      method: "DELETE",
+      url: new URL(`/rudder/relay-api/remote-run/runs/${run}`, peer.url),
+      headers: {},
+      send: (request) => request.end()
+    }).pipe(Effect.mapError(fatal))
+    const status = response.statusCode ?? 0
+    if (status < 200 || status >= 300) return yield* refused(response, peer)
+  }).pipe(Effect.scoped)
