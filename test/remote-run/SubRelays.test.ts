@@ -3,7 +3,7 @@ import * as Https from "node:https"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { Effect, FastCheck, Fiber, Layer, Option, Runtime, Stream, TestClock, TestContext } from "effect"
 import { PeerClient, PeerUnreachable } from "../../src/http/PeerClient.ts"
 import { makeSettings, RelayConfig } from "../../src/RelayConfig.ts"
 import { AgentProcess, type AgentProcessService } from "../../src/remote-run/AgentProcess.ts"
@@ -11,11 +11,12 @@ import { ClassName } from "../../src/remote-run/ClassName.ts"
 import { RemoteRun, type RunOrder } from "../../src/remote-run/RemoteRun.ts"
 import type { RunFormat } from "../../src/remote-run/RunFormat.ts"
 import { RunHistory } from "../../src/remote-run/RunHistory.ts"
+import { RunId } from "../../src/remote-run/RunId.ts"
 import { SubRelays } from "../../src/remote-run/SubRelays.ts"
-import { Certificates } from "../../src/topology/Certificates.ts"
+import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
 import { NodeId } from "../../src/topology/NodeId.ts"
 import { selfSigned } from "../access/SelfSigned.ts"
-import { nodesListLayer, type Tree } from "../support/Topology.ts"
+import { nodesListLayer, nodesOf, type Tree } from "../support/Topology.ts"
 
 const certificate = selfSigned([["UID", "relay"]])
 const other = selfSigned([["UID", "relay"]])
@@ -74,6 +75,12 @@ const collect = (request: IncomingMessage, whole: (body: string) => void): void 
   request.on("end", () => whole(body))
 }
 
+/** The one certificate that is known. */
+const known = (pinned: ReturnType<typeof selfSigned>): CertificatesService => ({
+  forNode: (id) => Effect.succeed(id === "relay" ? [pinned.x509] : []),
+  reload: Effect.void
+})
+
 interface Setting {
   readonly port: number
   readonly tree: Tree
@@ -98,10 +105,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         Layer.provide([
           peerClient ?? PeerClient.layer,
           nodesListLayer(tree),
-          Layer.succeed(Certificates, {
-            forNode: (id) => Effect.succeed(id === "relay" ? [pinned.x509] : []),
-            reload: Effect.void
-          }),
+          Layer.succeed(Certificates, known(pinned)),
           Layer.succeed(AgentProcess, {
             run: agent ?? (() => Effect.succeed({ code: 0, signal: null })),
             unkillable: Effect.succeed(0)
@@ -110,7 +114,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         Layer.provide(Layer.succeed(RelayConfig, settings))
       )
     })
-  ).pipe(Layer.provide(NodeContext.layer))
+  ).pipe(Layer.provide(NodeContext.layer), Layer.orDie)
 
 /** Nodes behind the sub-relay. */
 const behind = (...ids: ReadonlyArray<string>): Tree => ({
@@ -454,5 +458,463 @@ describe("a sub-relay that can't be reached", () => {
       expect(asked).toEqual([])
       expect(connections()).toBe(1)
     })
+  )
+})
+
+/** Waits for something to happen in real time, while the test's clock stands still. */
+const until = (condition: () => boolean) =>
+  Effect.gen(function* () {
+    while (!condition()) yield* turn
+  })
+
+describe("a sub-relay that falls silent", () => {
+  const silences: ReadonlyArray<{ readonly what: string; readonly script: Script }> = [
+    { what: "before it answers", script: () => {} },
+    { what: "in the middle", script: (response) => ndjson(response, runEvent(["A"]), startEvent("A")) }
+  ]
+
+  it.scoped.each(silences)("$what is given up after 60 s", ({ script }) =>
+    Effect.gen(function* () {
+      const { asked, port } = yield* scripted(script)
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A"]))
+        const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
+        yield* until(() => asked.length > 0)
+        // The reader asks again and again; time passes once all that was said is heard.
+        for (let i = 0; i < 100; i++) yield* turn
+        yield* TestClock.adjust("59 seconds")
+        for (let i = 0; i < 20; i++) yield* turn
+        expect(Option.isNone(yield* Fiber.poll(reading))).toBe(true)
+        yield* TestClock.adjust("1 seconds")
+        expect(endOf(parse(yield* Fiber.join(reading)), "A")).toMatchObject({
+          code: null,
+          error: { _tag: "UpstreamFatal", message: expect.stringContaining("silent for 1m") }
+        })
+      }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
+    })
+  )
+
+  it.scoped("but says that nothing happens is heard on", () =>
+    Effect.gen(function* () {
+      let answer: ServerResponse | undefined
+      const { port } = yield* scripted((response) => {
+        answer = response
+        ndjson(response, runEvent(["A"]), startEvent("A"))
+      })
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A"]))
+        const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
+        yield* until(() => answer !== undefined)
+        while ((yield* run.summary).running === 0) yield* turn
+        for (let i = 0; i < 20; i++) {
+          yield* TestClock.adjust("50 seconds")
+          yield* Effect.promise(
+            () => new Promise<void>((resolve) => answer?.write('{"event":"ping"}\n', () => resolve()))
+          )
+          for (let j = 0; j < 50; j++) yield* turn
+        }
+        if (answer !== undefined) ndjson(answer, endEvent("A"), done)
+        expect(endOf(parse(yield* Fiber.join(reading)), "A")).toMatchObject({ code: 0 })
+      }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
+    })
+  )
+})
+
+describe("a cancel", () => {
+  const deleted = (asked: ReadonlyArray<Asked>) =>
+    asked.filter(({ method }) => method === "DELETE").map(({ path }) => path)
+  const path = `/rudder/relay-api/remote-run/runs/${runId}`
+
+  it.scopedLive("is passed down, and the nodes end without waiting for it", () =>
+    Effect.gen(function* () {
+      const { asked, port } = yield* scripted((response) =>
+        ndjson(response, runEvent(["A", "B"]), startEvent("A"), endEvent("B"))
+      )
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A", "B"]))
+        while ((yield* run.summary).ok === 0) yield* turn
+        yield* remoteRun.cancel(run.id)
+        const events = parse(yield* bytesOf(run, "ndjson"))
+        expect(endOf(events, "A")).toMatchObject({ code: null, cancelled: true })
+        expect(endOf(events, "B")).toMatchObject({ code: 0 })
+        yield* until(() => deleted(asked).length > 0)
+      }).pipe(Effect.provide(relayAbove({ port, tree: behind("A", "B") })))
+      expect(deleted(asked)).toEqual([path])
+    })
+  )
+
+  it.scopedLive("that comes before the sub-relay has named its run waits for the name", () =>
+    Effect.gen(function* () {
+      let answer: ServerResponse | undefined
+      const { asked, port } = yield* scripted((response) => {
+        answer = response
+      })
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A"]))
+        yield* until(() => answer !== undefined)
+        yield* remoteRun.cancel(run.id)
+        const events = parse(yield* bytesOf(run, "ndjson"))
+        expect(endOf(events, "A")).toMatchObject({ cancelled: true })
+        if (answer !== undefined) ndjson(answer, runEvent(["A"]), startEvent("A"), endEvent("A"))
+        yield* until(() => deleted(asked).length > 0)
+        // What came after the cancel is nobody's.
+        expect(parse(yield* bytesOf(run, "ndjson"))).toEqual(events)
+      }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
+      expect(deleted(asked)).toEqual([path])
+    })
+  )
+
+  it.scopedLive("arrives though the relay stops", () =>
+    Effect.gen(function* () {
+      const { asked, port } = yield* scripted((response) =>
+        ndjson(response, runEvent(["A"]), startEvent("A"))
+      )
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A"]))
+        while ((yield* run.summary).running === 0) yield* turn
+      }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
+      expect(deleted(asked)).toEqual([path])
+    })
+  )
+
+  it.scoped("while there is no connection sends nothing", () =>
+    Effect.gen(function* () {
+      let connecting = false
+      let interrupted = false
+      const peerClient = Layer.succeed(PeerClient, {
+        connect: () =>
+          Effect.suspend(() => {
+            connecting = true
+            return Effect.onInterrupt(Effect.never, () =>
+              Effect.sync(() => {
+                interrupted = true
+              })
+            )
+          }),
+        pool: () => Effect.die("not asked for")
+      })
+      yield* Effect.gen(function* () {
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(["A"]))
+        yield* until(() => connecting)
+        yield* remoteRun.cancel(run.id)
+        expect(endOf(parse(yield* bytesOf(run, "ndjson")), "A")).toMatchObject({ cancelled: true })
+        expect(interrupted).toBe(true)
+      }).pipe(Effect.provide(relayAbove({ port: 1, tree: behind("A"), peerClient })))
+    })
+  )
+})
+
+it.scopedLive("a sub-relay is read no faster than what it says can be written", () =>
+  Effect.gen(function* () {
+    const line = { event: "output", node: "A", stream: "stdout", line: "x".repeat(1000) }
+    const count = 40_000
+    let sent = 0
+    const { port } = yield* scripted((response) => {
+      ndjson(response, runEvent(["A"]))
+      const more = () => {
+        while (sent < count) {
+          sent++
+          if (!response.write(`${JSON.stringify(line)}\n`)) return void response.once("drain", more)
+        }
+        ndjson(response, endEvent("A"), done)
+      }
+      more()
+    })
+    let accepting = true
+    let received = 0
+    const waiting: Array<() => void> = []
+    const layer = SubRelays.layer.pipe(
+      Layer.provide([PeerClient.layer, Layer.succeed(Certificates, known(certificate))]),
+      Layer.provide(
+        Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make("me"), httpsPort: port } }))
+      ),
+      Layer.provide(NodeContext.layer)
+    )
+    yield* Effect.gen(function* () {
+      const subRelays = yield* SubRelays
+      const relay = Option.getOrThrow(nodesOf(behind("A")).get("relay"))
+      let ended = false
+      const running = yield* Effect.fork(
+        subRelays.run({
+          relay,
+          nodes: ["A"],
+          classes: [],
+          output: () => ({ write: () => true, over: () => {} }),
+          report: () => ({
+            write: (_, bytes, resume) => {
+              received += bytes.length
+              if (received > 1_000_000 && waiting.length === 0) accepting = false
+              if (!accepting) waiting.push(resume)
+              return accepting
+            },
+            start: () => {},
+            end: () => {
+              ended = true
+            }
+          })
+        })
+      )
+      yield* until(() => !accepting)
+      let before = -1
+      while (before !== sent) {
+        before = sent
+        yield* Effect.sleep("50 millis")
+      }
+      // Socket buffers of both sides, and what was on its way.
+      expect(sent).toBeLessThan(count / 2)
+      expect(received).toBeLessThan(1_200_000)
+      accepting = true
+      for (const resume of waiting) resume()
+      yield* Fiber.join(running)
+      expect(received).toBe(count * 1001)
+      expect(ended).toBe(true)
+    }).pipe(Effect.provide(layer))
+  })
+)
+
+/** What a scripted sub-relay says of one node. */
+const Saying = FastCheck.constantFrom<Saying>(
+  "start",
+  "output",
+  "partial",
+  "end",
+  "failed end",
+  "bad end",
+  "bad output",
+  "unknown",
+  "nothing"
+)
+type Saying =
+  | "start"
+  | "output"
+  | "partial"
+  | "end"
+  | "failed end"
+  | "bad end"
+  | "bad output"
+  | "unknown"
+  | "nothing"
+
+const say = (what: Saying, node: string): Event | string => {
+  switch (what) {
+    case "start":
+      return startEvent(node)
+    case "output":
+      return { event: "output", node, stream: "stdout", line: "hello" }
+    case "partial":
+      return { event: "output", node, stream: "stderr", line: "hel", partial: true }
+    case "end":
+      return endEvent(node)
+    case "failed end":
+      return endEvent(node, { code: 3 })
+    case "bad end":
+      return { event: "end", node, code: "0" }
+    case "bad output":
+      return { event: "output", node, stream: "stdlog", line: 3 }
+    case "unknown":
+      return runEvent([], [node])
+    case "nothing":
+      return "[null"
+  }
+}
+
+/** How the conversation ends, or does not get that far. */
+const Close = FastCheck.constantFrom(
+  "done",
+  "done and lies on",
+  "no done",
+  "cut",
+  "stall",
+  "302",
+  "403",
+  "500",
+  "text",
+  "text cut",
+  "drop",
+  "nonsense",
+  "endless line"
+)
+
+describe("whatever a sub-relay does", () => {
+  const scenario = FastCheck.record({
+    sayings: FastCheck.array(FastCheck.record({ what: Saying, whom: FastCheck.nat(7) }), { maxLength: 30 }),
+    close: Close,
+    cancelAfter: FastCheck.option(FastCheck.nat(30), { nil: undefined, freq: 4 }),
+    pieces: FastCheck.array(FastCheck.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 5 })
+  })
+  /** Asked for; what is said of `strange0` and so on is not this run's business. */
+  const nodes = ["n0", "n1", "n2", "n3", "n4"]
+  const nameOf = (whom: number) => nodes[whom] ?? `strange${whom}`
+
+  it(
+    "every node has exactly one end, and it is the first that was said where all was said",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(scenario, ({ sayings, close, cancelAfter, pieces }) => {
+          const lines = sayings.map(({ what, whom }) => say(what, nameOf(whom)))
+          let quiet = false
+          const script: Script = (response) => {
+            const status = Number(close)
+            if (close === "drop") return void response.destroy()
+            if (close === "nonsense") return void response.socket?.end("no http\n\n")
+            if (status > 0) return void response.writeHead(status, { location: "/" }).end("no")
+            const type = close.startsWith("text") ? "text/plain" : "application/x-ndjson"
+            response.writeHead(200, { "content-type": type })
+            const said = [runEvent(nodes), ...lines, ...(close.startsWith("done") ? [done] : [])]
+            const more = close === "done and lies on" ? [endEvent("n0"), startEvent("n1"), done] : []
+            const text = [...said, ...more]
+              .map((line) => `${typeof line === "string" ? line : JSON.stringify(line)}\n`)
+              .join("")
+            const bytes = Buffer.from(close === "endless line" ? text + "x".repeat(5_000_000) : text)
+            for (let at = 0, i = 0; at < bytes.length; i++) {
+              const length = (pieces[i % pieces.length] ?? 1) * (close === "endless line" ? 10_000 : 1)
+              response.write(bytes.subarray(at, at + length))
+              at += length
+            }
+            if (close === "cut" || close === "text cut") response.write("", () => response.destroy())
+            else if (close === "stall") quiet = true
+            else response.end()
+          }
+          const expected = new Map<string, unknown>()
+          for (const { what, whom } of sayings) {
+            const node = nameOf(whom)
+            if (expected.has(node)) continue
+            if (what === "end") expected.set(node, 0)
+            if (what === "failed end") expected.set(node, 3)
+            if (what === "unknown") expected.set(node, "UnknownTarget")
+          }
+          const test = Effect.gen(function* () {
+            const { port } = yield* scripted(script)
+            const events = yield* Effect.gen(function* () {
+              const remoteRun = yield* RemoteRun
+              const run = yield* remoteRun.start(order(nodes))
+              const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
+              for (let i = 0; i < (cancelAfter ?? 0); i++) yield* turn
+              if (cancelAfter !== undefined) yield* remoteRun.cancel(run.id)
+              while (Option.isNone(yield* Fiber.poll(reading))) {
+                yield* turn
+                if (quiet) yield* TestClock.adjust("1 seconds")
+              }
+              while ((yield* remoteRun.activity).runs > 0) yield* turn
+              const events = parse(yield* Fiber.join(reading))
+              const summary = yield* Effect.flatMap(remoteRun.find(run.id), (past) => past.summary)
+              expect(summary).toMatchObject({ running: 0 })
+              return events.filter(({ event }) => event !== "ping")
+            }).pipe(Effect.provide(relayAbove({ port, tree: behind(...nodes) })))
+            expect(
+              endsOf(events)
+                .map(({ node }) => node)
+                .sort()
+            ).toEqual(nodes)
+            for (const node of nodes) {
+              const own = events.filter((event) => event.node === node)
+              expect(own.at(-1)?.event).toBe("end")
+              expect(own.filter(({ event }) => event === "start").length).toBeLessThanOrEqual(1)
+            }
+            expect(events.some(({ node }) => String(node).startsWith("strange"))).toBe(false)
+            if (!close.startsWith("done") || cancelAfter !== undefined) return
+            for (const node of nodes) {
+              const end = endOf(events, node)
+              const error = end?.error
+              const tag =
+                typeof error === "object" && error !== null && "_tag" in error ? error._tag : undefined
+              expect(tag ?? end?.code).toBe(expected.get(node) ?? "UpstreamFatal")
+            }
+          })
+          return Effect.runPromise(test.pipe(Effect.scoped, Effect.provide(TestContext.TestContext)))
+        }),
+        { numRuns: 100, endOnFailure: true }
+      ),
+    120_000
+  )
+})
+
+describe("bytes of agents", () => {
+  /** Text, bytes that are none, long lines, and ends of lines anywhere. */
+  const Bytes = FastCheck.oneof(
+    FastCheck.string().map((text) => Buffer.from(text)),
+    FastCheck.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+    FastCheck.constantFrom("\n", "é\n", "\r\n", "\u0000", "\ud83d\ude00").map((text) => Buffer.from(text)),
+    FastCheck.tuple(
+      FastCheck.constantFrom("x", "é", "\u0001"),
+      FastCheck.integer({ min: 60_000, max: 140_000 })
+    ).map(([text, length]) => Buffer.from(text.repeat(length))),
+    FastCheck.integer({ min: 65_530, max: 65_540 }).map((length) => Buffer.alloc(length, 0xff))
+  )
+  const Writes = FastCheck.array(FastCheck.record({ stderr: FastCheck.boolean(), bytes: Bytes }), {
+    maxLength: 8
+  })
+
+  /** A relay that serves its runs as `RemoteRunHttp` does, for the one above it. */
+  const serves = (layer: Layer.Layer<RemoteRun>) =>
+    Effect.gen(function* () {
+      const context = yield* Layer.build(layer)
+      const runtime = yield* Effect.runtime<never>()
+      return yield* scripted((response, { form }) => {
+        response.writeHead(200, { "content-type": "application/x-ndjson" })
+        const answer = Effect.gen(function* () {
+          const remoteRun = yield* RemoteRun
+          const run = yield* remoteRun.start(order(form.get("nodes")?.split(",") ?? []))
+          const stream = run.read({ format: "ndjson", order: "live", after: 0 })
+          yield* Stream.runForEach(stream, (bytes) => Effect.sync(() => void response.write(bytes)))
+          response.end()
+        })
+        void Runtime.runPromise(runtime)(Effect.provide(answer, context))
+      })
+    })
+
+  it(
+    "are the same after two relays, and so are the ends",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(FastCheck.array(Writes, { minLength: 1, maxLength: 3 }), (writes) => {
+          const ids = writes.map((_, i) => `n${i}`)
+          const agent: AgentProcessService["run"] = ({ hostname }, output) =>
+            Effect.sync(() => {
+              for (const { stderr, bytes } of writes[Number(hostname[1])] ?? [])
+                output.write(stderr ? "stderr" : "stdout", bytes, () => {})
+              return { code: Number(hostname[1]), signal: null }
+            })
+          const own: Tree = Object.fromEntries(ids.map((id) => [id, { hostname: `${id}.example.com` }]))
+          const below: Tree = {
+            relay: { hostname: "127.0.0.1" },
+            ...Object.fromEntries(ids.map((id) => [id, { hostname: `${id}.example.com`, relays: ["relay"] }]))
+          }
+          const test = Effect.gen(function* () {
+            const lowest = yield* Layer.memoize(relayAbove({ port: 1, tree: own, agent }))
+            const low = yield* serves(lowest)
+            const middle = yield* Layer.memoize(relayAbove({ port: low.port, tree: below }))
+            const mid = yield* serves(middle)
+            const top = yield* Layer.memoize(relayAbove({ port: mid.port, tree: below }))
+            const ended = (layer: Layer.Layer<RemoteRun>) =>
+              Effect.gen(function* () {
+                const remoteRun = yield* RemoteRun
+                const page = yield* remoteRun.list(1, Option.none())
+                const run = yield* remoteRun.find(RunId.make(page.runs[0]?.id ?? ""))
+                return endsOf(parse(yield* bytesOf(run, "ndjson"))).sort((a, b) =>
+                  String(a.node).localeCompare(String(b.node))
+                )
+              }).pipe(Effect.provide(layer))
+            for (const [i, id] of ids.entries()) {
+              const raw = yield* Effect.gen(function* () {
+                const remoteRun = yield* RemoteRun
+                return yield* bytesOf(yield* remoteRun.start(order([id])), "raw")
+              }).pipe(Effect.provide(top))
+              const printed = (writes[i] ?? []).filter(({ stderr }) => !stderr).map(({ bytes }) => bytes)
+              expect(raw.equals(Buffer.concat(printed))).toBe(true)
+              expect(yield* ended(top)).toEqual(yield* ended(lowest))
+            }
+          })
+          return Effect.runPromise(Effect.scoped(test))
+        }),
+        { numRuns: 15, endOnFailure: true }
+      ),
+    120_000
   )
 })

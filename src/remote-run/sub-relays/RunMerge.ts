@@ -51,7 +51,7 @@ interface PendingOutput {
 }
 
 export class RunMerge {
-  /** Nothing more is to be heard: the sub-relay has said that its run is over, or nobody listens any more. */
+  /** The sub-relay has said that its run is over. */
   done = false
   private readonly open: Set<string>
   private readonly options: MergeOptions
@@ -76,9 +76,8 @@ export class RunMerge {
     for (const node of this.open) this.end(node, ending)
   }
 
-  /** Reports nothing any more. */
+  /** Reports nothing any more. What the sub-relay says of its run is heard all the same. */
   close(): void {
-    this.done = true
     this.pending = undefined
     this.open.clear()
   }
