@@ -1,9 +1,16 @@
 // npm run test:e2e: the built program from outside, with real curl, openssl and sudo. Installs what is missing.
 import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
 import { bin, build, install, run } from "./setup.mjs"
 
 /** Commands that the tests use, and Debian's packages that have them. */
-const needed = { curl: "curl", openssl: "openssl", sudo: "sudo", setpriv: "util-linux" }
+const needed = {
+  curl: "curl",
+  openssl: "openssl",
+  sudo: "sudo",
+  setpriv: "util-linux",
+  "cf-agent": "cfengine3"
+}
 
 const has = (command) => spawnSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" }).status === 0
 const missing = Object.entries(needed).filter(([command]) => !has(command))
@@ -12,6 +19,11 @@ if (missing.length > 0) {
   const quiet = { stdio: ["ignore", 2, 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }
   run("apt-get", ["update", "-q"], quiet)
   run("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], quiet)
+  // The tests want CFEngine's programs, not the services that Debian's package starts with them where systemd runs.
+  if (packages.includes("cfengine3") && existsSync("/run/systemd/system")) {
+    const services = ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"]
+    run("systemctl", ["disable", "--now", ...services], quiet)
+  }
 }
 install()
 build()
