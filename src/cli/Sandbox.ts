@@ -1,5 +1,6 @@
 /** `rudder-relay sandbox`: a complete relay to play with, in a folder of its own. */
 
+import type { KeyObject } from "node:crypto"
 import { createServer } from "node:net"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
@@ -8,6 +9,8 @@ import { base } from "../http/BasePath.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { configuration, relay } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
+import * as Keys from "./sandbox/Keys.ts"
+import * as SharedFile from "./sandbox/SharedFile.ts"
 import { behaviours, script } from "./sandbox/SimulatedAgent.ts"
 
 const directoryOption = Options.text("directory").pipe(
@@ -32,15 +35,26 @@ const freePort = Effect.async<number>((resume) => {
   listen(preferredPort)
 })
 
-/** Node ids that are easy to read and to type. */
-const nodesList = () =>
-  Object.fromEntries([
-    ["root", { hostname: "server.example.com", "policy-server": "root" }],
-    ...behaviours.map(([hostname]) => [
-      hostname.split(".")[0] ?? hostname,
-      { hostname, "policy-server": "root" }
-    ])
-  ])
+/** The nodes' hostnames by their ids, which are easy to read and to type. */
+const hostnames = new Map<string, string>([
+  ["root", "server.example.com"],
+  ...behaviours.map(([hostname]) => [hostname.split(".")[0] ?? hostname, hostname] as const)
+])
+
+const nodesList = (keys: ReadonlyMap<string, KeyObject>) =>
+  Object.fromEntries(
+    Array.from(hostnames, ([id, hostname]) => {
+      const key = keys.get(id)
+      return [
+        id,
+        {
+          hostname,
+          "policy-server": "root",
+          ...(key === undefined ? {} : { "key-hash": Keys.hashOf(key) })
+        }
+      ]
+    })
+  )
 
 const mainConf = (
   directory: string,
@@ -79,11 +93,14 @@ const write = (directory: string, port: number) =>
     const path = yield* Path.Path
     yield* fs.makeDirectory(directory, { recursive: true })
     yield* fs.writeFileString(path.join(directory, "main.conf"), mainConf(directory, port))
-    yield* fs.writeFileString(path.join(directory, "nodeslist.json"), JSON.stringify(nodesList(), null, 2))
+    const keys = yield* Keys.make(directory, [...hostnames.keys()])
+    const list = JSON.stringify(nodesList(keys), null, 2)
+    yield* fs.writeFileString(path.join(directory, "nodeslist.json"), list)
     yield* fs.writeFileString(path.join(directory, "allnodescerts.pem"), "")
     const agent = path.join(directory, "rudder")
     yield* fs.writeFileString(agent, script)
     yield* fs.chmod(agent, 0o755)
+    return keys
   })
 
 const introduction = (directory: string, url: string) => `A Rudder relay in ${directory}, at ${url}
@@ -114,11 +131,14 @@ const showRun = Effect.gen(function* () {
   return run.id
 })
 
-const play = (directory: string, url: string) =>
+const play = (directory: string, url: string, keys: ReadonlyMap<string, KeyObject>) =>
   Effect.gen(function* () {
     yield* Console.log(introduction(directory, url))
     const id = yield* showRun
+    const key = keys.get(SharedFile.source)
+    if (key !== undefined) yield* Console.log(SharedFile.shown(directory, yield* SharedFile.share(url, key)))
     yield* Console.log(invitation(url, id))
+    yield* Console.log(SharedFile.byHand(directory, url))
   })
 
 const failed = (error: { readonly message: string }) =>
@@ -129,10 +149,10 @@ const playOn = (chosen: string, port: number) =>
   Effect.gen(function* () {
     const path = yield* Path.Path
     const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
-    yield* Effect.mapError(write(directory, port), failed)
+    const keys = yield* Effect.mapError(write(directory, port), failed)
     const { settings } = yield* configuration(directory)
     const url = `http://127.0.0.1:${port}${base}`
-    const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url)))
+    const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url, keys)))
     return yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
   })
 

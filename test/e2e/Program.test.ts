@@ -6,7 +6,17 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, curl, nodes, prepare, program, start, until, writeNodes } from "./support/Program.ts"
+import {
+  cleanUp,
+  command,
+  curl,
+  nodes,
+  prepare,
+  program,
+  start,
+  until,
+  writeNodes
+} from "./support/Program.ts"
 
 const folders: Array<string> = []
 
@@ -159,7 +169,7 @@ describe("sandbox", () => {
       for (const { shown } of [first, second]) {
         await until(
           "the run is over",
-          () => shown().includes("curl -s '") && shown().includes('"event":"done"'),
+          () => shown().includes("curl -sI") && shown().includes('"event":"done"'),
           60
         )
         expect(shown().match(/"event":"end"/g)?.length).toBe(13)
@@ -169,6 +179,10 @@ describe("sandbox", () => {
       // What it prints works when pasted.
       const pasted = /curl -sN '(\S+node\/web1\?output=keep)'/.exec(first.shown())?.[1] ?? ""
       expect((await curl(pasted)).body).toContain("web1:=> web1.example.com ended with code 0")
+      expect(first.shown()).toContain('{"result":"stored"')
+      const byHand = first.shown().slice(first.shown().indexOf("To share a file by hand"))
+      const { stdout } = await command("sh", ["-c", byHand.slice(byHand.indexOf("\n"))])
+      expect(stdout).toMatch(/^\{"result":"stored",.*\}\nHTTP\/1\.1 200 OK/)
     } finally {
       for (const { child, exited } of [first, second]) {
         child.kill("SIGINT")
