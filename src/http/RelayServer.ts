@@ -101,13 +101,19 @@ const createServer = (
     highWaterMark: 1 << 20
   }
   if (Option.isNone(identity)) return Http.createServer(options)
-  return Https.createServer({
+  const server = Https.createServer({
     ...options,
     ...identity.value,
     minVersion: "TLSv1.2",
     requestCert: tls.clientCertificates !== "none",
     rejectUnauthorized: false
   })
+  // Node would ask for one of a CA that it knows, where all are self-signed.
+  if (tls.clientCertificates === "require")
+    server.on("secureConnection", (socket) => {
+      if (socket.getPeerX509Certificate() === undefined) socket.destroy()
+    })
+  return server
 }
 
 /** Requests of one connection that wait for the answer to the one before. More, and the client is not one of ours. */
