@@ -5,6 +5,7 @@ import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
+import { uidOf } from "../topology/CertificateFile.ts"
 
 /** Only the connection itself is to be believed: what the headers say is for `Access` to judge. */
 export interface Caller {
@@ -26,10 +27,6 @@ export interface ClientCertificate {
 
 /** Reading a certificate costs more than the rest of a request, and a connection has only one. */
 const certificates = new WeakMap<Socket, Option.Option<ClientCertificate>>()
-
-/** Node prints one RDN a line, and ` + ` within one; a line break or `+` inside a value it escapes. */
-const uidOf = (subject: string): Option.Option<string> =>
-  Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
 const readCertificate = (socket: Socket): Option.Option<ClientCertificate> => {
   const x509 = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined

@@ -1,4 +1,4 @@
-/** Certificates in PEM, as they stand in files. */
+/** Certificates in PEM, as they stand in files, and the node ids in them. */
 import { type KeyObject, X509Certificate } from "node:crypto"
 import { FileSystem } from "@effect/platform"
 import { Effect, Option } from "effect"
@@ -12,6 +12,13 @@ export function* ders(text: string): Generator<Buffer> {
 
 /** None where the DER is no certificate. */
 export const read = Option.liftThrowable((der: Buffer) => new X509Certificate(der))
+
+/**
+ * The UID of a subject as node prints it, which a node's certificate has its id in: one RDN a line, and ` + ` within one; a
+ * line break or `+` inside a value is escaped.
+ */
+export const uidOf = (subject: string): Option.Option<string> =>
+  Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
 /** The keys of a file's certificates; fails with what is wrong with it. */
 export const keys = (file: string): Effect.Effect<ReadonlyArray<KeyObject>, string, FileSystem.FileSystem> =>

@@ -1,9 +1,10 @@
 /** The certificates of nodes: several for one node allowed; the subject's UID is the node's id. */
-import { X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { FileSystem } from "@effect/platform"
 import { Context, Duration, Effect, Layer, Option, Ref, Schedule } from "effect"
 import * as EventLoop from "../EventLoop.ts"
 import { RelayConfig } from "../RelayConfig.ts"
+import * as CertificateFile from "./CertificateFile.ts"
 
 export interface CertificatesService {
   /** None where the file has none for this node. */
@@ -33,38 +34,35 @@ const pollInterval = Duration.millis(500)
 /** To read a certificate takes 160 µs; to find the id in its bytes takes one or two. */
 const certificatesPerTurn = 1000
 
-const block = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g
-
 /** The DER of the object identifier 0.9.2342.19200300.100.1.1, which is UID. */
 const uidIdentifier = Buffer.from("060a0992268993f22c640101", "hex")
 
-/** The last UID that the DER names: the subject stands behind the issuer. Whether it really is one, its user checks. */
-const uidIn = (der: Buffer): string | undefined => {
-  const at = der.lastIndexOf(uidIdentifier)
-  if (at === -1) return undefined
-  const value = at + uidIdentifier.length
-  // A string of less than 128 bytes: its type, its length, its text.
-  return der.toString("utf8", value + 2, value + 2 + (der[value + 1] ?? 0))
+/** Every UID that the DER names, be it the subject's or the issuer's: which of them counts is looked at when it is used. */
+const uidsIn = (der: Buffer): ReadonlySet<string> => {
+  const found = new Set<string>()
+  for (let at = der.indexOf(uidIdentifier); at !== -1; at = der.indexOf(uidIdentifier, at + 1)) {
+    const value = at + uidIdentifier.length
+    // A string of less than 128 bytes: its type, its length, its text.
+    found.add(der.toString("utf8", value + 2, value + 2 + (der[value + 1] ?? 0)))
+  }
+  return found
 }
-
-const subjectUid = (certificate: X509Certificate): string | undefined =>
-  /^(?:UID|userId)=(.*)$/m.exec(certificate.subject)?.[1]
 
 /** The DER of each node's certificates, by the node's id. */
 const index = (text: string) =>
   Effect.gen(function* () {
     const found = new Map<string, Array<Buffer>>()
     let count = 0
-    for (const [, base64 = ""] of text.matchAll(block)) {
-      const der = Buffer.from(base64, "base64")
-      const id = uidIn(der)
-      if (id !== undefined) found.set(id, [...(found.get(id) ?? []), der])
+    for (const der of CertificateFile.ders(text)) {
+      for (const id of uidsIn(der)) {
+        const others = found.get(id)
+        if (others === undefined) found.set(id, [der])
+        else others.push(der)
+      }
       if (++count % certificatesPerTurn === 0) yield* EventLoop.turn
     }
     return found
   })
-
-const readCertificate = Option.liftThrowable((der: Buffer) => new X509Certificate(der))
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -106,8 +104,8 @@ const make = Effect.gen(function* () {
     forNode: (id) =>
       Effect.map(Ref.get(known), (all) =>
         (all.get(id) ?? [])
-          .flatMap((der) => Option.toArray(readCertificate(der)))
-          .filter((certificate) => subjectUid(certificate) === id)
+          .flatMap((der) => Option.toArray(CertificateFile.read(der)))
+          .filter(({ subject }) => Option.contains(CertificateFile.uidOf(subject), id))
       ),
     // Without a file no certificate is known, which is nothing wrong.
     reload: Effect.flatMap(version, (now) => (now === "absent" ? Effect.void : reload))
