@@ -98,6 +98,7 @@ describe("the certificates of nodes", () => {
   it.effect("are replaced within 2 s of the file, and at once on a reload", () =>
     over(a1.cert, (certificates, replace) =>
       Effect.gen(function* () {
+        yield* withinTwoSeconds(of(certificates, "A"), ([found]) => found === a1.cert)
         replace(a2.cert)
         yield* withinTwoSeconds(of(certificates, "A"), ([found]) => found === a2.cert)
         replace(b.cert)
