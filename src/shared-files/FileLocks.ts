@@ -15,6 +15,8 @@ export interface FileLocks {
   readonly alone: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** A request to write this file begins; it ends with the scope. */
   readonly turn: (name: string) => Effect.Effect<Turn, never, Scope.Scope>
+  /** A request that began before all others of now: whatever is written meanwhile wins. */
+  readonly pastTurn: (name: string) => Effect.Effect<Turn, never, Scope.Scope>
 }
 
 interface Lock {
@@ -59,6 +61,16 @@ export const make = (): FileLocks => {
                   lock.written = turn
                 })
               })
+            )
+        }
+      }),
+    pastTurn: (name) =>
+      Effect.map(using(name), (lock) => {
+        const before = lock.written
+        return {
+          write: (effect) =>
+            lock.semaphore.withPermits(1)(
+              Effect.suspend(() => (lock.written > before ? Effect.void : effect))
             )
         }
       })

@@ -31,6 +31,13 @@ export interface SharedFileStoreService {
   readonly turn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
   /** `StorageFull` when less than `shared_files.min_free` would be left after `size` more bytes. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
+  /** For a file that was accepted before every request of now, and waited elsewhere: whatever is stored meanwhile wins. */
+  readonly pastTurn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
+  /** Whether what is stored was accepted later than this (milliseconds since 1970). What has scope, says so by itself. */
+  readonly isLater: (
+    location: Location,
+    accepted: number
+  ) => Effect.Effect<boolean, StorageFull | StorageError>
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
    * Stores it: on the disk when this returns. A file whose request began earlier than that of the one which is there
@@ -254,18 +261,6 @@ export const make = Effect.gen(function* () {
       intended.delete(name)
     }).pipe(Effect.uninterruptible)
 
-  /** Scope can't be taken back, and does not go back in time. */
-  const checkScope = (stored: Metadata.Metadata, next: Metadata.Metadata) => {
-    const stale = (message: string) => new BadSignature({ message, reason: "stale" })
-    if (Option.isNone(stored.scope)) return Effect.void
-    if (Option.isNone(next.scope))
-      return Effect.fail(
-        stale("the stored file was sent with request-signature; so must be what replaces it")
-      )
-    const isOlder = Option.exists(Option.all([dateOf(next), dateOf(stored)]), ([one, other]) => one < other)
-    return isOlder ? Effect.fail(stale("the stored file was signed later")) : Effect.void
-  }
-
   const commit: SharedFileStoreService["commit"] = (location, turn, incoming, metadata) =>
     Effect.gen(function* () {
       const folder = yield* findFolder(location.folders)
@@ -277,6 +272,17 @@ export const make = Effect.gen(function* () {
       turn.write,
       Effect.withSpan("SharedFileStore.commit", { attributes: { file: keyOf(location) } })
     )
+
+  const isLater: SharedFileStoreService["isLater"] = (location, accepted) =>
+    Effect.gen(function* () {
+      const folder = yield* findFolder(location.folders)
+      const stored = folder === undefined ? Option.none() : yield* current(folder, location.file)
+      return Option.exists(
+        stored,
+        ({ metadata }) =>
+          Option.isNone(metadata.scope) && Option.exists(dateOf(metadata), (date) => date > accepted)
+      )
+    }).pipe(Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))))
 
   const hashing = Effect.unsafeMakeSemaphore(maxHashing)
 
@@ -385,6 +391,8 @@ export const make = Effect.gen(function* () {
   )
   return SharedFileStore.of({
     turn: (location) => locks.turn(keyOf(location)),
+    pastTurn: (location) => locks.pastTurn(keyOf(location)),
+    isLater,
     checkRoom,
     begin,
     commit,
@@ -396,6 +404,19 @@ export const make = Effect.gen(function* () {
     )
   })
 })
+
+/** Whether a file may take the place of one that is there: scope can't be taken back, and does not go back in time. */
+export const checkScope = (
+  stored: Metadata.Metadata,
+  next: Metadata.Metadata
+): Effect.Effect<void, BadSignature> => {
+  const stale = (message: string) => new BadSignature({ message, reason: "stale" })
+  if (Option.isNone(stored.scope)) return Effect.void
+  if (Option.isNone(next.scope))
+    return Effect.fail(stale("the stored file was sent with request-signature; so must be what replaces it"))
+  const isOlder = Option.exists(Option.all([dateOf(next), dateOf(stored)]), ([one, other]) => one < other)
+  return isOlder ? Effect.fail(stale("the stored file was signed later")) : Effect.void
+}
 
 const isExpired = ({ expires }: Metadata.Metadata, now: number): boolean =>
   Option.exists(expires, (time) => time * 1000 <= now)
