@@ -10,6 +10,8 @@ import { Access } from "./access/Access.ts"
 import * as Admission from "./http/Admission.ts"
 import { PeerClient } from "./http/PeerClient.ts"
 import { RelayServer } from "./http/RelayServer.ts"
+import { Outbox } from "./outbox/Outbox.ts"
+import { Upstream } from "./outbox/Upstream.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { RelayConfig } from "./RelayConfig.ts"
 import { AgentProcess } from "./remote-run/AgentProcess.ts"
@@ -30,15 +32,19 @@ import { NodesList } from "./topology/NodesList.ts"
 /** Remote runs over the agents, history and topology that are provided. */
 export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
 
-/** Shared files on the disk that is provided. */
+/** Shared files on the disk that is provided, and those on their way to the policy server that is. */
 export const sharedFiles = SharedFiles.layer.pipe(
   Layer.provide(Hasher.layer),
+  Layer.provideMerge(Outbox.layer),
   Layer.provideMerge(SharedFileStore.layer)
 )
 
+/** Other relays, as they are reached over the network. */
+const peers = Layer.mergeAll(SubRelays.layer, Upstream.layer).pipe(Layer.provide(PeerClient.layer))
+
 /** Everything live: what the daemon uses. */
 export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
-  Layer.provide([AgentProcess.layer, Layer.provide(SubRelays.layer, PeerClient.layer), Disk.layer]),
+  Layer.provide([AgentProcess.layer, peers, Disk.layer]),
   Layer.provideMerge(Access.layer),
   Layer.provideMerge(Layer.mergeAll(NodesList.layer, Certificates.layer))
 )

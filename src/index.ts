@@ -1,5 +1,12 @@
 /** The public surface of the package. */
 export { Access } from "./access/Access.ts"
+export { Outbox } from "./outbox/Outbox.ts"
+export {
+  type SentFile,
+  Upstream,
+  type UpstreamService,
+  UpstreamUnreachable
+} from "./outbox/Upstream.ts"
 export * as Relay from "./Relay.ts"
 export { RelayApi } from "./RelayApi.ts"
 export { type GivenSettings, makeSettings, RelayConfig, type Settings } from "./RelayConfig.ts"
@@ -28,7 +35,7 @@ export { Disk, DiskError, type DiskService } from "./shared-files/Disk.ts"
 export { FileId, type SharedFileName } from "./shared-files/FileId.ts"
 export { BadSignature } from "./shared-files/SharedFileError.ts"
 export { SharedFileStore } from "./shared-files/SharedFileStore.ts"
-export { SharedFiles, type Stored, type Upload } from "./shared-files/SharedFiles.ts"
+export { type Accepted, SharedFiles, type Upload } from "./shared-files/SharedFiles.ts"
 export { Reload } from "./system/Reload.ts"
 export { Certificates } from "./topology/Certificates.ts"
 export { NodeId } from "./topology/NodeId.ts"

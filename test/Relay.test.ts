@@ -26,7 +26,9 @@ import {
   RelayApi,
   RelayConfig,
   Reload,
-  SubRelays
+  SubRelays,
+  Upstream,
+  UpstreamUnreachable
 } from "../src/index.ts"
 import { nodesListLayer } from "./support/Topology.ts"
 
@@ -56,8 +58,14 @@ const settings = Layer.scoped(
   )
 )
 
+/** The embedding program is root: there is nobody above it. */
+const upstream = Layer.succeed(Upstream, {
+  put: () => new UpstreamUnreachable({ message: "there is none" }),
+  has: () => new UpstreamUnreachable({ message: "there is none" })
+})
+
 const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
-  Layer.provide([agents, SubRelays.unreachable, Disk.layer, Certificates.none]),
+  Layer.provide([agents, SubRelays.unreachable, Disk.layer, Certificates.none, upstream]),
   Layer.provideMerge(
     nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
   ),

@@ -1,7 +1,8 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
 import type { KeyObject } from "node:crypto"
 import type { Readable } from "node:stream"
-import { Clock, Context, Effect, Layer, Option } from "effect"
+import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
+import { type Forwarded, Outbox } from "../outbox/Outbox.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import {
   InvalidRequest,
@@ -9,7 +10,9 @@ import {
   type StorageError,
   type StorageFull,
   TooBusy,
-  UnknownTarget
+  UnknownTarget,
+  type UpstreamFatal,
+  type UpstreamRejected
 } from "../RelayError.ts"
 import { Certificates } from "../topology/Certificates.ts"
 import { root } from "../topology/NodeId.ts"
@@ -17,10 +20,11 @@ import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import * as ContentHash from "./ContentHash.ts"
 import { diskError } from "./Disk.ts"
 import type { SharedFileName } from "./FileId.ts"
+import type { Turn } from "./FileLocks.ts"
 import { Hasher } from "./Hasher.ts"
 import { type Location, locate } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
-import * as Scope from "./Scope.ts"
+import * as SignedScope from "./Scope.ts"
 import { BadSignature } from "./SharedFileError.ts"
 import type { Claim } from "./SharedFileRequest.ts"
 import { type Incoming, SharedFileStore } from "./SharedFileStore.ts"
@@ -45,7 +49,9 @@ export interface Upload {
   readonly address: string
 }
 
-export interface Stored {
+/** `queued`: on the disk here, on its way to the policy server. */
+export interface Accepted {
+  readonly result: Forwarded
   readonly hash: ContentHash.ContentHash
   /** Bytes. */
   readonly size: number
@@ -61,15 +67,39 @@ export type UploadError =
   | StorageFull
   | TooBusy
   | UnknownTarget
+  | UpstreamRejected
+
+/** Where a file goes: into the store, or into the outbox. */
+interface Destination {
+  readonly turn: Effect.Effect<Turn, never, Scope.Scope>
+  /** Whether a content of this hash is wanted at all. */
+  readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
+  readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
+  readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
+  /** On the disk when this returns; what it gives waits for what becomes of it. */
+  readonly commit: (
+    turn: Turn,
+    incoming: Incoming,
+    metadata: Metadata.Metadata
+  ) => Effect.Effect<Effect.Effect<Forwarded, UpstreamRejected>, BadSignature | StorageFull | StorageError>
+  /** What a failed write means for who sends. */
+  readonly errorOf: (cause: unknown) => StorageFull | StorageError
+}
 
 export interface SharedFilesService {
-  /** Stores a file for its target: on the disk when this returns. Interrupted before, it leaves nothing. */
-  readonly upload: (upload: Upload) => Effect.Effect<Stored, UploadError>
-  /** Whether the file is here with this content. */
+  /**
+   * Takes a file over for its target: on the disk when this returns. Interrupted before, it leaves nothing.
+   * `UpstreamRejected`: the policy server, to whom it has to go, refuses it.
+   */
+  readonly upload: (upload: Upload) => Effect.Effect<Accepted, UploadError>
+  /** Whether the file is here, or with the policy server where its target is unknown here, with this content. */
   readonly has: (
     name: SharedFileName,
     hash: ContentHash.ContentHash
-  ) => Effect.Effect<boolean, InvalidRequest | StorageError | TooBusy | UnknownTarget>
+  ) => Effect.Effect<
+    boolean,
+    InvalidRequest | StorageError | TooBusy | UnknownTarget | UpstreamFatal | UpstreamRejected
+  >
 }
 
 export class SharedFiles extends Context.Tag("rudder-relay/SharedFiles")<SharedFiles, SharedFilesService>() {
@@ -85,6 +115,7 @@ const make = Effect.gen(function* () {
   const certificates = yield* Certificates
   const store = yield* SharedFileStore
   const hasher = yield* Hasher
+  const outbox = yield* Outbox
   const slots = UploadSlots.make(sharedFiles.maxUploads, sharedFiles.maxUploadsPerAddress)
   const limit = sharedFiles.maxBodySize > 0 ? sharedFiles.maxBodySize : Number.POSITIVE_INFINITY
 
@@ -104,13 +135,29 @@ const make = Effect.gen(function* () {
         })
       : Effect.void
 
-  const refuseUnknown = (target: string) =>
+  const intoStore = (location: Location): Destination => ({
+    turn: store.turn(location),
+    checkHash: () => Effect.void,
+    checkRoom: store.checkRoom,
+    begin: store.begin,
+    commit: (turn, incoming, metadata) =>
+      Effect.as(store.commit(location, turn, incoming, metadata), Effect.succeed("stored")),
+    errorOf: (cause) => store.errorOf(diskError(cause))
+  })
+
+  const intoOutbox = (name: SharedFileName): Destination => ({
+    turn: outbox.turn(name),
+    checkHash: (hash) => outbox.checkRefused(name, hash),
+    checkRoom: outbox.checkRoom,
+    begin: outbox.begin,
+    commit: (turn, incoming, metadata) => outbox.commit(name, turn, incoming, metadata),
+    errorOf: outbox.errorOf
+  })
+
+  /** Root has nobody to ask for a target that it does not know. */
+  const checkTarget = (target: string) =>
     Effect.gen(function* () {
-      if (general.nodeId !== root)
-        return yield* new TooBusy({
-          message: "the target is not below this relay, and forwarding is not there yet",
-          retryAfterSeconds: 60
-        })
+      if (general.nodeId !== root) return
       if (yield* nodesList.neverLoaded)
         return yield* new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
       return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
@@ -124,9 +171,9 @@ const make = Effect.gen(function* () {
     )
   }
 
-  const checkSize = (size: number) =>
+  const checkSize = (destination: Destination, size: number) =>
     Effect.gen(function* () {
-      yield* store.checkRoom(size)
+      yield* destination.checkRoom(size)
       if (size > limit) return yield* tooLarge(limit)
     })
 
@@ -135,7 +182,8 @@ const make = Effect.gen(function* () {
     body: Readable,
     expected: Option.Option<number>,
     incoming: Incoming,
-    algorithm: ContentHash.HashAlgorithm
+    algorithm: ContentHash.HashAlgorithm,
+    errorOf: Destination["errorOf"]
   ) =>
     Effect.gen(function* () {
       const { size, digest } = yield* UploadBody.receive<PayloadTooLarge | StorageError | StorageFull>(body, {
@@ -145,14 +193,15 @@ const make = Effect.gen(function* () {
         tooLong: tooLarge(limit),
         hashing: yield* hasher.begin(algorithm),
         write: incoming.write,
-        failed: (cause) => store.errorOf(diskError(cause))
+        failed: errorOf
       })
       return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
     })
 
-  const verifyAndStore = (upload: Upload, nodes: Nodes, location: Location) =>
+  /** Takes a file to the disk; what it gives tells what became of it. */
+  const verifyAndKeep = (upload: Upload, nodes: Nodes, destination: Destination) =>
     Effect.gen(function* () {
-      const turn = yield* store.turn(location)
+      const turn = yield* destination.turn
       const { claim, size: announced } = yield* upload.announcement
       const source = yield* findSource(nodes, upload.name.source)
       const keys = yield* Effect.provideService(
@@ -160,18 +209,30 @@ const make = Effect.gen(function* () {
         Certificates,
         certificates
       )
-      yield* checkSize(Option.getOrElse(announced, () => 0))
-      const incoming = yield* store.begin
-      const { size, digest, hash } = yield* receive(yield* upload.body, announced, incoming, claim.algorithm)
+      if (Option.isSome(claim.hash)) yield* destination.checkHash(claim.hash.value)
+      yield* checkSize(
+        destination,
+        Option.getOrElse(announced, () => 0)
+      )
+      const incoming = yield* destination.begin
+      const body = yield* upload.body
+      const { size, digest, hash } = yield* receive(
+        body,
+        announced,
+        incoming,
+        claim.algorithm,
+        destination.errorOf
+      )
       const now = yield* Clock.currentTimeMillis
       const key = yield* verify(upload.name, claim, keys, { digest, hash }, now)
+      yield* destination.checkHash(hash)
       // What was free when the body began may have gone to others meanwhile.
-      yield* store.checkRoom(0)
+      yield* destination.checkRoom(0)
       const { algorithm: _, ...said } = claim
       const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
-      yield* store.commit(location, turn, incoming, metadata)
-      yield* Effect.logInfo("shared file stored").pipe(Effect.annotateLogs({ ...upload.name, size }))
-      return { hash, size, expires: metadata.expires }
+      const outcome = yield* destination.commit(turn, incoming, metadata)
+      yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...upload.name, size }))
+      return Effect.map(outcome, (result) => ({ result, hash, size, expires: metadata.expires }))
     }).pipe(Effect.scoped, slots.take(upload.address))
 
   return SharedFiles.of({
@@ -180,16 +241,21 @@ const make = Effect.gen(function* () {
         const nodes = yield* nodesList.current
         yield* checkFileId(nodes, upload.name)
         const location = locationOf(nodes, upload.name)
-        if (Option.isNone(location)) return yield* refuseUnknown(upload.name.target)
-        return yield* verifyAndStore(upload, nodes, location.value)
+        if (Option.isNone(location)) yield* checkTarget(upload.name.target)
+        const destination = Option.match(location, {
+          onNone: () => intoOutbox(upload.name),
+          onSome: intoStore
+        })
+        return yield* Effect.flatten(verifyAndKeep(upload, nodes, destination))
       }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...upload.name } })),
     has: (name, hash) =>
       Effect.gen(function* () {
         const nodes = yield* nodesList.current
         yield* checkFileId(nodes, name)
         const location = locationOf(nodes, name)
-        if (Option.isNone(location)) return yield* refuseUnknown(name.target)
-        return yield* store.has(location.value, hash)
+        if (Option.isSome(location)) return yield* store.has(location.value, hash)
+        yield* checkTarget(name.target)
+        return yield* outbox.has(name, hash)
       }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
   })
 })
@@ -224,13 +290,13 @@ export const verify = (
       })
     if (Option.isNone(claim.scope)) return key
     const scope = claim.scope.value
-    const text = Scope.signedText(name, scope, content.hash)
+    const text = SignedScope.signedText(name, scope, content.hash)
     if (!Signature.verifiesText(key, algorithm, text, scope.requestSignature))
       return yield* new BadSignature({
         reason: "signature-mismatch",
         message: "the request-signature is not of this file, name, target, ttl and date by the source's key"
       })
-    if (Option.exists(Scope.parseDate(scope.date), (date) => date > now + Scope.maxAhead))
+    if (Option.exists(SignedScope.parseDate(scope.date), (date) => date > now + SignedScope.maxAhead))
       return yield* new BadSignature({ reason: "stale", message: "the signed date is in the future" })
     return key
   })

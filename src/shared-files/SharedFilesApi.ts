@@ -1,7 +1,15 @@
 /** What can be asked about shared files. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
-import { PayloadTooLarge, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
+import {
+  PayloadTooLarge,
+  StorageError,
+  StorageFull,
+  TooBusy,
+  UnknownTarget,
+  UpstreamFatal,
+  UpstreamRejected
+} from "../RelayError.ts"
 import { BadSignature } from "./SharedFileError.ts"
 
 const description = (text: string) => ({ description: text })
@@ -45,9 +53,7 @@ const CheckParameters = Schema.Struct({
   algorithm: parameter("follows from the hash's length")
 })
 
-/** The file is on the disk. */
-export const Stored = Schema.Struct({
-  result: Schema.Literal("stored"),
+const described = {
   /** Hex. */
   hash: Schema.String,
   algorithm: Schema.Literal("sha256", "sha512"),
@@ -55,14 +61,23 @@ export const Stored = Schema.Struct({
   size: Schema.Number,
   /** Unix time; null: never. */
   expires: Schema.NullOr(Schema.Number)
-})
+}
+
+/** The file is on the disk, here or with the policy server. */
+export const Stored = Schema.Struct({ result: Schema.Literal("stored"), ...described })
 export type Stored = typeof Stored.Type
+
+/** The file is on the disk here, on its way to the policy server. */
+export const Queued = Schema.Struct({ result: Schema.Literal("queued"), ...described })
+export type Queued = typeof Queued.Type
 
 const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
     .addSuccess(Stored)
+    .addSuccess(Queued, { status: 202 })
     .addError(BadSignature)
     .addError(UnknownTarget)
+    .addError(UpstreamRejected)
     .addError(PayloadTooLarge)
     .addError(TooBusy)
     .addError(StorageError)
@@ -72,6 +87,8 @@ const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
   HttpApiEndpoint.make("HEAD")(name, path)
     .addSuccess(HttpApiSchema.Empty(200))
     .addError(UnknownTarget)
+    .addError(UpstreamRejected)
+    .addError(UpstreamFatal)
     .addError(TooBusy)
     .addError(StorageError)
 

@@ -2,30 +2,40 @@
 
 import type { Readable } from "node:stream"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import * as Query from "../http/Query.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { RelayConfig } from "../RelayConfig.ts"
-import { InvalidRequest } from "../RelayError.ts"
+import { InvalidRequest, UpstreamRejected } from "../RelayError.ts"
 import type { ContentHash } from "./ContentHash.ts"
 import type { SharedFileName } from "./FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Announcement, SharedFiles, type Stored } from "./SharedFiles.ts"
-import type { Stored as StoredAnswer } from "./SharedFilesApi.ts"
+import { type Accepted, type Announcement, SharedFiles } from "./SharedFiles.ts"
+import type { Queued, Stored } from "./SharedFilesApi.ts"
 import * as UploadBody from "./UploadBody.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-const stored = ({ hash, size, expires }: Stored): StoredAnswer => ({
-  result: "stored",
+const json = { contentType: "application/json" }
+
+const accepted = ({ result, hash, size, expires }: Accepted): Stored | Queued => ({
+  result,
   hash: hash.hex,
   algorithm: hash.algorithm,
   size,
   expires: Option.getOrNull(expires)
 })
+
+/** The policy server's own status, which no annotation can know. */
+const passOn = (error: UpstreamRejected) =>
+  Effect.succeed(
+    HttpServerResponse.text(JSON.stringify(encodeRejected(error)), { ...json, status: error.status })
+  )
+
+const encodeRejected = Schema.encodeSync(UpstreamRejected)
 
 const upload = (
   request: Request,
@@ -38,8 +48,11 @@ const upload = (
     const sharedFiles = yield* SharedFiles
     const address = yield* access.clientAddress(callerOf(request))
     const result = yield* sharedFiles.upload({ name, announcement, body, address })
-    return HttpServerResponse.text(`${JSON.stringify(stored(result))}\n`, { contentType: "application/json" })
-  })
+    return HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
+      ...json,
+      status: result.result === "stored" ? 200 : 202
+    })
+  }).pipe(Effect.catchTag("UpstreamRejected", passOn))
 
 const sourceOf = (search: URLSearchParams) =>
   Effect.flatMap(
@@ -99,7 +112,7 @@ const answer = (name: SharedFileName, hash: ContentHash) =>
   Effect.gen(function* () {
     const sharedFiles = yield* SharedFiles
     return HttpServerResponse.empty({ status: (yield* sharedFiles.has(name, hash)) ? 200 : 404 })
-  })
+  }).pipe(Effect.catchTag("UpstreamRejected", passOn))
 
 const check = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
   Effect.gen(function* () {
