@@ -1,6 +1,8 @@
 /** What can be asked about the relay itself. */
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { OutboxPage } from "../outbox/OutboxEntry.ts"
+import { NotFound, StorageError } from "../RelayError.ts"
 
 /** How every answer of this group is wrapped; its keys are in this order, since callers compare it as a string. */
 const envelope = <A, I, Action extends string>(action: Action, data: Schema.Schema<A, I>) =>
@@ -20,10 +22,19 @@ const count = Schema.Int
 export const Status = Schema.Struct({
   configuration: Health,
   nodes: Schema.Struct({ ...Health.fields, known: count, mine: count }),
+  /** Whether the policy server can be reached, as far as was seen; always on root. */
+  upstream: Health,
+  /** Entries, and the bytes of their content. */
+  outbox: Schema.Struct({ ...Health.fields, waiting: count, refused: count, bytes: count }),
   runs: Schema.Struct({ ...Health.fields, active: count, agents: count, unkillable: count }),
   storage: Health
 })
 export type Status = typeof Status.Type
+
+const ListParameters = Schema.Struct({
+  limit: Schema.optional(Schema.String.annotations({ description: "how many, 1 to 1000; default 50" })),
+  before: Schema.optional(Schema.String.annotations({ description: "the `next` of the page before" }))
+})
 
 /** 500: something did not load; what was in force before stays so. */
 export const ReloadFailed = Schema.Struct({
@@ -50,5 +61,26 @@ export class SystemApi extends HttpApiGroup.make("system")
       )
       .addError(ReloadFailed, { status: 500 })
       .annotate(OpenApi.Summary, "Take the nodes list, certificates and log level from the disk again")
+  )
+  .add(
+    HttpApiEndpoint.get("outbox", "/system/outbox")
+      .setUrlParams(ListParameters)
+      .addSuccess(envelope("getOutbox", OutboxPage))
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "Files that wait for the policy server, or were refused by it; newest first")
+  )
+  .add(
+    HttpApiEndpoint.post("retryOutbox", "/system/outbox/retry")
+      .addSuccess(envelope("retryOutbox", Schema.Struct({ entries: count })))
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "Try all of them now, what was refused too")
+  )
+  .add(
+    HttpApiEndpoint.del("deleteOutboxEntry", "/system/outbox/:id")
+      .setPath(Schema.Struct({ id: Schema.String }))
+      .addSuccess(envelope("deleteOutboxEntry", Schema.Struct({ id: Schema.String })))
+      .addError(NotFound)
+      .addError(StorageError)
+      .annotate(OpenApi.Summary, "Give up one of them")
   )
   .annotate(OpenApi.Title, "System") {}

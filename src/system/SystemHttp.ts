@@ -1,8 +1,11 @@
 /** Maps requests about the relay itself to its parts. */
 import { FileSystem, HttpApiBuilder } from "@effect/platform"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
+import * as EntryName from "../outbox/EntryName.ts"
+import { Outbox } from "../outbox/Outbox.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { RelayConfig } from "../RelayConfig.ts"
+import { InvalidRequest, NotFound } from "../RelayError.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { SharedFileStore } from "../shared-files/SharedFileStore.ts"
 import { NodesList } from "../topology/NodesList.ts"
@@ -23,6 +26,21 @@ const nodes = Effect.gen(function* () {
     ...healthOf(status._tag === "Error" ? [status.details] : []),
     known: current.size,
     mine: current.mine
+  }
+})
+
+const upstream = Effect.gen(function* () {
+  const { upstream } = yield* (yield* Outbox).status
+  return healthOf(Option.toArray(upstream))
+})
+
+const outbox = Effect.gen(function* () {
+  const { problem, waiting, refused } = yield* (yield* Outbox).status
+  return {
+    ...healthOf(Option.toArray(problem)),
+    waiting: waiting.entries,
+    refused: refused.entries,
+    bytes: waiting.bytes + refused.bytes
   }
 })
 
@@ -48,8 +66,35 @@ const storage = Effect.gen(function* () {
 const status: Effect.Effect<
   Status,
   never,
-  FileSystem.FileSystem | NodesList | Reload | RelayConfig | RemoteRun | SharedFileStore
-> = Effect.all({ configuration, nodes, runs, storage })
+  FileSystem.FileSystem | NodesList | Outbox | Reload | RelayConfig | RemoteRun | SharedFileStore
+> = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
+
+const decodeLimit = Schema.decodeOption(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000)))
+
+const listOutbox = (parameters: {
+  readonly limit?: string | undefined
+  readonly before?: string | undefined
+}) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    const limit = decodeLimit(parameters.limit ?? "50")
+    if (Option.isNone(limit))
+      return yield* new InvalidRequest({
+        parameter: "limit",
+        message: "limit: expected a whole number from 1 to 1000"
+      })
+    const before = Option.fromNullable(parameters.before)
+    if (Option.exists(before, (id) => Option.isNone(EntryName.parseId(id))))
+      return yield* new InvalidRequest({ parameter: "before", message: "before: expected an entry's id" })
+    return yield* outbox.list(limit.value, before)
+  })
+
+const deleteEntry = (id: string) =>
+  Effect.gen(function* () {
+    const found = yield* (yield* Outbox).remove(id)
+    if (!found) return yield* new NotFound({ message: `no entry ${id.slice(0, 100)} in the outbox` })
+    return { id }
+  })
 
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
@@ -71,5 +116,25 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
           return yield* Effect.fail({ result: "error" as const, action, errorDetails: problems.join("; ") })
         return { result: "success" as const, action }
       })
+    )
+    .handle("outbox", ({ urlParams }) =>
+      Effect.map(listOutbox(urlParams), (data) => ({
+        data,
+        result: "success" as const,
+        action: "getOutbox" as const
+      }))
+    )
+    .handle("retryOutbox", () =>
+      Effect.gen(function* () {
+        const entries = yield* (yield* Outbox).retry
+        return { data: { entries }, result: "success" as const, action: "retryOutbox" as const }
+      })
+    )
+    .handle("deleteOutboxEntry", ({ path }) =>
+      Effect.map(deleteEntry(path.id), (data) => ({
+        data,
+        result: "success" as const,
+        action: "deleteOutboxEntry" as const
+      }))
     )
 )
