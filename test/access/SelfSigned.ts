@@ -39,18 +39,19 @@ export const selfSigned = (...subject: ReadonlyArray<ReadonlyArray<Attribute>>) 
 export const certificateOf = (
   privateKey: KeyObject,
   subject: ReadonlyArray<ReadonlyArray<Attribute>>,
-  validUntil = "21200101000000Z"
+  validUntil = "21200101000000Z",
+  issuer = subject
 ) => {
   const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" })
-  const name = sequence(...subject.map((rdn) => der(0x31, ...rdn.map(attribute))))
+  const name = (rdns: typeof subject) => sequence(...rdns.map((rdn) => der(0x31, ...rdn.map(attribute))))
   const validity = sequence(der(0x18, Buffer.from("20200101000000Z")), der(0x18, Buffer.from(validUntil)))
   const body = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, Buffer.from([1])),
     sha256WithRsa,
-    name,
+    name(issuer),
     validity,
-    name,
+    name(subject),
     spki
   )
   const signature = der(0x03, Buffer.from([0]), sign("sha256", body, privateKey))

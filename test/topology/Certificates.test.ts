@@ -79,7 +79,8 @@ describe("the certificates of nodes", () => {
 
   it.effect("are not those that only look like it", () => {
     const texts = ["x\nUID=A", "x + UID=A", "UID=A"].map((name) => certificate(1, [["CN", name]]).cert)
-    return over([...texts, b.cert].join(""), (certificates) =>
+    const issued = certificateOf(keys[1], [[["UID", "C"]]], undefined, [[["UID", "A"]]])
+    return over([...texts, issued.cert, b.cert].join(""), (certificates) =>
       Effect.map(of(certificates, "A"), (found) => expect(found).toEqual([]))
     )
   })
