@@ -1,6 +1,7 @@
 /** One file, shared by one simulated node with another, and how to do the same by hand. */
 import { createPublicKey, type KeyObject, sign } from "node:crypto"
 import { Effect } from "effect"
+import { exitCode, StartError } from "../StartError.ts"
 import { fileOf } from "./Keys.ts"
 
 /** Who shares it. */
@@ -24,7 +25,8 @@ export const share = (url: string, key: KeyObject) => {
       })
       return (await answer.text()).trim()
     },
-    catch: (cause) => new Error(`no file could be shared: ${String(cause)}`)
+    catch: (cause) =>
+      new StartError({ code: exitCode.start, message: `no file could be shared: ${String(cause)}` })
   })
 }
 
