@@ -1,5 +1,14 @@
 /** The relay runs real agents: as a user of its own, with sudo for one command, which goes over cf-runagent. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -37,6 +46,8 @@ ${then}
 let folder: string
 let user: DaemonUser
 let relay: Relay
+/** Those that the command calls agents with. */
+let keys: string
 
 /** A host that runs cf-agent on a policy when it is asked to. */
 const asked = (name: string, server: Host, then = ""): Promise<number> => {
@@ -58,6 +69,7 @@ beforeAll(async () => {
   user = daemonUser()
   const server = host(join(folder, "server"))
   chmodSync(server.folder, 0o755)
+  keys = join(server.folder, "ppkeys")
   const command = remoteRunCommand(server, {
     "well.example.com": await asked("well", server),
     "failing.example.com": await asked(
@@ -98,6 +110,13 @@ const line = (body: string, node: string) =>
     .map((text) => text.slice(node.length + 1))
 
 describe("the relay runs cf-agent on three hosts, one failing and one down", () => {
+  it("as a user of its own, with sudo for the one command", () => {
+    const [, uids] = /^Uid:\s+(.*)$/m.exec(readFileSync(`/proc/${relay.pid}/status`, "utf8")) ?? []
+    expect(uids?.split("\t")).toEqual(Array(4).fill(String(user.uid)))
+    // CFEngine's keys are root's alone.
+    expect(statSync(keys)).toMatchObject({ uid: 0, mode: 0o40700 })
+  })
+
   it("text: a block for each, with output, codes and what went wrong", async () => {
     const { status, body } = await curl(`${relay.url}/remote-run/all?output=keep&classes=gold,silver`)
     expect(status).toBe(200)

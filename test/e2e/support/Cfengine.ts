@@ -101,7 +101,7 @@ bundle server access_rules
   access:
       ${runs === undefined ? "" : `"${runs}" admit => { "${address}" };`}
       ${Object.entries(folders)
-        .map(([folder, keys]) => `"${folder}" admit_keys => ${list(keys)};`)
+        .map(([folder, keys]) => `"${folder}/" admit_keys => ${list(keys)};`)
         .join("\n      ")}
   roles:
     any::
