@@ -9,6 +9,7 @@ import {
   type DaemonUser,
   daemonUser,
   endServers,
+  freePort,
   type Host,
   host,
   introduce,
@@ -21,6 +22,8 @@ import {
   fieldsOf,
   fromNode,
   install,
+  readmeBlocks,
+  reportsOf,
   script,
   secureUrl,
   settle,
@@ -216,6 +219,22 @@ describe("a file that A shares with B", () => {
     expect((await share("id_5", file)).classes).toEqual(shares("id_5", "repaired"))
     expect((await get("id_5", copy)).classes).toEqual(gets("id_5", "repaired"))
     expect(readFileSync(copy, "utf8")).toBe("right")
+  })
+
+  it("is shared by the README's policy, which prints what it says there", async () => {
+    const [policy = ""] = readmeBlocks("cfengine")
+    const printed = (readmeBlocks("")[0] ?? "").trimEnd().split("\n")
+    expect(await reportsOf(a, policy)).toEqual(printed.slice(0, 1))
+    expect(readFileSync(stored("hosts"), "utf8")).toBe(readFileSync("/etc/hosts", "utf8"))
+    expect(await reportsOf(a, policy)).toEqual(printed.slice(1, 2))
+    const port = await freePort()
+    settle(a, { ...settings("A"), relay_url: `https://127.0.0.1:${port}/rudder/relay-api` })
+    const down = await reportsOf(a, policy)
+    expect(down).toHaveLength(2)
+    // How curl goes on depends on its version.
+    const start = printed[2]?.replace(/(?<=curl: \(7\) ).*/, "").replace(":443/", `:${port}/`) ?? ""
+    expect(down[0]?.slice(0, start.length)).toBe(start)
+    expect(down[1]).toBe(printed[3])
   })
 
   it("is not C's to get", async () => {
