@@ -307,6 +307,20 @@ describe("a path may hold any character", () => {
   })
 })
 
+it("a key that an older CFEngine made, with its passphrase, signs too", async () => {
+  const key = join(folder, "older.priv")
+  const passphrase = "pass:Cfengine passphrase"
+  const made = await command("openssl", [
+    ...["rsa", "-in", join(a.folder, "ppkeys/localhost.priv"), "-traditional"],
+    ...["-aes256", "-passout", passphrase, "-out", key]
+  ])
+  expect(made).toMatchObject({ code: 0 })
+  expect(readFileSync(key, "utf8")).toContain("ENCRYPTED")
+  settle(a, { ...settings("A"), key })
+  const { classes } = await use(a, [toNode("B", "older", key)])
+  expect(classes).toEqual(classesOf("sharedfile_to_node_older", "repaired"))
+})
+
 /** What the one report of a call says, and its classes are those of an error. */
 const errorOf = async (
   on: Host,

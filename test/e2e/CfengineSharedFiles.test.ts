@@ -1,6 +1,15 @@
 /** Real cf-agents share files through a relay as it is deployed: over HTTPS, as a user of its own, with cf-serverd beside. */
 import { randomBytes } from "node:crypto"
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { createServer } from "node:https"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -148,10 +157,17 @@ describe("a file that A shares with B", () => {
     writeFileSync(file, "as it was")
     await share("id_2", file)
     await get("id_2", copy)
+    chmodSync(copy, 0o644)
     // Of the same size, since contents count.
     writeFileSync(copy, "as it is!")
     expect((await get("id_2", copy)).classes).toEqual(gets("id_2", "repaired"))
     expect(readFileSync(copy, "utf8")).toBe("as it was")
+    expect(statSync(copy).mode).toBe(0o100600)
+    // Nothing else is left there.
+    expect(readdirSync(folder).filter((name) => name.startsWith("spoilt"))).toEqual([
+      "spoilt.copy",
+      "spoilt.file"
+    ])
   })
 
   it("is signed with A's key, and so is for whom, under which name, for how long and when", async () => {

@@ -231,9 +231,16 @@ describe.each<Layout>(["rudder", "tree"])("in layout %s", (layout) => {
     // On a slow machine it may have passed before it is asked for.
     for (let seconds = 3; !existsSync(ofA); seconds *= 2) {
       await share("id_3", file, `${seconds}s`)
+      await until("root has it", () => existsSync(dirname(heldForR2("B", "A", "id_3"))))
+      // As CFEngine names a file that it is still copying.
+      writeFileSync(`${heldForR2("B", "A", "id_3")}.cfnew`, "half")
       await bringDown()
     }
-    expect([ofC, `${ofC}.metadata`].map((path) => existsSync(path))).toEqual([true, true])
+    expect([ofC, `${ofC}.metadata`, `${ofA}.cfnew`].map((path) => existsSync(path))).toEqual([
+      true,
+      true,
+      false
+    ])
     expect(existsSync(join(storage(relays.R2), "~tmp/under-way"))).toBe(true)
     rmSync(join(storage(relays.R2), "~tmp/under-way"))
     for (const path of [ofA, heldForR2("B", "A", "id_3")])
@@ -261,6 +268,11 @@ describe.each<Layout>(["rudder", "tree"])("in layout %s", (layout) => {
     await share("id_5", file)
     const before = filesIn(storage(relays.R2))
     expect(await bringDown("--dry-run")).toMatchObject({ classes: broughtDown("noop"), reports: [] })
+    // Not even the folders.
+    const fresh = join(folder, `${layout}-fresh`)
+    settle(hosts.R2, { ...settings, own_path: fresh })
+    expect((await bringDown("--dry-run")).classes).toEqual(broughtDown("noop"))
+    expect(existsSync(fresh)).toBe(false)
     const down = await freePort()
     settle(hosts.R2, { ...settings, port: String(down) })
     expect(await bringDown()).toMatchObject({
