@@ -231,6 +231,7 @@ export class CrashingDisk {
   private readonly pace: PCGRandom | undefined
   private plan: ((operation: Operation, at: number) => "ENOSPC" | "EIO" | "stop" | undefined) | undefined
   private stopped = false
+  private failed = false
 
   private constructor(contents: Contents, pace: number | undefined) {
     this.contents = contents
@@ -265,6 +266,11 @@ export class CrashingDisk {
     return this.stopped
   }
 
+  /** Whether something has failed as planned. */
+  get hasFailed(): boolean {
+    return this.failed
+  }
+
   /** The power went: what a new start finds. This one has stopped for good. */
   restart(seed: number, pace?: number): CrashingDisk {
     this.stopped = true
@@ -280,6 +286,12 @@ export class CrashingDisk {
   takeOver(pace?: number): CrashingDisk {
     this.stopped = true
     return new CrashingDisk(this.contents, pace)
+  }
+
+  /** A file as it is now, for who looks. */
+  file(path: string): SurvivingFile | undefined {
+    const node = this.contents.at(path)
+    return node?.kind === "file" ? node : undefined
   }
 
   /** What is there now, by path, for who looks. */
@@ -302,6 +314,7 @@ export class CrashingDisk {
     this.operations.push(operation)
     const planned = this.stopped ? "stop" : this.plan?.(operation, this.operations.length)
     if (planned === undefined) return effect()
+    this.failed = true
     if (planned !== "stop") inPart()
     this.stopped ||= planned === "stop"
     throw failure(planned === "stop" ? "EIO" : planned, operation)
@@ -356,10 +369,11 @@ export class CrashingDisk {
       spoiled: false
     }
     const descriptor = await this.run({ kind: "open", paths: [path] }, () => {
-      const opened = fs.openSync(path, flags, mode)
+      const number = fs.openSync(path, flags, mode)
       contents.change(contents.entry(path, file))
-      return opened
+      return number
     })
+    const opened = this.opened(path, descriptor)
     const append = (bytes: Uint8Array) => {
       fs.writeSync(descriptor, bytes)
       file.content = Buffer.concat([file.content, bytes])
@@ -369,16 +383,16 @@ export class CrashingDisk {
       write: (bytes: Uint8Array, from: number, count: number) => {
         const given = bytes.subarray(from, from + count)
         const inPart = () => void append(given.subarray(0, count >> 1))
-        return this.run({ kind: "write", paths: [path] }, () => append(given), inPart)
+        return opened.run("write", () => append(given), inPart)
       },
       utimes: (accessed: number, modified: number) =>
-        this.run({ kind: "utimes", paths: [path] }, () => {
+        opened.run("utimes", () => {
           fs.futimesSync(descriptor, accessed, modified)
           file.modified = Math.round(modified * 1000)
         }),
       sync: () =>
-        this.run(
-          { kind: "sync", paths: [path] },
+        opened.run(
+          "sync",
           () => {
             if (!file.spoiled) file.synced = { content: file.content, modified: file.modified }
           },
@@ -386,7 +400,7 @@ export class CrashingDisk {
             file.spoiled = true
           }
         ),
-      close: async () => fs.closeSync(descriptor)
+      close: opened.close
     }
   }
 
@@ -394,17 +408,32 @@ export class CrashingDisk {
     const { contents } = this
     const { fs } = contents
     const descriptor = await this.run({ kind: "open", paths: [path] }, () => fs.openSync(path, flags))
+    const opened = this.opened(path, descriptor)
     return {
       read: (buffer: Uint8Array, from: number, count: number) =>
-        this.run({ kind: "read", paths: [path] }, () => ({
-          bytesRead: fs.readSync(descriptor, buffer, from, count, null)
-        })),
+        opened.run("read", () => ({ bytesRead: fs.readSync(descriptor, buffer, from, count, null) })),
       sync: () =>
-        this.run({ kind: "sync", paths: [path] }, () => {
+        opened.run("sync", () => {
           const folder = contents.at(path)
           if (folder?.kind === "folder") contents.syncFolder(folder)
         }),
-      close: async () => fs.closeSync(descriptor)
+      close: opened.close
+    }
+  }
+
+  /** A descriptor, which memfs gives to others once it is closed: as with node's, that waits for what is under way. */
+  private opened(path: string, descriptor: number) {
+    let underWay: Promise<unknown> = Promise.resolve()
+    return {
+      run: <A>(kind: Operation["kind"], effect: () => A, inPart?: () => void): Promise<A> => {
+        const done = this.run({ kind, paths: [path] }, effect, inPart)
+        underWay = Promise.allSettled([underWay, done])
+        return done
+      },
+      close: async () => {
+        await underWay
+        this.contents.fs.closeSync(descriptor)
+      }
     }
   }
 }
