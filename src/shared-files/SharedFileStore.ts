@@ -12,6 +12,7 @@ import { StorageError, StorageFull } from "../RelayError.ts"
 import type * as ContentHash from "./ContentHash.ts"
 import { Disk, type DiskError, diskError } from "./Disk.ts"
 import * as FileLocks from "./FileLocks.ts"
+import { blocked, make as makeFolders } from "./Folders.ts"
 import { keyOf, type Location, metadataSuffix, temporary as temporaryFolder } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
 import { parseDate } from "./Scope.ts"
@@ -69,8 +70,9 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
     Effect.gen(function* () {
       const { sharedFiles } = yield* RelayConfig
       const store = yield* make
+      const pass = yield* steadily(store.cleanUp)
       yield* Effect.forkScoped(
-        Effect.repeat(steadily(store.cleanUp), Schedule.spaced(sharedFiles.cleanupFrequency)).pipe(
+        Effect.repeat(pass, Schedule.spaced(sharedFiles.cleanupFrequency)).pipe(
           Effect.delay(sharedFiles.cleanupFrequency)
         )
       )
@@ -108,25 +110,30 @@ type Intent = typeof Intent.Type
 const encodeIntent = Schema.encodeSync(Intent)
 const decodeIntent = Schema.decodeOption(Intent)
 
+const readClocks = Effect.gen(function* () {
+  return {
+    wall: yield* Clock.currentTimeMillis,
+    monotonic: Number((yield* Clock.currentTimeNanos) / 1_000_000n)
+  }
+})
+
 /**
- * A pass of clean-up, left out when the wall clock did not go as fast as the monotonic one since the last: what has
- * expired can't be known then.
+ * A pass of clean-up, left out when the wall clock did not go as fast as the monotonic one since the last, or since
+ * now: what has expired can't be known then.
  */
-const steadily = (pass: Effect.Effect<void>): Effect.Effect<void> => {
-  let before: { readonly wall: number; readonly monotonic: number } | undefined
-  return Effect.gen(function* () {
-    const now = {
-      wall: yield* Clock.currentTimeMillis,
-      monotonic: Number((yield* Clock.currentTimeNanos) / 1_000_000n)
-    }
-    const jump = before === undefined ? 0 : now.wall - before.wall - (now.monotonic - before.monotonic)
-    before = now
-    if (Math.abs(jump) <= 60_000) return yield* pass
-    yield* Effect.logWarning("the clock jumped: no shared file is removed this time").pipe(
-      Effect.annotateLogs({ milliseconds: Math.round(jump) })
-    )
+const steadily = (pass: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
+  Effect.map(readClocks, (start) => {
+    let before = start
+    return Effect.gen(function* () {
+      const now = yield* readClocks
+      const jump = now.wall - before.wall - (now.monotonic - before.monotonic)
+      before = now
+      if (Math.abs(jump) <= 60_000) return yield* pass
+      yield* Effect.logWarning("the clock jumped: no shared file is removed this time").pipe(
+        Effect.annotateLogs({ milliseconds: Math.round(jump) })
+      )
+    })
   })
-}
 
 export const make = Effect.gen(function* () {
   const { sharedFiles } = yield* RelayConfig
@@ -134,47 +141,13 @@ export const make = Effect.gen(function* () {
   const { path: root } = sharedFiles
   const temporary = `${root}/${temporaryFolder}`
   const locks = FileLocks.make()
-
-  /** Makes what is missing of a path of folders below the root, each synced into its parent; follows no link. */
-  const makeFolders = (names: ReadonlyArray<string>) =>
-    Effect.gen(function* () {
-      let folder = root
-      for (const name of names) {
-        const parent = folder
-        folder = `${folder}/${name}`
-        const found = yield* disk.status(folder)
-        if (found?.kind === "folder") continue
-        if (found !== undefined) return yield* notAFolder(folder)
-        yield* disk.makeFolder(folder, folderMode)
-        yield* disk.syncFolder(parent)
-      }
-      return folder
-    })
-
-  /** The folder of a file, if all of it is there; undefined: not yet. */
-  const findFolder = (names: ReadonlyArray<string>) =>
-    Effect.gen(function* () {
-      let folder = root
-      for (const name of names) {
-        folder = `${folder}/${name}`
-        const found = yield* disk.status(folder)
-        if (found === undefined) return undefined
-        if (found.kind !== "folder") return yield* notAFolder(folder)
-      }
-      return folder
-    })
-
-  const notAFolder = (path: string) =>
-    Effect.logError("a link, or a file, is in the way of shared files; it is not followed").pipe(
-      Effect.annotateLogs({ path }),
-      Effect.andThen(new StorageError({ message: `${path} is not a folder` }))
-    )
+  const folders = makeFolders(disk, root)
 
   /** What is there of a file; a link in its place is not followed. */
   const current = (folder: string, name: string) =>
     Effect.gen(function* () {
       const content = yield* disk.status(`${folder}/${name}`)
-      if (content !== undefined && content.kind !== "file") return yield* notAFolder(`${folder}/${name}`)
+      if (content !== undefined && content.kind !== "file") return yield* blocked(`${folder}/${name}`)
       const text = yield* disk.readText(`${folder}/${name}${metadataSuffix}`)
       const metadata = text === undefined ? Option.none() : Metadata.parse(text)
       return content === undefined
@@ -195,7 +168,7 @@ export const make = Effect.gen(function* () {
   /** What an intent names is its to move. */
   const intended = new Set<string>()
   const removeUnlessIntended = (name: string) =>
-    Effect.suspend(() => (intended.has(name) ? Effect.void : removeTemporary(name)))
+    Effect.suspend(() => (intended.delete(name) ? Effect.void : removeTemporary(name)))
 
   const writeText = (name: string, text: string, modified: number) =>
     Effect.acquireUseRelease(
@@ -208,20 +181,44 @@ export const make = Effect.gen(function* () {
       (file) => Effect.promise(() => file.close().catch(() => {}))
     )
 
-  /** Moves the pair into place. May be done again from the start: what was moved is moved already. */
-  const complete = ({ content, metadata, folders, file }: Intent) =>
+  /** Whether there may be an intent that was not completed: an upload cut off by the disk, or by a stop. */
+  let isUnsettled = true
+
+  /** Moves the pair into place. */
+  const complete = ({ content, metadata, file }: Intent, folder: string) =>
     Effect.gen(function* () {
-      const folder = yield* makeFolders(folders)
-      for (const [from, to] of [
-        [content, file],
-        [metadata, `${file}${metadataSuffix}`]
-      ] as const)
-        if ((yield* disk.status(`${temporary}/${from}`)) !== undefined)
-          yield* disk.rename(`${temporary}/${from}`, `${folder}/${to}`)
+      yield* disk.rename(`${temporary}/${content}`, `${folder}/${file}`)
+      yield* disk.rename(`${temporary}/${metadata}`, `${folder}/${file}${metadataSuffix}`)
       yield* disk.syncFolder(folder)
     })
 
-  /** One intent for one file: a later one takes the place of one that could not be completed. */
+  /**
+   * Does what is left of that: a stop may have kept either move without the other. Of an intent that was taken back, it
+   * may have kept one of the pair, which belongs to nothing.
+   */
+  const resume = ({ content, metadata, file }: Intent, folder: string) =>
+    Effect.gen(function* () {
+      const moves = [
+        { from: `${temporary}/${content}`, to: `${folder}/${file}` },
+        { from: `${temporary}/${metadata}`, to: `${folder}/${file}${metadataSuffix}` }
+      ] as const
+      const left = yield* Effect.filter(moves, ({ from }) =>
+        Effect.map(disk.status(from), (found) => found !== undefined)
+      )
+      const placeOf = (move: (typeof moves)[number]) => (left.includes(move) ? move.from : move.to)
+      if (left.length !== 1 || (yield* belongTogether(placeOf(moves[0]), placeOf(moves[1]))))
+        for (const { from, to } of left) yield* disk.rename(from, to)
+      yield* disk.syncFolder(folder)
+    })
+
+  const belongTogether = (content: string, metadata: string) =>
+    Effect.gen(function* () {
+      const known = Option.flatMap(Option.fromNullable(yield* disk.readText(metadata)), Metadata.parse)
+      if (Option.isNone(known) || (yield* disk.status(content))?.kind !== "file") return false
+      return yield* hashesTo(content, [known.value.hash])
+    })
+
+  /** One intent for one file. */
   const intentName = (location: Location): string =>
     `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
 
@@ -230,43 +227,69 @@ export const make = Effect.gen(function* () {
       Option.flatMap(Option.fromNullable(text), decodeIntent)
     )
 
-  const forget = ({ content, metadata }: Intent) =>
+  /** Completes what an earlier upload of this file, or of a process that stopped, decided. Alone with the file. */
+  const settle = (name: string) =>
     Effect.gen(function* () {
-      intended.delete(content)
-      yield* removeTemporary(content)
-      yield* removeTemporary(metadata)
+      const intent = yield* readIntent(name)
+      if (Option.isNone(intent)) return
+      // It has to be on the disk before a part of the pair moves: a stop between the two would part them.
+      yield* disk.syncFolder(temporary)
+      yield* resume(intent.value, yield* folders.make(intent.value.folders))
+      for (const part of [name, intent.value.content, intent.value.metadata])
+        yield* disk.remove(`${temporary}/${part}`)
     })
 
-  const store = (location: Location, incoming: Incoming, metadata: Metadata.Metadata) =>
+  const settled = (location: Location) =>
+    Effect.suspend(() => (isUnsettled ? settle(intentName(location)) : Effect.void))
+
+  /** Writes down what is to be moved where; on the disk, but for the record's name, when this returns. */
+  const prepareIntent = (location: Location, { name, sync }: Incoming, metadata: Metadata.Metadata) =>
     Effect.gen(function* () {
       const modified = Option.getOrElse(dateOf(metadata), () => 0)
-      const { name } = incoming
-      const record = intentName(location)
       const intent: Intent = { content: name, metadata: `${name}${metadataSuffix}`, ...location }
-      const before = yield* Effect.gen(function* () {
-        yield* Effect.tryPromise({ try: () => incoming.sync(modified), catch: diskError })
-        yield* writeText(intent.metadata, Metadata.print(metadata), modified)
-        yield* writeText(`${name}.new`, encodeIntent(intent), modified)
-        const before = yield* readIntent(record)
-        yield* disk.rename(`${temporary}/${name}.new`, `${temporary}/${record}`)
-        return before
-      }).pipe(Effect.onError(() => Effect.forEach([intent.metadata, `${name}.new`], removeTemporary)))
-      intended.add(name)
-      // Once the intent is on the disk the pair is stored, by this process or by the next. Where that is not sure, it is
-      // left for the next start, or the next upload of this file, to decide.
+      yield* Effect.tryPromise({ try: () => sync(modified), catch: diskError })
+      yield* writeText(intent.metadata, Metadata.print(metadata), modified)
+      yield* writeText(`${name}.new`, encodeIntent(intent), modified)
+      return intent
+    }).pipe(
+      Effect.onError(() => Effect.forEach([`${name}${metadataSuffix}`, `${name}.new`], removeTemporary))
+    )
+
+  /**
+   * What could not be completed is taken back, while nothing of it is in its place. Where that can't be either, it is
+   * completed by whoever is next at the file, or by the next start.
+   */
+  const takeBack = (record: string, intent: Intent) =>
+    Effect.gen(function* () {
+      isUnsettled = true
+      if ((yield* disk.status(`${temporary}/${intent.content}`)) === undefined) return
+      yield* disk.remove(`${temporary}/${record}`)
+      intended.delete(intent.content)
+      for (const name of [intent.metadata, `${intent.content}.new`]) yield* removeTemporary(name)
       yield* disk.syncFolder(temporary)
-      if (Option.isSome(before)) yield* forget(before.value)
-      yield* complete(intent)
+    }).pipe(Effect.ignore)
+
+  const store = (location: Location, folder: string, incoming: Incoming, metadata: Metadata.Metadata) =>
+    Effect.gen(function* () {
+      const record = intentName(location)
+      const intent = yield* prepareIntent(location, incoming, metadata)
+      intended.add(intent.content)
+      yield* Effect.gen(function* () {
+        yield* disk.rename(`${temporary}/${intent.content}.new`, `${temporary}/${record}`)
+        // Once the intent is on the disk the pair is stored, by this process or by the next.
+        yield* disk.syncFolder(temporary)
+        yield* complete(intent, folder)
+      }).pipe(Effect.onError(() => takeBack(record, intent)))
       yield* removeTemporary(record)
-      intended.delete(name)
     }).pipe(Effect.uninterruptible)
 
   const commit: SharedFileStoreService["commit"] = (location, turn, incoming, metadata) =>
     Effect.gen(function* () {
-      const folder = yield* findFolder(location.folders)
-      const stored = folder === undefined ? Option.none() : yield* current(folder, location.file)
+      yield* settled(location)
+      const folder = yield* folders.make(location.folders)
+      const stored = yield* current(folder, location.file)
       if (Option.isSome(stored)) yield* checkScope(stored.value.metadata, metadata)
-      yield* store(location, incoming, metadata)
+      yield* store(location, folder, incoming, metadata)
     }).pipe(
       Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
       turn.write,
@@ -275,14 +298,18 @@ export const make = Effect.gen(function* () {
 
   const isLater: SharedFileStoreService["isLater"] = (location, accepted) =>
     Effect.gen(function* () {
-      const folder = yield* findFolder(location.folders)
+      yield* settled(location)
+      const folder = yield* folders.find(location.folders)
       const stored = folder === undefined ? Option.none() : yield* current(folder, location.file)
       return Option.exists(
         stored,
         ({ metadata }) =>
           Option.isNone(metadata.scope) && Option.exists(dateOf(metadata), (date) => date > accepted)
       )
-    }).pipe(Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))))
+    }).pipe(
+      Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
+      locks.alone(keyOf(location))
+    )
 
   const hashing = Effect.unsafeMakeSemaphore(maxHashing)
 
@@ -299,7 +326,8 @@ export const make = Effect.gen(function* () {
 
   const has: SharedFileStoreService["has"] = (location, asked) =>
     Effect.gen(function* () {
-      const folder = yield* findFolder(location.folders)
+      yield* settled(location)
+      const folder = yield* folders.find(location.folders)
       const found = folder === undefined ? Option.none() : yield* current(folder, location.file)
       if (folder === undefined || Option.isNone(found)) return false
       const { content, metadata } = found.value
@@ -324,17 +352,21 @@ export const make = Effect.gen(function* () {
         return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
     })
 
-  /** Removes a file and its metadata, the content first: what is left of it after a stop vouches for nothing. */
+  /**
+   * Removes a file and its metadata, the content first: what is left of it after a stop vouches for nothing, and goes
+   * with the next pass.
+   */
   const removeExpired = (names: ReadonlyArray<string>, fileId: string, now: number) =>
     Effect.gen(function* () {
+      yield* settled({ folders: names, file: fileId })
       const folder = [root, ...names].join("/")
       const text = yield* disk.readText(`${folder}/${fileId}${metadataSuffix}`)
       const metadata = text === undefined ? Option.none() : Metadata.parse(text)
       if (text !== undefined && Option.isNone(metadata)) return yield* unreadable(names, fileId)
       if (!Option.exists(metadata, (known) => isExpired(known, now))) return
       yield* disk.remove(`${folder}/${fileId}`)
-      yield* disk.remove(`${folder}/${fileId}${metadataSuffix}`)
       yield* disk.syncFolder(folder)
+      yield* disk.remove(`${folder}/${fileId}${metadataSuffix}`)
       yield* Effect.logInfo("a shared file has expired").pipe(
         Effect.annotateLogs({ file: [...names, fileId].join("/") })
       )
@@ -369,21 +401,35 @@ export const make = Effect.gen(function* () {
     Effect.withSpan("SharedFileStore.cleanUp")
   )
 
+  /** Whether nothing is left to do about an intent: what is in its way is logged, and stands in nobody else's. */
+  const recoverIntent = (name: string) =>
+    settle(name).pipe(
+      Effect.as(true),
+      Effect.catchTags({
+        StorageError: () => Effect.succeed(true),
+        DiskError: (error) =>
+          Effect.logError("a shared file can't be completed; the next who asks for it tries again").pipe(
+            Effect.annotateLogs({ intent: name, error: error.message }),
+            Effect.as(false)
+          )
+      })
+    )
+
   /** Completes what was decided, and removes what was not. */
   const recover = Effect.gen(function* () {
     const records = (yield* disk.list(temporary)).filter(({ name }) => name.endsWith(".intent"))
-    for (const { name } of records) {
-      const intent = yield* readIntent(name)
-      // What is in its way is logged; it stands in nobody else's.
-      if (Option.isSome(intent))
-        yield* Effect.catchTag(complete(intent.value), "StorageError", () => Effect.void)
-      yield* disk.remove(`${temporary}/${name}`)
-    }
+    const done = yield* Effect.forEach(records, ({ name }) => recoverIntent(name))
+    if (done.includes(false)) return
     for (const { name } of yield* disk.list(temporary)) yield* disk.remove(`${temporary}/${name}`)
     yield* disk.syncFolder(temporary)
+    isUnsettled = false
   })
 
-  const ready = prepare(disk, root, temporary).pipe(Effect.andThen(recover))
+  const ready = folders.prepare.pipe(
+    Effect.andThen(disk.makeFolder(temporary, folderMode)),
+    Effect.andThen(disk.syncFolder(root)),
+    Effect.andThen(recover)
+  )
   yield* Effect.catchAll(ready, (error) =>
     Effect.logError("the folder of shared files can't be used").pipe(
       Effect.annotateLogs({ path: root, error: error.message })
@@ -420,16 +466,3 @@ export const checkScope = (
 
 const isExpired = ({ expires }: Metadata.Metadata, now: number): boolean =>
   Option.exists(expires, (time) => time * 1000 <= now)
-
-/** The store's own folders, and those above them. */
-const prepare = (disk: Disk["Type"], root: string, temporary: string) =>
-  Effect.gen(function* () {
-    const parts = root.split("/").filter((part) => part !== "")
-    let folder = ""
-    for (const part of parts) {
-      folder = `${folder}/${part}`
-      if ((yield* disk.status(folder)) === undefined) yield* disk.makeFolder(folder, folderMode)
-    }
-    yield* disk.makeFolder(temporary, folderMode)
-    yield* disk.syncFolder(root)
-  })

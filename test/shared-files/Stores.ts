@@ -1,0 +1,39 @@
+/** A store for tests, on the disk that a test gives. */
+import { Effect, Layer, Option } from "effect"
+import { makeSettings, RelayConfig, type Settings } from "../../src/RelayConfig.ts"
+import { Disk, type DiskService, diskError } from "../../src/shared-files/Disk.ts"
+import { type Location, locate } from "../../src/shared-files/Location.ts"
+import type * as Metadata from "../../src/shared-files/Metadata.ts"
+import { SharedFileStore } from "../../src/shared-files/SharedFileStore.ts"
+import { metadataOf, nameOf } from "../outbox/Outboxes.ts"
+
+const defaults = makeSettings({ sharedFiles: { path: "/store", minFree: 0 } })
+
+export const storeLayer = (disk: DiskService, sharedFiles: Partial<Settings["sharedFiles"]> = {}) =>
+  SharedFileStore.layer.pipe(
+    Layer.provide([
+      Layer.succeed(Disk, disk),
+      Layer.succeed(RelayConfig, { ...defaults, sharedFiles: { ...defaults.sharedFiles, ...sharedFiles } })
+    ])
+  )
+
+export const locationOf = (fileId: string, target = "target"): Location =>
+  locate("tree", [], nameOf(fileId, target))
+
+/** An upload as `SharedFiles` makes it, up to where it is verified; gives what the commit gives. */
+export const receive = (location: Location, pieces: ReadonlyArray<string>, metadata: Metadata.Metadata) =>
+  Effect.gen(function* () {
+    const store = yield* SharedFileStore
+    const turn = yield* store.turn(location)
+    yield* store.checkRoom(Option.getOrElse(metadata.size, () => 0))
+    const incoming = yield* store.begin
+    for (const piece of pieces)
+      yield* Effect.tryPromise({
+        try: () => incoming.write(Buffer.from(piece)),
+        catch: (cause) => store.errorOf(diskError(cause))
+      })
+    yield* store.commit(location, turn, incoming, metadata)
+  }).pipe(Effect.scoped)
+
+export const upload = (location: Location, content: string, more: Partial<Metadata.Metadata> = {}) =>
+  receive(location, [content], metadataOf(content, more))
