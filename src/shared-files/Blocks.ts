@@ -38,9 +38,12 @@ export class Blocks {
     this.fill(onRoom, onError)
   }
 
-  /** What is in the last block, once all that was full has been used. */
+  /** What is in the last block, once all that was full has been used, what still waits for a place included. */
   async last(): Promise<Uint8Array> {
-    await this.passed
+    for (let passed: unknown; passed !== this.passed; ) {
+      passed = this.passed
+      await passed
+    }
     return (this.block ?? new Uint8Array()).subarray(0, this.used)
   }
 
@@ -81,6 +84,8 @@ export class Blocks {
       if (waited && this.hasRoom) onRoom()
     })
     this.passed = Promise.all([this.passed, used])
+    // Where it fails nobody may ever ask for the last block; an error that nobody waits for would end the program.
+    this.passed.catch(() => {})
     used.catch(onError)
   }
 }
