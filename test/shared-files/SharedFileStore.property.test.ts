@@ -284,20 +284,20 @@ describe("SharedFileStore, as a map", () => {
     "holds what was acknowledged, whole, of several the one that began last, on a disk that works",
     [array(life(["none"]), { minLength: 1, maxLength: 2 })],
     ([lives]) => run(lives),
-    { timeout: 120_000, fastCheck: { numRuns: 100 } }
+    { timeout: 120_000, fastCheck: { numRuns: 80 } }
   )
 
   it.effect.prop(
     "holds it when the disk fails at any operation",
     [array(life(["EIO", "ENOSPC"]), { minLength: 1, maxLength: 2 })],
     ([lives]) => run(lives),
-    { timeout: 120_000, fastCheck: { numRuns: 150 } }
+    { timeout: 120_000, fastCheck: { numRuns: 120 } }
   )
 
   it.effect.prop(
     "holds it when the disk stops at any operation, and what was not synced is lost or not",
     [array(life(["stop", "stop", "EIO"]), { minLength: 1, maxLength: 3 })],
     ([lives]) => run(lives),
-    { timeout: 120_000, fastCheck: { numRuns: 300 } }
+    { timeout: 120_000, fastCheck: { numRuns: 200 } }
   )
 })

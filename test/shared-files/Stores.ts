@@ -1,7 +1,8 @@
 /** A store for tests, on the disk that a test gives. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, HashMap, Layer, Logger, Option } from "effect"
+import { createFsFromVolume, Volume } from "memfs"
 import { makeSettings, RelayConfig, type Settings } from "../../src/RelayConfig.ts"
-import { Disk, type DiskService, diskError } from "../../src/shared-files/Disk.ts"
+import { Disk, type DiskService, diskError, make as makeDisk } from "../../src/shared-files/Disk.ts"
 import { type Location, locate } from "../../src/shared-files/Location.ts"
 import type * as Metadata from "../../src/shared-files/Metadata.ts"
 import { SharedFileStore } from "../../src/shared-files/SharedFileStore.ts"
@@ -37,3 +38,22 @@ export const receive = (location: Location, pieces: ReadonlyArray<string>, metad
 
 export const upload = (location: Location, content: string, more: Partial<Metadata.Metadata> = {}) =>
   receive(location, [content], metadataOf(content, more))
+
+/** A disk in memory that a test may write to past the store. */
+export const openDisk = () => {
+  const fs = createFsFromVolume(new Volume())
+  // memfs says of itself that it is node's fs, and has what `NodeFs` names; its types differ in overloads only.
+  return { fs, disk: makeDisk(fs as unknown as Parameters<typeof makeDisk>[0]) }
+}
+
+/** All that is said, as it is said: a message and its annotations. */
+export const listening = () => {
+  const said: Array<string> = []
+  const layer = Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ message, annotations }) => {
+      said.push([message, ...HashMap.values(annotations)].flat().join(" "))
+    })
+  )
+  return { said, layer }
+}

@@ -1,0 +1,256 @@
+/** Whatever a request says, nothing outside the relay's own folders is touched. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, posix } from "node:path"
+import { type HttpRouter, HttpServerRequest } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, FastCheck, Layer, Logger, Option, Runtime } from "effect"
+import {
+  Access,
+  AgentProcess,
+  Certificates,
+  Disk,
+  makeSettings,
+  NodeId,
+  NodesList,
+  Relay,
+  RelayConfig,
+  Reload,
+  SubRelays,
+  Upstream,
+  UpstreamUnreachable
+} from "../../src/index.ts"
+import type { Layout } from "../../src/shared-files/Location.ts"
+import { CrashingDisk } from "../support/CrashingDisk.ts"
+import { nodesOf } from "../support/Topology.ts"
+import { hashOf, newKey, signatureOf } from "./Keys.ts"
+
+const key = newKey()
+const content = "content\n"
+const signature = signatureOf(key, content)
+
+/** A list that knows whatever a request names, so that it is never the list that keeps a hostile id out. */
+class Obliging {
+  known: ReadonlyArray<string> = []
+
+  readonly layer = Layer.succeed(NodesList, {
+    current: Effect.sync(() => this.nodes()),
+    status: Effect.succeed({ _tag: "Success" } as const),
+    neverLoaded: Effect.succeed(false),
+    reload: Effect.succeed({ _tag: "Success" } as const)
+  })
+
+  private nodes() {
+    const { known } = this
+    const node = {
+      id: NodeId.make("node"),
+      hostname: "node.example.com",
+      policyServer: NodeId.make("relay"),
+      keyHash: Option.some(key.keyHash)
+    }
+    return {
+      ...nodesOf({}),
+      get: (id: string) => (known.includes(id) ? Option.some(node) : Option.none()),
+      route: (id: string) =>
+        known.includes(id)
+          ? ({ _tag: "Behind", relays: [NodeId.make("relay")] } as const)
+          : ({ _tag: "Unknown" } as const)
+    }
+  }
+}
+
+const agents = Layer.succeed(AgentProcess, {
+  run: () => Effect.succeed({ code: 0, signal: null }),
+  unkillable: Effect.succeed(0)
+})
+
+const upstream = Layer.succeed(Upstream, {
+  put: () => new UpstreamUnreachable({ message: "there is none" }),
+  has: () => new UpstreamUnreachable({ message: "there is none" })
+})
+
+/** Runs are not asked for here, but their history wants a folder. */
+const settings = (layout: Layout) =>
+  Layer.scoped(
+    RelayConfig,
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "rudder-relay-paths-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+      ),
+      (directory) =>
+        makeSettings({
+          general: { nodeId: NodeId.make("me") },
+          remoteRun: { directory },
+          sharedFiles: {
+            path: "/var/store",
+            outbox: "/var/outbox",
+            layout,
+            minFree: 0,
+            forwardWait: Duration.zero
+          }
+        })
+    )
+  )
+
+const relay = (disk: CrashingDisk, list: Obliging, layout: Layout) =>
+  Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
+    Layer.provide([
+      agents,
+      SubRelays.unreachable,
+      Layer.succeed(Disk, disk.disk),
+      Certificates.none,
+      upstream
+    ]),
+    Layer.provideMerge(list.layer),
+    Layer.provideMerge(settings(layout)),
+    Layer.provideMerge(Layer.merge(NodeHttpServer.layerContext, Logger.remove(Logger.defaultLogger)))
+  )
+
+const { array, constant, constantFrom, oneof, record, string, tuple } = FastCheck
+
+const plain = constantFrom("node1", "file.txt", "a", "node", "files", "shared-files", "...", "-rf")
+const hostile = oneof(
+  constantFrom(
+    ...["", ".", "..", "../..", "~tmp", "~tmp/x", "/etc/passwd", "a/../../b", "a.metadata", "x.METADATA"],
+    ...[
+      "a/b",
+      "a\\b",
+      "..\\..",
+      "a\0b",
+      "a\nb",
+      "%2e%2e",
+      "%2f",
+      "é",
+      "\u2024\u2024",
+      "\uff0e\uff0e",
+      " ",
+      "a b"
+    ],
+    ...[
+      "a".repeat(200),
+      "a".repeat(201),
+      "x.intent",
+      "x.new",
+      ".a",
+      "node1/../node1",
+      "//",
+      ";",
+      "?",
+      "#",
+      "*"
+    ]
+  ),
+  string({ unit: "binary", maxLength: 12 }),
+  array(constantFrom(".", "/", "~", "a", "%", "\0"), { maxLength: 8 }).map((parts) => parts.join(""))
+)
+const id = oneof({ weight: 3, arbitrary: plain }, { weight: 2, arbitrary: hostile })
+
+/** Text that is no Unicode can't be written in a URL. */
+const encode = (text: string): string => encodeURIComponent(Buffer.from(text).toString())
+
+/** How a text stands in a path or a query. */
+const encoding = constantFrom(
+  encode,
+  (text: string) => encode(encode(text)),
+  (text: string) => encode(text).replaceAll("%2F", "/").replaceAll("%2E", "."),
+  (text: string) => encode(text).replaceAll(".", "%2e").toLowerCase(),
+  (text: string) => text
+)
+
+interface Asked {
+  readonly form: "POST" | "PUT" | "HEAD" | "older HEAD"
+  readonly base: string
+  readonly ids: readonly [target: string, source: string, fileId: string]
+  readonly encoding: (text: string) => string
+  /** Of the query. */
+  readonly more: string
+}
+
+const request: FastCheck.Arbitrary<Asked> = record({
+  form: constantFrom("POST" as const, "PUT" as const, "HEAD" as const, "older HEAD" as const),
+  base: constantFrom("/rudder/relay-api", "/rudder/relay-api/1"),
+  ids: tuple(id, id, id),
+  encoding: oneof({ weight: 2, arbitrary: constant(encode) }, { weight: 1, arbitrary: encoding }),
+  more: oneof(
+    { weight: 3, arbitrary: constant("") },
+    { weight: 1, arbitrary: hostile.map((text) => `&${encode(text)}`) },
+    {
+      weight: 1,
+      arbitrary: tuple(constantFrom("ttl", "hash", "algorithm", "date", "source-uuid"), hostile).map(
+        ([name, text]) => `&${name}=${encode(text)}`
+      )
+    }
+  )
+})
+
+const header = [
+  "header=rudder-signature-v1",
+  "algorithm=sha512",
+  `digest=${signature.toString("hex")}`,
+  `hash_value=${hashOf(content)}`,
+  `short_pubkey=${key.text}`
+].join("\n")
+
+/** As it would come from the network, where nobody tidies a path up. */
+const toRequest = ({ form, base, ids, encoding: write, more }: Asked) => {
+  const [target, source, fileId] = ids.map(write)
+  const query = `source-uuid=${source}&hash=${hashOf(content)}`
+  const signed = `${query}&signature=${signature.toString("hex")}&public-key=${encode(key.text)}`
+  const [method, url, body] = {
+    POST: ["POST", `node/${target}/${fileId}?${signed}${more}`, content] as const,
+    HEAD: ["HEAD", `node/${target}/${fileId}?${query}${more}`, null] as const,
+    PUT: ["PUT", `${target}/${source}/${fileId}?ttl=1h${more}`, `${header}\n\n${content}`] as const,
+    "older HEAD": ["HEAD", `${target}/${source}/${fileId}?${query}${more}`, null] as const
+  }[form]
+  return HttpServerRequest.fromWeb(new Request("http://relay", { method, body })).modify({
+    url: `${base}/shared-files/${url}`,
+    remoteAddress: "127.0.0.1"
+  })
+}
+
+/** Not tidied up: a path that leaves a folder to come back to it is wrong too. */
+const isInside = (path: string): boolean =>
+  !path.includes("\0") &&
+  posix.normalize(path) === path &&
+  ["/var/store", "/var/outbox"].some((folder) => path === folder || path.startsWith(`${folder}/`))
+
+describe("requests about shared files", () => {
+  for (const layout of ["tree", "rudder"] as const)
+    it.scopedLive(`touch no path outside the relay's folders, whatever they say: ${layout}`, () => {
+      const disk = CrashingDisk.make()
+      const list = new Obliging()
+      const statuses = new Map<number, number>()
+      return Effect.gen(function* () {
+        const app = yield* Relay.httpApp
+        const runtime = yield* Effect.runtime<HttpRouter.HttpRouter.DefaultServices>()
+        const handle = (asked: Asked) =>
+          Effect.gen(function* () {
+            const [target, source] = asked.ids
+            const before = disk.operations.length
+            list.known = asked.encoding === encode ? [target, source] : [source]
+            const answered = yield* Effect.either(
+              Effect.provideService(app, HttpServerRequest.HttpServerRequest, toRequest(asked))
+            )
+            const status = answered._tag === "Right" ? answered.right.status : 404
+            statuses.set(status, (statuses.get(status) ?? 0) + 1)
+            const touched = disk.operations.slice(before).flatMap(({ paths }) => paths)
+            expect(touched.filter((path) => !isInside(path))).toEqual([])
+            expect(status).not.toBe(500)
+            return status
+          }).pipe(Effect.scoped)
+        const base = "/rudder/relay-api"
+        for (const form of ["POST", "HEAD", "PUT", "older HEAD"] as const)
+          expect(
+            yield* handle({ form, base, ids: ["node1", "node2", "a"], encoding: encode, more: "" })
+          ).toBe(200)
+        const property = FastCheck.asyncProperty(request, (asked) =>
+          Effect.asVoid(handle(asked)).pipe(Runtime.runPromise(runtime))
+        )
+        yield* Effect.promise(() => FastCheck.assert(property, { numRuns: 1000 }))
+        // Enough of them were taken, and refused, to make that mean something.
+        for (const status of [200, 202, 400]) expect(statuses.get(status) ?? 0).toBeGreaterThan(10)
+      }).pipe(Effect.provide(relay(disk, list, layout)))
+    })
+})
