@@ -401,6 +401,34 @@ describe("a start", () => {
     }
   )
 
+  /** What a stop left of a file that was to take the place of another: where the content is, where the metadata. */
+  for (const [what, content, metadata, stored] of [
+    ["nothing was moved", "waiting", "waiting", "newer"],
+    ["the content was moved, the metadata not", "in place", "waiting", "newer"],
+    ["the metadata was moved, the content not", "waiting", "in place", "newer"],
+    ["the content is lost, so that it was never decided", "lost", "waiting", "older"],
+    ["the metadata is lost, so that it was never decided", "waiting", "lost", "older"]
+  ] as const)
+    it.effect(`leaves a pair that belongs together where ${what}`, () => {
+      const { fs, disk } = openDisk()
+      const record = `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
+      fs.mkdirSync("/store/~tmp", { recursive: true })
+      fs.mkdirSync("/store/target/source", { recursive: true })
+      const intent = { content: "new", metadata: "new.metadata", ...location }
+      fs.writeFileSync(`/store/~tmp/${record}`, JSON.stringify(intent))
+      const print = (text: string) => Metadata.print(metadataOf(text))
+      fs.writeFileSync(path, content === "in place" ? "newer" : "older")
+      fs.writeFileSync(`${path}.metadata`, print(metadata === "in place" ? "newer" : "older"))
+      if (content === "waiting") fs.writeFileSync("/store/~tmp/new", "newer")
+      if (metadata === "waiting") fs.writeFileSync("/store/~tmp/new.metadata", print("newer"))
+      return Effect.gen(function* () {
+        yield* SharedFileStore
+        expect(fs.readFileSync(path, "utf8")).toBe(stored)
+        expect(fs.readFileSync(`${path}.metadata`, "utf8")).toBe(print(stored))
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+      }).pipe(Effect.provide(storeLayer(disk)))
+    })
+
   it.effect("on a folder that can't be made says so, and what it can't do is the disk's fault", () => {
     const { fs, disk } = openDisk()
     const { said, layer } = listening()
