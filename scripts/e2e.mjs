@@ -9,8 +9,11 @@ const needed = {
   openssl: "openssl",
   sudo: "sudo",
   setpriv: "util-linux",
-  "cf-agent": "cfengine3"
+  "cf-agent": "cfengine3",
+  apache2: "apache2"
 }
+
+const services = { cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"], apache2: ["apache2"] }
 
 const has = (command) => spawnSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" }).status === 0
 const missing = Object.entries(needed).filter(([command]) => !has(command))
@@ -19,11 +22,10 @@ if (missing.length > 0) {
   const quiet = { stdio: ["ignore", 2, 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }
   run("apt-get", ["update", "-q"], quiet)
   run("apt-get", ["install", "-q", "-y", "--no-install-recommends", ...packages], quiet)
-  // The tests want CFEngine's programs, not the services that Debian's package starts with them where systemd runs.
-  if (packages.includes("cfengine3") && existsSync("/run/systemd/system")) {
-    const services = ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"]
-    run("systemctl", ["disable", "--now", ...services], quiet)
-  }
+  // The tests want the programs, not the services that Debian's packages start with them where systemd runs.
+  const started = packages.filter((name) => Object.hasOwn(services, name)).flatMap((name) => services[name])
+  if (started.length > 0 && existsSync("/run/systemd/system"))
+    run("systemctl", ["disable", "--now", ...started], quiet)
 }
 install()
 build()
