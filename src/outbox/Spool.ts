@@ -137,7 +137,7 @@ export const open = (
       })
 
     /** Nothing that matters is lost where this fails: the next start removes it. */
-    const discard = (name: string) => Effect.ignore(emptyFolder(disk, `${temporary}/${name}`))
+    const discard = (name: string) => Effect.ignore(removeFolder(disk, `${temporary}/${name}`))
 
     const begin = Effect.gen(function* () {
       const name = randomUUID()
@@ -242,7 +242,10 @@ export const open = (
     yield* makeFolders(disk, root)
     for (const folder of [temporary, entries]) yield* disk.makeFolder(folder, folderMode)
     yield* disk.syncFolder(root)
-    for (const { name } of yield* disk.list(temporary)) yield* emptyFolder(disk, `${temporary}/${name}`)
+    for (const { name, kind } of yield* disk.list(temporary)) {
+      const path = `${temporary}/${name}`
+      yield* kind === "folder" ? removeFolder(disk, path) : disk.remove(path)
+    }
     for (const { name } of yield* disk.list(entries)) {
       const number = EntryName.parseShard(name)
       if (Option.isNone(number)) continue
@@ -269,12 +272,9 @@ export const open = (
     }
   })
 
-/** Removes a folder of files; or a file. */
-const emptyFolder = (disk: Disk["Type"], path: string) =>
+/** Removes a folder of files. */
+const removeFolder = (disk: Disk["Type"], path: string) =>
   Effect.gen(function* () {
-    const found = yield* disk.status(path)
-    if (found === undefined) return
-    if (found.kind !== "folder") return yield* disk.remove(path)
     for (const { name } of yield* disk.list(path)) yield* disk.remove(`${path}/${name}`)
     yield* disk.removeFolder(path)
   })

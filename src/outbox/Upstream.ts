@@ -141,9 +141,9 @@ const makePool = (url: URL, file: string) =>
     const forget = Effect.sync(() => pool.forget())
     let seen: string | undefined
     const current = Effect.gen(function* () {
-      const text = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
-      if (seen !== undefined && seen !== text) yield* forget
-      seen = text
+      const version = yield* Effect.provideService(CertificateFile.version(file), FileSystem.FileSystem, fs)
+      if (seen !== undefined && seen !== version) yield* forget
+      seen = version
       return pool
     })
     return { current, forget }
@@ -172,6 +172,8 @@ class Upload {
     this.request = request
     this.content = content()
     let left = size
+    // What is small goes out in one piece.
+    request.cork()
     request.write(header)
     request.once("close", () => this.content.destroy())
     // Node says so too when the last write failed.
@@ -179,6 +181,7 @@ class Upload {
       this.complete = request.socket?.errored === null
     })
     this.content.on("error", (error) => this.fail(`the content can't be read: ${error.message}`))
+    this.content.once("data", () => process.nextTick(() => request.uncork()))
     this.content.on("data", (bytes: Uint8Array) => {
       left -= bytes.length
       if (left < 0) this.fail("the content is longer than it was")

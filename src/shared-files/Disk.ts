@@ -89,15 +89,20 @@ const kindOf = (entry: {
 }): DiskStatus["kind"] =>
   entry.isSymbolicLink() ? "link" : entry.isFile() ? "file" : entry.isDirectory() ? "folder" : "other"
 
-/** Reads a file in pieces of 1 MiB. */
+/** Most files are small, and a great buffer for each is work for the collector. Bytes. */
+const firstPiece = 16 * 1024
+const furtherPiece = 1 << 20
+
+/** Reads a file in pieces. */
 async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGenerator<Uint8Array> {
   const file = await promises.open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
-    const buffer = Buffer.allocUnsafe(1 << 20)
+    let buffer = Buffer.allocUnsafe(firstPiece)
     while (true) {
       const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
       if (bytesRead === 0) return
       yield buffer.subarray(0, bytesRead)
+      if (bytesRead === firstPiece) buffer = Buffer.allocUnsafe(furtherPiece)
     }
   } finally {
     await file.close()

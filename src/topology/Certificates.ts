@@ -81,17 +81,7 @@ const make = Effect.gen(function* () {
     one.withPermits(1),
     Effect.withSpan("Certificates.reload")
   )
-  const version = fs.stat(file).pipe(
-    Effect.map((info) =>
-      [
-        info.dev,
-        Option.getOrUndefined(info.ino),
-        info.size,
-        Option.getOrUndefined(info.mtime)?.getTime()
-      ].join(" ")
-    ),
-    Effect.orElseSucceed(() => "absent")
-  )
+  const version = Effect.provideService(CertificateFile.version(file), FileSystem.FileSystem, fs)
   const seen = yield* Ref.make(yield* version)
   if ((yield* Ref.get(seen)) !== "absent") yield* Effect.ignore(reload)
   const look = Effect.gen(function* () {
