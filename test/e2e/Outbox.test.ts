@@ -2,7 +2,9 @@
 import { createHash, createPublicKey, randomBytes, verify } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { bulkSender } from "./support/BulkSender.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { amountOf, type Entry, entriesOf, leftOnDisk, retryAll } from "./support/OutboxView.ts"
 import {
@@ -16,6 +18,7 @@ import {
   cleanUp,
   command,
   curl,
+  memory,
   type NodeEntry,
   type Options,
   prepare,
@@ -418,3 +421,160 @@ describe("an older policy server", () => {
     expect(of("a/c/for-ever")?.content.equals(bytes)).toBe(true)
   })
 })
+
+describe("kill -9 at any moment", () => {
+  const names = ["f0", "f1", "f2", "f3", "f4", "f5"]
+  const contentOf = (name: string, version: number): Buffer =>
+    Buffer.from(`${name} ${version}\n`.padEnd(version % 3 === 0 ? 200_000 : 20, "."))
+  const versionOf = (content: Buffer): number => Number(/^\S+ (\d+)\n/.exec(content.toString())?.[1])
+
+  /** Takes most of what it gets, each after another while, so that stops come upon it in any state. */
+  const script = (passed: () => void) => {
+    const seen = new Map(names.map((name) => [name, [] as number[]]))
+    const taken = new Map<string, Buffer>()
+    let count = 0
+    const answer = async ({ fileId, content }: Upload): Promise<Reply> => {
+      passed()
+      seen.get(fileId)?.push(versionOf(content))
+      const turn = count++
+      if (turn % 5 === 3) return { status: 503 }
+      if (turn % 7 === 5) return "reset"
+      await new Promise((resolve) => setTimeout(resolve, turn % 4))
+      taken.set(fileId, content)
+      passed()
+      return { status: 200 }
+    }
+    return { seen, taken, answer }
+  }
+
+  it("loses nothing that was acknowledged, and the policy server sees no version go backwards", async () => {
+    const server = await startPolicyServer(identities.root)
+    let left = Number.POSITIVE_INFINITY
+    let relay: Relay
+    /** Something happened; at the moment that is the round's, the relay is killed in it. */
+    const passed = () => {
+      if (--left === 0) relay.kill("SIGKILL")
+    }
+    const { seen, taken, answer } = script(passed)
+    server.answer(answer)
+    const config = { shared_files: { forward_wait: "30ms" } }
+    relay = await startBelow(server, config)
+    const { directory } = relay
+    const sender = bulkSender(c, names.length)
+    const acknowledged = new Map<string, number>()
+    let up = Promise.resolve(relay)
+    let over = false
+    let sent = 0
+    const upload = async (name: string) => {
+      for (let version = 1; !over; version++) {
+        const current = await up
+        const content = contentOf(name, version)
+        passed()
+        sent++
+        try {
+          const path = `/shared-files/node/a/${name}?${sender.query(content)}`
+          expect([200, 202]).toContain(await sender.post(current, path, content))
+        } catch (error) {
+          // Nothing but the kill may leave a sender without an answer.
+          if (left > 0) throw error
+          await current.exited
+          continue
+        }
+        acknowledged.set(name, version)
+        passed()
+      }
+    }
+    const uploads = Promise.all(names.map(upload))
+    const rounds = 20
+    for (let round = 0; round < rounds; round++) {
+      left = 4 + 3 * round
+      await Promise.race([relay.exited, uploads])
+      up = startBelow(server, config, directory)
+      relay = await up
+    }
+    over = true
+    left = Number.POSITIVE_INFINITY
+    await uploads
+    await until("nothing waits", async () => (await entriesOf(relay)).length === 0)
+    const deliveries = [...seen.values()].flat().length
+    console.log(`${rounds} × kill -9: ${sent} uploads begun, ${deliveries} deliveries seen`)
+    for (const name of names) {
+      const versions = seen.get(name) ?? []
+      expect(versions).toEqual([...versions].sort((one, other) => one - other))
+      const content = taken.get(name) ?? Buffer.alloc(0)
+      expect(versionOf(content)).toBeGreaterThanOrEqual(acknowledged.get(name) ?? Number.NaN)
+      expect(content.equals(contentOf(name, versionOf(content)))).toBe(true)
+    }
+    expect(leftOnDisk(relay)).toEqual([])
+    sender.close()
+  })
+})
+
+describe("ten thousand files that wait", () => {
+  const MiB = 1024 * 1024
+  const connections = 32
+
+  it("cost no more memory than one thousand, and go as soon as somebody takes them", async () => {
+    const server = await startPolicyServer(identities.root)
+    server.setDown(true)
+    const relay = await startBelow(server, {
+      shared_files: { max_uploads_per_address: 64 },
+      "shared_files.retry": { initial: "1s", max: "5min" }
+    })
+    const sender = bulkSender(c, connections)
+    const content = Buffer.from("one of ten thousand\n".repeat(50))
+    const query = sender.query(content)
+    let next = 0
+    const fill = async (count: number) => {
+      const began = performance.now()
+      const worker = async () => {
+        while (next < count) {
+          const path = `/shared-files/node/a/file-${next++}?${query}`
+          expect(await sender.post(relay, path, content)).toBe(202)
+        }
+      }
+      await Promise.all(Array.from({ length: connections }, worker))
+      return (performance.now() - began) / 1000
+    }
+    await fill(1000)
+    const atFirst = memory(relay.pid).now
+    const filling = await fill(10_000)
+    sender.close()
+    expect(await amountOf(relay)).toMatchObject({ waiting: 10_000, refused: 0 })
+    const waiting = memory(relay.pid).highest
+
+    const delivered = new Set<string>()
+    server.answer(({ fileId }) => {
+      delivered.add(fileId)
+      return { status: 200 }
+    })
+    server.setDown(false)
+    const began = performance.now()
+    await retryAll(relay)
+    await until("all are delivered", () => delivered.size === 10_000, 300)
+    const drain = 10_000 / ((performance.now() - began) / 1000)
+    await until("nothing waits", async () => (await amountOf(relay)).waiting === 0)
+    const draining = memory(relay.pid).highest
+
+    const byHand = await sentByHand(join(relay.directory, "by-hand"), server.port, 2000, 8, content.length)
+    console.log(
+      `10,000 files: accepted at ${(9000 / filling).toFixed(0)}/s, delivered at ${drain.toFixed(0)}/s; ` +
+        `reading, sending and removing them by hand: ${byHand.toFixed(0)}/s, ${(byHand / drain).toFixed(1)} × that\n` +
+        `resident memory: ${(atFirst / MiB).toFixed(0)} MiB with 1,000; at most ${(waiting / MiB).toFixed(0)} MiB ` +
+        `with 10,000, ${(draining / MiB).toFixed(0)} MiB while they go`
+    )
+    expect(draining - atFirst).toBeLessThan(64 * MiB)
+    expect(byHand / drain).toBeLessThan(10)
+    expect(leftOnDisk(relay)).toEqual([])
+  }, 600_000)
+})
+
+/** How many files a second a program sends that sees to nothing else. */
+const sentByHand = async (
+  ...args: readonly [folder: string, port: number, count: number, connections: number, bytes: number]
+): Promise<number> => {
+  const script = fileURLToPath(new URL("support/sendByHand.mjs", import.meta.url))
+  const { stdout, stderr } = await command(process.execPath, [script, ...args.map(String)])
+  if (stdout === "") throw new Error(stderr)
+  return args[2] / Number(stdout)
+}

@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"
-import type { TLSSocket } from "node:tls"
 import type { Identity } from "./Identities.ts"
 
 /** An upload in the older form, the only one that relays use between themselves. */
@@ -33,6 +32,8 @@ export interface PolicyServer {
   readonly answerHead: (script: (asked: URL) => Reply) => void
   /** Shows the certificate of another, as another server on this port would; connections that are there are closed. */
   readonly become: (identity: Identity) => void
+  /** While it is down every connection is torn, those that are there too. */
+  readonly setDown: (down: boolean) => void
 }
 
 const running = new Set<Https.Server>()
@@ -82,14 +83,14 @@ export const startPolicyServer = async (identity: Identity): Promise<PolicyServe
       give(request, response, reply)
     })
   })
-  const encrypted = new Set<TLSSocket>()
+  let isDown = false
   server.on("connection", (socket: Socket) => {
+    if (isDown) {
+      socket.resetAndDestroy()
+      return
+    }
     sockets.set(socket.remotePort, socket)
     socket.once("close", () => sockets.delete(socket.remotePort))
-  })
-  server.on("secureConnection", (socket) => {
-    encrypted.add(socket)
-    socket.once("close", () => encrypted.delete(socket))
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   running.add(server)
@@ -108,6 +109,10 @@ export const startPolicyServer = async (identity: Identity): Promise<PolicyServe
     become: (other) => {
       server.setSecureContext(credentials(other))
       server.closeAllConnections()
+    },
+    setDown: (down) => {
+      isDown = down
+      if (down) for (const socket of sockets.values()) socket.resetAndDestroy()
     }
   }
 }
