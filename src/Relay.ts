@@ -24,6 +24,8 @@ import { Hasher } from "./shared-files/Hasher.ts"
 import { SharedFileStore } from "./shared-files/SharedFileStore.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
 import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
+import { SharedFolder } from "./shared-folder/SharedFolder.ts"
+import * as SharedFolderHttp from "./shared-folder/SharedFolderHttp.ts"
 import { Reload, type Reloadable } from "./system/Reload.ts"
 import * as SystemHttp from "./system/SystemHttp.ts"
 import { Certificates } from "./topology/Certificates.ts"
@@ -32,8 +34,8 @@ import { NodesList } from "./topology/NodesList.ts"
 /** Remote runs over the agents, history and topology that are provided. */
 export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
 
-/** Shared files on the disk that is provided, and those on their way to the policy server that is. */
-export const sharedFiles = SharedFiles.layer.pipe(
+/** Shared files on the disk that is provided, and those on their way to the policy server that is; the shared folder. */
+export const sharedFiles = Layer.merge(SharedFiles.layer, SharedFolder.layer).pipe(
   Layer.provide(Hasher.layer),
   Layer.provideMerge(Outbox.layer),
   Layer.provideMerge(SharedFileStore.layer)
@@ -51,7 +53,7 @@ export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
 
 /** The handlers of every route, and what each request passes before them. */
 export const api = Layer.mergeAll(HttpApiBuilder.api(RelayApi), Admission.layer).pipe(
-  Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SystemHttp.layer])
+  Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
 )
 
 /** Paths are exact: what differs in case, or by a slash, is another path. */

@@ -1,0 +1,55 @@
+/** The whole app over parts of a test, served on a port that the system picks; `HttpClient` sends to it. */
+import { HttpServer } from "@effect/platform"
+import { NodeContext, NodeHttpServer } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import {
+  Access,
+  Certificates,
+  Disk,
+  type GivenSettings,
+  makeSettings,
+  NodeId,
+  type NodesList,
+  Relay,
+  RelayConfig,
+  Reload,
+  SubRelays,
+  Upstream,
+  UpstreamUnreachable
+} from "../../src/index.ts"
+import { layer as scriptedAgents } from "./ScriptedAgents.ts"
+
+const nobodyAbove = Layer.succeed(Upstream, {
+  put: () => new UpstreamUnreachable({ message: "there is none" }),
+  has: () => new UpstreamUnreachable({ message: "there is none" })
+})
+
+/** A root server whose files are below this folder, with these nodes and settings. */
+export const servedRelay = (
+  directory: string,
+  nodesList: Layer.Layer<NodesList>,
+  settings: GivenSettings = {}
+) => {
+  const config = makeSettings({
+    general: { nodeId: NodeId.make("root") },
+    ...settings,
+    remoteRun: { directory: `${directory}/runs` },
+    sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
+  })
+  const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
+    Layer.provide([
+      scriptedAgents(() => ({})),
+      SubRelays.unreachable,
+      Disk.layer,
+      Certificates.none,
+      nobodyAbove
+    ]),
+    Layer.provideMerge(nodesList),
+    Layer.provideMerge(Layer.succeed(RelayConfig, config)),
+    Layer.provideMerge(NodeContext.layer)
+  )
+  return Layer.unwrapEffect(Effect.map(Relay.httpApp, (app) => HttpServer.serve(app))).pipe(
+    Layer.provideMerge(parts),
+    Layer.provideMerge(NodeHttpServer.layerTest)
+  )
+}
