@@ -4,8 +4,11 @@ import { NodeId } from "../../src/topology/NodeId.ts"
 import { type Node, type Nodes, NodesList } from "../../src/topology/NodesList.ts"
 import type { Route } from "../../src/topology/Route.ts"
 
-/** Nodes by id: their hostname, and the relays between this relay and them (none: mine). */
-export type Tree = Record<string, { readonly hostname: string; readonly relays?: ReadonlyArray<string> }>
+/** Nodes by id: their hostname, the relays between this relay and them (none: mine), and the hash of their key. */
+export type Tree = Record<
+  string,
+  { readonly hostname: string; readonly relays?: ReadonlyArray<string>; readonly keyHash?: string }
+>
 
 export const nodesOf = (tree: Tree): Nodes => {
   const route = (id: string): Route => {
@@ -15,13 +18,13 @@ export const nodesOf = (tree: Tree): Nodes => {
     return first === undefined ? { _tag: "Mine" } : { _tag: "Behind", relays: [first, ...rest] }
   }
   const nodes = new Map(
-    Object.entries(tree).map(([id, { hostname, relays }]): [string, Node] => [
+    Object.entries(tree).map(([id, { hostname, relays, keyHash }]): [string, Node] => [
       id,
       {
         id: NodeId.make(id),
         hostname,
         policyServer: NodeId.make(relays?.at(-1) ?? "me"),
-        keyHash: Option.none()
+        keyHash: Option.fromNullable(keyHash)
       }
     ])
   )
