@@ -5,6 +5,9 @@ export const base = "/rudder/relay-api"
 /** The same routes, as existing installations call them; decides the dialect of remote runs. */
 export const versionedBase = `${base}/1`
 
+/** What stands at the root of the server besides. */
+const atRoot: ReadonlySet<string> = new Set(["/metrics"])
+
 /** How the request that is being answered was addressed. */
 export class BasePath extends Context.Reference<BasePath>()("rudder-relay/BasePath", {
   defaultValue: () => ({ versioned: false })
@@ -16,8 +19,9 @@ export interface Stripped {
   readonly url: string
 }
 
-/** Takes the base off a request's URL; undefined where it is under neither. */
+/** Takes the base off a request's URL; undefined where it is under neither, nor one of those at the root. */
 export const strip = (url: string): Stripped | undefined => {
+  if (atRoot.has(url.split("?")[0] ?? "")) return { versioned: false, url }
   for (const [prefix, versioned] of [
     [versionedBase, true],
     [base, false]

@@ -5,23 +5,28 @@ import { type EntryName, idOf } from "./EntryName.ts"
 import type { EntryRecord } from "./EntryRecord.ts"
 import type { Spool } from "./Spool.ts"
 
+export const ends = [
+  "delivered",
+  "stored",
+  "refused",
+  "deferred",
+  "expired",
+  "replaced",
+  "damaged",
+  "deleted",
+  "evicted"
+] as const
+
 /** `deferred` is no end: the entry waits on. */
-export type OutboxEnd =
-  | "delivered"
-  | "stored"
-  | "refused"
-  | "deferred"
-  | "expired"
-  | "replaced"
-  | "damaged"
-  | "deleted"
-  | "evicted"
+export type OutboxEnd = (typeof ends)[number]
 
 /** How often entries were delivered, stored here, refused, deferred, …: by the tag `end`. */
 export const entriesTotal = Metric.counter("rudder_relayd_outbox_entries_total", {
   description: "What became of files that wait for the policy server",
   incremental: true
 })
+
+export const counterOf = (end: OutboxEnd) => Metric.tagged(entriesTotal, "end", end)
 
 const message: Record<OutboxEnd, string> = {
   delivered: "a shared file was delivered to the policy server",
@@ -48,7 +53,7 @@ export const tell = (
   const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => name })
   return log.pipe(
     Effect.annotateLogs({ entry: idOf(entry), ...name, size: entry.size, ...details }),
-    Effect.andThen(Metric.increment(Metric.tagged(entriesTotal, "end", end)))
+    Effect.andThen(Metric.increment(counterOf(end)))
   )
 }
 

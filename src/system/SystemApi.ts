@@ -1,8 +1,9 @@
 /** What can be asked about the relay itself. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { OutboxPage } from "../outbox/OutboxEntry.ts"
 import { NotFound, StorageError } from "../RelayError.ts"
+import * as PrometheusText from "./PrometheusText.ts"
 
 /** How every answer of this group is wrapped; its keys are in this order, since callers compare it as a string. */
 const envelope = <A, I, Action extends string>(action: Action, data: Schema.Schema<A, I>) =>
@@ -82,5 +83,11 @@ export class SystemApi extends HttpApiGroup.make("system")
       .addError(NotFound)
       .addError(StorageError)
       .annotate(OpenApi.Summary, "Give up one of them")
+  )
+  .add(
+    HttpApiEndpoint.get("metrics", "/metrics")
+      .addSuccess(HttpApiSchema.Text({ contentType: PrometheusText.contentType }))
+      .annotate(OpenApi.Summary, "The figures of this relay, in Prometheus' text format")
+      .annotate(OpenApi.Override, { servers: [{ url: "/", description: "the root of the server" }] })
   )
   .annotate(OpenApi.Title, "System") {}

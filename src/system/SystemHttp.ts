@@ -1,5 +1,5 @@
 /** Maps requests about the relay itself to its parts. */
-import { FileSystem, HttpApiBuilder } from "@effect/platform"
+import { FileSystem, HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import * as EntryName from "../outbox/EntryName.ts"
 import { Outbox } from "../outbox/Outbox.ts"
@@ -9,6 +9,8 @@ import { InvalidRequest, NotFound } from "../RelayError.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { SharedFileStore } from "../shared-files/SharedFileStore.ts"
 import { NodesList } from "../topology/NodesList.ts"
+import * as Metrics from "./Metrics.ts"
+import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
 import type { Health, Status } from "./SystemApi.ts"
 import * as Version from "./Version.ts"
@@ -136,5 +138,10 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
         result: "success" as const,
         action: "deleteOutboxEntry" as const
       }))
+    )
+    .handleRaw("metrics", () =>
+      Effect.map(Metrics.text, (text) =>
+        HttpServerResponse.text(text, { contentType: PrometheusText.contentType })
+      )
     )
 )
