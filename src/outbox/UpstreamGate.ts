@@ -91,17 +91,15 @@ export const make = (retry: RetrySettings): UpstreamGate => {
     }
   }
 
-  /** A pass, or how long to wait for one; undefined: until something changes. */
-  const decide = Effect.map(monotonic, (now): Pass | { readonly wait: number | undefined } => {
+  /** A pass, or what to wait for: the change behind what was seen here, whenever that comes. */
+  const decide = Effect.map(monotonic, (now): Pass | { readonly wait: Effect.Effect<unknown> } => {
     if (open) return pass(false)
-    if (probing) return { wait: undefined }
-    if (nextProbe > now) return { wait: nextProbe - now }
+    const change = Deferred.await(changed)
+    if (probing) return { wait: change }
+    if (nextProbe > now) return { wait: Effect.timeoutOption(change, nextProbe - now) }
     probing = true
     return pass(true)
   })
-
-  const wait = (millis: number | undefined) =>
-    millis === undefined ? Deferred.await(changed) : Effect.timeoutOption(Deferred.await(changed), millis)
 
   const enter = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -109,7 +107,7 @@ export const make = (retry: RetrySettings): UpstreamGate => {
       while (true) {
         const decided = yield* decide
         if (!("wait" in decided)) return decided
-        yield* restore(wait(decided.wait)).pipe(Effect.onInterrupt(() => places.release(1)))
+        yield* restore(decided.wait).pipe(Effect.onInterrupt(() => places.release(1)))
       }
     })
   )
