@@ -331,6 +331,8 @@ export class CrashingDisk {
           (flags & constants.O_CREAT) !== 0 ? this.create(path, flags, mode) : this.open(path, flags),
         rename: (from: string, to: string) =>
           this.run({ kind: "rename", paths: [from, to] }, () => {
+            // memfs goes on counting what a rename replaces, and would never remove its folder.
+            if (contents.at(from)?.kind === "file" && contents.at(to)?.kind === "file") fs.unlinkSync(to)
             fs.renameSync(from, to)
             contents.change(contents.entry(from, undefined), contents.entry(to, contents.at(from)))
           }),
