@@ -85,9 +85,13 @@ export const make = (parts: {
     wake.unsafeOpen()
   })
 
-  /** In how many milliseconds an entry is to be looked at. No next try is further away than the longest delay. */
-  const restOf = ({ state, time }: Entry, now: number): number =>
-    Math.min(Math.max(0, time - now), state === "waiting" ? Duration.toMillis(retry.max) : longestRest)
+  /** In how many milliseconds an entry is to be looked at; 0: it is due. */
+  const restOf = ({ state, time }: Entry, now: number): number => {
+    const rest = Math.max(0, time - now)
+    if (state === "refused") return Math.min(rest, longestRest)
+    // What is further away than any delay was noted before the clock was set back.
+    return rest > Math.ceil(Duration.toMillis(retry.max)) ? 0 : rest
+  }
 
   const scheduleAll = (entries: ReadonlyArray<Entry>) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
