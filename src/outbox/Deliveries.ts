@@ -125,7 +125,7 @@ export const make = (parts: {
         yield* drop(spool, entry, "replaced")
         yield* ended(entry, { _tag: "Replaced" })
       }
-      if (older.length > 0) yield* spool.sync(key)
+      yield* spool.settle(key)
       flight.current = newest.order
       flight.stopped = yield* Deferred.make<void>()
       return newest
@@ -136,8 +136,8 @@ export const make = (parts: {
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (!("message" in verdict) || isReplaced) {
-        yield* spool.remove(entry)
-        if (isReplaced) yield* spool.sync(entry.key)
+        yield* spool.remove(entry, { replaced: isReplaced })
+        yield* spool.settle(entry.key)
         return []
       }
       const { message: error } = verdict

@@ -230,7 +230,7 @@ const replace = ({ spool, deliveries }: Parts, older: ReadonlyArray<EntryName.En
       if (deliveries.isSending(entry)) continue
       yield* drop(spool, entry, "replaced")
       yield* deliveries.ended(entry, { _tag: "Replaced" })
-      yield* spool.sync(entry.key)
+      yield* spool.settle(entry.key)
     }
   })
 

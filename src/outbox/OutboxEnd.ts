@@ -61,6 +61,6 @@ export const tell = (
 export const drop = (spool: Spool, entry: EntryName, end: OutboxEnd): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
     const record = Option.flatten(yield* Effect.option(spool.record(entry)))
-    yield* spool.remove(entry)
+    yield* spool.remove(entry, { replaced: end === "replaced" })
     yield* tell(end, entry, record)
   }).pipe(Effect.uninterruptible)

@@ -58,9 +58,15 @@ export interface Spool {
     next: Pick<EntryName.EntryName, "state" | "time">,
     options: { readonly attempts?: EntryRecord.Attempts; readonly durable: boolean }
   ) => Effect.Effect<EntryName.EntryName, DiskError>
-  readonly remove: (entry: EntryName.EntryName) => Effect.Effect<void, DiskError>
+  /** Of what is `replaced`, `settle` sees to it that it does not come back behind a stop. */
+  readonly remove: (
+    entry: EntryName.EntryName,
+    options?: { readonly replaced: boolean }
+  ) => Effect.Effect<void, DiskError>
   /** What was removed from a file's shard is so on the disk. */
   readonly sync: (key: string) => Effect.Effect<void, DiskError>
+  /** The same, where a version may have been replaced since the last time: to be done before a newer one is sent. */
+  readonly settle: (key: string) => Effect.Effect<void, DiskError>
   /** Bytes that are missing for this many more; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
   readonly amounts: () => { readonly waiting: Amount; readonly refused: Amount }
@@ -217,9 +223,26 @@ export const open = (
         if (durable) yield* disk.syncFolder(folder)
       })
 
-    const remove: Spool["remove"] = (entry) =>
+    /** Shards from which something was replaced, not yet on the disk for sure: the last of it. */
+    const unsettled = new Map<number, object>()
+    const unsettle = (shard: number) => unsettled.set(shard, {})
+
+    const sync: Spool["sync"] = (key) =>
+      Effect.suspend(() => {
+        const shard = EntryName.shardOf(key)
+        const last = unsettled.get(shard)
+        return Effect.map(disk.syncFolder(shardPath(shard)), () => {
+          if (unsettled.get(shard) === last) unsettled.delete(shard)
+        })
+      })
+
+    const settle: Spool["settle"] = (key) =>
+      Effect.suspend(() => (unsettled.has(EntryName.shardOf(key)) ? sync(key) : Effect.void))
+
+    const remove: Spool["remove"] = (entry, options = { replaced: false }) =>
       Effect.gen(function* () {
         const name = randomUUID()
+        if (options.replaced) unsettle(EntryName.shardOf(entry.key))
         yield* disk.rename(pathOf(entry), `${temporary}/${name}`)
         tally.add(entry, -1)
         yield* discard(name)
@@ -241,7 +264,8 @@ export const open = (
 
     yield* makeFolders(disk, root)
     for (const folder of [temporary, entries]) yield* disk.makeFolder(folder, folderMode)
-    yield* disk.syncFolder(root)
+    // Those who were killed may have left changes that are not on the disk.
+    for (const folder of [root, entries]) yield* disk.syncFolder(folder)
     for (const { name, kind } of yield* disk.list(temporary)) {
       const path = `${temporary}/${name}`
       yield* kind === "folder" ? removeFolder(disk, path) : disk.remove(path)
@@ -250,6 +274,7 @@ export const open = (
       const number = EntryName.parseShard(name)
       if (Option.isNone(number)) continue
       known.add(number.value)
+      unsettle(number.value)
       for (const entry of yield* shard(number.value)) tally.add(entry, 1)
     }
     return {
@@ -265,7 +290,8 @@ export const open = (
       content: (entry) => disk.read(`${pathOf(entry)}/content`),
       change,
       remove,
-      sync: (key) => disk.syncFolder(folderOf(key)),
+      sync,
+      settle,
       missing,
       amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } }),
       errorOf: storageError
