@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Option, TestClock } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { Outbox } from "../../src/outbox/Outbox.ts"
-import { hashOf, memory, nameOf, outboxLayer, rest, upload } from "./Outboxes.ts"
+import { hashOf, memory, nameOf, outboxLayer, pass, upload } from "./Outboxes.ts"
 import { ScriptedUpstream } from "./ScriptedUpstream.ts"
 
 const name = nameOf("file.txt")
@@ -11,10 +11,6 @@ const setUp = (options: Partial<Parameters<typeof outboxLayer>[0]> = {}) => {
   const disk = memory()
   return { upstream, disk, layer: outboxLayer({ upstream, disk, ...options }) }
 }
-
-/** The clock goes on, and what it sets off comes to rest. */
-const pass = (time: Parameters<typeof TestClock.adjust>[0]) =>
-  TestClock.adjust(time).pipe(Effect.andThen(rest))
 
 describe("Outbox", () => {
   it.effect("tells the sender that the policy server took the file over, and keeps nothing of it", () => {

@@ -1,6 +1,6 @@
 /** An outbox for tests: on a disk in memory, below a policy server that is scripted. */
 import { createHash, generateKeyPairSync } from "node:crypto"
-import { Duration, Effect, Layer, Option } from "effect"
+import { Duration, Effect, Layer, Option, TestClock } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import * as EventLoop from "../../src/EventLoop.ts"
 import { Outbox } from "../../src/outbox/Outbox.ts"
@@ -112,3 +112,18 @@ export const upload = (name: SharedFileName, content: string, more: Partial<Meta
 
 /** Until what is under way on the disk in memory has come to rest: nothing of it takes a timer. */
 export const rest = Effect.repeatN(Effect.andThen(Effect.yieldNow(), EventLoop.turn), 60)
+
+/** The clock goes on, and what it sets off comes to rest. */
+export const pass = (time: Duration.DurationInput) => Effect.andThen(TestClock.adjust(time), rest)
+
+/** Cuts the content of all entries, as a disk may that lost some of it. */
+export const spoil = (disk: DiskService) =>
+  Effect.gen(function* () {
+    for (const shard of yield* disk.list("/outbox/entries"))
+      for (const { name } of yield* disk.list(`/outbox/entries/${shard.name}`)) {
+        const path = `/outbox/entries/${shard.name}/${name}/content`
+        yield* disk.remove(path)
+        const file = yield* disk.create(path, 0o600)
+        yield* Effect.promise(() => file.close())
+      }
+  })

@@ -1,0 +1,106 @@
+/**
+ * The outbox against any sequence of uploads, answers of the policy server, times, failures of the disk, and stops:
+ * nothing that was acknowledged is lost, and the policy server sees no version go backwards.
+ */
+import { Effect, FastCheck, Logger, LogLevel, Random } from "effect"
+import { describe, expect, it } from "vitest"
+import { run, type Step } from "./OutboxWorld.ts"
+import type { Answer } from "./ScriptedUpstream.ts"
+
+const fileNames = FastCheck.nat(1)
+const seed = FastCheck.nat()
+const second = 1000
+const day = 86_400 * second
+
+const upload = FastCheck.record({
+  file: fileNames,
+  ttl: FastCheck.oneof(
+    { weight: 6, arbitrary: FastCheck.constant(undefined) },
+    { weight: 1, arbitrary: FastCheck.constantFrom(3, 60, 3600) }
+  ),
+  /** The client goes away behind so many turns. */
+  patience: FastCheck.oneof(
+    { weight: 6, arbitrary: FastCheck.constant(undefined) },
+    { weight: 1, arbitrary: FastCheck.nat(40) }
+  )
+})
+
+const answers = FastCheck.array(
+  FastCheck.constantFrom<Answer[]>("take", "take", "reject", "fail", "unreachable", "hang", "takeAndBreak"),
+  { minLength: 1, maxLength: 4 }
+)
+
+const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
+  {
+    weight: 8,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("upload" as const),
+      uploads: FastCheck.array(upload, { minLength: 1, maxLength: 3 })
+    })
+  },
+  { weight: 4, arbitrary: FastCheck.record({ do: FastCheck.constant("answer" as const), answers }) },
+  {
+    weight: 5,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("pass" as const),
+      millis: FastCheck.constantFrom(10, second, 10 * second, 400 * second, 3600 * second, 8 * day)
+    })
+  },
+  {
+    weight: 1,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("setClock" as const),
+      millis: FastCheck.integer({ min: -day, max: day })
+    })
+  },
+  { weight: 2, arbitrary: FastCheck.record({ do: FastCheck.constant("letGo" as const) }) },
+  { weight: 1, arbitrary: FastCheck.record({ do: FastCheck.constant("retry" as const) }) },
+  {
+    weight: 1,
+    arbitrary: FastCheck.record({ do: FastCheck.constant("delete" as const), at: FastCheck.nat(3) })
+  },
+  {
+    weight: 4,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("fail" as const),
+      at: FastCheck.integer({ min: 1, max: 40 }),
+      code: FastCheck.constantFrom("EIO" as const, "ENOSPC" as const)
+    })
+  },
+  {
+    weight: 4,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("stop" as const),
+      how: FastCheck.constantFrom("power" as const, "kill" as const),
+      at: FastCheck.integer({ min: 1, max: 40 })
+    })
+  },
+  {
+    weight: 2,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("restart" as const),
+      how: FastCheck.constantFrom("power" as const, "kill" as const, "gently" as const)
+    })
+  }
+)
+
+describe("the outbox", () => {
+  it("loses nothing that it acknowledged, and never goes back to an older version", async () => {
+    await FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.array(step, { maxLength: 25 }),
+        seed,
+        FastCheck.boolean(),
+        async (steps, seed, retriesRefused) => {
+          const violations = await run(steps, { seed, retriesRefused }).pipe(
+            Effect.withRandom(Random.make(seed)),
+            Logger.withMinimumLogLevel(LogLevel.None),
+            Effect.runPromise
+          )
+          expect(violations.join("\n")).toBe("")
+        }
+      ),
+      { numRuns: Number(process.env.RUNS ?? 100) }
+    )
+  })
+})
