@@ -6,7 +6,7 @@
  * Of two versions of a file only the newer one counts, so a stop between any two steps leaves nothing to repair.
  */
 import { randomUUID } from "node:crypto"
-import { Clock, Effect, Option, Runtime, type Scope } from "effect"
+import { Cause, Clock, Effect, Exit, Option, Runtime, type Scope } from "effect"
 import { StorageError, StorageFull } from "../RelayError.ts"
 import { type Disk, type DiskError, diskError } from "../shared-files/Disk.ts"
 import type { Incoming } from "../shared-files/SharedFileStore.ts"
@@ -69,6 +69,8 @@ export interface Spool {
   readonly settle: (key: string) => Effect.Effect<void, DiskError>
   /** Bytes that are missing for this many more; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
+  /** Whether so many more bytes are not too many for `maxSize` even when nothing refused is kept. */
+  readonly fits: (size: number) => boolean
   readonly amounts: () => { readonly waiting: Amount; readonly refused: Amount }
   /** What a failure of the disk means for who sent the file. */
   readonly errorOf: (error: DiskError) => StorageFull | StorageError
@@ -159,7 +161,10 @@ export const open = (
         })
       )
       const write = async (bytes: Uint8Array) => {
-        if (tally.bytes + bytes.length > maxSize) await Runtime.runPromise(runtime)(makeRoom(bytes.length))
+        if (tally.bytes + bytes.length > maxSize) {
+          const made = await Runtime.runPromiseExit(runtime)(makeRoom(bytes.length))
+          if (Exit.isFailure(made)) throw Cause.squash(made.cause)
+        }
         if (!hold.ended) {
           hold.bytes += bytes.length
           tally.incoming += bytes.length
@@ -293,6 +298,7 @@ export const open = (
       sync,
       settle,
       missing,
+      fits: (size) => tally.bytes - tally.refused.bytes + size <= maxSize,
       amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } }),
       errorOf: storageError
     }
