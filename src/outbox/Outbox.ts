@@ -164,7 +164,7 @@ const working = Effect.gen(function* () {
   })
 })
 
-/** Removes what was refused, oldest first, until there is room for so many more bytes. */
+/** Removes what was refused, oldest first, until there is room for so many more bytes; nothing where that can't help. */
 const evict = (
   spool: Spool.Spool,
   locks: FileLocks.FileLocks,
@@ -172,10 +172,12 @@ const evict = (
 ): Effect.Effect<void, StorageFull | StorageError> =>
   Effect.gen(function* () {
     while ((yield* spool.missing(size)) > 0) {
-      const refused = yield* EntryWalk.first(spool, evictedAtOnce, {
-        wanted: ({ state }) => state === "refused",
-        order: (one, other) => EntryName.byAge(other, one)
-      })
+      const refused = spool.fits(size)
+        ? yield* EntryWalk.first(spool, evictedAtOnce, {
+            wanted: ({ state }) => state === "refused",
+            order: (one, other) => EntryName.byAge(other, one)
+          })
+        : []
       if (refused.length === 0)
         return yield* new StorageFull({
           message: "no room in the outbox (shared_files.outbox_max_size, shared_files.min_free)"
