@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Logger, Metric, Option } from "effect"
+import { Deferred, Effect, Layer, Logger, Metric, Option } from "effect"
 import { Outbox } from "../../src/outbox/Outbox.ts"
 import { entriesTotal, type OutboxEnd } from "../../src/outbox/OutboxEnd.ts"
 import { SharedFileStore } from "../../src/shared-files/SharedFileStore.ts"
@@ -194,4 +194,26 @@ describe("an entry of the outbox", () => {
         ])
       }).pipe(Effect.provide(world.layer))
     })
+
+  it.effect("that fails while a newer version waits is replaced by that, and not tried again", () => {
+    const world = setUp()
+    const { upstream } = world
+    return Effect.gen(function* () {
+      const before = { replaced: yield* counted("replaced"), deferred: yield* counted("deferred") }
+      upstream.answer = () => "hang"
+      yield* Effect.fork(upload(name, "first"))
+      yield* pass("1 second")
+      yield* Effect.fork(upload(name, "second"))
+      yield* pass("10 seconds")
+      yield* Deferred.succeed(upstream.hangs, undefined)
+      yield* pass("1 milli")
+      expect((yield* (yield* Outbox).list(10, Option.none())).entries).toMatchObject([
+        { size: 6, state: "waiting" }
+      ])
+      expect({ replaced: yield* counted("replaced"), deferred: yield* counted("deferred") }).toEqual({
+        replaced: before.replaced + 1,
+        deferred: before.deferred
+      })
+    }).pipe(Effect.provide(world.layer))
+  })
 })

@@ -81,6 +81,11 @@ export const hashOf = (content: string) => ({
   hex: createHash("sha512").update(content).digest("hex")
 })
 
+export const sha256Of = (content: string) => ({
+  algorithm: "sha256" as const,
+  hex: createHash("sha256").update(content).digest("hex")
+})
+
 export const metadataOf = (content: string, more: Partial<Metadata.Metadata> = {}): Metadata.Metadata => ({
   hash: hashOf(content),
   digest: "00ff",

@@ -75,10 +75,13 @@ export class ScriptedUpstream {
 
   readonly has: Upstream["Type"]["has"] = () =>
     Effect.suspend(() => {
+      this.asked++
       const answer = this.hasAnswer
       if (answer === "unreachable") return Effect.fail(new UpstreamUnreachable({ message: "no connection" }))
       return Effect.succeed(answer === "here")
     })
+  /** How often it was asked for a file. */
+  asked = 0
   hasAnswer: "here" | "absent" | "unreachable" = "absent"
 
   readonly layer = Layer.succeed(Upstream, { put: this.put, has: this.has })
