@@ -137,7 +137,7 @@ export const make = (parts: {
       const now = yield* Clock.currentTimeMillis
       if (!("message" in verdict) || isReplaced) {
         yield* spool.remove(entry, { replaced: isReplaced })
-        yield* spool.settle(entry.key)
+        if (isReplaced) yield* spool.settle(entry.key)
         return []
       }
       const { message: error } = verdict

@@ -133,4 +133,40 @@ describe("the outbox", () => {
       { numRuns: 120, examples }
     )
   }, 120_000)
+
+  /** One version after the other, and what the policy server answers to the first and to the next. */
+  const scenarios: Array<{ name: string; first: Answer; next: Answer }> = [
+    { name: "that waits", first: "fail", next: "take" },
+    { name: "that may have arrived", first: "takeAndBreak", next: "take" },
+    { name: "that is being sent", first: "hang", next: "take" },
+    { name: "that is refused", first: "reject", next: "fail" }
+  ]
+
+  it.each(scenarios)(
+    "replaces a version $name, whichever operation of the disk is the last or fails",
+    async (given) => {
+      const { first, next } = given
+      for (let at = 1; at <= 60; at++)
+        for (const trouble of [
+          { do: "stop", how: "power", at },
+          { do: "stop", how: "kill", at },
+          { do: "fail", code: "EIO", at }
+        ] as const) {
+          const steps: Array<Step> = [
+            { do: "answer", answers: [first] },
+            { do: "upload", uploads: [once] },
+            { do: "answer", answers: [next] },
+            trouble,
+            { do: "upload", uploads: [once] },
+            { do: "letGo" },
+            { do: "pass", millis: 10 * second }
+          ]
+          expect({ trouble, violations: await violationsOf(steps, at, false) }).toEqual({
+            trouble,
+            violations: []
+          })
+        }
+    },
+    120_000
+  )
 })
