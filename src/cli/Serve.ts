@@ -68,6 +68,8 @@ export const relay = (settings: Settings, directory: string) =>
   ).pipe(
     Layer.provide(Logging.layer(settings.log, process.stderr.isTTY === true)),
     Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
+    // Nothing takes spans yet, and each costs as much as a look at the disk. Who embeds a relay has theirs.
+    Layer.provide(Layer.setTracerEnabled(false)),
     Layer.mapError(startError(settings))
   )
 
