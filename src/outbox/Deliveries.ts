@@ -160,10 +160,9 @@ export const make = (parts: {
       const others = versions.filter(({ order }) => order !== entry.order)
       const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
       if (current === undefined) return others
-      const tried = Option.match(yield* spool.attempts(current), {
-        onNone: () => 0,
-        onSome: ({ count }) => count
-      })
+      const tried = isUntried(current, record)
+        ? 0
+        : Option.match(yield* spool.attempts(current), { onNone: () => 0, onSome: ({ count }) => count })
       const left = yield* apply(current, verdict, tried + 1, isReplaced)
       yield* tell(endOf(verdict, isReplaced), entry, record, {
         attempts: tried + 1,
@@ -274,6 +273,10 @@ export const make = (parts: {
     ended
   }
 }
+
+/** What is still due since it was accepted: of most entries nothing has to be read. */
+const isUntried = ({ time }: Entry, record: Option.Option<EntryRecord>): boolean =>
+  Option.exists(record, ({ accepted }) => accepted === time)
 
 /** Behind a verdict, by whether a newer version waits: that one ends what would have gone on. */
 const endOf = (verdict: Verdict, isReplaced: boolean): OutboxEnd => {
