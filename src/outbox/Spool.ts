@@ -273,7 +273,12 @@ export const open = (
     for (const folder of [root, entries]) yield* disk.syncFolder(folder)
     for (const { name, kind } of yield* disk.list(temporary)) {
       const path = `${temporary}/${name}`
-      yield* kind === "folder" ? removeFolder(disk, path) : disk.remove(path)
+      yield* Effect.catchAll(kind === "folder" ? removeFolder(disk, path) : disk.remove(path), (error) =>
+        // Somebody else put it there; it is in nobody's way.
+        Effect.logWarning("a temporary file of the outbox can't be removed").pipe(
+          Effect.annotateLogs({ path, error: error.message })
+        )
+      )
     }
     for (const { name } of yield* disk.list(entries)) {
       const number = EntryName.parseShard(name)

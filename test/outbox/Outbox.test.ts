@@ -175,4 +175,17 @@ describe("Outbox", () => {
       }).pipe(Effect.provide(outboxLayer({ upstream, disk })))
     })
   })
+
+  it.effect("starts though somebody else left a folder among its temporary files", () => {
+    const { upstream, disk, layer } = setUp()
+    return Effect.gen(function* () {
+      for (const folder of ["/outbox", "/outbox/~tmp", "/outbox/~tmp/a", "/outbox/~tmp/a/b"])
+        yield* disk.makeFolder(folder, 0o700)
+      yield* Effect.gen(function* () {
+        expect((yield* (yield* Outbox).status).problem).toEqual(Option.none())
+        expect(yield* upload(name, "hello")).toBe("stored")
+      }).pipe(Effect.provide(layer))
+      expect(upstream.taken).toHaveLength(1)
+    })
+  })
 })
