@@ -9,6 +9,8 @@ const needed = {
   openssl: "openssl",
   sudo: "sudo",
   setpriv: "util-linux",
+  pgrep: "procps",
+  useradd: "passwd",
   "cf-agent": "cfengine3",
   apache2: "apache2"
 }
