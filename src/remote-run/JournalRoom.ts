@@ -1,7 +1,7 @@
 /** Room for the output of all runs: on the disk, and in memory on its way there. */
 
 /** More bytes than this on their way to the disk, and agents are asked to wait. */
-const maxInFlight = 8 * 1024 * 1024
+const maxInFlight = 2 * 1024 * 1024
 
 export class JournalRoom {
   private inFlight = 0
