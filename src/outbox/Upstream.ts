@@ -9,6 +9,7 @@ import { UpstreamFatal, UpstreamRejected } from "../RelayError.ts"
 import type { ContentHash } from "../shared-files/ContentHash.ts"
 import type { SharedFileName } from "../shared-files/FileId.ts"
 import * as CertificateFile from "../topology/CertificateFile.ts"
+import * as WatchedFile from "../topology/WatchedFile.ts"
 
 /** There was no answer: no connection, none to trust, it broke off, or fell silent. Whatever is asked next fares alike. */
 export class UpstreamUnreachable extends Data.TaggedError("UpstreamUnreachable")<{
@@ -141,7 +142,7 @@ const makePool = (url: URL, file: string) =>
     const forget = Effect.sync(() => pool.forget())
     let seen: string | undefined
     const current = Effect.gen(function* () {
-      const version = yield* Effect.provideService(CertificateFile.version(file), FileSystem.FileSystem, fs)
+      const version = yield* Effect.provideService(WatchedFile.version(file), FileSystem.FileSystem, fs)
       if (seen !== undefined && seen !== version) yield* forget
       seen = version
       return pool

@@ -20,15 +20,6 @@ export const read = Option.liftThrowable((der: Buffer) => new X509Certificate(de
 export const uidOf = (subject: string): Option.Option<string> =>
   Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
-/** What changes when a file does, without reading it. */
-export const version = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(file)).pipe(
-    Effect.map(({ dev, ino, size, mtime }) =>
-      [dev, Option.getOrUndefined(ino), size, Option.getOrUndefined(mtime)?.getTime()].join(" ")
-    ),
-    Effect.orElseSucceed(() => "absent")
-  )
-
 /** The keys of a file's certificates; fails with what is wrong with it. */
 export const keys = (file: string): Effect.Effect<ReadonlyArray<KeyObject>, string, FileSystem.FileSystem> =>
   Effect.gen(function* () {

@@ -1,10 +1,10 @@
 /** The certificates of nodes: several for one node allowed; the subject's UID is the node's id. */
 import type { X509Certificate } from "node:crypto"
-import { FileSystem } from "@effect/platform"
-import { Context, Duration, Effect, Layer, Option, Ref, Schedule } from "effect"
+import { Context, Effect, Layer, Option, Ref } from "effect"
 import * as EventLoop from "../EventLoop.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import * as CertificateFile from "./CertificateFile.ts"
+import * as WatchedFile from "./WatchedFile.ts"
 
 export interface CertificatesService {
   /** None where the file has none for this node. */
@@ -30,7 +30,6 @@ export class Certificates extends Context.Tag("rudder-relay/Certificates")<
   })
 }
 
-const pollInterval = Duration.millis(500)
 /** To read a certificate takes 160 µs; to find the id in its bytes takes one or two. */
 const certificatesPerTurn = 1000
 
@@ -65,30 +64,34 @@ const index = (text: string) =>
   })
 
 const make = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
   const { general } = yield* RelayConfig
-  const file = general.nodesCertsFile
+  const path = general.nodesCertsFile
+  const file = yield* WatchedFile.make(path)
   const known = yield* Ref.make<ReadonlyMap<string, ReadonlyArray<Buffer>>>(new Map())
   const one = yield* Effect.makeSemaphore(1)
 
-  const reload = fs.readFileString(file).pipe(
-    Effect.flatMap(index),
+  const told = yield* Ref.make("")
+
+  const reload = file.read.pipe(
+    Effect.flatMap((bytes) => index(Buffer.from(bytes).toString("utf8"))),
     Effect.flatMap((found) => Ref.set(known, found)),
-    Effect.mapError((error) => `${file}: ${error.message}`),
+    Effect.andThen(Ref.set(told, "")),
+    Effect.mapError((error) => `${path}: ${error.message}`),
+    // It is tried again and again, and told once.
     Effect.tapError((problem) =>
-      Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
+      Effect.flatMap(Ref.getAndSet(told, problem), (before) =>
+        problem === before
+          ? Effect.void
+          : Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
+      )
     ),
     one.withPermits(1),
     Effect.withSpan("Certificates.reload")
   )
-  const version = Effect.provideService(CertificateFile.version(file), FileSystem.FileSystem, fs)
-  const seen = yield* Ref.make(yield* version)
-  if ((yield* Ref.get(seen)) !== "absent") yield* Effect.ignore(reload)
-  const look = Effect.gen(function* () {
-    const now = yield* version
-    if (now !== (yield* Ref.getAndSet(seen, now)) && now !== "absent") yield* Effect.ignore(reload)
-  })
-  yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(pollInterval)))
+  if (yield* file.isThere) yield* Effect.ignore(reload)
+  // A file that is gone leaves what it said in force.
+  const reloadIfThere = Effect.flatMap(file.isThere, (isThere) => (isThere ? reload : Effect.void))
+  yield* file.follow(Effect.ignore(reloadIfThere))
 
   return Certificates.of({
     forNode: (id) =>
@@ -98,6 +101,6 @@ const make = Effect.gen(function* () {
           .filter(({ subject }) => Option.contains(CertificateFile.uidOf(subject), id))
       ),
     // Without a file no certificate is known, which is nothing wrong.
-    reload: Effect.flatMap(version, (now) => (now === "absent" ? Effect.void : reload))
+    reload: reloadIfThere
   })
 })

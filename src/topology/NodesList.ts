@@ -1,11 +1,11 @@
 /** The nodes below this relay: who they are, how they are reached, and which key they sign with. */
-import { FileSystem } from "@effect/platform"
-import { Context, Duration, Effect, Layer, Option, Ref, Schedule } from "effect"
+import { Context, Effect, Layer, Option, Ref } from "effect"
 import * as EventLoop from "../EventLoop.ts"
 import { RelayConfig } from "../RelayConfig.ts"
 import type { NodeId } from "./NodeId.ts"
 import { type ParsedNodesList, parse } from "./NodesListFile.ts"
 import { type Route, routeTo } from "./Route.ts"
+import * as WatchedFile from "./WatchedFile.ts"
 
 /** A node's entry in the list. */
 export interface Node {
@@ -50,7 +50,6 @@ export class NodesList extends Context.Tag("rudder-relay/NodesList")<NodesList, 
   )
 }
 
-const pollInterval = Duration.millis(500)
 const nodesPerTurn = 5000
 const maxExamples = 5
 
@@ -107,9 +106,9 @@ interface Loaded {
 }
 
 const make = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
   const { general } = yield* RelayConfig
   const file = general.nodesListFile
+  const watched = yield* WatchedFile.make(file)
   const state = yield* Ref.make<Loaded>({
     nodes: nodesOf(general.nodeId, new Map(), 0),
     status: { _tag: "Success" },
@@ -118,7 +117,7 @@ const make = Effect.gen(function* () {
   const one = yield* Effect.makeSemaphore(1)
 
   const load = Effect.gen(function* () {
-    const parsed = yield* Effect.flatMap(fs.readFile(file), parse)
+    const parsed = yield* Effect.flatMap(watched.read, parse)
     const { mine, lost, unroutable } = yield* survey(general.nodeId, parsed.nodes)
     yield* logSurvey(parsed, lost, unroutable)
     yield* Ref.set(state, {
@@ -133,10 +132,12 @@ const make = Effect.gen(function* () {
 
   const keepPrevious = (problem: { readonly message: string }) =>
     Effect.gen(function* () {
-      const { neverLoaded } = yield* Ref.get(state)
+      const { neverLoaded, status } = yield* Ref.get(state)
       const instead = neverLoaded ? "no nodes are known" : "the previous list stays in force"
       const details = `${file}: ${problem.message}; ${instead}`
       yield* Ref.update(state, (loaded) => ({ ...loaded, status: { _tag: "Error", details } as const }))
+      // It is tried again and again, and told once.
+      if (status._tag === "Error" && status.details === details) return
       yield* Effect.logWarning("the nodes list can't be loaded").pipe(Effect.annotateLogs({ details }))
     })
 
@@ -148,26 +149,8 @@ const make = Effect.gen(function* () {
     Effect.withSpan("NodesList.reload")
   )
 
-  /** Changes when the file is replaced, written or removed. */
-  const version = fs.stat(file).pipe(
-    Effect.map((info) =>
-      [
-        info.dev,
-        Option.getOrUndefined(info.ino),
-        info.size,
-        Option.getOrUndefined(info.mtime)?.getTime()
-      ].join(" ")
-    ),
-    Effect.orElseSucceed(() => "absent")
-  )
-
-  const seen = yield* Ref.make(yield* version)
   yield* reload
-  const look = Effect.gen(function* () {
-    const now = yield* version
-    if (now !== (yield* Ref.getAndSet(seen, now))) yield* reload
-  })
-  yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(pollInterval)))
+  yield* watched.follow(reload)
 
   return NodesList.of({
     current: Effect.map(Ref.get(state), ({ nodes }) => nodes),
