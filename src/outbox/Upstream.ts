@@ -39,11 +39,11 @@ export interface UpstreamService {
   readonly put: (
     file: SentFile
   ) => Effect.Effect<void, UpstreamRejected | UpstreamFatal | UpstreamUnreachable>
-  /** Whether the policy server has this file, with this content. */
+  /** Whether the policy server has this file, with this content. `UpstreamRejected`: it will not take it. */
   readonly has: (
     name: SharedFileName,
     hash: ContentHash
-  ) => Effect.Effect<boolean, UpstreamFatal | UpstreamUnreachable>
+  ) => Effect.Effect<boolean, UpstreamRejected | UpstreamFatal | UpstreamUnreachable>
 }
 
 export class Upstream extends Context.Tag("rudder-relay/Upstream")<Upstream, UpstreamService>() {
@@ -118,10 +118,17 @@ const make = Effect.gen(function* () {
         send: (request) => request.end()
       },
       (response) =>
-        Effect.flatMap(beginning(response, maxBody), () => {
-          if (response.statusCode === 200) return Effect.succeed(true)
-          return response.statusCode === 404 ? Effect.succeed(false) : fatal(response, "")
-        })
+        Effect.flatMap(
+          beginning(response, maxBody),
+          (): Effect.Effect<boolean, UpstreamRejected | UpstreamFatal> => {
+            const { statusCode: status = 0 } = response
+            if (status === 200) return Effect.succeed(true)
+            if (status === 404) return Effect.succeed(false)
+            return isRefusal(status)
+              ? new UpstreamRejected({ message: `the policy server answered ${status}`, status })
+              : fatal(response, "")
+          }
+        )
     ).pipe(
       Effect.catchTag("PeerUnreachable", unreachable),
       Effect.withSpan("Upstream.has", { attributes: { ...name } })
@@ -226,12 +233,14 @@ const taken = (response: IncomingMessage, upload: Upload) =>
     if (!done) upload.stop()
     const text = yield* beginning(response, maxBody)
     if (done) return yield* upload.sent
-    if (status < 400 || status >= 500 || laterStatus.has(status)) return yield* fatal(response, text)
+    if (!isRefusal(status)) return yield* fatal(response, text)
     return yield* new UpstreamRejected({ message: messageOf(text), status })
   })
 
 /** Who is asked, or how often, is what these are about: not the file. */
 const laterStatus: ReadonlySet<number> = new Set([401, 407, 408, 429])
+
+const isRefusal = (status: number): boolean => status >= 400 && status < 500 && !laterStatus.has(status)
 
 const fatal = ({ statusCode }: IncomingMessage, text: string) => {
   const message = messageOf(text)

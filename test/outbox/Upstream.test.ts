@@ -327,7 +327,7 @@ describe("an upstream", () => {
   )
 
   it.live("is asked by HEAD whether it has a file", () => {
-    const codes = [200, 404, 500, 403]
+    const codes = [200, 404, 500, 401, 403]
     return withUpstream(
       (response) => response.writeHead(codes.shift() ?? 0).end(),
       (upstream, received) =>
@@ -337,6 +337,8 @@ describe("an upstream", () => {
           expect(yield* has).toBe(false)
           expect(yield* Effect.flip(has)).toMatchObject({ _tag: "UpstreamFatal" })
           expect(yield* Effect.flip(has)).toMatchObject({ _tag: "UpstreamFatal" })
+          // A relay between says so of a file that the one above it refused.
+          expect(yield* Effect.flip(has)).toMatchObject({ _tag: "UpstreamRejected", status: 403 })
           expect(received[0]).toMatchObject({
             method: "HEAD",
             url: `/rudder/relay-api/shared-files/B/A/file.1?hash=${"ab".repeat(32)}`
