@@ -201,7 +201,8 @@ class Connections {
     response.once("close", () => {
       this.answering.delete(socket)
       const next = this.queued.get(socket)?.shift()
-      if (next !== undefined && !socket.destroyed) return next()
+      // Behind an answer that closes the connection nothing more is done (RFC 9112, 9.6).
+      if (next !== undefined && socket.writable) return next()
       if (this.stopping) socket.destroySoon()
       this.changed()
     })

@@ -92,6 +92,8 @@ const olderNameOf = ({ target, source, fileId }: OlderPath) =>
     ? new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
     : SharedFileRequest.decodeName(target, source, fileId)
 
+const tooSlow = new InvalidRequest({ message: "header block: not within limits.headers_timeout" })
+
 const put = (request: Request, path: OlderPath) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
@@ -101,7 +103,10 @@ const put = (request: Request, path: OlderPath) =>
     yield* SharedFileRequest.decodeTtl(text)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
-      const { block, length } = yield* UploadBody.readHeader(yield* body, limits.bodyIdleTimeout)
+      // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
+      const { block, length } = yield* UploadBody.readHeader(yield* body, limits.bodyIdleTimeout).pipe(
+        Effect.timeoutFail({ duration: limits.headersTimeout, onTimeout: () => tooSlow })
+      )
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
       return { claim, size: Option.map(RequestBody.announced(request), (whole) => whole - length) }
     })

@@ -487,6 +487,38 @@ describe("bounds", () => {
     expect(temporary(relay)).toEqual([])
   })
 
+  it("headers_timeout: a header block that comes a byte at a time is given up, and gives its place back", async () => {
+    const relay = await start(config({ max_uploads: 1 }, { headers_timeout: "1s" }))
+    const socket = connect(relay.port, "127.0.0.1")
+    socket.write("PUT /rudder/relay-api/shared-files/B/A/slow HTTP/1.1\r\nHost: localhost\r\n")
+    socket.write("Content-Length: 100000\r\n\r\nheader=")
+    const trickle = setInterval(() => socket.write("x"), 50)
+    let answer = ""
+    socket.on("error", () => {})
+    socket.on("data", (bytes) => {
+      answer += bytes
+    })
+    await new Promise((resolve) => socket.once("close", resolve))
+    clearInterval(trickle)
+    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*headers_timeout/)
+    expect((await share(relay, { from: a, ...target, path: fileOf("x") })).status).toBe(200)
+  })
+
+  it("a file behind a refusal that closes the connection is not taken", async () => {
+    const relay = await start(config({}))
+    const path = fileOf("x")
+    const put = async (from: Sender, fileId: string) => {
+      const body = `${await headerOf(from, path)}x`
+      const head = `PUT /rudder/relay-api/shared-files/B/A/${fileId} HTTP/1.1\r\nHost: localhost\r\n`
+      return `${head}Content-Length: ${body.length}\r\n\r\n${body}`
+    }
+    const answer = await raw(relay, `${await put(other, "refused")}${await put(a, "behind")}`)
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 403"])
+    // It would have been there before one that came after it.
+    expect((await share(relay, { from: a, target: "B", fileId: "later", path })).status).toBe(200)
+    expect(everything(relay)).toEqual(["B/files/A/later", "B/files/A/later.metadata"])
+  })
+
   it("a client that leaves midway leaves nothing, and the old file as it was", async () => {
     const relay = await start(config({}))
     const file = { from: a, ...target, path: fileOf("old\n") }
