@@ -56,10 +56,13 @@ const nodesList = (keys: ReadonlyMap<string, KeyObject>) =>
     })
   )
 
+/** What a sandbox's configuration begins with. */
+const mark = "# A relay to play with"
+
 const mainConf = (
   directory: string,
   port: number
-) => `# A relay to play with: "rudder-relay serve --config ${directory}" serves it too.
+) => `${mark}: "rudder-relay serve --config ${directory}" serves it too.
 [general]
 node_id = "root"
 nodes_list_file = "${directory}/nodeslist.json"
@@ -86,13 +89,36 @@ path = "${directory}/shared-folder"
 level = "warn"
 `
 
+const written = ["main.conf", "nodeslist.json", "allnodescerts.pem", "rudder"]
+
+/** Fails where files stand that are not a sandbox's: they may be a real relay's. */
+const checkFolder = (directory: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const there = (yield* fs.exists(directory)) ? yield* fs.readDirectory(directory) : []
+    if (!there.some((name) => written.includes(name))) return
+    const configuration = yield* Effect.orElseSucceed(
+      fs.readFileString(path.join(directory, "main.conf")),
+      () => ""
+    )
+    if (!configuration.startsWith(mark))
+      return yield* new StartError({
+        code: exitCode.start,
+        message: `${directory} has files in it that are not a sandbox's; choose another with --directory`
+      })
+  })
+
 /** Writes everything anew but what was recorded: what is played with can be broken, and mends by starting again. */
 const write = (directory: string, port: number) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     yield* fs.makeDirectory(directory, { recursive: true })
-    yield* fs.writeFileString(path.join(directory, "main.conf"), mainConf(directory, port))
+    // First, and in one piece: by it another sandbox that starts now knows that this is one.
+    const configuration = path.join(directory, "main.conf")
+    yield* fs.writeFileString(`${configuration}.${process.pid}`, mainConf(directory, port))
+    yield* fs.rename(`${configuration}.${process.pid}`, configuration)
     const keys = yield* Keys.make(directory, [...hostnames.keys()])
     const list = JSON.stringify(nodesList(keys), null, 2)
     yield* fs.writeFileString(path.join(directory, "nodeslist.json"), list)
@@ -162,6 +188,7 @@ export const sandbox = Command.make("sandbox", { directory: directoryOption }, (
   Effect.gen(function* () {
     const path = yield* Path.Path
     const chosen = path.resolve(options.directory)
+    yield* Effect.catchTags(checkFolder(chosen), { BadArgument: failed, SystemError: failed })
     const onFreePort = Effect.flatMap(freePort, (port) => playOn(chosen, port))
     // Another may take the port between the look and the start.
     return yield* Effect.retry(onFreePort, { while: isTaken, times: 3 })

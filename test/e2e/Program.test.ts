@@ -1,6 +1,6 @@
 /** The program from the command line: its commands, exit codes and signals. */
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -194,4 +194,12 @@ describe("sandbox", () => {
     again.child.kill("SIGTERM")
     expect(await again.exited).toBe(0)
   }, 120_000)
+  it("is not played in a folder that has a relay's files", async () => {
+    const directory = prepared({ nodes: nodes(1) })
+    const before = readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"))
+    const { code, stderr } = await program("sandbox", "--directory", directory)
+    expect(code).toBe(3)
+    expect(stderr).toContain("--directory")
+    expect(readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"))).toEqual(before)
+  })
 })
