@@ -158,18 +158,21 @@ const make = Effect.gen(function* () {
   const checkTarget = (target: string) =>
     Effect.gen(function* () {
       if (general.nodeId !== root) return
-      if (yield* nodesList.neverLoaded)
-        return yield* new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
+      if (yield* nodesList.neverLoaded) return yield* notLoaded
       return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
     })
 
-  const findSource = (nodes: Nodes, id: string) => {
-    const known = nodes.route(id)._tag === "Unknown" ? Option.none() : nodes.get(id)
-    return Effect.mapError(
-      known,
-      () => new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
-    )
-  }
+  /** Without a list nobody can be told from a stranger, and a refusal would be for good. */
+  const findSource = (id: string) =>
+    Effect.gen(function* () {
+      if (yield* nodesList.neverLoaded) return yield* notLoaded
+      const nodes = yield* nodesList.current
+      const known = nodes.route(id)._tag === "Unknown" ? Option.none() : nodes.get(id)
+      return yield* Effect.mapError(
+        known,
+        () => new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
+      )
+    })
 
   const checkSize = (destination: Destination, size: number) =>
     Effect.gen(function* () {
@@ -199,11 +202,11 @@ const make = Effect.gen(function* () {
     })
 
   /** Takes a file to the disk; what it gives tells what became of it. */
-  const verifyAndKeep = (upload: Upload, nodes: Nodes, destination: Destination) =>
+  const verifyAndKeep = (upload: Upload, destination: Destination) =>
     Effect.gen(function* () {
       const turn = yield* destination.turn
       const { claim, size: announced } = yield* upload.announcement
-      const source = yield* findSource(nodes, upload.name.source)
+      const source = yield* findSource(upload.name.source)
       const keys = yield* Effect.provideService(
         SourceKey.resolve(source, claim.key),
         Certificates,
@@ -246,7 +249,7 @@ const make = Effect.gen(function* () {
           onNone: () => intoOutbox(upload.name),
           onSome: intoStore
         })
-        return yield* Effect.flatten(verifyAndKeep(upload, nodes, destination))
+        return yield* Effect.flatten(verifyAndKeep(upload, destination))
       }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...upload.name } })),
     has: (name, hash) =>
       Effect.gen(function* () {
@@ -259,6 +262,8 @@ const make = Effect.gen(function* () {
       }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
   })
 })
+
+const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
 
 const tooLarge = (limit: number) =>
   new PayloadTooLarge({ message: `a file is at most ${limit} bytes (shared_files.max_body_size)`, limit })

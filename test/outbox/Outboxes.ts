@@ -31,7 +31,7 @@ export const topology = (): Topology => ({
   neverLoaded: false
 })
 
-const nodesList = (topology: Topology) =>
+export const nodesListOf = (topology: Topology) =>
   Layer.succeed(NodesList, {
     current: Effect.sync(() => nodesOf(topology.tree)),
     status: Effect.succeed({ _tag: "Success" } as const),
@@ -47,7 +47,7 @@ export const outboxLayer = (parts: {
 }) =>
   Outbox.layer.pipe(
     Layer.provideMerge(SharedFileStore.layer),
-    Layer.provideMerge(nodesList(parts.topology ?? topology())),
+    Layer.provideMerge(nodesListOf(parts.topology ?? topology())),
     Layer.provide([parts.upstream.layer, Layer.succeed(Disk, parts.disk)]),
     Layer.provideMerge(
       Layer.succeed(

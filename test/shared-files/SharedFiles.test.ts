@@ -8,7 +8,7 @@ import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
 import { SharedFiles } from "../../src/shared-files/SharedFiles.ts"
 import { NodeId } from "../../src/topology/NodeId.ts"
 import { certificateOf, newKey as newSecret } from "../access/SelfSigned.ts"
-import { memory } from "../outbox/Outboxes.ts"
+import { memory, type Topology } from "../outbox/Outboxes.ts"
 import { ScriptedUpstream } from "../outbox/ScriptedUpstream.ts"
 import { hashOf, keyOf, signatureOf } from "./Keys.ts"
 import {
@@ -287,6 +287,37 @@ describe("a source", () => {
       expect(yield* Effect.flip(from("source", signedBy(otherKey)))).toMatchObject(refused("key-mismatch"))
     }).pipe(withRelay({ certificates: { keyless: [foreign, certificate], source: [foreign] } }))
   )
+})
+
+describe("a relay that has never loaded its nodes list", () => {
+  it.effect("knows no source yet: it is to be sent to later, and takes the file then", () => {
+    const upstream = new ScriptedUpstream()
+    const topology: Topology = { tree: {}, neverLoaded: true }
+    const name = nameOf({ target: "far" })
+    return Effect.gen(function* () {
+      const body = Effect.dieMessage("the body was asked for")
+      expect(yield* Effect.flip(send(content, undefined, { name, body }))).toMatchObject({
+        _tag: "TooBusy",
+        retryAfterSeconds: 10
+      })
+      Object.assign(topology, { tree, neverLoaded: false })
+      expect(yield* send(content, undefined, { name })).toMatchObject({ result: "stored" })
+      expect(upstream.taken).toMatchObject([{ name, content }])
+    }).pipe(withRelay({ nodeId: "me", upstream, topology }))
+  })
+
+  it.effect("judges the source by the list of when its header has come", () => {
+    const topology: Topology = { tree: {}, neverLoaded: true }
+    return Effect.gen(function* () {
+      const name = nameOf({ target: "far" })
+      const upload = uploadOf(content, undefined, { name })
+      // The header takes its time, and the list comes meanwhile.
+      const announcement = Effect.tap(upload.announcement, () => {
+        Object.assign(topology, { tree, neverLoaded: false })
+      })
+      expect(yield* send(content, undefined, { name, announcement })).toMatchObject({ result: "stored" })
+    }).pipe(withRelay({ nodeId: "me", topology }))
+  })
 })
 
 describe("a scope", () => {

@@ -33,11 +33,12 @@ const signature = signatureOf(key, content)
 /** A list that knows whatever a request names, so that it is never the list that keeps a hostile id out. */
 class Obliging {
   known: ReadonlyArray<string> = []
+  neverLoaded = false
 
   readonly layer = Layer.succeed(NodesList, {
     current: Effect.sync(() => this.nodes()),
     status: Effect.succeed({ _tag: "Success" } as const),
-    neverLoaded: Effect.succeed(false),
+    neverLoaded: Effect.sync(() => this.neverLoaded),
     reload: Effect.succeed({ _tag: "Success" } as const)
   })
 
@@ -253,4 +254,28 @@ describe("requests about shared files", () => {
         for (const status of [200, 202, 400]) expect(statuses.get(status) ?? 0).toBeGreaterThan(10)
       }).pipe(Effect.provide(relay(disk, list, layout)))
     })
+
+  it.scopedLive("that are uploads are refused for now, 503, while the nodes list was never loaded", () => {
+    const list = new Obliging()
+    list.neverLoaded = true
+    return Effect.gen(function* () {
+      const app = yield* Relay.httpApp
+      const send = (form: Asked["form"]) =>
+        Effect.provideService(
+          app,
+          HttpServerRequest.HttpServerRequest,
+          toRequest({
+            form,
+            base: "/rudder/relay-api",
+            ids: ["far", "node", "a"],
+            encoding: encode,
+            more: ""
+          })
+        ).pipe(Effect.scoped)
+      for (const form of ["POST", "PUT"] as const) expect(yield* send(form)).toMatchObject({ status: 503 })
+      // Of a list that is there, a source that is not in it is a stranger.
+      list.neverLoaded = false
+      for (const form of ["POST", "PUT"] as const) expect(yield* send(form)).toMatchObject({ status: 403 })
+    }).pipe(Effect.provide(relay(CrashingDisk.make(), list, "tree")))
+  })
 })

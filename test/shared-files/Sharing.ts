@@ -13,9 +13,9 @@ import { SharedFileStore } from "../../src/shared-files/SharedFileStore.ts"
 import { SharedFiles, type Upload } from "../../src/shared-files/SharedFiles.ts"
 import { Certificates } from "../../src/topology/Certificates.ts"
 import { NodeId } from "../../src/topology/NodeId.ts"
-import { memory } from "../outbox/Outboxes.ts"
+import { memory, nodesListOf, type Topology } from "../outbox/Outboxes.ts"
 import { ScriptedUpstream } from "../outbox/ScriptedUpstream.ts"
-import { nodesListLayer, type Tree } from "../support/Topology.ts"
+import type { Tree } from "../support/Topology.ts"
 import { hashOf, type Key, newKey, signatureOf } from "./Keys.ts"
 
 /** The source's key, and one that nobody here knows. */
@@ -34,6 +34,8 @@ export interface Parts {
   readonly nodeId?: string
   readonly tree?: Tree
   readonly neverLoaded?: boolean
+  /** In place of both, one that changes. */
+  readonly topology?: Topology
   readonly disk?: DiskService
   readonly upstream?: ScriptedUpstream
   readonly certificates?: Record<string, ReadonlyArray<X509Certificate>>
@@ -51,6 +53,7 @@ export const sharingLayer = (parts: Parts = {}) => {
       ...parts.sharedFiles
     }
   })
+  const topology = parts.topology ?? { tree: parts.tree ?? tree, neverLoaded: parts.neverLoaded ?? false }
   const certificates = Layer.succeed(Certificates, {
     forNode: (id) => Effect.succeed(parts.certificates?.[id] ?? []),
     reload: Effect.void
@@ -63,7 +66,7 @@ export const sharingLayer = (parts: Parts = {}) => {
       (parts.upstream ?? new ScriptedUpstream()).layer,
       Layer.succeed(Disk, parts.disk ?? memory())
     ]),
-    Layer.provideMerge(nodesListLayer(parts.tree ?? tree, { neverLoaded: parts.neverLoaded ?? false })),
+    Layer.provideMerge(nodesListOf(topology)),
     Layer.provideMerge(Layer.succeed(RelayConfig, settings))
   )
 }
