@@ -86,13 +86,19 @@ export const parseAttempts = (text: string): Option.Option<Attempts> =>
 /** No unit of older relays is longer, and they know no "for ever". */
 const forever = "36500d"
 
+/** The longest that the policy server takes a file for: what was signed, or what a ttl can say. Seconds. */
+const longestTtl = ({ scope }: Metadata.Metadata): number => {
+  const signed = Option.flatMap(scope, ({ ttl }) => Ttl.parse(ttl))
+  return Option.isSome(signed) && signed.value._tag === "Seconds" ? signed.value.seconds : Ttl.longest
+}
+
 /** What is left of a file's ttl, as the policy server is told; none when it has passed. */
-export const remainingTtl = ({ expires }: Metadata.Metadata, now: number): Option.Option<string> =>
-  Option.match(expires, {
+export const remainingTtl = (metadata: Metadata.Metadata, now: number): Option.Option<string> =>
+  Option.match(metadata.expires, {
     onNone: () => Option.some(forever),
     onSome: (time) => {
-      // Never more than was signed, which is why what is left of a second is given up.
-      const seconds = Math.floor(time - now / 1000)
+      // Never more than was signed, which is why what is left of a second is given up; and a clock may be set back.
+      const seconds = Math.min(Math.floor(time - now / 1000), longestTtl(metadata))
       return seconds >= 1 ? Option.some(Ttl.print({ _tag: "Seconds", seconds })) : Option.none()
     }
   })

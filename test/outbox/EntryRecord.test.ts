@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { FastCheck, Option } from "effect"
+import { Either, FastCheck, Option } from "effect"
 import * as EntryRecord from "../../src/outbox/EntryRecord.ts"
 import * as HeaderBlock from "../../src/shared-files/HeaderBlock.ts"
+import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
 import * as Ttl from "../../src/shared-files/Ttl.ts"
 import { metadataOf, nameOf } from "./Outboxes.ts"
 
@@ -25,6 +26,16 @@ const attempts = FastCheck.record({
   at: time,
   status: option(FastCheck.integer({ min: 400, max: 499 }))
 })
+
+/** As long as one by a key of 2048 bits. */
+const signature = "ab".repeat(256)
+
+/** As sources write it; empty is for ever. */
+const signedTtl = FastCheck.oneof(
+  FastCheck.integer({ min: 0, max: 10 ** 9 }).map(String),
+  FastCheck.integer({ min: 0, max: Ttl.longest }).map((seconds) => Ttl.print({ _tag: "Seconds", seconds })),
+  FastCheck.constantFrom("1week", "1d 2h", "90min", "2 days", "1500ms", "")
+)
 
 /** When `metadata` expires: Unix time. */
 const expiring = (expires: number) => metadataOf("content", { expires: Option.some(expires) })
@@ -92,6 +103,33 @@ describe("what is left of a ttl", () => {
       expect(seconds * 1000).toBeGreaterThan(left - 1000)
     }
   )
+
+  it.prop(
+    "is taken by the policy server together with what was signed, whatever the clock says now",
+    [signedTtl, time, time, FastCheck.boolean()],
+    ([signed, accepted, now, isShortened]) => {
+      const given = Option.getOrThrow(Ttl.parse(signed))
+      // The query of a relay below may have asked for less than was signed.
+      const asked =
+        isShortened && given._tag === "Seconds" ? { ...given, seconds: Math.ceil(given.seconds / 2) } : given
+      const metadata = metadataOf("content", {
+        expires: Ttl.expiry(asked, accepted),
+        digest: signature,
+        scope: Option.some({ requestSignature: signature, ttl: signed })
+      })
+      const ttl = EntryRecord.remainingTtl(metadata, now)
+      if (Option.isNone(ttl)) return
+      const block = Either.getOrThrow(HeaderBlock.parse(EntryRecord.header(metadata)))
+      const claim = Either.getOrThrow(SharedFileRequest.decodeBlock(block, ttl.value))
+      expect(Ttl.isAtMost(claim.ttl, given)).toBe(true)
+    }
+  )
+
+  it.prop("can be read, however long it was and whatever the clock says now", [time], ([now]) => {
+    const metadata = expiring(2 ** 42 / 1000 + Ttl.longest)
+    const ttl = Option.getOrThrow(EntryRecord.remainingTtl(metadata, now))
+    expect(Option.isSome(Ttl.parse(ttl))).toBe(true)
+  })
 
   it("is nothing behind its end", () => {
     for (const now of [1_000_000_000, 1_000_000_001, 2_000_000_000_000])
