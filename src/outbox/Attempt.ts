@@ -55,15 +55,12 @@ export const make = Effect.gen(function* () {
   const store = yield* SharedFileStore
   const upstream = yield* Upstream
 
-  const keep = (
-    spool: Spool,
-    entry: EntryName,
-    { accepted, metadata }: EntryRecord.EntryRecord,
-    to: Location
-  ) =>
+  const keep = (spool: Spool, entry: EntryName, { began, metadata }: EntryRecord.EntryRecord, to: Location) =>
     Effect.gen(function* () {
       const turn = yield* store.pastTurn(to)
-      if (yield* store.isLater(to, accepted)) return { _tag: "Replaced" } as const
+      // Only what was there before its request began is replaced: what came after began after, since this one found the
+      // target unknown, and an upload whose target has gone is not stored (unless it came back within that upload).
+      if (yield* store.isLater(to, began)) return { _tag: "Replaced" } as const
       yield* store.checkRoom(entry.size)
       const incoming = yield* store.begin
       yield* Effect.tryPromise({

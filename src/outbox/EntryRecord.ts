@@ -10,7 +10,8 @@ import { NodeId } from "../topology/NodeId.ts"
 /** What was asked for when the file was accepted. */
 export interface EntryRecord {
   readonly name: SharedFileName
-  /** Milliseconds since 1970. */
+  /** When the request began. Milliseconds since 1970, like the next. */
+  readonly began: number
   readonly accepted: number
   readonly metadata: Metadata.Metadata
 }
@@ -32,11 +33,12 @@ const decodeName = Schema.decodeUnknownOption(
 
 const iso = (millis: number): string => new Date(millis).toISOString()
 
-export const print = ({ name, accepted, metadata }: EntryRecord): string =>
+export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>
   HeaderBlock.print([
     ["target", name.target],
     ["source", name.source],
     ["file_id", name.fileId],
+    ["began", iso(began)],
     ["accepted", iso(accepted)]
   ]) + Metadata.print(metadata)
 
@@ -50,7 +52,12 @@ export const parse = (text: string): Option.Option<EntryRecord> =>
       fileId: block.get("file_id")
     })
     const accepted = yield* Option.flatMap(Option.fromNullable(block.get("accepted")), parseDate)
-    return { name, accepted, metadata: yield* Metadata.parse(text) }
+    // Older entries don't say.
+    const began = yield* Option.match(Option.fromNullable(block.get("began")), {
+      onNone: () => Option.some(accepted),
+      onSome: parseDate
+    })
+    return { name, began, accepted, metadata: yield* Metadata.parse(text) }
   })
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 500)

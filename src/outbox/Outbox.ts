@@ -217,7 +217,11 @@ const accept = (
         const now = yield* Clock.currentTimeMillis
         const latest = Option.map(Option.fromNullable(versions[0]), ({ order }) => order)
         const order = EntryName.nextOrder(now, latest)
-        const entry = yield* spool.commit(incoming, { name, accepted: now, metadata }, { key, order })
+        const entry = yield* spool.commit(
+          incoming,
+          { name, began: turn.began, accepted: now, metadata },
+          { key, order }
+        )
         forwarded = Fiber.join(yield* forward(parts, entry))
         yield* Effect.ignoreLogged(replace(parts, versions))
       }).pipe(Effect.uninterruptible)
@@ -432,7 +436,7 @@ const unusable = (problem: Option.Option<string>): OutboxService => {
   })
   const none = { entries: 0, bytes: 0 }
   return {
-    turn: () => Effect.succeed({ write: (effect) => effect }),
+    turn: () => Effect.succeed({ began: 0, write: (effect) => effect }),
     checkRefused: () => refuse,
     checkRoom: () => refuse,
     begin: refuse,

@@ -1,8 +1,10 @@
 /** One at a time for each file, and of two that write it, the one whose request began later wins. */
-import { Effect, type Scope } from "effect"
+import { Clock, Effect, type Scope } from "effect"
 
 /** A request to write a file. */
 export interface Turn {
+  /** When it began: milliseconds since 1970. */
+  readonly began: number
   /**
    * Alone with the file, and only if no request that began later has written it: then nothing is done, as if this one
    * had been replaced.
@@ -50,9 +52,10 @@ export const make = (): FileLocks => {
     alone: (name) => (effect) =>
       Effect.scoped(Effect.flatMap(using(name), (lock) => lock.semaphore.withPermits(1)(effect))),
     turn: (name) =>
-      Effect.map(using(name), (lock) => {
+      Effect.zipWith(using(name), Clock.currentTimeMillis, (lock, began) => {
         const turn = ++lock.begun
         return {
+          began,
           write: (effect) =>
             lock.semaphore.withPermits(1)(
               Effect.suspend(() => {
@@ -68,6 +71,7 @@ export const make = (): FileLocks => {
       Effect.map(using(name), (lock) => {
         const before = lock.written
         return {
+          began: 0,
           write: (effect) =>
             lock.semaphore.withPermits(1)(
               Effect.suspend(() => (lock.written > before ? Effect.void : effect))

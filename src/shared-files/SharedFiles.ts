@@ -22,7 +22,7 @@ import { diskError } from "./Disk.ts"
 import type { SharedFileName } from "./FileId.ts"
 import type { Turn } from "./FileLocks.ts"
 import { Hasher } from "./Hasher.ts"
-import { type Location, locate } from "./Location.ts"
+import { keyOf, type Location, locate } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
 import * as SignedScope from "./Scope.ts"
 import { BadSignature } from "./SharedFileError.ts"
@@ -81,7 +81,10 @@ interface Destination {
     turn: Turn,
     incoming: Incoming,
     metadata: Metadata.Metadata
-  ) => Effect.Effect<Effect.Effect<Forwarded, UpstreamRejected>, BadSignature | StorageFull | StorageError>
+  ) => Effect.Effect<
+    Effect.Effect<Forwarded, UpstreamRejected>,
+    BadSignature | StorageFull | StorageError | TooBusy
+  >
   /** What a failed write means for who sends. */
   readonly errorOf: (cause: unknown) => StorageFull | StorageError
 }
@@ -135,13 +138,30 @@ const make = Effect.gen(function* () {
         })
       : Effect.void
 
-  const intoStore = (location: Location): Destination => ({
+  /**
+   * Where a file belongs by now. Requests that begin there don't know of one that began elsewhere, so that it might take
+   * the place of a later one's.
+   */
+  const checkLocation = (name: SharedFileName, location: Location) =>
+    Effect.gen(function* () {
+      const found = locationOf(yield* nodesList.current, name)
+      if (!Option.exists(found, (now) => keyOf(now) === keyOf(location)))
+        return yield* new TooBusy({
+          message: `the way to ${name.target} changed while the file came`,
+          retryAfterSeconds: 1
+        })
+    })
+
+  const intoStore = (name: SharedFileName, location: Location): Destination => ({
     turn: store.turn(location),
     checkHash: () => Effect.void,
     checkRoom: store.checkRoom,
     begin: store.begin,
     commit: (turn, incoming, metadata) =>
-      Effect.as(store.commit(location, turn, incoming, metadata), Effect.succeed("stored")),
+      checkLocation(name, location).pipe(
+        Effect.andThen(store.commit(location, turn, incoming, metadata)),
+        Effect.as(Effect.succeed("stored"))
+      ),
     errorOf: (cause) => store.errorOf(diskError(cause))
   })
 
@@ -247,7 +267,7 @@ const make = Effect.gen(function* () {
         if (Option.isNone(location)) yield* checkTarget(upload.name.target)
         const destination = Option.match(location, {
           onNone: () => intoOutbox(upload.name),
-          onSome: intoStore
+          onSome: (found) => intoStore(upload.name, found)
         })
         return yield* Effect.flatten(verifyAndKeep(upload, destination))
       }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...upload.name } })),

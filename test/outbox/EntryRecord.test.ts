@@ -14,6 +14,7 @@ const option = <A>(value: FastCheck.Arbitrary<A>) =>
 const scope = Option.some({ requestSignature: "ab12", ttl: "2 days" })
 const record: FastCheck.Arbitrary<EntryRecord.EntryRecord> = FastCheck.record({
   name: FastCheck.tuple(id, id).map(([file, target]) => nameOf(file, target)),
+  began: time,
   accepted: time,
   metadata: FastCheck.record({
     expires: option(FastCheck.nat()),
@@ -51,14 +52,25 @@ describe("a request record", () => {
     expect(found).toEqual(Option.none())
   })
 
+  it.prop("of an older relay began when it was accepted, for all that is known", [record], ([record]) => {
+    const text = EntryRecord.print(record).replace(/^began=.*\n/m, "")
+    expect(EntryRecord.parse(text)).toEqual(Option.some({ ...record, began: record.accepted }))
+  })
+
   it("says who, for whom and when in lines that a person can read", () => {
     const accepted = Date.parse("2026-01-05T09:00:00Z")
-    const lines = EntryRecord.print({ name: nameOf("file.txt"), accepted, metadata: metadataOf("x") })
+    const lines = EntryRecord.print({
+      name: nameOf("file.txt"),
+      began: accepted - 1500,
+      accepted,
+      metadata: metadataOf("x")
+    })
     expect(lines.split("\n")).toEqual(
       expect.arrayContaining([
         "target=far",
         "source=source",
         "file_id=file.txt",
+        "began=2026-01-05T08:59:58.500Z",
         "accepted=2026-01-05T09:00:00.000Z"
       ])
     )

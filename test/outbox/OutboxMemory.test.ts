@@ -10,7 +10,12 @@ import { metadataOf, nameOf, outboxLayer, pass } from "./Outboxes.ts"
 import { ScriptedUpstream } from "./ScriptedUpstream.ts"
 
 const size = 5
-const request = EntryRecord.print({ name: nameOf("file.txt"), accepted: 0, metadata: metadataOf("hello") })
+const request = EntryRecord.print({
+  name: nameOf("file.txt"),
+  began: 0,
+  accepted: 0,
+  metadata: metadataOf("hello")
+})
 
 /** The n-th entry. @param time when it is due, in milliseconds since 1970 */
 const entry = (number: number, time: number): DiskEntry => ({
