@@ -6,9 +6,10 @@
  * Of two versions of a file only the newer one counts, so a stop between any two steps leaves nothing to repair.
  */
 import { randomUUID } from "node:crypto"
-import { Cause, Clock, Effect, Exit, Option, Runtime, type Scope } from "effect"
+import { Clock, Effect, Option, type Scope } from "effect"
 import { StorageError, StorageFull } from "../RelayError.ts"
 import { type Disk, type DiskError, diskError } from "../shared-files/Disk.ts"
+import * as RoomWatch from "../shared-files/RoomWatch.ts"
 import type { Incoming } from "../shared-files/SharedFileStore.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
@@ -115,7 +116,7 @@ export const open = (
   makeRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
 ): Effect.Effect<Spool, DiskError> =>
   Effect.gen(function* () {
-    const runtime = yield* Effect.runtime()
+    const watchRoom = yield* RoomWatch.make(makeRoom)
     const temporary = `${root}/${temporaryFolder}`
     const entries = `${root}/entries`
     const tally = new Tally()
@@ -161,10 +162,9 @@ export const open = (
         })
       )
       const write = async (bytes: Uint8Array) => {
-        if (tally.bytes + bytes.length > maxSize) {
-          const made = await Runtime.runPromiseExit(runtime)(makeRoom(bytes.length))
-          if (Exit.isFailure(made)) throw Cause.squash(made.cause)
-        }
+        // What fits is counted at once: nobody else may be told meanwhile that it is free.
+        const looked = watchRoom(bytes.length, tally.bytes + bytes.length > maxSize)
+        if (looked !== undefined) await looked
         if (!hold.ended) {
           hold.bytes += bytes.length
           tally.incoming += bytes.length

@@ -15,11 +15,13 @@ import * as FileLocks from "./FileLocks.ts"
 import { blocked, make as makeFolders } from "./Folders.ts"
 import { keyOf, type Location, metadataSuffix, temporary as temporaryFolder } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
+import * as RoomWatch from "./RoomWatch.ts"
 import { parseDate } from "./Scope.ts"
 import { BadSignature } from "./SharedFileError.ts"
 
 /** A file on its way in. Gone with its scope, unless it was committed. */
 export interface Incoming {
+  /** Fails with `StorageFull` too: room is looked for again while a file comes. */
   readonly write: (bytes: Uint8Array) => Promise<void>
   /** Content, size and modification time are on the disk afterwards. */
   readonly sync: (modified: number) => Promise<void>
@@ -53,7 +55,7 @@ export interface SharedFileStoreService {
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
   /** What a failure of the disk means for who sent the file. */
-  readonly errorOf: (error: DiskError) => StorageFull | StorageError
+  readonly errorOf: (cause: unknown) => StorageFull | StorageError
   /** Removes what has expired. */
   readonly cleanUp: Effect.Effect<void>
   /** What is wrong with the folder, if it can't be used. */
@@ -157,12 +159,24 @@ export const make = Effect.gen(function* () {
 
   const removeTemporary = (name: string) => Effect.ignore(disk.remove(`${temporary}/${name}`))
 
+  const checkRoom = (size: number) =>
+    Effect.gen(function* () {
+      const free = yield* Effect.mapError(disk.free(root), onlyStorageError)
+      if (free - size < sharedFiles.minFree)
+        return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
+    })
+  const watchRoom = yield* RoomWatch.make(checkRoom)
+
   const begin = Effect.gen(function* () {
     const name = randomUUID()
     const file = yield* Effect.acquireRelease(disk.create(`${temporary}/${name}`, fileMode), (opened) =>
       Effect.promise(() => opened.close().catch(() => {})).pipe(Effect.andThen(removeUnlessIntended(name)))
     )
-    return { write: file.write, sync: file.sync, name }
+    const write = async (bytes: Uint8Array) => {
+      await watchRoom(bytes.length)
+      await file.write(bytes)
+    }
+    return { write, sync: file.sync, name }
   }).pipe(Effect.mapError(storageError))
 
   /** What an intent names is its to move. */
@@ -345,13 +359,6 @@ export const make = Effect.gen(function* () {
       Effect.withSpan("SharedFileStore.has", { attributes: { file: keyOf(location) } })
     )
 
-  const checkRoom = (size: number) =>
-    Effect.gen(function* () {
-      const free = yield* Effect.mapError(disk.free(root), onlyStorageError)
-      if (free - size < sharedFiles.minFree)
-        return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
-    })
-
   /**
    * Removes a file and its metadata, the content first: what is left of it after a stop vouches for nothing, and goes
    * with the next pass.
@@ -443,7 +450,7 @@ export const make = Effect.gen(function* () {
     begin,
     commit,
     has,
-    errorOf: storageError,
+    errorOf: (cause) => (cause instanceof StorageFull ? cause : storageError(diskError(cause))),
     cleanUp,
     problem: Effect.map(disk.status(temporary).pipe(Effect.option), (found) =>
       Option.liftPredicate(`${temporary} is not there`, () => Option.getOrUndefined(found)?.kind !== "folder")

@@ -18,7 +18,6 @@ import { Certificates } from "../topology/Certificates.ts"
 import { root } from "../topology/NodeId.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import * as ContentHash from "./ContentHash.ts"
-import { diskError } from "./Disk.ts"
 import type { SharedFileName } from "./FileId.ts"
 import type { Turn } from "./FileLocks.ts"
 import { Hasher } from "./Hasher.ts"
@@ -162,7 +161,7 @@ const make = Effect.gen(function* () {
         Effect.andThen(store.commit(location, turn, incoming, metadata)),
         Effect.as(Effect.succeed("stored"))
       ),
-    errorOf: (cause) => store.errorOf(diskError(cause))
+    errorOf: store.errorOf
   })
 
   const intoOutbox = (name: SharedFileName): Destination => ({

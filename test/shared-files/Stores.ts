@@ -2,7 +2,7 @@
 import { Effect, HashMap, Layer, Logger, Option } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { makeSettings, RelayConfig, type Settings } from "../../src/RelayConfig.ts"
-import { Disk, type DiskService, diskError, make as makeDisk } from "../../src/shared-files/Disk.ts"
+import { Disk, type DiskService, make as makeDisk } from "../../src/shared-files/Disk.ts"
 import { type Location, locate } from "../../src/shared-files/Location.ts"
 import type * as Metadata from "../../src/shared-files/Metadata.ts"
 import { SharedFileStore } from "../../src/shared-files/SharedFileStore.ts"
@@ -31,7 +31,7 @@ export const receive = (location: Location, pieces: ReadonlyArray<string>, metad
     for (const piece of pieces)
       yield* Effect.tryPromise({
         try: () => incoming.write(Buffer.from(piece)),
-        catch: (cause) => store.errorOf(diskError(cause))
+        catch: store.errorOf
       })
     yield* store.commit(location, turn, incoming, metadata)
   }).pipe(Effect.scoped)
