@@ -42,7 +42,7 @@ export interface OutboxService {
     name: SharedFileName,
     hash: ContentHash.ContentHash
   ) => Effect.Effect<void, UpstreamRejected | StorageError>
-  /** `StorageFull` where there is no room for `size` more bytes, even without what was refused. */
+  /** `StorageFull` where there is no room for `size` more bytes, even without what was refused. Removes nothing of it. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
@@ -137,10 +137,11 @@ const working = Effect.gen(function* () {
   return Outbox.of({
     turn: (name) => locks.turn(EntryName.keyOf(name)),
     checkRefused,
-    checkRoom: makeRoom,
+    checkRoom: (size) => Effect.catchTag(Effect.asVoid(missingOf(spool, size)), "DiskError", diskFailed),
     begin: spool.begin,
     commit: (name, turn, incoming, metadata) =>
-      accept(parts, name, turn, incoming, metadata).pipe(
+      // Before the file's lock is held: what makes room for it may be an older version of it.
+      Effect.andThen(makeRoom(0), accept(parts, name, turn, incoming, metadata)).pipe(
         Effect.catchTag("DiskError", (error) => Effect.fail(spool.errorOf(error))),
         Effect.withSpan("Outbox.commit", { attributes: { ...name } })
       ),
@@ -164,6 +165,19 @@ const working = Effect.gen(function* () {
   })
 })
 
+/** Bytes that are missing for so many more. `StorageFull`: even without all that was refused there is no room. */
+const missingOf = (spool: Spool.Spool, size: number): Effect.Effect<number, StorageFull | DiskError> =>
+  Effect.flatMap(spool.missing(size), (missing) =>
+    missing > spool.amounts().refused.bytes ? noRoom : Effect.succeed(missing)
+  )
+
+const noRoom = Effect.suspend(
+  () =>
+    new StorageFull({
+      message: "no room in the outbox (shared_files.outbox_max_size, shared_files.min_free)"
+    })
+)
+
 /** Removes what was refused, oldest first, until there is room for so many more bytes; nothing where that can't help. */
 const evict = (
   spool: Spool.Spool,
@@ -171,17 +185,12 @@ const evict = (
   size: number
 ): Effect.Effect<void, StorageFull | StorageError> =>
   Effect.gen(function* () {
-    while ((yield* spool.missing(size)) > 0) {
-      const refused = spool.fits(size)
-        ? yield* EntryWalk.first(spool, evictedAtOnce, {
-            wanted: ({ state }) => state === "refused",
-            order: (one, other) => EntryName.byAge(other, one)
-          })
-        : []
-      if (refused.length === 0)
-        return yield* new StorageFull({
-          message: "no room in the outbox (shared_files.outbox_max_size, shared_files.min_free)"
-        })
+    while ((yield* missingOf(spool, size)) > 0) {
+      const refused = yield* EntryWalk.first(spool, evictedAtOnce, {
+        wanted: ({ state }) => state === "refused",
+        order: (one, other) => EntryName.byAge(other, one)
+      })
+      if (refused.length === 0) return yield* noRoom
       for (const entry of refused) {
         if ((yield* spool.missing(size)) <= 0) return
         yield* locks.alone(entry.key)(

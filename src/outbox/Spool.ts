@@ -68,10 +68,8 @@ export interface Spool {
   readonly sync: (key: string) => Effect.Effect<void, DiskError>
   /** The same, where a version may have been replaced since the last time: to be done before a newer one is sent. */
   readonly settle: (key: string) => Effect.Effect<void, DiskError>
-  /** Bytes that are missing for this many more; 0 when there is room. */
+  /** Bytes that are missing for this many more, in the outbox or on the disk; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
-  /** Whether so many more bytes are not too many for `maxSize` even when nothing refused is kept. */
-  readonly fits: (size: number) => boolean
   readonly amounts: () => { readonly waiting: Amount; readonly refused: Amount }
   /** What a failure of the disk means for who sent the file. */
   readonly errorOf: (error: DiskError) => StorageFull | StorageError
@@ -303,7 +301,6 @@ export const open = (
       sync,
       settle,
       missing,
-      fits: (size) => tally.bytes - tally.refused.bytes + size <= maxSize,
       amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } }),
       errorOf: storageError
     }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Outbox } from "../../src/outbox/Outbox.ts"
+import type { DiskService } from "../../src/shared-files/Disk.ts"
 import { memory, nameOf, outboxLayer, pass, upload } from "./Outboxes.ts"
 import { type Answer, ScriptedUpstream } from "./ScriptedUpstream.ts"
 
@@ -17,6 +18,33 @@ const files = Effect.gen(function* () {
   const { entries } = yield* (yield* Outbox).list(10, Option.none())
   return entries.map(({ file_id, state }) => `${file_id} ${state}`)
 })
+
+/** A disk on which so many bytes are free for contents; what is removed gives its bytes back. */
+const fillable = (free: number) => {
+  const disk = memory()
+  const filling = { free }
+  const change = (path: string, bytes: number) => {
+    if (path.endsWith("/content")) filling.free += bytes
+  }
+  const counting: DiskService = {
+    ...disk,
+    free: () => Effect.sync(() => filling.free),
+    create: (path, mode) =>
+      Effect.map(disk.create(path, mode), (file) => ({
+        ...file,
+        write: (bytes) => {
+          change(path, -bytes.length)
+          return file.write(bytes)
+        }
+      })),
+    remove: (path) =>
+      Effect.flatMap(disk.status(path), (found) => {
+        change(path, found?.size ?? 0)
+        return disk.remove(path)
+      })
+  }
+  return { disk: counting, filling }
+}
 
 const of = (length: number) => "x".repeat(length)
 const full = { _tag: "StorageFull" }
@@ -59,6 +87,44 @@ describe("the room of the outbox", () => {
       expect(yield* files).toEqual(["first refused"])
     }).pipe(Effect.provide(layer))
   })
+
+  it.effect("is not made for what is only announced, or not taken in the end", () => {
+    const { layer } = setUp("reject")
+    return Effect.gen(function* () {
+      yield* Effect.flip(upload(nameOf("first"), of(60)))
+      const outbox = yield* Outbox
+      yield* outbox.checkRoom(100)
+      yield* Effect.scoped(outbox.begin)
+      expect(yield* files).toEqual(["first refused"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect(
+    "is made on the disk too, once the file is there; not where what was refused is too little",
+    () => {
+      const upstream = new ScriptedUpstream()
+      upstream.answer = () => "reject"
+      const { disk, filling } = fillable(600)
+      const layer = outboxLayer({ upstream, disk, sharedFiles: { outboxMaxSize: 1000, minFree: 500 } })
+      return Effect.gen(function* () {
+        const outbox = yield* Outbox
+        for (const file of ["first", "second"]) {
+          yield* Effect.flip(upload(nameOf(file), of(30)))
+          yield* pass("1 second")
+        }
+        // 40 are left, and 60 that were refused.
+        yield* outbox.checkRoom(100)
+        expect(yield* Effect.flip(outbox.checkRoom(101))).toMatchObject(full)
+        expect(yield* files).toEqual(["second refused", "first refused"])
+        upstream.answer = () => "fail"
+        expect(yield* upload(nameOf("second"), of(60))).toBe("queued")
+        expect(yield* files).toEqual(["second waiting"])
+        filling.free = 0
+        upstream.answer = () => "reject"
+        expect(yield* Effect.flip(upload(nameOf("third"), of(1)))).toMatchObject(full)
+      }).pipe(Effect.provide(layer))
+    }
+  )
 
   it.effect("counts what is on its way in, also where nobody said how much that is", () => {
     const { layer } = setUp("fail")
