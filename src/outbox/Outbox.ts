@@ -444,6 +444,8 @@ const unusable = (problem: Option.Option<string>): OutboxService => {
     message: `the outbox can't be used: ${Option.getOrElse(problem, () => "this is the root server")}`
   })
   const none = { entries: 0, bytes: 0 }
+  /** Root has no entries; those in a folder that can't be used are not known. */
+  const instead = <A>(ofRoot: A) => (Option.isSome(problem) ? refuse : Effect.succeed(ofRoot))
   return {
     turn: () => Effect.succeed({ began: 0, write: (effect) => effect }),
     checkRefused: () => refuse,
@@ -452,9 +454,9 @@ const unusable = (problem: Option.Option<string>): OutboxService => {
     commit: () => refuse,
     errorOf: () => refuse,
     has: () => refuse,
-    list: () => Effect.succeed({ entries: [], next: null }),
-    retry: Effect.succeed(0),
-    remove: () => Effect.succeed(false),
+    list: () => instead({ entries: [], next: null }),
+    retry: instead(0),
+    remove: () => instead(false),
     status: Effect.succeed({ problem, upstream: Option.none(), waiting: none, refused: none })
   }
 }

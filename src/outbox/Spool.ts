@@ -79,6 +79,8 @@ const folderMode = 0o700
 const fileMode = 0o600
 const temporaryFolder = "~tmp"
 
+const isGone = ({ code }: DiskError): boolean => code === "ENOENT"
+
 const isFull = ({ code }: DiskError): boolean => code === "ENOSPC" || code === "EDQUOT"
 
 const storageError = (error: DiskError): StorageError | StorageFull =>
@@ -134,14 +136,31 @@ export const open = (
         found.filter((entry) => entry.key === key).sort(EntryName.byAge)
       )
 
-    const makeShard = (key: string) =>
+    const prepare = Effect.gen(function* () {
+      yield* makeFolders(disk, root)
+      for (const folder of [temporary, entries]) yield* disk.makeFolder(folder, folderMode)
+      // Those who were killed may have left changes that are not on the disk.
+      for (const folder of [root, entries]) yield* disk.syncFolder(folder)
+    })
+
+    /** Does it once more where the folders were removed under a relay that runs: they are made again. */
+    const inFolders = <A>(effect: Effect.Effect<A, DiskError>) =>
+      Effect.catchIf(effect, isGone, () => Effect.andThen(prepare, effect))
+
+    const makeShard = (number: number) =>
       Effect.gen(function* () {
-        const number = EntryName.shardOf(key)
-        if (known.has(number)) return
         yield* disk.makeFolder(shardPath(number), folderMode)
         yield* disk.syncFolder(entries)
         known.add(number)
       })
+
+    /** Moves an entry to its place. A shard that is known may have been removed all the same. */
+    const place = (folder: string, entry: EntryName.EntryName) => {
+      const number = EntryName.shardOf(entry.key)
+      const move = disk.rename(folder, pathOf(entry))
+      const moveIntoNew = inFolders(Effect.andThen(makeShard(number), move))
+      return known.has(number) ? Effect.catchIf(move, isGone, () => moveIntoNew) : moveIntoNew
+    }
 
     /** Nothing that matters is lost where this fails: the next start removes it. */
     const discard = (name: string) => Effect.ignore(removeFolder(disk, `${temporary}/${name}`))
@@ -149,7 +168,7 @@ export const open = (
     const begin = Effect.gen(function* () {
       const name = randomUUID()
       const folder = `${temporary}/${name}`
-      yield* Effect.acquireRelease(disk.makeFolder(folder, folderMode), () => discard(name))
+      yield* Effect.acquireRelease(inFolders(disk.makeFolder(folder, folderMode)), () => discard(name))
       const file = yield* Effect.acquireRelease(disk.create(`${folder}/content`, fileMode), (opened) =>
         Effect.promise(() => opened.close().catch(() => {}))
       )
@@ -193,8 +212,7 @@ export const open = (
         yield* Effect.tryPromise({ try: () => incoming.sync(record.accepted), catch: diskError })
         yield* writeText(`${folder}/request`, EntryRecord.print(record), true)
         yield* disk.syncFolder(folder)
-        yield* makeShard(key)
-        yield* disk.rename(folder, pathOf(entry))
+        yield* place(folder, entry)
         tally.add(entry, 1)
         // An entry whose place may not be on the disk is not acknowledged, and not kept.
         yield* Effect.tapError(disk.syncFolder(folderOf(key)), () => Effect.ignore(takeBack(entry, folder)))
@@ -261,14 +279,11 @@ export const open = (
       )
 
     const missing = (size: number) =>
-      Effect.map(disk.free(root), (free) =>
+      Effect.map(inFolders(disk.free(root)), (free) =>
         Math.max(0, tally.bytes + size - maxSize, minFree - (free - size))
       )
 
-    yield* makeFolders(disk, root)
-    for (const folder of [temporary, entries]) yield* disk.makeFolder(folder, folderMode)
-    // Those who were killed may have left changes that are not on the disk.
-    for (const folder of [root, entries]) yield* disk.syncFolder(folder)
+    yield* prepare
     for (const { name, kind } of yield* disk.list(temporary)) {
       const path = `${temporary}/${name}`
       yield* Effect.catchAll(kind === "folder" ? removeFolder(disk, path) : disk.remove(path), (error) =>

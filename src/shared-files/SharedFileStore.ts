@@ -159,9 +159,22 @@ export const make = Effect.gen(function* () {
 
   const removeTemporary = (name: string) => Effect.ignore(disk.remove(`${temporary}/${name}`))
 
+  const prepare = folders.prepare.pipe(
+    Effect.andThen(disk.makeFolder(temporary, folderMode)),
+    Effect.andThen(disk.syncFolder(root))
+  )
+
+  /** Does it once more where the folders were removed under a relay that runs: they are made again. */
+  const inFolders = <A>(effect: Effect.Effect<A, DiskError>) =>
+    Effect.catchIf(
+      effect,
+      ({ code }) => code === "ENOENT",
+      () => Effect.andThen(prepare, effect)
+    )
+
   const checkRoom = (size: number) =>
     Effect.gen(function* () {
-      const free = yield* Effect.mapError(disk.free(root), onlyStorageError)
+      const free = yield* Effect.mapError(inFolders(disk.free(root)), onlyStorageError)
       if (free - size < sharedFiles.minFree)
         return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
     })
@@ -169,7 +182,8 @@ export const make = Effect.gen(function* () {
 
   const begin = Effect.gen(function* () {
     const name = randomUUID()
-    const file = yield* Effect.acquireRelease(disk.create(`${temporary}/${name}`, fileMode), (opened) =>
+    const create = inFolders(disk.create(`${temporary}/${name}`, fileMode))
+    const file = yield* Effect.acquireRelease(create, (opened) =>
       Effect.promise(() => opened.close().catch(() => {})).pipe(Effect.andThen(removeUnlessIntended(name)))
     )
     const write = async (bytes: Uint8Array) => {
@@ -432,12 +446,7 @@ export const make = Effect.gen(function* () {
     isUnsettled = false
   })
 
-  const ready = folders.prepare.pipe(
-    Effect.andThen(disk.makeFolder(temporary, folderMode)),
-    Effect.andThen(disk.syncFolder(root)),
-    Effect.andThen(recover)
-  )
-  yield* Effect.catchAll(ready, (error) =>
+  yield* Effect.catchAll(Effect.andThen(prepare, recover), (error) =>
     Effect.logError("the folder of shared files can't be used").pipe(
       Effect.annotateLogs({ path: root, error: error.message })
     )

@@ -367,6 +367,34 @@ describe("a disk that is full, or breaks", () => {
   })
 })
 
+describe("folders that are removed under a relay that runs", () => {
+  for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
+    it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {
+      const { fs, disk } = openDisk()
+      return Effect.gen(function* () {
+        yield* upload(location, "older")
+        for (const folder of removed) fs.rmSync(folder, { recursive: true })
+        yield* upload(location, "newer")
+        expect(yield* has("newer")).toBe(true)
+        expect(yield* (yield* SharedFileStore).problem).toEqual(Option.none())
+        expect(Number(fs.statSync("/store/~tmp").mode) & 0o777).toBe(0o750)
+      }).pipe(Effect.provide(storeLayer(disk)))
+    })
+
+  it.effect("are on the disk before a file in them counts", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      const { disk } = crashing
+      yield* Effect.andThen(disk.removeFolder("/store/~tmp"), disk.removeFolder("/store"))
+      yield* upload(location, "hello")
+      for (let seed = 0; seed < 20; seed++) {
+        const { disk: survivor } = crashing.ifStopped(seed)
+        expect(yield* has("hello").pipe(Effect.provide(storeLayer(survivor)))).toBe(true)
+      }
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+})
+
 describe("a start", () => {
   it.effect(
     "drops what can't be completed because a link is in its way, completes the rest, and says so",
