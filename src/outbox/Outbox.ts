@@ -1,5 +1,4 @@
 /** Files for targets that are not below this relay: kept on disk until the policy server has them. */
-import { createHash } from "node:crypto"
 import { Clock, Context, type Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../RelayConfig.ts"
 import { StorageError, StorageFull, UpstreamFatal, UpstreamRejected } from "../RelayError.ts"
@@ -7,6 +6,7 @@ import type * as ContentHash from "../shared-files/ContentHash.ts"
 import { Disk, type DiskError, diskError } from "../shared-files/Disk.ts"
 import type { SharedFileName } from "../shared-files/FileId.ts"
 import * as FileLocks from "../shared-files/FileLocks.ts"
+import * as HashCheck from "../shared-files/HashCheck.ts"
 import type * as Metadata from "../shared-files/Metadata.ts"
 import type { BadSignature } from "../shared-files/SharedFileError.ts"
 import { checkScope, type Incoming } from "../shared-files/SharedFileStore.ts"
@@ -82,9 +82,6 @@ export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxSer
 
 /** So many refused entries are looked for at once when room is short. */
 const evictedAtOnce = 100
-
-/** No more contents than this are hashed at once for those who ask. */
-const maxHashing = 2
 
 const diskFailed = ({ message }: DiskError) => Effect.fail(new StorageError({ message }))
 
@@ -279,22 +276,15 @@ const answerOf = (outcome: Deliveries.Outcome): Effect.Effect<Forwarded, Upstrea
 
 /** Whether an entry's content has this hash. */
 const matching = (spool: Spool.Spool) => {
-  const hashing = Effect.unsafeMakeSemaphore(maxHashing)
+  const hashesTo = HashCheck.make()
   return (
     entry: EntryName.EntryName,
     { metadata }: EntryRecord.EntryRecord,
     asked: ContentHash.ContentHash
-  ) => {
-    if (metadata.hash.algorithm === asked.algorithm) return Effect.succeed(metadata.hash.hex === asked.hex)
-    return Effect.tryPromise({
-      try: async () => {
-        const hash = createHash(asked.algorithm)
-        for await (const piece of spool.content(entry)) hash.update(piece)
-        return hash.digest("hex") === asked.hex
-      },
-      catch: diskError
-    }).pipe(hashing.withPermits(1))
-  }
+  ) =>
+    metadata.hash.algorithm === asked.algorithm
+      ? Effect.succeed(metadata.hash.hex === asked.hex)
+      : hashesTo(spool.content(entry), [asked])
 }
 type Matching = ReturnType<typeof matching>
 

@@ -13,6 +13,7 @@ import type * as ContentHash from "./ContentHash.ts"
 import { Disk, type DiskError, diskError } from "./Disk.ts"
 import * as FileLocks from "./FileLocks.ts"
 import { blocked, make as makeFolders } from "./Folders.ts"
+import * as HashCheck from "./HashCheck.ts"
 import { keyOf, type Location, metadataSuffix, temporary as temporaryFolder } from "./Location.ts"
 import * as Metadata from "./Metadata.ts"
 import * as RoomWatch from "./RoomWatch.ts"
@@ -86,9 +87,6 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
 /** The time that a stored file's content has as its modification time. Milliseconds; none where an older relay stored it. */
 const dateOf = ({ date }: Metadata.Metadata): Option.Option<number> => Option.flatMap(date, parseDate)
 
-/** More files than this are not hashed at once for those who ask. */
-const maxHashing = 2
-
 const folderMode = 0o750
 const fileMode = 0o640
 
@@ -144,6 +142,7 @@ export const make = Effect.gen(function* () {
   const temporary = `${root}/${temporaryFolder}`
   const locks = FileLocks.make()
   const folders = makeFolders(disk, root)
+  const hashesTo = HashCheck.make()
 
   /** What is there of a file; a link in its place is not followed. */
   const current = (folder: string, name: string) =>
@@ -243,7 +242,7 @@ export const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const known = Option.flatMap(Option.fromNullable(yield* disk.readText(metadata)), Metadata.parse)
       if (Option.isNone(known) || (yield* disk.status(content))?.kind !== "file") return false
-      return yield* hashesTo(content, [known.value.hash])
+      return yield* hashesTo(disk.read(content), [known.value.hash])
     })
 
   /** One intent for one file. */
@@ -339,19 +338,6 @@ export const make = Effect.gen(function* () {
       locks.alone(keyOf(location))
     )
 
-  const hashing = Effect.unsafeMakeSemaphore(maxHashing)
-
-  /** Whether a file's content has all of these hashes. */
-  const hashesTo = (path: string, hashes: ReadonlyArray<ContentHash.ContentHash>) =>
-    Effect.tryPromise({
-      try: async () => {
-        const made = hashes.map(({ algorithm, hex }) => ({ hash: createHash(algorithm), hex }))
-        for await (const piece of disk.read(path)) for (const { hash } of made) hash.update(piece)
-        return made.every(({ hash, hex }) => hash.digest("hex") === hex)
-      },
-      catch: diskError
-    }).pipe(hashing.withPermits(1))
-
   const has: SharedFileStoreService["has"] = (location, asked) =>
     Effect.gen(function* () {
       yield* settled(location)
@@ -366,7 +352,10 @@ export const make = Effect.gen(function* () {
       const isUntouched =
         Option.contains(metadata.size, content.size) && Option.contains(dateOf(metadata), content.modified)
       if (isSame && isUntouched) return true
-      return yield* hashesTo(`${folder}/${location.file}`, isSame ? [asked] : [asked, metadata.hash])
+      return yield* hashesTo(
+        disk.read(`${folder}/${location.file}`),
+        isSame ? [asked] : [asked, metadata.hash]
+      )
     }).pipe(
       Effect.catchTag("DiskError", (error) => Effect.fail(onlyStorageError(error))),
       locks.alone(keyOf(location)),
