@@ -109,6 +109,43 @@ async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGene
   }
 }
 
+/** So much is written before it is sent on its way to the disk. Bytes. */
+const syncedEarly = 32 * 1024 * 1024
+
+/** Sends a large file on its way to the disk while more of it comes, so that little is left to wait for at its end. */
+class EarlySync {
+  private unsynced = 0
+  private isRunning = false
+  private last: Promise<void> = Promise.resolve()
+  private readonly sync: () => Promise<void>
+
+  constructor(sync: () => Promise<void>) {
+    this.sync = sync
+  }
+
+  wrote(length: number): void {
+    this.unsynced += length
+    if (this.isRunning || this.unsynced < syncedEarly) return
+    this.unsynced = 0
+    this.isRunning = true
+    // A failure is told once for a file, and so remembered for the end of it.
+    this.last = Promise.all([this.last, this.sync()]).then(() => {
+      this.isRunning = false
+    })
+    this.last.catch(() => {})
+  }
+
+  /** Fails where one has failed. */
+  ended(): Promise<void> {
+    return this.last
+  }
+
+  /** The file is not in use any more, whatever became of it. */
+  over(): Promise<void> {
+    return this.last.catch(() => {})
+  }
+}
+
 /** A disk over node's `fs`, or what takes its place. */
 export const make = (node: NodeFs): DiskService => {
   const { promises, constants } = node
@@ -120,17 +157,20 @@ export const make = (node: NodeFs): DiskService => {
           constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
           mode
         )
+        const early = new EarlySync(() => file.datasync())
         return {
           write: async (bytes) => {
             let from = 0
             while (from < bytes.length)
               from += (await file.write(bytes, from, bytes.length - from, null)).bytesWritten
+            early.wrote(bytes.length)
           },
           sync: async (modified) => {
+            await early.ended()
             await file.utimes(modified / 1000, modified / 1000)
             await file.sync()
           },
-          close: () => file.close()
+          close: () => early.over().then(() => file.close())
         }
       }),
     rename: (from, to) => attempt(() => promises.rename(from, to)),

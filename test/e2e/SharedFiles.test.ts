@@ -675,7 +675,8 @@ describe("a file of 1 GiB", () => {
     const byHand = () =>
       execFileSync("sh", [
         "-c",
-        'openssl sha512 "$1" > /dev/null; cp "$1" "$1.copy"; sync "$1.copy"',
+        // The old copy stays until the new one is there, as it does with an upload.
+        'openssl sha512 "$1" > /dev/null; cp "$1" "$1.new"; sync "$1.new"; mv "$1.new" "$1.copy"',
         "sh",
         path
       ])
@@ -685,14 +686,17 @@ describe("a file of 1 GiB", () => {
     // A first small one, so that what grows is not the program warming up.
     expect((await share(relay, { ...sharing, fileId: "small", path: fileOf("small") })).status).toBe(200)
     const before = memory(relay.pid).now
+    // Once more than counts: the file itself may be on its way to the disk, and memory is slow where it was never used.
+    byHand()
+    await upload()
     const rounds: Array<{ readonly hand: number; readonly relay: number }> = []
     for (let round = 0; round < 3; round++)
       rounds.push({ hand: await timed(byHand), relay: await timed(upload) })
     const grown = (memory(relay.pid).highest - before) / 1024 / 1024
-    const ratio = Math.min(...rounds.map((round) => round.relay / round.hand))
+    const ratio = rounds.map((round) => round.relay / round.hand).sort((one, two) => one - two)[1]
     console.log(
       `1 GiB: ${rounds.map((round) => `${round.relay.toFixed(2)} s (by hand ${round.hand.toFixed(2)} s)`).join(", ")}; ` +
-        `best ratio ${ratio.toFixed(2)}; resident memory grew by ${grown.toFixed(0)} MiB`
+        `median ratio ${ratio?.toFixed(2)}; resident memory grew by ${grown.toFixed(0)} MiB`
     )
     expect(grown).toBeLessThan(80)
     expect(ratio).toBeLessThan(1.5)
