@@ -38,10 +38,7 @@ export interface SharedFileStoreService {
   /** For a file that was accepted before every request of now, and waited elsewhere: whatever is stored meanwhile wins. */
   readonly pastTurn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
   /** Whether what is stored was accepted later than this (milliseconds since 1970). What has scope, says so by itself. */
-  readonly isLater: (
-    location: Location,
-    accepted: number
-  ) => Effect.Effect<boolean, StorageFull | StorageError>
+  readonly isLater: (location: Location, time: number) => Effect.Effect<boolean, StorageFull | StorageError>
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
    * Stores it: on the disk when this returns. A file whose request began earlier than that of the one which is there
@@ -323,7 +320,7 @@ export const make = Effect.gen(function* () {
       Effect.withSpan("SharedFileStore.commit", { attributes: { file: keyOf(location) } })
     )
 
-  const isLater: SharedFileStoreService["isLater"] = (location, accepted) =>
+  const isLater: SharedFileStoreService["isLater"] = (location, time) =>
     Effect.gen(function* () {
       yield* settled(location)
       const folder = yield* folders.find(location.folders)
@@ -331,7 +328,7 @@ export const make = Effect.gen(function* () {
       return Option.exists(
         stored,
         ({ metadata }) =>
-          Option.isNone(metadata.scope) && Option.exists(dateOf(metadata), (date) => date > accepted)
+          Option.isNone(metadata.scope) && Option.exists(dateOf(metadata), (date) => date > time)
       )
     }).pipe(
       Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
