@@ -1,6 +1,6 @@
 /** Who may call which routes: by address, or by client certificate. */
 import { Context, Effect, Either, Layer, Option } from "effect"
-import { RelayConfig, type Settings } from "../RelayConfig.ts"
+import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import { AccessDenied } from "../RelayError.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
 import { NodesList } from "../topology/NodesList.ts"

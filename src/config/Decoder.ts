@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net"
 import { Duration, Option, Schema } from "effect"
-import { NodeId } from "../topology/NodeId.ts"
+import { NodeId } from "../NodeId.ts"
 import * as Durations from "./Durations.ts"
 import * as Sizes from "./Sizes.ts"
 

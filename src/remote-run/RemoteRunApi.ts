@@ -1,8 +1,8 @@
 /** What can be asked about remote runs. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { NodeId } from "../NodeId.ts"
 import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { NodeId } from "../topology/NodeId.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 

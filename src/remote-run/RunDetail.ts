@@ -1,10 +1,10 @@
 /** One run with every node's state, as JSON, written while the journal is read: it is as long as the run is large. */
 import { Chunk, Effect, Either, Schema, Stream } from "effect"
 import type { StorageError } from "../RelayError.ts"
-import { Kind } from "./JournalRecord.ts"
+import { Kind } from "./journal/JournalRecord.ts"
+import type { StoredEvent } from "./journal/RunReader.ts"
 import type { Run } from "./RemoteRun.ts"
 import { NodeEnded, RunStarted } from "./RunEvent.ts"
-import type { StoredEvent } from "./RunReader.ts"
 import type { NodeState } from "./RunRecord.ts"
 
 const decodeStarted = Schema.decodeEither(Schema.parseJson(RunStarted))

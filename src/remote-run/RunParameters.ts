@@ -1,9 +1,9 @@
 /** The parameters of the routes that start a run or read one, in both dialects, decoded from query and form. */
 import { Either, ParseResult, Schema } from "effect"
+import { NodeId } from "../NodeId.ts"
 import { InvalidRequest } from "../RelayError.ts"
-import { NodeId } from "../topology/NodeId.ts"
 import { ClassName } from "./ClassName.ts"
-import type { RunFormat } from "./RunFormat.ts"
+import type { RunFormat } from "./journal/RunFormat.ts"
 import type { OutputChoice } from "./RunRecord.ts"
 
 /** Parameters as they were sent, in order. */

@@ -1,14 +1,14 @@
 /** What requests about shared files say, decoded: the parameters of `POST` and `HEAD`, and the header block of `PUT`. */
 import type { KeyObject } from "node:crypto"
 import { Either, Option, Schema } from "effect"
+import * as ContentHash from "../disk/ContentHash.ts"
+import { NodeId } from "../NodeId.ts"
 import { InvalidRequest } from "../RelayError.ts"
-import { NodeId } from "../topology/NodeId.ts"
-import * as ContentHash from "./ContentHash.ts"
-import { FileId, type SharedFileName } from "./FileId.ts"
-import type { HeaderBlock } from "./HeaderBlock.ts"
-import * as Scope from "./Scope.ts"
-import * as Signature from "./Signature.ts"
-import * as Ttl from "./Ttl.ts"
+import { FileId, type SharedFileName } from "./file/FileId.ts"
+import type { HeaderBlock } from "./file/HeaderBlock.ts"
+import * as Signature from "./file/Signature.ts"
+import * as Scope from "./file/SignedScope.ts"
+import * as Ttl from "./file/Ttl.ts"
 
 /** What a source says of a file it sends, and how it proves it; nothing of it has been checked. */
 export interface Claim {

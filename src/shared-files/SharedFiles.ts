@@ -2,8 +2,11 @@
 import type { KeyObject } from "node:crypto"
 import type { Readable } from "node:stream"
 import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
-import { type Forwarded, Outbox } from "../outbox/Outbox.ts"
-import { RelayConfig } from "../RelayConfig.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import * as ContentHash from "../disk/ContentHash.ts"
+import type { Turn } from "../disk/FileLocks.ts"
+import { Hasher } from "../disk/Hasher.ts"
+import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
   PayloadTooLarge,
@@ -15,22 +18,19 @@ import {
   type UpstreamRejected
 } from "../RelayError.ts"
 import { Certificates } from "../topology/Certificates.ts"
-import { root } from "../topology/NodeId.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
-import * as ContentHash from "./ContentHash.ts"
-import type { SharedFileName } from "./FileId.ts"
-import type { Turn } from "./FileLocks.ts"
-import { Hasher } from "./Hasher.ts"
-import { keyOf, type Location, locate } from "./Location.ts"
-import * as Metadata from "./Metadata.ts"
-import * as SignedScope from "./Scope.ts"
-import { BadSignature } from "./SharedFileError.ts"
+import type { SharedFileName } from "./file/FileId.ts"
+import { keyOf, type Location, locate } from "./file/Location.ts"
+import * as Metadata from "./file/Metadata.ts"
+import { BadSignature } from "./file/SharedFileError.ts"
+import * as Signature from "./file/Signature.ts"
+import * as SignedScope from "./file/SignedScope.ts"
+import { type Forwarded, Outbox } from "./outbox/Outbox.ts"
 import type { Claim } from "./SharedFileRequest.ts"
-import { type Incoming, SharedFileStore } from "./SharedFileStore.ts"
-import * as Signature from "./Signature.ts"
-import * as SourceKey from "./SourceKey.ts"
-import * as UploadBody from "./UploadBody.ts"
-import * as UploadSlots from "./UploadSlots.ts"
+import { type Incoming, SharedFileStore } from "./store/SharedFileStore.ts"
+import * as SourceKey from "./upload/SourceKey.ts"
+import * as UploadBody from "./upload/UploadBody.ts"
+import * as UploadSlots from "./upload/UploadSlots.ts"
 
 /** What a source says of a file, and how long its content is at most: bytes; none where that was not announced. */
 export interface Announcement {

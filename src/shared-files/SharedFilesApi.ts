@@ -10,7 +10,7 @@ import {
   UpstreamFatal,
   UpstreamRejected
 } from "../RelayError.ts"
-import { BadSignature } from "./SharedFileError.ts"
+import { BadSignature } from "./file/SharedFileError.ts"
 
 const description = (text: string) => ({ description: text })
 

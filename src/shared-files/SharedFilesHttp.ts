@@ -5,17 +5,17 @@ import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@eff
 import { Effect, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import type { ContentHash } from "../disk/ContentHash.ts"
 import * as Query from "../http/Query.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { RelayConfig } from "../RelayConfig.ts"
 import { InvalidRequest, UpstreamRejected } from "../RelayError.ts"
-import type { ContentHash } from "./ContentHash.ts"
-import type { SharedFileName } from "./FileId.ts"
+import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import { type Accepted, type Announcement, SharedFiles } from "./SharedFiles.ts"
 import type { Queued, Stored } from "./SharedFilesApi.ts"
-import * as UploadBody from "./UploadBody.ts"
+import * as UploadBody from "./upload/UploadBody.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 

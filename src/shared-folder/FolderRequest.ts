@@ -1,7 +1,7 @@
 /** What a request about the shared folder asks, decoded. */
 import { Either, Option } from "effect"
+import * as ContentHash from "../disk/ContentHash.ts"
 import { InvalidRequest } from "../RelayError.ts"
-import * as ContentHash from "../shared-files/ContentHash.ts"
 import { parameter } from "../shared-files/SharedFileRequest.ts"
 
 const decodeAlgorithm = (text: string): Either.Either<ContentHash.HashAlgorithm, InvalidRequest> =>

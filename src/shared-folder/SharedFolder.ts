@@ -14,11 +14,11 @@ import {
   Runtime,
   type Scope
 } from "effect"
-import { RelayConfig } from "../RelayConfig.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import type { HashAlgorithm } from "../disk/ContentHash.ts"
+import { type DiskError, diskError } from "../disk/Disk.ts"
+import { Hasher } from "../disk/Hasher.ts"
 import { StorageError } from "../RelayError.ts"
-import type { HashAlgorithm } from "../shared-files/ContentHash.ts"
-import { type DiskError, diskError } from "../shared-files/Disk.ts"
-import { Hasher } from "../shared-files/Hasher.ts"
 import type { ByteRange } from "./Conditions.ts"
 import type { FolderPath } from "./FolderPath.ts"
 

@@ -1,6 +1,6 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
 import { Context, Effect, FiberRef, Layer, Logger, LogLevel, Option } from "effect"
-import type { LogLevelName, Settings } from "../RelayConfig.ts"
+import type { LogLevelName, Settings } from "../config/RelayConfig.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {
   trace: LogLevel.Trace,

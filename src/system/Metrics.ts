@@ -1,8 +1,8 @@
 /** The figures of this relay, for Prometheus. Two of the names are those of Rudder's own relay. */
 import { Effect, Metric } from "effect"
-import { Outbox } from "../outbox/Outbox.ts"
-import * as OutboxEnd from "../outbox/OutboxEnd.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
+import { Outbox } from "../shared-files/outbox/Outbox.ts"
+import * as OutboxEnd from "../shared-files/outbox/OutboxEnd.ts"
 import { NodesList } from "../topology/NodesList.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 

@@ -1,8 +1,8 @@
 /** What can be asked about the relay itself. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
-import { OutboxPage } from "../outbox/OutboxEntry.ts"
 import { NotFound, StorageError } from "../RelayError.ts"
+import { OutboxPage } from "../shared-files/outbox/OutboxEntry.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 
 /** How every answer of this group is wrapped; its keys are in this order, since callers compare it as a string. */

@@ -1,8 +1,8 @@
 /** The certificates of nodes: several for one node allowed; the subject's UID is the node's id. */
 import type { X509Certificate } from "node:crypto"
 import { Context, Effect, Layer, Option, Ref } from "effect"
+import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
-import { RelayConfig } from "../RelayConfig.ts"
 import * as CertificateFile from "./CertificateFile.ts"
 import * as WatchedFile from "./WatchedFile.ts"
 

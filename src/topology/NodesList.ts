@@ -1,8 +1,8 @@
 /** The nodes below this relay: who they are, how they are reached, and which key they sign with. */
 import { Context, Effect, Layer, Option, Ref } from "effect"
+import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
-import { RelayConfig } from "../RelayConfig.ts"
-import type { NodeId } from "./NodeId.ts"
+import type { NodeId } from "../NodeId.ts"
 import { type ParsedNodesList, parse } from "./NodesListFile.ts"
 import { type Route, routeTo } from "./Route.ts"
 import * as WatchedFile from "./WatchedFile.ts"

@@ -1,7 +1,7 @@
 /** The nodes list as the server's policy generation writes it: a JSON object, read without holding up anything else. */
 import { Effect, Option, Schema } from "effect"
 import * as EventLoop from "../EventLoop.ts"
-import { NodeId } from "./NodeId.ts"
+import { NodeId } from "../NodeId.ts"
 import type { Node } from "./NodesList.ts"
 
 /** The file is not a JSON object. */

@@ -1,5 +1,5 @@
 /** Where a node stands in the tree, seen from this relay. */
-import type { NodeId } from "./NodeId.ts"
+import type { NodeId } from "../NodeId.ts"
 
 /**
  * - `Mine`: this relay is the node's policy server.

@@ -3,11 +3,11 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Layer, Logger, Option, TestClock } from "effect"
 import { Access, type RouteKind } from "../../src/access/Access.ts"
 import type { Caller } from "../../src/access/Caller.ts"
-import { type GivenSettings, makeSettings, RelayConfig } from "../../src/RelayConfig.ts"
+import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
+import { ScriptedNames } from "../support/ScriptedNames.ts"
+import { selfSigned } from "../support/SelfSigned.ts"
 import { nodesListLayer, nodesOf } from "../support/Topology.ts"
-import { ScriptedNames } from "./ScriptedNames.ts"
-import { selfSigned } from "./SelfSigned.ts"
 
 const root = selfSigned([["UID", "root"]])
 const nodeA = selfSigned([["UID", "A"]])

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, TestClock } from "effect"
 import * as FollowedSets from "../../src/access/FollowedSets.ts"
 import { Resolver } from "../../src/access/Resolver.ts"
-import { ScriptedNames } from "./ScriptedNames.ts"
+import { ScriptedNames } from "../support/ScriptedNames.ts"
 
 const rules = { one: ["10.0.0.0/8", "relay.lan"], both: ["relay.lan", "other.lan"] }
 

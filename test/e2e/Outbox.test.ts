@@ -573,7 +573,7 @@ describe("ten thousand files that wait", () => {
 const sentByHand = async (
   ...args: readonly [folder: string, port: number, count: number, connections: number, bytes: number]
 ): Promise<number> => {
-  const script = fileURLToPath(new URL("support/sendByHand.mjs", import.meta.url))
+  const script = fileURLToPath(new URL("./support/sendByHand.mjs", import.meta.url))
   const { stdout, stderr } = await command(process.execPath, [script, ...args.map(String)])
   if (stdout === "") throw new Error(stderr)
   return args[2] / Number(stdout)

@@ -2,15 +2,19 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Fiber, Layer, Option, Schema, Stream, TestClock, TestContext } from "effect"
-import { makeSettings, RelayConfig } from "../../src/RelayConfig.ts"
-import { AgentError, AgentProcess, type AgentProcessService } from "../../src/remote-run/AgentProcess.ts"
+import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { NodeId } from "../../src/NodeId.ts"
+import {
+  AgentError,
+  AgentProcess,
+  type AgentProcessService
+} from "../../src/remote-run/agents/AgentProcess.ts"
 import { ClassName } from "../../src/remote-run/ClassName.ts"
+import { RunHistory } from "../../src/remote-run/journal/RunHistory.ts"
 import { RemoteRun, type RunOrder, type RunTarget } from "../../src/remote-run/RemoteRun.ts"
 import { RunDone } from "../../src/remote-run/RunEvent.ts"
-import { RunHistory } from "../../src/remote-run/RunHistory.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
-import { SubRelays, type SubRelaysService } from "../../src/remote-run/SubRelays.ts"
-import { NodeId } from "../../src/topology/NodeId.ts"
+import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { nodesListLayer, type Tree } from "../support/Topology.ts"
 
 interface Setting {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck, Option } from "effect"
 import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
-import { hashOf, newKey, signatureOf } from "./Keys.ts"
+import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
 
 const key = newKey()
 const content = "content\n"

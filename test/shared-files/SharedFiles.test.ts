@@ -3,15 +3,14 @@ import { createHash } from "node:crypto"
 import { PassThrough, Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Either, FastCheck, Fiber, Option, TestClock } from "effect"
-import * as HeaderBlock from "../../src/shared-files/HeaderBlock.ts"
+import { NodeId } from "../../src/NodeId.ts"
+import * as HeaderBlock from "../../src/shared-files/file/HeaderBlock.ts"
 import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
 import { SharedFiles } from "../../src/shared-files/SharedFiles.ts"
-import { NodeId } from "../../src/topology/NodeId.ts"
-import { certificateOf, newKey as newSecret } from "../access/SelfSigned.ts"
-import { memory, pass, type Topology } from "../outbox/Outboxes.ts"
-import { ScriptedUpstream } from "../outbox/ScriptedUpstream.ts"
-import type { Tree } from "../support/Topology.ts"
-import { hashOf, keyOf, signatureOf } from "./Keys.ts"
+import { hashOf, keyOf, signatureOf } from "../support/Keys.ts"
+import { memory, pass, type Topology } from "../support/Outboxes.ts"
+import { ScriptedUpstream } from "../support/ScriptedUpstream.ts"
+import { certificateOf, newKey as newSecret } from "../support/SelfSigned.ts"
 import {
   key,
   nameOf,
@@ -23,7 +22,8 @@ import {
   sharingLayer,
   tree,
   uploadOf
-} from "./Sharing.ts"
+} from "../support/Sharing.ts"
+import type { Tree } from "../support/Topology.ts"
 
 const content = "for the target\n"
 const start = Date.parse("2026-01-05T09:00:00Z")

@@ -21,10 +21,10 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../../src/index.ts"
-import type { Layout } from "../../src/shared-files/Location.ts"
+import type { Layout } from "../../src/shared-files/file/Location.ts"
 import { CrashingDisk } from "../support/CrashingDisk.ts"
+import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
 import { nodesOf } from "../support/Topology.ts"
-import { hashOf, newKey, signatureOf } from "./Keys.ts"
 
 const key = newKey()
 const content = "content\n"

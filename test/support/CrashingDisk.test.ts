@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { DiskService } from "../../src/shared-files/Disk.ts"
+import type { DiskService } from "../../src/disk/Disk.ts"
 import { CrashingDisk } from "./CrashingDisk.ts"
 
 const seeds = Array.from({ length: 60 }, (_, seed) => seed)

@@ -10,7 +10,7 @@
 import { constants } from "node:fs"
 import { PCGRandom } from "effect/Utils"
 import { createFsFromVolume, Volume } from "memfs"
-import { type DiskService, make, type NodeFs } from "../../src/shared-files/Disk.ts"
+import { type DiskService, make, type NodeFs } from "../../src/disk/Disk.ts"
 
 interface FileNode {
   readonly kind: "file"

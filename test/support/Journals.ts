@@ -1,8 +1,8 @@
 /** A journal in a folder of its own, for tests. */
 import { FileSystem } from "@effect/platform"
 import { Effect, type Scope } from "effect"
-import { JournalRoom } from "../../src/remote-run/JournalRoom.ts"
-import { RunJournal } from "../../src/remote-run/RunJournal.ts"
+import { JournalRoom } from "../../src/remote-run/journal/JournalRoom.ts"
+import { RunJournal } from "../../src/remote-run/journal/RunJournal.ts"
 
 export const makeJournal = (
   maxSize = Number.MAX_SAFE_INTEGER

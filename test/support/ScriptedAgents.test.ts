@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
-import { type AgentOutput, AgentProcess } from "../../src/remote-run/AgentProcess.ts"
+import { type AgentOutput, AgentProcess } from "../../src/remote-run/agents/AgentProcess.ts"
 import { type AgentScript, layer, ScriptedAgents } from "./ScriptedAgents.ts"
 
 const scripts: Readonly<Record<string, AgentScript>> = {

@@ -8,7 +8,7 @@ import {
   type AgentOutput,
   AgentProcess,
   type AgentProcessService
-} from "../../src/remote-run/AgentProcess.ts"
+} from "../../src/remote-run/agents/AgentProcess.ts"
 
 /** One write of an agent, `after` the one before it (default: at once). Text is written as it is: bring the newline. */
 export interface ScriptedWrite {

@@ -1,6 +1,6 @@
 /** A nodes list for tests, as a value. */
 import { Effect, Layer, Option } from "effect"
-import { NodeId } from "../../src/topology/NodeId.ts"
+import { NodeId } from "../../src/NodeId.ts"
 import { type Node, type Nodes, NodesList } from "../../src/topology/NodesList.ts"
 import type { Route } from "../../src/topology/Route.ts"
 

@@ -2,8 +2,8 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, TestClock } from "effect"
-import { makeSettings, RelayConfig } from "../../src/RelayConfig.ts"
-import { NodeId } from "../../src/topology/NodeId.ts"
+import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { NodeId } from "../../src/NodeId.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
 
 const entry = (server: string) => ({ hostname: "host", "policy-server": server })

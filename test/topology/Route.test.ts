@@ -1,6 +1,6 @@
 import { FastCheck } from "effect"
 import { describe, expect, it } from "vitest"
-import { NodeId } from "../../src/topology/NodeId.ts"
+import { NodeId } from "../../src/NodeId.ts"
 import { routeTo } from "../../src/topology/Route.ts"
 
 const id = (text: string) => NodeId.make(text)

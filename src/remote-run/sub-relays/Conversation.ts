@@ -1,11 +1,11 @@
 /** One call of a sub-relay: connected, asked once, and heard to the end. */
 import type { IncomingMessage } from "node:http"
 import { Duration, Effect, Schedule, type Scope } from "effect"
-import { ask, beginning, type Peer, PeerClient, type PeerUnreachable } from "../../http/PeerClient.ts"
+import { ask, beginning, type Peer, PeerClient, type PeerUnreachable } from "../../peers/PeerClient.ts"
 import { UpstreamFatal } from "../../RelayError.ts"
-import type { SubRelayOutput } from "../SubRelays.ts"
 import { LineCutter } from "./LineCutter.ts"
 import type { RunMerge } from "./RunMerge.ts"
+import type { SubRelayOutput } from "./SubRelays.ts"
 
 /** Connecting is tried three times: again after a quarter of a second, and after half a second more. */
 export const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.intersect(Schedule.recurs(2)))

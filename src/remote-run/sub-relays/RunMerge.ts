@@ -3,10 +3,10 @@
  * not asked for, ends that are not the first, and lines that say nothing are passed over.
  */
 import { Option, Schema } from "effect"
-import type { NodeEnding } from "../NodeLog.ts"
+import type { NodeEnding } from "../journal/NodeLog.ts"
 import { NodeEnded, NodeStarted, RunStarted } from "../RunEvent.ts"
 import { RunId } from "../RunId.ts"
-import type { SubRelayNode } from "../SubRelays.ts"
+import type { SubRelayNode } from "./SubRelays.ts"
 
 const Output = Schema.Struct({
   node: Schema.String,

@@ -1,17 +1,17 @@
 /** The calls that hand runs to sub-relays, and the cancels that follow them. */
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Option, Scope } from "effect"
-import { type Peer, PeerClient } from "../../http/PeerClient.ts"
-import { RelayConfig } from "../../RelayConfig.ts"
+import { RelayConfig } from "../../config/RelayConfig.ts"
+import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import { Certificates } from "../../topology/Certificates.ts"
 import { isHostname } from "../../topology/Hostname.ts"
 import type { Node } from "../../topology/NodesList.ts"
-import type { NodeEnding } from "../NodeLog.ts"
+import type { NodeEnding } from "../journal/NodeLog.ts"
 import type { RunId } from "../RunId.ts"
-import type { SubRelayOrder, SubRelaysService } from "../SubRelays.ts"
 import { cancel, converse, Gate, type Outcome } from "./Conversation.ts"
 import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
+import type { SubRelayOrder, SubRelaysService } from "./SubRelays.ts"
 
 /** A cancel that does not arrive in this time is given up: the sub-relay may be gone, and nobody waits for it here. */
 const cancelWithin = Duration.seconds(3)

@@ -1,0 +1,56 @@
+/** Runs on nodes behind a sub-relay, handed to that sub-relay in one call. */
+import { Context, Effect, Layer } from "effect"
+import type { Node } from "../../topology/NodesList.ts"
+import type { AgentOutput } from "../agents/AgentProcess.ts"
+import type { NodeEnding } from "../journal/NodeLog.ts"
+import * as SubRelayCalls from "./SubRelayCalls.ts"
+
+/** What a sub-relay reports of one node; `start` and `end` count once. */
+export interface SubRelayNode extends AgentOutput {
+  readonly start: (hostname: string) => void
+  readonly end: (ending: NodeEnding) => void
+}
+
+/** What an older relay prints, which does not say which node printed it: lines of the sub-relay itself. */
+export interface SubRelayOutput extends AgentOutput {
+  /** No more will come. */
+  readonly over: () => void
+}
+
+/** Nodes behind one sub-relay, and where what becomes of them is reported. */
+export interface SubRelayOrder {
+  readonly relay: Node
+  readonly nodes: ReadonlyArray<string>
+  readonly classes: ReadonlyArray<string>
+  readonly report: (node: string) => SubRelayNode
+  /** Lines of the sub-relay itself: asked for once a call. */
+  readonly output: () => SubRelayOutput
+}
+
+export interface SubRelaysService {
+  /**
+   * Runs the agents of `nodes`, all behind `relay`, and reports each. Never fails: what goes wrong is reported as the
+   * end of the nodes that it concerns. Interruption cancels the run on the sub-relay, and reports no more.
+   */
+  readonly run: (order: SubRelayOrder) => Effect.Effect<void>
+}
+
+export class SubRelays extends Context.Tag("rudder-relay/SubRelays")<SubRelays, SubRelaysService>() {
+  /** Over HTTPS, to the hosts of the nodes list. At its end, cancels that are under way have a moment to arrive. */
+  static readonly layer = Layer.scoped(
+    SubRelays,
+    Effect.suspend(() => SubRelayCalls.make)
+  )
+
+  /** Reaches none: every node behind a sub-relay ends with `UpstreamFatal`. */
+  static readonly unreachable = Layer.succeed(SubRelays, {
+    run: ({ relay, nodes, report }) =>
+      Effect.sync(() => {
+        for (const node of nodes)
+          report(node).end({
+            code: null,
+            error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} can't be called by this version` }
+          })
+      })
+  })
+}

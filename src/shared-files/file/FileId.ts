@@ -1,0 +1,21 @@
+/** The name of a shared file among those of one source for one target. It becomes a file's name. */
+import { Schema } from "effect"
+import type { NodeId } from "../../NodeId.ts"
+
+const pattern = /^[A-Za-z0-9._-]{1,200}$/
+
+export const FileId = Schema.String.pipe(
+  Schema.filter((text) => pattern.test(text) && text !== "." && text !== ".." && !/\.metadata$/i.test(text), {
+    message: () =>
+      "expected 1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..', and not ending in '.metadata'"
+  }),
+  Schema.brand("FileId")
+).annotations({ identifier: "FileId" })
+export type FileId = typeof FileId.Type
+
+/** Which file of whom for whom: what an upload, a check and a stored file have in common. */
+export interface SharedFileName {
+  readonly target: NodeId
+  readonly source: NodeId
+  readonly fileId: FileId
+}

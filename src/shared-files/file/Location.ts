@@ -1,0 +1,41 @@
+/** Where a file stands below `shared_files.path`. */
+import type { NodeId } from "../../NodeId.ts"
+import type { SharedFileName } from "./FileId.ts"
+
+/**
+ * - `tree`: `[<relay>/…]<target>/<source>/<file_id>`.
+ * - `rudder`, which deployed agents and relays read: `[<relay>/shared-files/…]<target>/files/<source>/<file_id>`.
+ */
+export type Layout = "tree" | "rudder"
+
+export interface Location {
+  /** From the top down; never empty. */
+  readonly folders: ReadonlyArray<string>
+  readonly file: string
+}
+
+/** Temporary files live in this folder and nowhere else. No node has such an id. */
+export const temporary = "~tmp"
+
+/** Of the file beside a stored file. No file id ends in it. */
+export const metadataSuffix = ".metadata"
+
+/**
+ * Where a file belongs.
+ *
+ * @param relays the hops between this relay and the target
+ */
+export const locate = (
+  layout: Layout,
+  relays: ReadonlyArray<NodeId>,
+  { target, source, fileId }: SharedFileName
+): Location => ({
+  folders:
+    layout === "tree"
+      ? [...relays, target, source]
+      : [...relays.flatMap((relay) => [relay, "shared-files"]), target, "files", source],
+  file: fileId
+})
+
+/** One text for one place. */
+export const keyOf = ({ folders, file }: Location): string => [...folders, file].join("/")

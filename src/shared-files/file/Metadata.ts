@@ -1,0 +1,134 @@
+/** What stands beside a stored file, in `<file_id>.metadata`: the header block, and what the relay knows. */
+import type { KeyObject } from "node:crypto"
+import { Option } from "effect"
+import * as ContentHash from "../../disk/ContentHash.ts"
+import { isHostname } from "../../topology/Hostname.ts"
+import type { Node } from "../../topology/NodesList.ts"
+import * as HeaderBlock from "./HeaderBlock.ts"
+import * as Signature from "./Signature.ts"
+import type { ClaimedScope } from "./SignedScope.ts"
+import * as Ttl from "./Ttl.ts"
+
+/** Texts are as they are in the file: one line, no spaces around. */
+export interface Metadata {
+  readonly hash: ContentHash.ContentHash
+  /** The signature, in hex. */
+  readonly digest: string
+  /** The source's key: base64 of its PKCS#1 DER. */
+  readonly shortPubkey: string
+  readonly hostname: string
+  readonly keydate: string
+  readonly keyid: string
+  /**
+   * RFC 3339: what the source signed, else when the file was accepted. The content's modification time, too. None, like
+   * the size, where an older relay stored the file.
+   */
+  readonly date: Option.Option<string>
+  /** Bytes. */
+  readonly size: Option.Option<number>
+  /** Unix time. */
+  readonly expires: Option.Option<number>
+  /** The signature of the scope, in hex, and the ttl as it was signed. */
+  readonly scope: Option.Option<{ readonly requestSignature: string; readonly ttl: string }>
+}
+
+/** A file whose signatures and hash are right. */
+export interface VerifiedFile {
+  readonly source: Node
+  readonly key: KeyObject
+  readonly hash: ContentHash.ContentHash
+  readonly signature: Uint8Array
+  /** As the source wrote it, if it did. */
+  readonly keydate: Option.Option<string>
+  readonly ttl: Ttl.Ttl
+  readonly scope: Option.Option<ClaimedScope>
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+
+const isPlainText = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?$/.test(text)
+
+/**
+ * The metadata of a file that is accepted now. Instead of a name or a date that could break a line comes the source's
+ * id, or the date of acceptance.
+ *
+ * @param size bytes
+ * @param now milliseconds since 1970
+ */
+export const describe = (file: VerifiedFile, size: number, now: number): Metadata => {
+  const accepted = new Date(now).toISOString()
+  return {
+    hash: file.hash,
+    digest: hex(file.signature),
+    shortPubkey: Signature.encodeKey(file.key),
+    hostname: isHostname(file.source.hostname) ? file.source.hostname : file.source.id,
+    keydate: Option.getOrElse(Option.filter(file.keydate, isPlainText), () => accepted),
+    keyid: Signature.keyId(file.key),
+    date: Option.some(Option.match(file.scope, { onNone: () => accepted, onSome: ({ date }) => date })),
+    size: Option.some(size),
+    expires: Ttl.expiry(file.ttl, now),
+    scope: Option.map(file.scope, ({ requestSignature, ttl }) => ({
+      requestSignature: hex(requestSignature),
+      ttl
+    }))
+  }
+}
+
+const headerName = "rudder-signature-v1"
+
+const line = (key: string, value: Option.Option<string | number>): ReadonlyArray<readonly [string, string]> =>
+  Option.match(value, { onNone: () => [], onSome: (given) => [[key, String(given)]] })
+
+export const print = (metadata: Metadata): string =>
+  HeaderBlock.print([
+    ["header", headerName],
+    ["algorithm", metadata.hash.algorithm],
+    ["digest", metadata.digest],
+    ["hash_value", metadata.hash.hex],
+    ["short_pubkey", metadata.shortPubkey],
+    ["hostname", metadata.hostname],
+    ["keydate", metadata.keydate],
+    ["keyid", metadata.keyid],
+    ...line("date", metadata.date),
+    ...line("size", metadata.size),
+    ...line("expires", metadata.expires),
+    ...Option.match(metadata.scope, {
+      onNone: () => [],
+      onSome: ({ requestSignature, ttl }): ReadonlyArray<readonly [string, string]> => [
+        ["request_signature", requestSignature],
+        ["ttl", ttl]
+      ]
+    })
+  ])
+
+/** A whole number that may be absent; the outer none: it is there, and is no number. */
+const optionalNumber = (text: string | undefined): Option.Option<Option.Option<number>> => {
+  if (text === undefined) return Option.some(Option.none())
+  return /^\d{1,15}$/.test(text) ? Option.some(Option.some(Number(text))) : Option.none()
+}
+
+/** None where it is neither of this relay's nor of an older one's making. */
+export const parse = (text: string): Option.Option<Metadata> =>
+  Option.gen(function* () {
+    const block = yield* Option.getRight(HeaderBlock.parse(text))
+    const get = (key: string) => Option.fromNullable(block.get(key))
+    yield* Option.filter(get("header"), (name) => name === headerName)
+    const algorithm = yield* get("algorithm")
+    const hash = yield* Option.flatMap(get("hash_value"), ContentHash.parse)
+    yield* Option.liftPredicate(hash, (found) => found.algorithm === algorithm)
+    return {
+      hash,
+      digest: yield* get("digest"),
+      shortPubkey: yield* get("short_pubkey"),
+      hostname: yield* get("hostname"),
+      keydate: yield* get("keydate"),
+      keyid: yield* get("keyid"),
+      date: get("date"),
+      size: yield* optionalNumber(block.get("size")),
+      expires: yield* optionalNumber(block.get("expires")),
+      scope: Option.map(get("request_signature"), (requestSignature) => ({
+        requestSignature,
+        ttl: block.get("ttl") ?? ""
+      }))
+    }
+  })

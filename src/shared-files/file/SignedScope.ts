@@ -1,0 +1,37 @@
+/** What a source may sign besides the content: for whom, under which name, for how long, and when. */
+import { Option } from "effect"
+import * as ContentHash from "../../disk/ContentHash.ts"
+import type { SharedFileName } from "./FileId.ts"
+
+/** The scope that came with a file, not yet checked. */
+export interface ClaimedScope {
+  /** As it was sent; RFC 3339. */
+  readonly date: string
+  /** The ttl as it was sent when this was signed. */
+  readonly ttl: string
+  readonly requestSignature: Uint8Array
+}
+
+/** The lines that are signed. */
+export const signedText = (
+  { target, source, fileId }: SharedFileName,
+  { ttl, date }: Pick<ClaimedScope, "ttl" | "date">,
+  hash: ContentHash.ContentHash
+): string =>
+  ["rudder-relay-2", target, source, fileId, ttl, date, ContentHash.print(hash)]
+    .map((line) => `${line}\n`)
+    .join("")
+
+const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)([Zz]|[+-]\d{2}:\d{2})$/
+
+/** Milliseconds since 1970 of an RFC 3339 date; none for other text, and for a day that is not in the calendar. */
+export const parseDate = (text: string): Option.Option<number> => {
+  const [, day = "", time = "", zone = ""] = rfc3339.exec(text) ?? []
+  const millis = Date.parse(`${day}T${time}${zone.toUpperCase()}`)
+  // JavaScript takes 30 February for 2 March.
+  const isDay = day !== "" && !Number.isNaN(Date.parse(day)) && new Date(day).toISOString().startsWith(day)
+  return isDay && !Number.isNaN(millis) ? Option.some(millis) : Option.none()
+}
+
+/** A source's clock may be this much ahead of ours. Milliseconds. */
+export const maxAhead = 10 * 60 * 1000

@@ -1,0 +1,84 @@
+/**
+ * What the folder of an outbox entry is called: all that it takes to find, order, count and schedule entries is in it,
+ * so that none has to be opened for that. `<key>-<order>-<size>-<time>.<state>`
+ */
+import { createHash } from "node:crypto"
+import { Option } from "effect"
+import type { SharedFileName } from "../file/FileId.ts"
+
+export interface EntryName {
+  /** Which file it is a version of. */
+  readonly key: string
+  /** Of two versions of a file, the one whose order is greater came later; that of another file by the clock alone. */
+  readonly order: string
+  /** Of the content. Bytes. */
+  readonly size: number
+  /** What waits is sent when it is time; what the policy server refused is not. */
+  readonly state: "waiting" | "refused"
+  /** When it is tried next, or is kept no longer. Milliseconds since 1970. */
+  readonly time: number
+}
+
+/** A file's key: 32 hex digits of the hash of its name, under which its versions are found. */
+export const keyOf = ({ target, source, fileId }: SharedFileName): string =>
+  createHash("sha256").update(`${target}/${source}/${fileId}`).digest("hex").slice(0, 32)
+
+/** There are this many folders of entries: with 100,000 of them, about 25 in each. */
+export const shardCount = 4096
+
+/** The folder that a file's versions are in: a number below `shardCount`. */
+export const shardOf = (key: string): number => Number.parseInt(key.slice(0, 3), 16)
+
+/** That folder's name. */
+export const printShard = (shard: number): string => shard.toString(16).padStart(3, "0")
+
+/** None for what is no such folder's name. */
+export const parseShard = (text: string): Option.Option<number> =>
+  /^[0-9a-f]{3}$/.test(text) ? Option.some(Number.parseInt(text, 16)) : Option.none()
+
+export const print = ({ key, order, size, time, state }: EntryName): string =>
+  `${key}-${order}-${size}-${time}.${state}`
+
+const pattern = /^([0-9a-f]{32})-([0-9a-f]{16})-(\d{1,15})-(\d{1,15})\.(waiting|refused)$/
+
+/** None for what is no entry's name. */
+export const parse = (text: string): Option.Option<EntryName> => {
+  const [, key, order, size, time, state] = pattern.exec(text) ?? []
+  return key === undefined || order === undefined
+    ? Option.none()
+    : Option.some({
+        key,
+        order,
+        size: Number(size),
+        time: Number(time),
+        state: state === "refused" ? state : "waiting"
+      })
+}
+
+/** What an entry is called outside. Ids sort by the time of acceptance, and do not change. */
+export const idOf = ({ order, key }: Pick<EntryName, "order" | "key">): string => `${order}-${key}`
+
+/** None for what is no entry's id. */
+export const parseId = (text: string): Option.Option<Pick<EntryName, "order" | "key">> => {
+  const [, order, key] = /^([0-9a-f]{16})-([0-9a-f]{32})$/.exec(text) ?? []
+  return order === undefined || key === undefined ? Option.none() : Option.some({ order, key })
+}
+
+/** A version's order, from the time: the next one behind the latest version's, when the clock was stepped back. */
+export const nextOrder = (now: number, latest: Option.Option<string>): string => {
+  const byClock = BigInt(Math.max(0, Math.floor(now))) << 16n
+  const order = Option.match(latest, {
+    onNone: () => byClock,
+    onSome: (text) => {
+      const behind = BigInt(`0x${text}`) + 1n
+      return behind > byClock ? behind : byClock
+    }
+  })
+  return order.toString(16).padStart(16, "0")
+}
+
+/** Newest first. */
+export const byAge = (one: EntryName, other: EntryName): number => {
+  const [a, b] = [idOf(one), idOf(other)]
+  return a < b ? 1 : a > b ? -1 : 0
+}

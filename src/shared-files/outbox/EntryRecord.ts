@@ -1,0 +1,117 @@
+/** What is written beside an entry's content, for the relay and for a person to read: `request` and `attempts`. */
+import { Option, Schema } from "effect"
+import { NodeId } from "../../NodeId.ts"
+import { FileId, type SharedFileName } from "../file/FileId.ts"
+import * as HeaderBlock from "../file/HeaderBlock.ts"
+import * as Metadata from "../file/Metadata.ts"
+import { parseDate } from "../file/SignedScope.ts"
+import * as Ttl from "../file/Ttl.ts"
+
+/** What was asked for when the file was accepted. */
+export interface EntryRecord {
+  readonly name: SharedFileName
+  /** When the request began. Milliseconds since 1970, like the next. */
+  readonly began: number
+  readonly accepted: number
+  readonly metadata: Metadata.Metadata
+}
+
+/** What has been tried. */
+export interface Attempts {
+  readonly count: number
+  /** Milliseconds since 1970, of the last. */
+  readonly at: number
+  /** What became of the last. */
+  readonly error: string
+  /** The answer's, where the policy server refused. */
+  readonly status: Option.Option<number>
+}
+
+const decodeName = Schema.decodeUnknownOption(
+  Schema.Struct({ target: NodeId, source: NodeId, fileId: FileId })
+)
+
+const iso = (millis: number): string => new Date(millis).toISOString()
+
+export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>
+  HeaderBlock.print([
+    ["target", name.target],
+    ["source", name.source],
+    ["file_id", name.fileId],
+    ["began", iso(began)],
+    ["accepted", iso(accepted)]
+  ]) + Metadata.print(metadata)
+
+/** None for what `print` did not make. */
+export const parse = (text: string): Option.Option<EntryRecord> =>
+  Option.gen(function* () {
+    const block = yield* Option.getRight(HeaderBlock.parse(text))
+    const name = yield* decodeName({
+      target: block.get("target"),
+      source: block.get("source"),
+      fileId: block.get("file_id")
+    })
+    const accepted = yield* Option.flatMap(Option.fromNullable(block.get("accepted")), parseDate)
+    // Older entries don't say.
+    const began = yield* Option.match(Option.fromNullable(block.get("began")), {
+      onNone: () => Option.some(accepted),
+      onSome: parseDate
+    })
+    return { name, began, accepted, metadata: yield* Metadata.parse(text) }
+  })
+
+const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 500)
+
+export const printAttempts = ({ count, at, error, status }: Attempts): string =>
+  HeaderBlock.print([
+    ["attempts", String(count)],
+    ["last_attempt", iso(at)],
+    ["last_error", oneLine(error)],
+    ...Option.match(status, {
+      onNone: () => [],
+      onSome: (given): ReadonlyArray<readonly [string, string]> => [["status", String(given)]]
+    })
+  ])
+
+/** None for what `printAttempts` did not make, or a stop cut off. */
+export const parseAttempts = (text: string): Option.Option<Attempts> =>
+  Option.gen(function* () {
+    const block = yield* Option.getRight(HeaderBlock.parse(text))
+    const get = (key: string) => Option.fromNullable(block.get(key))
+    const count = yield* Option.filter(get("attempts"), (digits) => /^\d{1,15}$/.test(digits))
+    return {
+      count: Number(count),
+      at: yield* Option.flatMap(get("last_attempt"), parseDate),
+      error: yield* get("last_error"),
+      status: Option.map(
+        Option.filter(get("status"), (digits) => /^\d{3}$/.test(digits)),
+        Number
+      )
+    }
+  })
+
+/** No unit of older relays is longer, and they know no "for ever". */
+const forever = "36500d"
+
+/** The longest that the policy server takes a file for: what was signed, or what a ttl can say. Seconds. */
+const longestTtl = ({ scope }: Metadata.Metadata): number => {
+  const signed = Option.flatMap(scope, ({ ttl }) => Ttl.parse(ttl))
+  return Option.isSome(signed) && signed.value._tag === "Seconds" ? signed.value.seconds : Ttl.longest
+}
+
+/** What is left of a file's ttl, as the policy server is told; none when it has passed. */
+export const remainingTtl = (metadata: Metadata.Metadata, now: number): Option.Option<string> =>
+  Option.match(metadata.expires, {
+    onNone: () => Option.some(forever),
+    onSome: (time) => {
+      // Never more than was signed, which is why what is left of a second is given up; and a clock may be set back.
+      const seconds = Math.min(Math.floor(time - now / 1000), longestTtl(metadata))
+      return seconds >= 1 ? Option.some(Ttl.print({ _tag: "Seconds", seconds })) : Option.none()
+    }
+  })
+
+/** The header block that the policy server gets: the eight keys, and what goes with the signature of the scope. */
+export const header = (metadata: Metadata.Metadata): string => {
+  const date = Option.isSome(metadata.scope) ? metadata.date : Option.none()
+  return `${Metadata.print({ ...metadata, date, size: Option.none(), expires: Option.none() })}\n`
+}

@@ -1,0 +1,66 @@
+/** What becomes of entries, told to the log and counted. */
+import { Effect, Metric, Option } from "effect"
+import type { DiskError } from "../../disk/Disk.ts"
+import { type EntryName, idOf } from "./EntryName.ts"
+import type { EntryRecord } from "./EntryRecord.ts"
+import type { Spool } from "./Spool.ts"
+
+export const ends = [
+  "delivered",
+  "stored",
+  "refused",
+  "deferred",
+  "expired",
+  "replaced",
+  "damaged",
+  "deleted",
+  "evicted"
+] as const
+
+/** `deferred` is no end: the entry waits on. */
+export type OutboxEnd = (typeof ends)[number]
+
+/** How often entries were delivered, stored here, refused, deferred, …: by the tag `end`. */
+export const entriesTotal = Metric.counter("rudder_relayd_outbox_entries_total", {
+  description: "What became of files that wait for the policy server",
+  incremental: true
+})
+
+export const counterOf = (end: OutboxEnd) => Metric.tagged(entriesTotal, "end", end)
+
+const message: Record<OutboxEnd, string> = {
+  delivered: "a shared file was delivered to the policy server",
+  stored: "a shared file that waited was stored: its target is below this relay now",
+  refused: "the policy server refuses a shared file",
+  deferred: "a shared file could not be delivered, and will be tried again",
+  expired: "a shared file expired before it could be delivered",
+  replaced: "a shared file was replaced by a newer version before it was delivered",
+  damaged: "a shared file that waited is not whole on the disk",
+  deleted: "a shared file was deleted from the outbox",
+  evicted: "a refused shared file was removed from the outbox"
+}
+
+const worrying: ReadonlySet<OutboxEnd> = new Set(["refused", "deferred", "expired", "damaged"])
+
+/** Logs and counts it. */
+export const tell = (
+  end: OutboxEnd,
+  entry: EntryName,
+  record: Option.Option<EntryRecord>,
+  details: Record<string, unknown> = {}
+): Effect.Effect<void> => {
+  const log = worrying.has(end) ? Effect.logWarning(message[end]) : Effect.logInfo(message[end])
+  const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => name })
+  return log.pipe(
+    Effect.annotateLogs({ entry: idOf(entry), ...name, size: entry.size, ...details }),
+    Effect.andThen(Metric.increment(counterOf(end)))
+  )
+}
+
+/** Removes an entry that nobody sends, and tells why. */
+export const drop = (spool: Spool, entry: EntryName, end: OutboxEnd): Effect.Effect<void, DiskError> =>
+  Effect.gen(function* () {
+    const record = Option.flatten(yield* Effect.option(spool.record(entry)))
+    yield* spool.remove(entry, { replaced: end === "replaced" })
+    yield* tell(end, entry, record)
+  }).pipe(Effect.uninterruptible)

@@ -1,0 +1,85 @@
+/** The outbox where somebody else changes its folders. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
+import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { hashOf, nameOf, outboxLayer, upload } from "../../support/Outboxes.ts"
+import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
+import { openDisk } from "../../support/Stores.ts"
+
+const name = nameOf("file.txt")
+
+const failing = () => {
+  const upstream = new ScriptedUpstream()
+  upstream.answer = () => "fail"
+  return upstream
+}
+
+const sizes = Effect.gen(function* () {
+  const { entries } = yield* (yield* Outbox).list(10, Option.none())
+  return entries.map(({ size }) => size)
+})
+
+describe("folders of the outbox that are removed under a relay that runs", () => {
+  for (const removed of [
+    ["/outbox/~tmp"],
+    ["/outbox/entries"],
+    ["/outbox/~tmp", "/outbox/entries"],
+    ["/outbox"]
+  ])
+    it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {
+      const { fs, disk } = openDisk()
+      const upstream = failing()
+      return Effect.gen(function* () {
+        yield* upload(name, "older")
+        for (const folder of removed) fs.rmSync(folder, { recursive: true })
+        for (const file of [name, nameOf("other.txt")]) expect(yield* upload(file, "newest")).toBe("queued")
+        expect(yield* sizes).toEqual([6, 6])
+        expect(fs.readdirSync("/outbox/~tmp")).toEqual([])
+        expect(Number(fs.statSync("/outbox/~tmp").mode) & 0o777).toBe(0o700)
+      }).pipe(Effect.provide(outboxLayer({ upstream, disk })))
+    })
+
+  it.effect("are so while a file comes, too: a shard's", () => {
+    const { fs, disk } = openDisk()
+    const shard = () => `/outbox/entries/${fs.readdirSync("/outbox/entries")[0]}`
+    return Effect.gen(function* () {
+      yield* upload(name, "older")
+      fs.rmSync(shard(), { recursive: true })
+      expect(yield* upload(name, "newest")).toBe("queued")
+      expect(fs.readdirSync(shard())).toHaveLength(1)
+    }).pipe(Effect.provide(outboxLayer({ upstream: failing(), disk })))
+  })
+
+  it.effect("are on the disk before an entry in them counts", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      const { disk } = crashing
+      for (const folder of ["/outbox/~tmp", "/outbox/entries", "/outbox"]) yield* disk.removeFolder(folder)
+      expect(yield* upload(name, "hello")).toBe("queued")
+      for (let seed = 0; seed < 20; seed++) {
+        const { disk: survivor } = crashing.ifStopped(seed)
+        const isThere = Effect.flatMap(Outbox, (outbox) => outbox.has(name, hashOf("hello")))
+        const restarted = outboxLayer({ upstream: failing(), disk: survivor })
+        expect(yield* isThere.pipe(Effect.provide(restarted))).toBe(true)
+      }
+    }).pipe(Effect.provide(outboxLayer({ upstream: failing(), disk: crashing.disk })))
+  })
+})
+
+describe("an outbox that could not be used when the relay started", () => {
+  it.effect("says so to who asks for its entries, and does not say that there are none", () => {
+    const { fs, disk } = openDisk()
+    fs.writeFileSync("/outbox", "in the way")
+    return Effect.gen(function* () {
+      const { list, retry, remove, status } = yield* Outbox
+      for (const asked of [
+        Effect.asVoid(list(10, Option.none())),
+        Effect.asVoid(retry),
+        Effect.asVoid(remove("none"))
+      ])
+        expect(yield* Effect.flip(asked)).toMatchObject({ _tag: "StorageError" })
+      expect(Option.isSome((yield* status).problem)).toBe(true)
+    }).pipe(Effect.provide(outboxLayer({ upstream: failing(), disk })))
+  })
+})

@@ -1,0 +1,471 @@
+import { createHash } from "node:crypto"
+import { describe, expect, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
+import type { DiskService } from "../../../src/disk/Disk.ts"
+import { NodeId } from "../../../src/NodeId.ts"
+import { keyOf, locate } from "../../../src/shared-files/file/Location.ts"
+import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
+import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
+import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { hashOf, metadataOf, nameOf, rest } from "../../support/Outboxes.ts"
+import { listening, locationOf, openDisk, storeLayer, upload } from "../../support/Stores.ts"
+
+const location = locationOf("a")
+const path = `/store/${keyOf(location)}`
+
+const has = (content: string, at = location) =>
+  Effect.flatMap(SharedFileStore, (store) => store.has(at, hashOf(content)))
+
+const expiring = (seconds: number) => ({ expires: Option.some(seconds) })
+const signedAt = (date: string) => ({
+  date: Option.some(date),
+  scope: Option.some({ requestSignature: "00", ttl: "" })
+})
+
+/** A wall clock that a test moves alone, beside the one that goes with the monotonic one. */
+const jumpingClock = (jump: () => number) =>
+  Layer.unwrapEffect(
+    Effect.clockWith((clock) =>
+      Effect.succeed(
+        Layer.setClock({
+          [Clock.ClockTypeId]: Clock.ClockTypeId,
+          sleep: (duration) => clock.sleep(duration),
+          unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + jump(),
+          currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + jump()),
+          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+          currentTimeNanos: clock.currentTimeNanos
+        })
+      )
+    )
+  )
+
+describe("SharedFileStore", () => {
+  it.effect("keeps a file and its metadata, in folders and files for owner and group", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      yield* upload(location, "hello")
+      expect(fs.readFileSync(path, "utf8")).toBe("hello")
+      expect(Metadata.parse(String(fs.readFileSync(`${path}.metadata`, "utf8")))).toEqual(
+        Option.some(metadataOf("hello"))
+      )
+      const modeOf = (at: string) => Number(fs.statSync(at).mode) & 0o777
+      for (const file of [path, `${path}.metadata`]) expect(modeOf(file)).toBe(0o640)
+      for (const folder of ["/store", "/store/~tmp", "/store/target", "/store/target/source"])
+        expect(modeOf(folder)).toBe(0o750)
+      expect(fs.readdirSync("/store/~tmp")).toEqual([])
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+
+  it.effect("stores in either layout, below the relays on the way", () => {
+    const { fs, disk } = openDisk()
+    const relays = ["relay1", "relay2"].map((id) => NodeId.make(id))
+    const name = nameOf("a", "target")
+    return Effect.gen(function* () {
+      for (const layout of ["tree", "rudder"] as const)
+        for (const hops of [[], relays]) {
+          yield* upload(locate(layout, hops, name), `${layout} ${hops.length}`)
+          expect(yield* has(`${layout} ${hops.length}`, locate(layout, hops, name))).toBe(true)
+        }
+      const contentOf = (file: string) => fs.readFileSync(`/store/${file}`, "utf8")
+      expect(contentOf("target/source/a")).toBe("tree 0")
+      expect(contentOf("relay1/relay2/target/source/a")).toBe("tree 2")
+      expect(contentOf("target/files/source/a")).toBe("rudder 0")
+      expect(contentOf("relay1/shared-files/relay2/shared-files/target/files/source/a")).toBe("rudder 2")
+      expect(contentOf("target/files/source/a.metadata")).toContain("header=rudder-signature-v1\n")
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+
+  it.effect("keeps, of two uploads, the one whose request began later, however they end", () =>
+    Effect.gen(function* () {
+      const store = yield* SharedFileStore
+      const commit = (content: string) =>
+        Effect.gen(function* () {
+          const turn = yield* store.turn(location)
+          const incoming = yield* store.begin
+          yield* Effect.promise(() => incoming.write(Buffer.from(content)))
+          return store.commit(location, turn, incoming, metadataOf(content))
+        })
+      const earlier = yield* commit("earlier")
+      const later = yield* commit("later")
+      yield* later
+      yield* earlier
+      expect(yield* has("later")).toBe(true)
+      expect(yield* has("earlier")).toBe(false)
+    }).pipe(Effect.scoped, Effect.provide(storeLayer(openDisk().disk)))
+  )
+
+  it.effect("replaces what was sent with scope only by what was signed with scope, and not earlier", () =>
+    Effect.gen(function* () {
+      yield* upload(location, "first", signedAt("2026-01-05T09:00:00Z"))
+      for (const more of [{}, signedAt("2026-01-05T08:59:59Z")])
+        expect(yield* Effect.flip(upload(location, "second", more))).toMatchObject({
+          _tag: "BadSignature",
+          reason: "stale"
+        })
+      expect(yield* has("first")).toBe(true)
+      yield* upload(location, "third", signedAt("2026-01-05T10:00:00+01:00"))
+      expect(yield* has("third")).toBe(true)
+    }).pipe(Effect.provide(storeLayer(openDisk().disk)))
+  )
+
+  it.effect("leaves nothing of an upload whose sender has gone", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      const store = yield* SharedFileStore
+      const fiber = yield* Effect.fork(
+        Effect.gen(function* () {
+          const incoming = yield* store.begin
+          yield* Effect.promise(() => incoming.write(Buffer.from("hel")))
+          return yield* Effect.never
+        }).pipe(Effect.scoped)
+      )
+      yield* rest
+      expect(fs.readdirSync("/store/~tmp")).toHaveLength(1)
+      yield* Fiber.interrupt(fiber)
+      expect(fs.readdirSync("/store/~tmp")).toEqual([])
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+})
+
+describe("has", () => {
+  it.effect("knows nothing of other names, other contents and files whose metadata is none", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      yield* upload(location, "hello")
+      expect(yield* has("hello", locationOf("b"))).toBe(false)
+      expect(yield* has("hello", locationOf("a", "other"))).toBe(false)
+      expect(yield* has("other")).toBe(false)
+      fs.writeFileSync(`${path}.metadata`, "header=something\n")
+      expect(yield* has("hello")).toBe(false)
+      fs.unlinkSync(`${path}.metadata`)
+      expect(yield* has("hello")).toBe(false)
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+
+  it.effect("hashes again what was cut, replaced or touched behind its back", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      yield* upload(location, "hello")
+      const { mtime } = fs.statSync(path)
+      fs.truncateSync(path, 4)
+      fs.utimesSync(path, mtime, mtime)
+      expect(yield* has("hello")).toBe(false)
+      fs.writeFileSync(path, "jello")
+      expect(yield* has("hello")).toBe(false)
+      expect(yield* has("jello")).toBe(false)
+      fs.writeFileSync(path, "hello")
+      expect(yield* has("hello")).toBe(true)
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+
+  it.effect(
+    "reads nothing of a content that is as it was left, unless it was stored under another hash",
+    () => {
+      const { disk } = openDisk()
+      const read: Array<string> = []
+      const watched: DiskService = {
+        ...disk,
+        read: (file) => {
+          read.push(file)
+          return disk.read(file)
+        }
+      }
+      const sha256 = (content: string) => ({
+        algorithm: "sha256" as const,
+        hex: createHash("sha256").update(content).digest("hex")
+      })
+      return Effect.gen(function* () {
+        const store = yield* SharedFileStore
+        yield* upload(location, "hello")
+        expect(yield* has("hello")).toBe(true)
+        expect(read).toEqual([])
+        expect(yield* store.has(location, sha256("hello"))).toBe(true)
+        expect(yield* store.has(location, sha256("jello"))).toBe(false)
+        expect(read).toEqual([path, path])
+      }).pipe(Effect.provide(storeLayer(watched)))
+    }
+  )
+
+  it.effect("vouches for a file until its ttl has passed", () =>
+    Effect.gen(function* () {
+      yield* upload(location, "hello", expiring(60))
+      yield* TestClock.adjust("59999 millis")
+      expect(yield* has("hello")).toBe(true)
+      yield* TestClock.adjust("1 millis")
+      expect(yield* has("hello")).toBe(false)
+    }).pipe(Effect.provide(storeLayer(openDisk().disk)))
+  )
+})
+
+describe("links below the store", () => {
+  for (const [what, place] of [
+    ["the target's folder", "/store/target"],
+    ["the source's folder", "/store/target/source"],
+    ["the file", path],
+    ["its metadata", `${path}.metadata`]
+  ] as const)
+    it.effect(`are not followed: ${what}`, () => {
+      const { fs, disk } = openDisk()
+      const { said, layer } = listening()
+      fs.mkdirSync("/store/target/source", { recursive: true })
+      fs.mkdirSync("/elsewhere")
+      fs.writeFileSync("/elsewhere/a", "theirs")
+      const leadsTo = place.startsWith(path) ? "/elsewhere/a" : "/elsewhere"
+      if (place === path) fs.writeFileSync(`${path}.metadata`, Metadata.print(metadataOf("theirs")))
+      if (leadsTo === "/elsewhere") fs.rmSync(place, { recursive: true })
+      fs.symlinkSync(leadsTo, place)
+      return Effect.gen(function* () {
+        expect(yield* Effect.flip(has("theirs"))).toMatchObject({ _tag: "StorageError" })
+        expect(yield* Effect.flip(upload(location, "hello"))).toMatchObject({ _tag: "StorageError" })
+        if (place !== `${path}.metadata`) expect(said.join("\n")).toContain(place)
+        expect(fs.readdirSync("/elsewhere")).toEqual(["a"])
+        expect(fs.readFileSync("/elsewhere/a", "utf8")).toBe("theirs")
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+      }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+    })
+
+  it.effect("are not followed by the clean-up", () => {
+    const { fs, disk } = openDisk()
+    fs.mkdirSync("/store", { recursive: true })
+    fs.mkdirSync("/elsewhere")
+    fs.writeFileSync("/elsewhere/a", "theirs")
+    fs.writeFileSync("/elsewhere/a.metadata", Metadata.print(metadataOf("theirs", expiring(0))))
+    fs.symlinkSync("/elsewhere", "/store/target")
+    return Effect.gen(function* () {
+      yield* (yield* SharedFileStore).cleanUp
+      expect(fs.readdirSync("/elsewhere")).toEqual(["a", "a.metadata"])
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+})
+
+describe("the clean-up", () => {
+  it.effect("removes what has expired, with its metadata, first after one period", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      yield* upload(location, "hello", expiring(1))
+      yield* upload(locationOf("b"), "hello", expiring(601))
+      yield* upload(locationOf("c"), "hello")
+      const names = () => fs.readdirSync("/store/target/source")
+      yield* TestClock.adjust("599 seconds")
+      yield* rest
+      expect(names()).toHaveLength(6)
+      yield* TestClock.adjust("1 seconds")
+      yield* rest
+      expect(names()).toEqual(["b", "b.metadata", "c", "c.metadata"])
+      yield* TestClock.adjust("10 minutes")
+      yield* rest
+      expect(names()).toEqual(["c", "c.metadata"])
+    }).pipe(Effect.provide(storeLayer(disk, { cleanupFrequency: Duration.minutes(10) })))
+  })
+
+  for (const [when, jumpsAt, gone] of [
+    ["before the first pass", 1, 2],
+    ["between two", 601, 3]
+  ] as const)
+    it.effect(`leaves out a pass when the wall clock has jumped: ${when}`, () => {
+      const { fs, disk } = openDisk()
+      const { said, layer } = listening()
+      let jump = 0
+      const statement = Effect.fn(function* (clock: TestClock.TestClock) {
+        yield* upload(location, "hello", expiring(100_000))
+        yield* clock.adjust(`${jumpsAt} seconds`)
+        yield* rest
+        jump = 200_000_000
+        for (let pass = jumpsAt > 600 ? 2 : 1; pass <= gone; pass++) {
+          expect(fs.existsSync(path)).toBe(true)
+          yield* clock.setTime(pass * 600_000)
+          yield* rest
+        }
+        expect(fs.existsSync(path)).toBe(false)
+        expect(said.filter((line) => line.startsWith("the clock jumped"))).toEqual([
+          "the clock jumped: no shared file is removed this time 200000000"
+        ])
+      })
+      const store = storeLayer(disk, { cleanupFrequency: Duration.minutes(10) }).pipe(
+        Layer.provideMerge(layer),
+        Layer.provide(jumpingClock(() => jump))
+      )
+      return Effect.flatMap(TestClock.testClock(), (clock) => Effect.provide(statement(clock), store))
+    })
+
+  it.effect("says which metadata it can't read, and goes on with the others", () => {
+    const { fs, disk } = openDisk()
+    const { said, layer } = listening()
+    return Effect.gen(function* () {
+      for (const name of ["a", "b", "c"]) yield* upload(locationOf(name), "hello", expiring(0))
+      fs.writeFileSync(`${path}.metadata`, "expires=0\n")
+      fs.unlinkSync("/store/target/source/b.metadata")
+      fs.symlinkSync("/store/target/source/c.metadata", "/store/target/source/b.metadata")
+      yield* (yield* SharedFileStore).cleanUp
+      expect(fs.readdirSync("/store/target/source")).toEqual(["a", "a.metadata", "b", "b.metadata"])
+      const complaints = said.filter((line) => line.startsWith("a shared file can't be looked at"))
+      expect(complaints).toHaveLength(1)
+      expect(complaints[0]).toContain("target/source/a")
+    }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+  })
+})
+
+describe("a disk that is full, or breaks", () => {
+  it.effect("is full when less than min_free would be left", () => {
+    const disk: DiskService = { ...openDisk().disk, free: () => Effect.succeed(1_000) }
+    return Effect.gen(function* () {
+      const { checkRoom } = yield* SharedFileStore
+      yield* checkRoom(400)
+      expect(yield* Effect.flip(checkRoom(401))).toMatchObject({ _tag: "StorageFull" })
+    }).pipe(Effect.provide(storeLayer(disk, { minFree: 600 })))
+  })
+
+  /** Replaces a file on a disk that is full at one of the operations that need room, and looks what is there. */
+  const replacing = (at: number) => {
+    const crashing = CrashingDisk.make()
+    const needsRoom = new Set(["open", "write", "sync", "rename"])
+    let count = 0
+    return Effect.gen(function* () {
+      yield* upload(location, "older")
+      crashing.failWhen(({ kind }) => (needsRoom.has(kind) && ++count === at ? "ENOSPC" : undefined))
+      const result = yield* Effect.either(upload(location, "newer"))
+      crashing.failWhen(() => undefined)
+      const kept = { older: yield* has("older"), newer: yield* has("newer") }
+      const temporary = [...crashing.files().keys()].filter((file) => file.startsWith("/store/~tmp/"))
+      return { result, kept, temporary, hasFailed: count >= at }
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  }
+
+  it.effect(
+    "leaves the old file whole and nothing of the new one when there is no room before it is in place",
+    () =>
+      Effect.gen(function* () {
+        let refused = 0
+        for (let at = 1; ; at++) {
+          const { result, kept, temporary, hasFailed } = yield* replacing(at)
+          if (!hasFailed) break
+          expect(result).toMatchObject({ _tag: "Left", left: { _tag: "StorageFull" } })
+          expect(kept.older, String(at)).toBe(!kept.newer)
+          expect(temporary, String(at)).toEqual([])
+          if (kept.older) refused++
+        }
+        expect(refused).toBeGreaterThan(10)
+      })
+  )
+
+  it.effect("completes what broke off between content and metadata, when it is asked next", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      yield* upload(location, "older")
+      crashing.failWhen(({ kind, paths }) =>
+        kind === "rename" && paths[1] === `${path}.metadata` ? "EIO" : undefined
+      )
+      expect(yield* Effect.flip(upload(location, "newer"))).toMatchObject({ _tag: "StorageError" })
+      expect(yield* Effect.flip(has("older"))).toMatchObject({ _tag: "StorageError" })
+      crashing.failWhen(() => undefined)
+      expect(yield* has("older")).toBe(false)
+      expect(yield* has("newer")).toBe(true)
+      yield* upload(location, "newest")
+      expect(yield* has("newest")).toBe(true)
+      expect([...crashing.files().keys()]).toEqual([path, `${path}.metadata`])
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+})
+
+describe("folders that are removed under a relay that runs", () => {
+  for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
+    it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {
+      const { fs, disk } = openDisk()
+      return Effect.gen(function* () {
+        yield* upload(location, "older")
+        for (const folder of removed) fs.rmSync(folder, { recursive: true })
+        yield* upload(location, "newer")
+        expect(yield* has("newer")).toBe(true)
+        expect(yield* (yield* SharedFileStore).problem).toEqual(Option.none())
+        expect(Number(fs.statSync("/store/~tmp").mode) & 0o777).toBe(0o750)
+      }).pipe(Effect.provide(storeLayer(disk)))
+    })
+
+  it.effect("are on the disk before a file in them counts", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      const { disk } = crashing
+      yield* Effect.andThen(disk.removeFolder("/store/~tmp"), disk.removeFolder("/store"))
+      yield* upload(location, "hello")
+      for (let seed = 0; seed < 20; seed++) {
+        const { disk: survivor } = crashing.ifStopped(seed)
+        expect(yield* has("hello").pipe(Effect.provide(storeLayer(survivor)))).toBe(true)
+      }
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+})
+
+describe("a start", () => {
+  it.effect(
+    "drops what can't be completed because a link is in its way, completes the rest, and says so",
+    () => {
+      const { fs, disk } = openDisk()
+      const { said, layer } = listening()
+      const intend = (target: string) => {
+        const record = `${createHash("sha256").update(`${target}/source/a`).digest("hex")}.intent`
+        fs.writeFileSync(`/store/~tmp/${target}`, target)
+        fs.writeFileSync(`/store/~tmp/${target}.metadata`, Metadata.print(metadataOf(target)))
+        fs.writeFileSync(
+          `/store/~tmp/${record}`,
+          JSON.stringify({
+            content: target,
+            metadata: `${target}.metadata`,
+            folders: [target, "source"],
+            file: "a"
+          })
+        )
+      }
+      fs.mkdirSync("/store/~tmp", { recursive: true })
+      fs.mkdirSync("/elsewhere/source", { recursive: true })
+      fs.symlinkSync("/elsewhere", "/store/linked")
+      for (const target of ["linked", "target"]) intend(target)
+      fs.writeFileSync("/store/~tmp/damaged.intent", "{")
+      return Effect.gen(function* () {
+        expect(yield* has("target")).toBe(true)
+        expect(fs.readdirSync("/elsewhere/source")).toEqual([])
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+        expect(said.join("\n")).toContain("/store/linked")
+      }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+    }
+  )
+
+  /** What a stop left of a file that was to take the place of another: where the content is, where the metadata. */
+  for (const [what, content, metadata, stored] of [
+    ["nothing was moved", "waiting", "waiting", "newer"],
+    ["the content was moved, the metadata not", "in place", "waiting", "newer"],
+    ["the metadata was moved, the content not", "waiting", "in place", "newer"],
+    ["the content is lost, so that it was never decided", "lost", "waiting", "older"],
+    ["the metadata is lost, so that it was never decided", "waiting", "lost", "older"]
+  ] as const)
+    it.effect(`leaves a pair that belongs together where ${what}`, () => {
+      const { fs, disk } = openDisk()
+      const record = `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
+      fs.mkdirSync("/store/~tmp", { recursive: true })
+      fs.mkdirSync("/store/target/source", { recursive: true })
+      const intent = { content: "new", metadata: "new.metadata", ...location }
+      fs.writeFileSync(`/store/~tmp/${record}`, JSON.stringify(intent))
+      const print = (text: string) => Metadata.print(metadataOf(text))
+      fs.writeFileSync(path, content === "in place" ? "newer" : "older")
+      fs.writeFileSync(`${path}.metadata`, print(metadata === "in place" ? "newer" : "older"))
+      if (content === "waiting") fs.writeFileSync("/store/~tmp/new", "newer")
+      if (metadata === "waiting") fs.writeFileSync("/store/~tmp/new.metadata", print("newer"))
+      return Effect.gen(function* () {
+        yield* SharedFileStore
+        expect(fs.readFileSync(path, "utf8")).toBe(stored)
+        expect(fs.readFileSync(`${path}.metadata`, "utf8")).toBe(print(stored))
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+      }).pipe(Effect.provide(storeLayer(disk)))
+    })
+
+  it.effect("on a folder that can't be made says so, and what it can't do is the disk's fault", () => {
+    const { fs, disk } = openDisk()
+    const { said, layer } = listening()
+    fs.writeFileSync("/store", "in the way")
+    return Effect.gen(function* () {
+      const { problem } = yield* SharedFileStore
+      expect(said.join("\n")).toContain("the folder of shared files can't be used")
+      expect(yield* problem).toEqual(Option.some("/store/~tmp is not there"))
+      expect(yield* Effect.flip(upload(location, "hello"))).toMatchObject({ _tag: "StorageError" })
+    }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+  })
+})
