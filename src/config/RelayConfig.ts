@@ -60,11 +60,15 @@ export interface Settings {
     readonly minFree: number
     readonly maxUploads: number
     readonly maxUploadsPerAddress: number
+    /** Bytes a second, averaged over `limits.body_idle_timeout`. */
+    readonly minRate: number
     readonly cleanupFrequency: Duration.Duration
     readonly outbox: string
     /** Bytes. */
     readonly outboxMaxSize: number
     readonly forwardWait: Duration.Duration
+    /** How long the policy server may be silent while it takes a file. */
+    readonly forwardTimeout: Duration.Duration
     readonly retry: { readonly initial: Duration.Duration; readonly max: Duration.Duration }
   }
   readonly sharedFolder: { readonly path: string }
@@ -231,10 +235,12 @@ const sharedFiles = (source: Source): Section<"sharedFiles"> => {
     minFree: source.or("shared_files.min_free", Decoder.size, 256 * MiB),
     maxUploads: source.or("shared_files.max_uploads", Decoder.integer(1, 100_000), 64),
     maxUploadsPerAddress: source.or("shared_files.max_uploads_per_address", Decoder.integer(1, 100_000), 16),
+    minRate: source.or("shared_files.min_rate", Decoder.size, 4096),
     cleanupFrequency: source.or("shared_files.cleanup.frequency", Decoder.period, Duration.minutes(10)),
     outbox: source.or("shared_files.outbox", Decoder.path, "/var/rudder/relay/outbox"),
     outboxMaxSize: source.or("shared_files.outbox_max_size", Decoder.size, 10 * GiB),
     forwardWait: source.or("shared_files.forward_wait", Decoder.duration, Duration.seconds(5)),
+    forwardTimeout: source.or("shared_files.forward_timeout", Decoder.period, Duration.seconds(60)),
     retry
   }
 }

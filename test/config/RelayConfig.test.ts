@@ -135,10 +135,12 @@ describe("main.conf", () => {
           minFree: 256 * MiB,
           maxUploads: 64,
           maxUploadsPerAddress: 16,
+          minRate: 4096,
           cleanupFrequency: Duration.minutes(10),
           outbox: "/var/rudder/relay/outbox",
           outboxMaxSize: 10 * 1024 * MiB,
           forwardWait: Duration.seconds(5),
+          forwardTimeout: Duration.seconds(60),
           retry: { initial: Duration.seconds(1), max: Duration.minutes(5) }
         },
         sharedFolder: { path: "/var/rudder/configuration-repository/shared-files" },
