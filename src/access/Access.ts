@@ -9,9 +9,7 @@ import type { Caller } from "./Caller.ts"
 import { clientAddress } from "./ClientAddress.ts"
 import * as FollowedSets from "./FollowedSets.ts"
 import * as RefusalLog from "./RefusalLog.ts"
-
-/** The rows of the contract's table: `remote-run/*`, `shared-files/*`, `shared-folder/*`, and everything else. */
-export type RouteKind = "policyServer" | "nodes" | "sharedFolder" | "admin"
+import type { RouteKind } from "./RouteAccess.ts"
 
 export interface AccessService {
   /**

@@ -1,6 +1,7 @@
 /** What can be asked about remote runs. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
 import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
@@ -51,6 +52,7 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addError(UnknownTarget)
     .addError(TooBusy)
     .addError(StorageError)
+    .annotate(HasEffect, true)
 
 const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   starts(name, method, path)
@@ -87,6 +89,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .setUrlParams(ListParameters)
       .addSuccess(RunPage)
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "Recent runs, newest first")
   )
   .add(
@@ -95,6 +98,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .addSuccess(RunDetail)
       .addError(RunNotFound)
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "One run, with every node's state")
   )
   .add(
@@ -105,6 +109,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .addSuccess(HttpApiSchema.Empty(204))
       .addError(RunNotFound)
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(
         OpenApi.Summary,
         "A run's output from its start, then as it goes on (also as server-sent events)"
@@ -117,7 +122,9 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .addSuccess(RunDetail, { status: 202 })
       .addError(RunNotFound)
       .addError(StorageError)
+      .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Cancel a run")
   )
+  .annotate(AskedBy, "policyServer")
   .annotate(OpenApi.Title, "Remote run")
   .annotate(OpenApi.Description, "Run the agents of nodes now, and follow, replay or cancel such runs.") {}

@@ -14,7 +14,7 @@ import {
   HttpServerResponse
 } from "@effect/platform"
 import { Cause, Effect, Option } from "effect"
-import { Access, type RouteKind } from "../access/Access.ts"
+import { Access } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
@@ -22,18 +22,8 @@ import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath, strip } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, MethodNotAllowed, NotFound, TooBusy } from "../RelayError.ts"
+import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
 import * as RouteTable from "./RouteTable.ts"
-
-/** The table of who may call, by the path below the base. */
-const kindOf = (path: string): RouteKind => {
-  if (path.startsWith("/remote-run/")) return "policyServer"
-  if (path.startsWith("/shared-files/")) return "nodes"
-  return path.startsWith("/shared-folder/") ? "sharedFolder" : "admin"
-}
-
-/** Starting a run has an effect, also by GET; reading one has none. */
-const hasEffect = (method: string, path: string): boolean =>
-  (method !== "GET" && method !== "HEAD") || /^\/remote-run\/(node\/|nodes$|nodes\/|all$)/.test(path)
 
 const isDecodable = (path: string): boolean => {
   try {
@@ -111,24 +101,29 @@ const make = Effect.gen(function* () {
   const access = yield* Access
   const routes = RouteTable.make(RelayApi)
 
-  const checkRoute = (method: string, path: string) => {
-    const methods = path.startsWith("/remote-run/") && !settings.remoteRun.enabled ? [] : routes.methods(path)
-    if (methods.length === 0) return Effect.fail(new NotFound({ message: "no such route" }))
-    if (!methods.includes(method))
-      return Effect.fail(
-        new MethodNotAllowed({ message: `expected ${methods.join(" or ")}`, allowed: methods })
-      )
-    return Effect.void
+  /** Routes of what the configuration switched off are not there. */
+  const routesAt = (path: string) =>
+    routes.at(path).filter(({ group }) => settings.remoteRun.enabled || group !== RemoteRunApi.identifier)
+
+  const find = (method: string, path: string) => {
+    const found = routesAt(path)
+    const route = found.find((candidate) => candidate.method === method)
+    if (route !== undefined) return Effect.succeed(route)
+    const allowed = [...new Set(found.map((candidate) => candidate.method))]
+    return Effect.fail(
+      allowed.length === 0
+        ? new NotFound({ message: "no such route" })
+        : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
+    )
   }
 
   const check = (request: HttpServerRequest.HttpServerRequest, path: string) =>
     Effect.gen(function* () {
-      yield* access.check(kindOf(path), callerOf(request))
+      yield* access.check(routes.at(path)[0]?.askedBy ?? routes.askedBy(path), callerOf(request))
       if (!isDecodable(path))
         return yield* new InvalidRequest({ message: "the path is not percent-encoded text" })
-      yield* checkRoute(request.method, path)
-      if (hasEffect(request.method, path))
-        yield* Browser.check(browserRequest(request), settings.access.hosts)
+      const { hasEffect } = yield* find(request.method, path)
+      if (hasEffect) yield* Browser.check(browserRequest(request), settings.access.hosts)
     })
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>

@@ -1,6 +1,7 @@
 /** What can be asked about shared files. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import {
   PayloadTooLarge,
   StorageError,
@@ -82,6 +83,7 @@ const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", p
     .addError(TooBusy)
     .addError(StorageError)
     .addError(StorageFull)
+    .annotate(HasEffect, true)
 
 const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
   HttpApiEndpoint.make("HEAD")(name, path)
@@ -91,6 +93,7 @@ const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
     .addError(UpstreamFatal)
     .addError(TooBusy)
     .addError(StorageError)
+    .annotate(HasEffect, false)
 
 export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(
@@ -120,5 +123,6 @@ export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
       .setUrlParams(Schema.Struct({ hash }))
       .annotate(OpenApi.Summary, "Whether that file is here with that hash: 200 or 404, for existing agents")
   )
+  .annotate(AskedBy, "nodes")
   .annotate(OpenApi.Title, "Shared files")
   .annotate(OpenApi.Description, "Signed files that one node shares with another.") {}

@@ -1,6 +1,7 @@
 /** What can be asked about the shared folder. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { StorageError } from "../RelayError.ts"
 
 const description = (text: string) => ({ description: text })
@@ -34,6 +35,7 @@ export class SharedFolderApi extends HttpApiGroup.make("sharedFolder")
       .addSuccess(HttpApiSchema.Empty(304))
       .addError(HttpApiSchema.Empty(416))
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "A file of the shared folder, or a range of it")
   )
   .add(
@@ -43,7 +45,9 @@ export class SharedFolderApi extends HttpApiGroup.make("sharedFolder")
       .addSuccess(HttpApiSchema.Empty(200))
       .addSuccess(HttpApiSchema.Empty(304))
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "Whether a file of the shared folder is another than the caller has")
   )
+  .annotate(AskedBy, "sharedFolder")
   .annotate(OpenApi.Title, "Shared folder")
   .annotate(OpenApi.Description, "Files that the administrator shares with all nodes.") {}

@@ -1,6 +1,7 @@
 /** What can be asked about the relay itself. */
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NotFound, StorageError } from "../RelayError.ts"
 import { OutboxPage } from "../shared-files/outbox/OutboxEntry.ts"
 import * as PrometheusText from "./PrometheusText.ts"
@@ -48,11 +49,13 @@ export class SystemApi extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("info", "/system/info")
       .addSuccess(envelope("getSystemInfo", Info))
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "The version of this relay")
   )
   .add(
     HttpApiEndpoint.get("status", "/system/status")
       .addSuccess(envelope("getStatus", Status))
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "The health of this relay's parts")
   )
   .add(
@@ -61,6 +64,7 @@ export class SystemApi extends HttpApiGroup.make("system")
         Schema.Struct({ result: Schema.Literal("success"), action: Schema.Literal("reloadConfiguration") })
       )
       .addError(ReloadFailed, { status: 500 })
+      .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Take the nodes list, certificates and log level from the disk again")
   )
   .add(
@@ -68,12 +72,14 @@ export class SystemApi extends HttpApiGroup.make("system")
       .setUrlParams(ListParameters)
       .addSuccess(envelope("getOutbox", OutboxPage))
       .addError(StorageError)
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "Files that wait for the policy server, or were refused by it; newest first")
   )
   .add(
     HttpApiEndpoint.post("retryOutbox", "/system/outbox/retry")
       .addSuccess(envelope("retryOutbox", Schema.Struct({ entries: count })))
       .addError(StorageError)
+      .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Try all of them now, what was refused too")
   )
   .add(
@@ -82,12 +88,15 @@ export class SystemApi extends HttpApiGroup.make("system")
       .addSuccess(envelope("deleteOutboxEntry", Schema.Struct({ id: Schema.String })))
       .addError(NotFound)
       .addError(StorageError)
+      .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Give up one of them")
   )
   .add(
     HttpApiEndpoint.get("metrics", "/metrics")
       .addSuccess(HttpApiSchema.Text({ contentType: PrometheusText.contentType }))
+      .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "The figures of this relay, in Prometheus' text format")
       .annotate(OpenApi.Override, { servers: [{ url: "/", description: "the root of the server" }] })
   )
+  .annotate(AskedBy, "admin")
   .annotate(OpenApi.Title, "System") {}
