@@ -1,11 +1,12 @@
 /**
  * The relay, composed: its services, the one `HttpApp` over them, and the daemon that serves it.
  *
- * A program that embeds a relay takes `services` and `httpApp`, and may provide other Layers for any part.
+ * A program that embeds a relay takes `services` and `httpApp`, and provides what they use: `live`, or services of its
+ * own for any part of it.
  */
 import { HttpApiBuilder, HttpMiddleware, HttpRouter } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Duration, Effect, Layer } from "effect"
+import { type Context, Duration, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
 import { RelayConfig } from "./config/RelayConfig.ts"
 import { Disk } from "./disk/Disk.ts"
@@ -13,9 +14,11 @@ import { Hasher } from "./disk/Hasher.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
+import * as LocalAgents from "./remote-run/agents/LocalAgents.ts"
 import { RunHistory } from "./remote-run/journal/RunHistory.ts"
 import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
+import * as SubRelayCalls from "./remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 import * as Admission from "./server/Admission.ts"
 import { RelayServer } from "./server/RelayServer.ts"
@@ -30,26 +33,51 @@ import { Reload, type Reloadable } from "./system/Reload.ts"
 import * as SystemHttp from "./system/SystemHttp.ts"
 import { Certificates } from "./topology/Certificates.ts"
 import { NodesList } from "./topology/NodesList.ts"
+import * as WatchedCertificates from "./topology/WatchedCertificates.ts"
+import * as WatchedNodesList from "./topology/WatchedNodesList.ts"
 
-/** Remote runs over the agents, history and topology that are provided. */
-export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
+/** What a relay does, over what is provided: each service that one of these uses is a requirement of their type. */
+export const services = Layer.mergeAll(RemoteRun.layer, SharedFiles.layer, SharedFolder.layer, Access.layer)
 
-/** Shared files on the disk that is provided, and those on their way to the policy server that is; the shared folder. */
-export const sharedFiles = Layer.merge(SharedFiles.layer, SharedFolder.layer).pipe(
-  Layer.provide(Hasher.layer),
-  Layer.provideMerge(Outbox.layer),
-  Layer.provideMerge(SharedFileStore.layer)
-)
+/** What is there already is used; else what is live. So what is live uses what is there too. */
+const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
+  Layer.unwrapEffect(
+    Effect.map(
+      Effect.serviceOption(service),
+      Option.match({ onNone: () => layer, onSome: (given) => Layer.succeed(service, given) })
+    )
+  )
 
-/** Other relays, as they are reached over the network. */
-const peers = Layer.mergeAll(SubRelays.layer, Upstream.layer).pipe(Layer.provide(PeerClient.layer))
+/**
+ * All that `services` uses, real, but for what `replaced` provides: agents are processes, files are on the disk, other
+ * relays are reached over the network. What is real uses what was put in the place of the rest, and what was replaced is
+ * never made.
+ */
+export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
+  orGiven(Outbox, Outbox.layer).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        orGiven(SubRelays, SubRelayCalls.layer),
+        orGiven(Upstream, Upstream.layer),
+        orGiven(SharedFileStore, SharedFileStore.layer),
+        orGiven(RunHistory, RunHistory.layer)
+      )
+    ),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        orGiven(AgentProcess, LocalAgents.layer),
+        orGiven(PeerClient, PeerClient.layer),
+        orGiven(Disk, Disk.layer),
+        orGiven(Hasher, Hasher.layer),
+        orGiven(NodesList, WatchedNodesList.layer),
+        orGiven(Certificates, WatchedCertificates.layer)
+      )
+    ),
+    Layer.provideMerge(replaced)
+  )
 
-/** Everything live: what the daemon uses. */
-export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
-  Layer.provide([AgentProcess.layer, peers, Disk.layer]),
-  Layer.provideMerge(Access.layer),
-  Layer.provideMerge(Layer.mergeAll(NodesList.layer, Certificates.layer))
-)
+/** All that `services` uses, real. */
+export const live = liveWith(Layer.empty)
 
 /** The handlers of every route, and what each request passes before them. */
 export const api = Layer.mergeAll(HttpApiBuilder.api(RelayApi), Admission.layer).pipe(
@@ -118,7 +146,7 @@ const reload = (others: ReadonlyArray<Reloadable>) =>
     })
   )
 
-/** Serves the relay until its scope ends. Registered after `serve`, the graceful stop runs before anything is torn down. */
+/** Serves the relay, over `live` or what stands in for it, until its scope ends. Registered after `serve`, the graceful stop runs before anything is torn down. */
 export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
   const serve = Layer.unwrapEffect(
     Effect.map(RelayServer, (server) => HttpApiBuilder.serve((app) => server.track(app)))

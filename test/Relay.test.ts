@@ -4,29 +4,30 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
+  type FileSystem,
   HttpApiClient,
   HttpClient,
   HttpClientRequest,
   HttpRouter,
   HttpServer,
-  HttpServerResponse
+  HttpServerResponse,
+  type Path
 } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import {
-  Access,
   AgentProcess,
-  Certificates,
-  Disk,
   makeSettings,
   NodeId,
   NodesList,
+  type Outbox,
   Relay,
   RelayApi,
   RelayConfig,
   Reload,
-  SubRelays,
+  type SharedFileStore,
+  type SubRelays,
   Upstream,
   UpstreamUnreachable
 } from "../src/index.ts"
@@ -64,11 +65,10 @@ const upstream = Layer.succeed(Upstream, {
   has: () => new UpstreamUnreachable({ message: "there is none" })
 })
 
-const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
-  Layer.provide([agents, SubRelays.unreachable, Disk.layer, Certificates.none, upstream]),
-  Layer.provideMerge(
-    nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
-  ),
+const nodes = nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
+
+const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
+  Layer.provideMerge(Relay.liveWith(Layer.mergeAll(agents, upstream, nodes))),
   Layer.provideMerge(settings),
   Layer.provideMerge(NodeContext.layer)
 )
@@ -86,6 +86,27 @@ const served = Layer.unwrapEffect(Effect.map(program, (app) => HttpServer.serve(
   Layer.provideMerge(parts),
   Layer.provideMerge(NodeHttpServer.layerTest)
 )
+
+/** What a Layer still asks for. */
+type Missing<L> = L extends Layer.Layer<infer _A, infer _E, infer R> ? R : never
+
+describe("the services of a relay", () => {
+  it("are not whole without their agents, disk and peers: leaving one out does not compile", () => {
+    const withAgentsAlone = Relay.services.pipe(Layer.provide(agents))
+    expectTypeOf<Missing<typeof Relay.services>>().extract<AgentProcess>().toEqualTypeOf<AgentProcess>()
+    expectTypeOf<Missing<typeof withAgentsAlone>>().extract<AgentProcess>().toBeNever()
+    expectTypeOf<Missing<typeof withAgentsAlone>>()
+      .extract<SharedFileStore>()
+      .toEqualTypeOf<SharedFileStore>()
+    expectTypeOf<Missing<typeof withAgentsAlone>>().extract<SubRelays>().toEqualTypeOf<SubRelays>()
+    expectTypeOf<Missing<typeof withAgentsAlone>>().extract<Outbox>().toEqualTypeOf<Outbox>()
+  })
+
+  it("are whole over what is live: only the configuration and the platform are left to give", () => {
+    const whole = Relay.services.pipe(Layer.provide(Relay.live))
+    expectTypeOf<Missing<typeof whole>>().toEqualTypeOf<RelayConfig | FileSystem.FileSystem | Path.Path>()
+  })
+})
 
 describe("a relay in another program", () => {
   it.scopedLive("serves its routes beside that program's own, with its agents", () =>

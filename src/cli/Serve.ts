@@ -4,7 +4,7 @@ import { HttpServer, type HttpServerError } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import { load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
-import { daemon } from "../Relay.ts"
+import { daemon, live } from "../Relay.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
 import { Reload, type Reloadable } from "../system/Reload.ts"
@@ -62,7 +62,8 @@ export const relay = (settings: Settings, directory: string) =>
     Effect.gen(function* () {
       const logging = yield* Logging
       return Layer.mergeAll(reloadOnHangup, announce).pipe(
-        Layer.provideMerge(daemon(reloadables(directory, logging)))
+        Layer.provideMerge(daemon(reloadables(directory, logging))),
+        Layer.provide(live)
       )
     })
   ).pipe(

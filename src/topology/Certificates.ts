@@ -1,10 +1,6 @@
 /** The certificates of nodes: several for one node allowed; the subject's UID is the node's id. */
 import type { X509Certificate } from "node:crypto"
-import { Context, Effect, Layer, Option, Ref } from "effect"
-import { RelayConfig } from "../config/RelayConfig.ts"
-import * as EventLoop from "../EventLoop.ts"
-import * as CertificateFile from "./CertificateFile.ts"
-import * as WatchedFile from "./WatchedFile.ts"
+import { Context, Effect, Layer } from "effect"
 
 export interface CertificatesService {
   /** None where the file has none for this node. */
@@ -17,90 +13,9 @@ export class Certificates extends Context.Tag("rudder-relay/Certificates")<
   Certificates,
   CertificatesService
 >() {
-  /** The file of the configuration, looked at twice a second. */
-  static readonly layer = Layer.scoped(
-    Certificates,
-    Effect.suspend(() => make)
-  )
-
   /** Knows no certificate. */
   static readonly none = Layer.succeed(Certificates, {
     forNode: () => Effect.succeed([]),
     reload: Effect.void
   })
 }
-
-/** To read a certificate takes 160 µs; to find the id in its bytes takes one or two. */
-const certificatesPerTurn = 1000
-
-/** The DER of the object identifier 0.9.2342.19200300.100.1.1, which is UID. */
-const uidIdentifier = Buffer.from("060a0992268993f22c640101", "hex")
-
-/** Every UID that the DER names, be it the subject's or the issuer's: which of them counts is looked at when it is used. */
-const uidsIn = (der: Buffer): ReadonlySet<string> => {
-  const found = new Set<string>()
-  for (let at = der.indexOf(uidIdentifier); at !== -1; at = der.indexOf(uidIdentifier, at + 1)) {
-    const value = at + uidIdentifier.length
-    // A string of less than 128 bytes: its type, its length, its text.
-    found.add(der.toString("utf8", value + 2, value + 2 + (der[value + 1] ?? 0)))
-  }
-  return found
-}
-
-/** The DER of each node's certificates, by the node's id. */
-const index = (text: string) =>
-  Effect.gen(function* () {
-    const found = new Map<string, Array<Buffer>>()
-    let count = 0
-    for (const der of CertificateFile.ders(text)) {
-      for (const id of uidsIn(der)) {
-        const others = found.get(id)
-        if (others === undefined) found.set(id, [der])
-        else others.push(der)
-      }
-      if (++count % certificatesPerTurn === 0) yield* EventLoop.turn
-    }
-    return found
-  })
-
-const make = Effect.gen(function* () {
-  const { general } = yield* RelayConfig
-  const path = general.nodesCertsFile
-  const file = yield* WatchedFile.make(path)
-  const known = yield* Ref.make<ReadonlyMap<string, ReadonlyArray<Buffer>>>(new Map())
-  const one = yield* Effect.makeSemaphore(1)
-
-  const told = yield* Ref.make("")
-
-  const reload = file.read.pipe(
-    Effect.flatMap((bytes) => index(Buffer.from(bytes).toString("utf8"))),
-    Effect.flatMap((found) => Ref.set(known, found)),
-    Effect.andThen(Ref.set(told, "")),
-    Effect.mapError((error) => `${path}: ${error.message}`),
-    // It is tried again and again, and told once.
-    Effect.tapError((problem) =>
-      Effect.flatMap(Ref.getAndSet(told, problem), (before) =>
-        problem === before
-          ? Effect.void
-          : Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
-      )
-    ),
-    one.withPermits(1),
-    Effect.withSpan("Certificates.reload")
-  )
-  if (yield* file.isThere) yield* Effect.ignore(reload)
-  // A file that is gone leaves what it said in force.
-  const reloadIfThere = Effect.flatMap(file.isThere, (isThere) => (isThere ? reload : Effect.void))
-  yield* file.follow(Effect.ignore(reloadIfThere))
-
-  return Certificates.of({
-    forNode: (id) =>
-      Effect.map(Ref.get(known), (all) =>
-        (all.get(id) ?? [])
-          .flatMap((der) => Option.toArray(CertificateFile.read(der)))
-          .filter(({ subject }) => Option.contains(CertificateFile.uidOf(subject), id))
-      ),
-    // Without a file no certificate is known, which is nothing wrong.
-    reload: reloadIfThere
-  })
-})

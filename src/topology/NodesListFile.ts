@@ -2,7 +2,7 @@
 import { Effect, Option, Schema } from "effect"
 import * as EventLoop from "../EventLoop.ts"
 import { NodeId } from "../NodeId.ts"
-import type { Node } from "./NodesList.ts"
+import type { Node } from "./Node.ts"
 
 /** The file is not a JSON object. */
 export class NodesListSyntaxError extends Schema.TaggedError<NodesListSyntaxError>()("NodesListSyntaxError", {

@@ -7,7 +7,6 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, FastCheck, Layer, Logger, Option, Runtime } from "effect"
 import {
-  Access,
   AgentProcess,
   Certificates,
   Disk,
@@ -96,15 +95,19 @@ const settings = (layout: Layout) =>
   )
 
 const relay = (disk: CrashingDisk, list: Obliging, layout: Layout) =>
-  Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
-    Layer.provide([
-      agents,
-      SubRelays.unreachable,
-      Layer.succeed(Disk, disk.disk),
-      Certificates.none,
-      upstream
-    ]),
-    Layer.provideMerge(list.layer),
+  Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
+    Layer.provideMerge(
+      Relay.liveWith(
+        Layer.mergeAll(
+          agents,
+          SubRelays.unreachable,
+          Layer.succeed(Disk, disk.disk),
+          Certificates.none,
+          upstream,
+          list.layer
+        )
+      )
+    ),
     Layer.provideMerge(settings(layout)),
     Layer.provideMerge(Layer.merge(NodeHttpServer.layerContext, Logger.remove(Logger.defaultLogger)))
   )

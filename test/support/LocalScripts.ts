@@ -9,6 +9,7 @@ import {
   type AgentOutput,
   AgentProcess
 } from "../../src/remote-run/agents/AgentProcess.ts"
+import * as LocalAgents from "../../src/remote-run/agents/LocalAgents.ts"
 import * as ProcessTable from "../../src/remote-run/agents/ProcessTable.ts"
 
 /** A folder that goes with the scope. */
@@ -40,7 +41,7 @@ export const live = (
   command: string,
   options: { readonly killGrace?: Duration.DurationInput; readonly useSudo?: boolean } = {}
 ) =>
-  AgentProcess.layer.pipe(
+  LocalAgents.layer.pipe(
     Layer.provide(
       Layer.succeed(
         RelayConfig,

@@ -3,9 +3,7 @@ import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import {
-  Access,
   Certificates,
-  Disk,
   type GivenSettings,
   makeSettings,
   NodeId,
@@ -36,15 +34,18 @@ export const servedRelay = (
     remoteRun: { directory: `${directory}/runs` },
     sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
   })
-  const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
-    Layer.provide([
-      scriptedAgents(() => ({})),
-      SubRelays.unreachable,
-      Disk.layer,
-      Certificates.none,
-      nobodyAbove
-    ]),
-    Layer.provideMerge(nodesList),
+  const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
+    Layer.provideMerge(
+      Relay.liveWith(
+        Layer.mergeAll(
+          scriptedAgents(() => ({})),
+          SubRelays.unreachable,
+          Certificates.none,
+          nobodyAbove,
+          nodesList
+        )
+      )
+    ),
     Layer.provideMerge(Layer.succeed(RelayConfig, config)),
     Layer.provideMerge(NodeContext.layer)
   )

@@ -1,7 +1,8 @@
 /** A nodes list for tests, as a value. */
 import { Effect, Layer, Option } from "effect"
 import { NodeId } from "../../src/NodeId.ts"
-import { type Node, type Nodes, NodesList } from "../../src/topology/NodesList.ts"
+import type { Node } from "../../src/topology/Node.ts"
+import { type Nodes, NodesList } from "../../src/topology/NodesList.ts"
 import type { Route } from "../../src/topology/Route.ts"
 
 /** Nodes by id: their hostname, the relays between this relay and them (none: mine), and the hash of their key. */

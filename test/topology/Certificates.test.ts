@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
+import * as WatchedCertificates from "../../src/topology/WatchedCertificates.ts"
 import { type Attribute, certificateOf, newKey } from "../support/SelfSigned.ts"
 
 /** Keys of 2048 bits take a moment each; two do for all certificates. */
@@ -35,7 +36,7 @@ const over = <A, E>(
     if (text !== undefined) replace(text)
     const settings = makeSettings({ general: { nodesCertsFile: file } })
     return yield* Effect.flatMap(Certificates, (certificates) => test(certificates, replace, file)).pipe(
-      Effect.provide(Certificates.layer.pipe(Layer.provide(Layer.succeed(RelayConfig, settings))))
+      Effect.provide(WatchedCertificates.layer.pipe(Layer.provide(Layer.succeed(RelayConfig, settings))))
     )
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 

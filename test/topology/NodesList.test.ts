@@ -5,6 +5,7 @@ import { Effect, Layer, Option, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
+import * as WatchedNodesList from "../../src/topology/WatchedNodesList.ts"
 
 const entry = (server: string) => ({ hostname: "host", "policy-server": server })
 
@@ -27,7 +28,7 @@ const withList = <A, E>(
     if (first !== undefined) yield* replace(first)
     const settings = makeSettings({ general: { nodeId: NodeId.make("me"), nodesListFile: file } })
     return yield* test(replace, Effect.orDie(fs.remove(file))).pipe(
-      Effect.provide(NodesList.layer.pipe(Layer.provide(Layer.succeed(RelayConfig, settings))))
+      Effect.provide(WatchedNodesList.layer.pipe(Layer.provide(Layer.succeed(RelayConfig, settings))))
     )
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 

@@ -1,12 +1,10 @@
 /**
  * One agent run: a local process that runs the agent of one node and prints its output.
  *
- * The live Layer starts `[sudo -n] <command> remote run [-D class,…] -- <hostname>` in a process group of its
+ * `LocalAgents.layer` starts `[sudo -n] <command> remote run [-D class,…] -- <hostname>` in a process group of its
  * own; a test Layer scripts the agents.
  */
-import { Context, Effect, Layer, Schema } from "effect"
-import { RelayConfig } from "../../config/RelayConfig.ts"
-import * as LocalAgents from "./LocalAgents.ts"
+import { Context, type Effect, Schema } from "effect"
 
 /** The agent could not be started: no such command, not executable, argument list too long, no more processes. */
 export class AgentError extends Schema.TaggedError<AgentError>()("AgentError", { message: Schema.String }) {}
@@ -48,18 +46,4 @@ export interface AgentProcessService {
 export class AgentProcess extends Context.Tag("rudder-relay/AgentProcess")<
   AgentProcess,
   AgentProcessService
->() {
-  /** Processes of this machine, as `remote_run.*` says. At its end none of theirs is left that can be ended. */
-  static readonly layer = Layer.scoped(
-    AgentProcess,
-    Effect.gen(function* () {
-      const { remoteRun } = yield* RelayConfig
-      const agents = yield* LocalAgents.make(remoteRun)
-      return {
-        run: (command, output) =>
-          Effect.mapError(agents.run(command, output), (message) => new AgentError({ message })),
-        unkillable: agents.unkillable
-      }
-    })
-  )
-}
+>() {}

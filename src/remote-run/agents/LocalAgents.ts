@@ -1,10 +1,16 @@
 /** Agents as processes of this machine: from the command line to the last of their descendants. */
 import { randomUUID } from "node:crypto"
-import { Deferred, Effect, Exit, Schedule, type Scope } from "effect"
-import type { Settings } from "../../config/RelayConfig.ts"
+import { Deferred, Effect, Exit, Layer, Schedule, type Scope } from "effect"
+import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
-import type { AgentCommand, AgentExit, AgentOutput } from "./AgentProcess.ts"
+import {
+  type AgentCommand,
+  AgentError,
+  type AgentOutput,
+  AgentProcess,
+  type AgentProcessService
+} from "./AgentProcess.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as Marks from "./Marks.ts"
@@ -12,19 +18,13 @@ import * as Reaper from "./Reaper.ts"
 import * as Spawner from "./Spawner.ts"
 import type { SpawnFailure } from "./SpawnFailure.ts"
 
-export interface LocalAgents {
-  /** As `AgentProcess.run`; fails with the reason why it could not be started. */
-  readonly run: (command: AgentCommand, output: AgentOutput) => Effect.Effect<AgentExit, string>
-  readonly unkillable: Effect.Effect<number>
-}
-
 export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
 
 /** What an agent's processes are known by. */
 type Identity = Pick<AgentFamily.AgentFamily, "cookie" | "mark">
 
 /** Nothing of it is left at the end of the scope. */
-export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, never, Scope.Scope> =>
+export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fifos = yield* Fifos.make
     // Nobody but root reads the environment of what sudo starts.
@@ -51,7 +51,7 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, ne
         Effect.onError(() => Effect.sync(() => mark !== undefined && marks?.give(mark)))
       )
 
-    const run: LocalAgents["run"] = (command, output) =>
+    const run: AgentProcessService["run"] = (command, output) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           // Interrupted before it is started, it never is.
@@ -76,6 +76,12 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<LocalAgents, ne
 
     return { run, unkillable: reaper.unkillable }
   })
+
+/** Processes of this machine, as `remote_run.*` says. At its end none of theirs is left that can be ended. */
+export const layer = Layer.scoped(
+  AgentProcess,
+  Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
+)
 
 /** Never through a shell, and nothing in it is an option but what is meant as one. */
 export const commandLine = (
@@ -129,5 +135,5 @@ const reasons: Readonly<Record<string, string>> = {
   ENFILE: "too many open files"
 }
 
-const startFailure = (program: string, { code, message }: SpawnFailure): string =>
-  `${program} could not be started: ${reasons[code ?? ""] ?? message}`
+const startFailure = (program: string, { code, message }: SpawnFailure): AgentError =>
+  new AgentError({ message: `${program} could not be started: ${reasons[code ?? ""] ?? message}` })

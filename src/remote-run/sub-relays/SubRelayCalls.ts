@@ -1,17 +1,17 @@
 /** The calls that hand runs to sub-relays, and the cancels that follow them. */
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Option, Scope } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import { Certificates } from "../../topology/Certificates.ts"
 import { isHostname } from "../../topology/Hostname.ts"
-import type { Node } from "../../topology/NodesList.ts"
+import type { Node } from "../../topology/Node.ts"
 import type { NodeEnding } from "../journal/NodeLog.ts"
 import type { RunId } from "../RunId.ts"
 import { cancel, converse, Gate, type Outcome } from "./Conversation.ts"
 import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
-import type { SubRelayOrder, SubRelaysService } from "./SubRelays.ts"
+import { type SubRelayOrder, SubRelays, type SubRelaysService } from "./SubRelays.ts"
 
 /** A cancel that does not arrive in this time is given up: the sub-relay may be gone, and nobody waits for it here. */
 const cancelWithin = Duration.seconds(3)
@@ -27,7 +27,7 @@ const missing = (relay: Node, outcome: Outcome): NodeEnding =>
     ? { code: null, unreported: true }
     : failure(relay, { message: "did not report this node" })
 
-export const make = Effect.gen(function* () {
+const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const client = yield* PeerClient
   const certificates = yield* Certificates
@@ -136,3 +136,6 @@ const finish = (relay: Node, merge: RunMerge, exit: Exit.Exit<Outcome, UpstreamF
           )
     }
   })
+
+/** Over HTTPS, to the hosts of the nodes list. At its end, cancels that are under way have a moment to arrive. */
+export const layer = Layer.scoped(SubRelays, make)

@@ -1,9 +1,8 @@
 /** Runs on nodes behind a sub-relay, handed to that sub-relay in one call. */
 import { Context, Effect, Layer } from "effect"
-import type { Node } from "../../topology/NodesList.ts"
+import type { Node } from "../../topology/Node.ts"
 import type { AgentOutput } from "../agents/AgentProcess.ts"
 import type { NodeEnding } from "../journal/NodeLog.ts"
-import * as SubRelayCalls from "./SubRelayCalls.ts"
 
 /** What a sub-relay reports of one node; `start` and `end` count once. */
 export interface SubRelayNode extends AgentOutput {
@@ -36,12 +35,6 @@ export interface SubRelaysService {
 }
 
 export class SubRelays extends Context.Tag("rudder-relay/SubRelays")<SubRelays, SubRelaysService>() {
-  /** Over HTTPS, to the hosts of the nodes list. At its end, cancels that are under way have a moment to arrive. */
-  static readonly layer = Layer.scoped(
-    SubRelays,
-    Effect.suspend(() => SubRelayCalls.make)
-  )
-
   /** Reaches none: every node behind a sub-relay ends with `UpstreamFatal`. */
   static readonly unreachable = Layer.succeed(SubRelays, {
     run: ({ relay, nodes, report }) =>

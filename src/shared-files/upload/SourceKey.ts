@@ -4,7 +4,7 @@ import { Effect, Option } from "effect"
 import { InvalidRequest } from "../../RelayError.ts"
 import { Certificates } from "../../topology/Certificates.ts"
 import * as KeyHash from "../../topology/KeyHash.ts"
-import type { Node } from "../../topology/NodesList.ts"
+import type { Node } from "../../topology/Node.ts"
 import { BadSignature } from "../file/SharedFileError.ts"
 import * as Signature from "../file/Signature.ts"
 

@@ -13,6 +13,7 @@ import type { RunFormat } from "../../../src/remote-run/journal/RunFormat.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
 import { RemoteRun, type RunOrder } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
+import * as SubRelayCalls from "../../../src/remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "../../../src/remote-run/sub-relays/SubRelays.ts"
 import { Certificates, type CertificatesService } from "../../../src/topology/Certificates.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
@@ -100,7 +101,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         remoteRun: { directory }
       })
       return RemoteRun.layer.pipe(
-        Layer.provide(SubRelays.layer),
+        Layer.provide(SubRelayCalls.layer),
         Layer.provideMerge(RunHistory.layer),
         Layer.provide([
           peerClient ?? PeerClient.layer,
@@ -629,7 +630,7 @@ it.scopedLive("a sub-relay is read no faster than what it says can be written", 
     let accepting = true
     let received = 0
     const waiting: Array<() => void> = []
-    const layer = SubRelays.layer.pipe(
+    const layer = SubRelayCalls.layer.pipe(
       Layer.provide([PeerClient.layer, Layer.succeed(Certificates, known(certificate))]),
       Layer.provide(
         Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make("me"), httpsPort: port } }))

@@ -1,0 +1,123 @@
+/** The nodes list of the file that the server's policy generation writes, followed as it is replaced. */
+import { Effect, Layer, Option, Ref } from "effect"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import * as EventLoop from "../EventLoop.ts"
+import type { NodeId } from "../NodeId.ts"
+import type { Node } from "./Node.ts"
+import { type Nodes, NodesList, type NodesListStatus } from "./NodesList.ts"
+import { type ParsedNodesList, parse } from "./NodesListFile.ts"
+import { routeTo } from "./Route.ts"
+import * as WatchedFile from "./WatchedFile.ts"
+
+const nodesPerTurn = 5000
+const maxExamples = 5
+
+/** Nodes as a value. `mine` has to be counted by the caller, who may do so in pieces. */
+const nodesOf = (me: NodeId, entries: ReadonlyMap<string, Node>, mine: number): Nodes => {
+  const policyServerOf = (id: NodeId) => entries.get(id)?.policyServer
+  return {
+    size: entries.size,
+    get: (id) => Option.fromNullable(entries.get(id)),
+    route: (id) => {
+      const node = entries.get(id)
+      return node === undefined ? { _tag: "Unknown" } : routeTo(me, node.id, policyServerOf)
+    },
+    *ids() {
+      for (const node of entries.values()) yield node.id
+    },
+    mine
+  }
+}
+
+/** Counts what the relay wants to know of a list as a whole, in pieces. */
+const survey = (me: NodeId, entries: ReadonlyMap<string, Node>) =>
+  Effect.gen(function* () {
+    const nodes = nodesOf(me, entries, 0)
+    const unroutable: Array<NodeId> = []
+    let mine = 0
+    let lost = 0
+    let count = 0
+    for (const id of nodes.ids()) {
+      const route = nodes.route(id)
+      if (route._tag === "Mine") mine++
+      if (route._tag === "Unknown" && id !== me && ++lost <= maxExamples) unroutable.push(id)
+      if (++count % nodesPerTurn === 0) yield* EventLoop.turn
+    }
+    return { mine, lost, unroutable }
+  })
+
+const logSurvey = ({ bad }: ParsedNodesList, lost: number, unroutable: ReadonlyArray<NodeId>) =>
+  Effect.gen(function* () {
+    if (bad.count > 0)
+      yield* Effect.logWarning(
+        "entries of the nodes list were left out: no usable id, hostname or policy-server"
+      ).pipe(Effect.annotateLogs({ count: bad.count, examples: bad.examples.join(" ") }))
+    if (lost > 0)
+      yield* Effect.logWarning(
+        "nodes whose policy servers do not lead to this relay are treated as unknown"
+      ).pipe(Effect.annotateLogs({ count: lost, examples: unroutable.join(" ") }))
+  })
+
+interface Loaded {
+  readonly nodes: Nodes
+  readonly status: NodesListStatus
+  readonly neverLoaded: boolean
+}
+
+const make = Effect.gen(function* () {
+  const { general } = yield* RelayConfig
+  const file = general.nodesListFile
+  const watched = yield* WatchedFile.make(file)
+  const state = yield* Ref.make<Loaded>({
+    nodes: nodesOf(general.nodeId, new Map(), 0),
+    status: { _tag: "Success" },
+    neverLoaded: true
+  })
+  const one = yield* Effect.makeSemaphore(1)
+
+  const load = Effect.gen(function* () {
+    const parsed = yield* Effect.flatMap(watched.read, parse)
+    const { mine, lost, unroutable } = yield* survey(general.nodeId, parsed.nodes)
+    yield* logSurvey(parsed, lost, unroutable)
+    yield* Ref.set(state, {
+      nodes: nodesOf(general.nodeId, parsed.nodes, mine),
+      status: { _tag: "Success" },
+      neverLoaded: false
+    })
+    yield* Effect.logInfo("nodes list loaded").pipe(
+      Effect.annotateLogs({ file, nodes: parsed.nodes.size, mine })
+    )
+  })
+
+  const keepPrevious = (problem: { readonly message: string }) =>
+    Effect.gen(function* () {
+      const { neverLoaded, status } = yield* Ref.get(state)
+      const instead = neverLoaded ? "no nodes are known" : "the previous list stays in force"
+      const details = `${file}: ${problem.message}; ${instead}`
+      yield* Ref.update(state, (loaded) => ({ ...loaded, status: { _tag: "Error", details } as const }))
+      // It is tried again and again, and told once.
+      if (status._tag === "Error" && status.details === details) return
+      yield* Effect.logWarning("the nodes list can't be loaded").pipe(Effect.annotateLogs({ details }))
+    })
+
+  const reload = load.pipe(
+    Effect.catchAll(keepPrevious),
+    Effect.andThen(Ref.get(state)),
+    Effect.map(({ status }) => status),
+    one.withPermits(1),
+    Effect.withSpan("NodesList.reload")
+  )
+
+  yield* reload
+  yield* watched.follow(reload)
+
+  return NodesList.of({
+    current: Effect.map(Ref.get(state), ({ nodes }) => nodes),
+    status: Effect.map(Ref.get(state), ({ status }) => status),
+    neverLoaded: Effect.map(Ref.get(state), ({ neverLoaded }) => neverLoaded),
+    reload
+  })
+})
+
+/** `general.nodes_list_file`, looked at twice a second. */
+export const layer = Layer.scoped(NodesList, make)
