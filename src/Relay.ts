@@ -4,7 +4,7 @@
  * A program that embeds a relay takes `services` and `httpApp`, and provides what they use: `live`, or services of its
  * own for any part of it.
  */
-import { HttpApiBuilder, HttpMiddleware, HttpRouter } from "@effect/platform"
+import { HttpApiBuilder, HttpRouter } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { type Context, Duration, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
@@ -150,12 +150,7 @@ const reload = (others: ReadonlyArray<Reloadable>) =>
 export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
   const serve = Layer.unwrapEffect(
     Effect.map(RelayServer, (server) => HttpApiBuilder.serve((app) => server.track(app)))
-  ).pipe(
-    Layer.provide(api),
-    Layer.provide(routerConfig),
-    // A span for each request costs as much as the rest of it, and nothing takes them yet.
-    HttpMiddleware.withTracerDisabledWhen(() => true)
-  )
+  ).pipe(Layer.provide(api), Layer.provide(routerConfig))
   return gracefulStop.pipe(
     Layer.provideMerge(serve),
     Layer.provideMerge(reload(reloadables)),

@@ -8,6 +8,7 @@ import { daemon, live } from "../Relay.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
 import { Reload, type Reloadable } from "../system/Reload.ts"
+import * as Tracing from "../system/Tracing.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 export const configDirectory = Options.text("config").pipe(
@@ -69,8 +70,7 @@ export const relay = (settings: Settings, directory: string) =>
   ).pipe(
     Layer.provide(Logging.layer(settings.log, process.stderr.isTTY === true)),
     Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
-    // Nothing takes spans yet, and each costs as much as a look at the disk. Who embeds a relay has theirs.
-    Layer.provide(Layer.setTracerEnabled(false)),
+    Layer.provide(Tracing.layer),
     Layer.mapError(startError(settings))
   )
 

@@ -124,7 +124,7 @@ const make = Effect.gen(function* () {
         return yield* new InvalidRequest({ message: "the path is not percent-encoded text" })
       const { hasEffect } = yield* find(request.method, path)
       if (hasEffect) yield* Browser.check(browserRequest(request), settings.access.hosts)
-    })
+    }).pipe(Effect.withSpan("Admission.check", { attributes: { path } }))
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
     Effect.gen(function* () {
