@@ -79,10 +79,7 @@ describe("tracing", () => {
         const client = yield* HttpClient.HttpClient
         const answer = yield* client.get("/rudder/relay-api/remote-run/node/web?output=keep")
         expect(yield* answer.text).toContain('"event":"done"')
-      }).pipe(
-        Effect.provide(servedRelay(directory, list)),
-        Effect.provide(Logger.remove(Logger.defaultLogger))
-      )
+      }).pipe(Effect.provide(Layer.merge(servedRelay(directory, list), Logger.remove(Logger.defaultLogger))))
       yield* traced(call, {
         OTEL_EXPORTER_OTLP_ENDPOINT: `${url}/`,
         OTEL_EXPORTER_OTLP_HEADERS: "api-key=a%20secret, other = x"
