@@ -1,6 +1,19 @@
 /** Remote runs: the agents of this relay's own nodes, and of those behind its sub-relays, as one run with one history. */
 import { FileSystem } from "@effect/platform"
-import { Cause, Clock, Context, Deferred, Effect, Exit, FiberSet, Layer, Option, Scope, Stream } from "effect"
+import {
+  Cause,
+  Chunk,
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  FiberSet,
+  Layer,
+  Option,
+  Scope,
+  Stream
+} from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { type NodeId, root } from "../NodeId.ts"
@@ -389,29 +402,28 @@ const make = Effect.gen(function* () {
       return { id, summary: Effect.succeed(summary), ...readerOf(source.value, summary.nodes === 1) }
     })
 
+  /** None: it can't be read, which is in the log, or it went meanwhile. */
+  const listed = (id: RunId) =>
+    find(id).pipe(
+      Effect.flatMap((run) => run.summary),
+      Effect.tapErrorTag("StorageError", (error) =>
+        Effect.logWarning("a run in the history can't be read", error)
+      ),
+      Effect.option
+    )
+
+  /** One more than asked for is looked at: where there is none that can be shown, this is the last page. */
   const list = (limit: number, before: Option.Option<RunId>) =>
-    Effect.gen(function* () {
-      const stored = yield* Stream.runCollect(Stream.take(history.ids(before), limit + 1))
-      const here = [...active.keys()].filter((id) =>
-        Option.match(before, { onNone: () => true, onSome: (b) => id < b })
-      )
-      const ids = [...new Set([...stored, ...here])].sort().reverse()
-      const page = ids.slice(0, limit)
-      const runs = yield* Effect.forEach(page, (id) =>
-        find(id).pipe(
-          Effect.flatMap((run) => run.summary),
-          Effect.tapErrorTag("StorageError", (error) =>
-            Effect.logWarning("a run in the history can't be read", error)
-          ),
-          Effect.option
-        )
-      )
-      const last = page.at(-1)
-      return {
-        runs: runs.flatMap(Option.toArray),
-        next: ids.length > limit && last !== undefined ? last : null
-      }
-    })
+    history.ids(before).pipe(
+      Stream.mapEffect(listed),
+      Stream.filterMap((run) => run),
+      Stream.take(limit + 1),
+      Stream.runCollect,
+      Effect.map((found) => {
+        const runs = Chunk.toReadonlyArray(found).slice(0, limit)
+        return { runs, next: found.length > limit ? (runs.at(-1)?.id ?? null) : null }
+      })
+    )
 
   const cancelRun = (run: ActiveRun) =>
     Effect.andThen(Deferred.succeed(run.stopStarting, undefined), Deferred.succeed(run.cancelled, undefined))

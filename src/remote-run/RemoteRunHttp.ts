@@ -116,16 +116,16 @@ const decodeLimit = Schema.decodeOption(Limit)
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const search = Query.of(request)
-    const limit = decodeLimit(search.get("limit") ?? "50")
+    const query = Query.of(request)
+    const limit = decodeLimit((yield* RunParameters.single(query, "limit")) ?? "50")
     if (Option.isNone(limit))
       return yield* new InvalidRequest({
         parameter: "limit",
         message: "limit: expected a whole number from 1 to 1000"
       })
-    const text = search.get("before")
-    const before = text === null ? Option.none() : decodeRunId(text)
-    if (text !== null && Option.isNone(before))
+    const text = yield* RunParameters.single(query, "before")
+    const before = text === undefined ? Option.none() : decodeRunId(text)
+    if (text !== undefined && Option.isNone(before))
       return yield* new InvalidRequest({ parameter: "before", message: "before: expected a run's id" })
     const page = yield* remoteRun.list(limit.value, before)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
@@ -134,10 +134,7 @@ const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const format = yield* RunParameters.decodeOutputFormat(
-      Query.of(request).get("format") ?? undefined,
-      request.headers.accept
-    )
+    const format = yield* RunParameters.decodeOutputFormat(Query.of(request), request.headers.accept)
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = lastEventId === undefined ? 0 : Number(lastEventId)
     if (!Number.isSafeInteger(after) || after < 0)

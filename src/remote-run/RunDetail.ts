@@ -10,6 +10,12 @@ import type { NodeState } from "./RunRecord.ts"
 const decodeStarted = Schema.decodeEither(Schema.parseJson(RunStarted))
 const decodeEnded = Schema.decodeEither(Schema.parseJson(NodeEnded))
 
+/** A node whose end is in the journal, in words that nobody understands, has ended all the same. */
+const unreadable = {
+  code: null,
+  error: { _tag: "StorageError", message: "the record of this node's end can't be read" }
+}
+
 /** What is to be said in the end of nodes that have no `end` yet. Ids, not events. */
 class Unfinished {
   private nodes: ReadonlyArray<string> = []
@@ -26,10 +32,10 @@ class Unfinished {
     if (event.kind === Kind.start) this.running.add(event.node)
     if (event.kind !== Kind.end) return undefined
     this.ended.add(event.node)
-    const end = Either.getOrUndefined(decodeEnded(event.json))
-    if (end === undefined) return undefined
-    const { event: _, node, ...outcome } = end
-    return { node, state: "ended", ...outcome }
+    return Either.match(decodeEnded(event.json), {
+      onLeft: () => ({ node: event.node, state: "ended" as const, ...unreadable }),
+      onRight: ({ event: _, node, ...outcome }) => ({ node, state: "ended" as const, ...outcome })
+    })
   }
 
   *states(): Iterable<NodeState> {

@@ -1,9 +1,35 @@
 /** What happens in a run, as the JSON objects that a caller sees. Output lines are not among them: see `RunFormat`. */
 import { Schema } from "effect"
 
+const bounded = (expected: string, holds: (text: string) => boolean) =>
+  Schema.String.pipe(Schema.filter(holds, { message: () => `expected ${expected}` }))
+
+const number = (expected: string, least: number, most: number) =>
+  Schema.Number.pipe(
+    Schema.filter((value) => value >= least && value <= most, { message: () => `expected ${expected}` })
+  )
+
+/** Longer messages are cut. Characters. */
+const maxMessage = 1000
+
+/** A message of bounded length, whoever wrote it. */
+export const shorten = (message: string): string => message.slice(0, maxMessage)
+
+const Message = Schema.transform(Schema.String, Schema.String, {
+  strict: true,
+  decode: shorten,
+  encode: (message) => message
+})
+
 /** Why a node has no return code, as a typed error: `AgentError` or `UpstreamFatal`, `UnknownTarget` from below. */
-export const EndError = Schema.Struct({ _tag: Schema.String, message: Schema.String })
+export const EndError = Schema.Struct({
+  _tag: bounded("an error's name", (text) => /^[A-Za-z][A-Za-z0-9]{0,63}$/.test(text)),
+  message: Message
+})
 export type EndError = typeof EndError.Type
+
+/** Finite: JSON has no infinity, and would keep `null` in its place. */
+const Seconds = number("seconds, from 0 to 1e9", 0, 1e9)
 
 /** The first event: which nodes the run is for, and which ids of the request name no node. */
 export const RunStarted = Schema.Struct({
@@ -19,25 +45,28 @@ export type RunStarted = typeof RunStarted.Type
 export const NodeStarted = Schema.Struct({
   event: Schema.Literal("start"),
   node: Schema.String,
-  hostname: Schema.String
+  hostname: bounded("at most 253 characters", (text) => text.length <= 253)
 })
 export type NodeStarted = typeof NodeStarted.Type
 
-/** How a node's part of the run ended; `code` is null when there is none, and then one of the flags says why. */
+/**
+ * How a node's part of the run ended; `code` is null when there is none, and then one of the flags says why. A sub-relay's
+ * word is kept like this relay's own, so the bounds hold for both.
+ */
 export const NodeOutcome = Schema.Struct({
-  code: Schema.NullOr(Schema.Int),
-  signal: Schema.optional(Schema.String),
+  code: Schema.NullOr(Schema.Int.pipe(Schema.between(-(2 ** 31), 2 ** 32 - 1))),
+  signal: Schema.optional(bounded("a signal's name", (text) => /^SIG[A-Z0-9+-]{1,20}$/.test(text))),
   timeout: Schema.optional(Schema.Literal(true)),
   cancelled: Schema.optional(Schema.Literal(true)),
   unreported: Schema.optional(Schema.Literal(true)),
   error: Schema.optional(EndError),
   /** Seconds. */
-  duration: Schema.Number,
+  duration: Seconds,
   /** The last 64 KiB. */
   stderr: Schema.String,
   truncated: Schema.optional(Schema.Literal(true)),
   /** Bytes of output that were read and not kept. */
-  dropped: Schema.optional(Schema.Number)
+  dropped: Schema.optional(Schema.NonNegativeInt)
 })
 export type NodeOutcome = typeof NodeOutcome.Type
 
@@ -54,7 +83,7 @@ export const RunDone = Schema.Struct({
   ok: Schema.Int,
   failed: Schema.Int,
   /** Seconds. */
-  duration: Schema.Number,
+  duration: Seconds,
   interrupted: Schema.optional(Schema.Literal(true))
 })
 export type RunDone = typeof RunDone.Type

@@ -39,20 +39,47 @@ const invalid = (parameter: string, expected: string) =>
 
 type Decoded<A> = Either.Either<A, InvalidRequest>
 
-/** The body wins over the query; only `nodes` may repeat within one of them. */
-const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, ReadonlyArray<string>>> => {
-  const merged = new Map<string, ReadonlyArray<string>>()
-  for (const entries of [query, form]) {
-    const own = new Map<string, ReadonlyArray<string>>()
-    for (const [name, value] of entries) {
-      const before = own.get(name)
-      if (before !== undefined && name !== "nodes") return Either.left(invalid(name, "given twice"))
-      own.set(name, [...(before ?? []), value])
-    }
-    for (const [name, values] of own) merged.set(name, values)
+/** The values of each name; only `nodes` may repeat. */
+const group = (entries: Entries): Decoded<Map<string, Array<string>>> => {
+  const values = new Map<string, Array<string>>()
+  for (const [name, value] of entries) {
+    const before = values.get(name)
+    if (before === undefined) values.set(name, [value])
+    else if (name === "nodes") before.push(value)
+    else return Either.left(invalid(name, "given twice"))
   }
-  return Either.right(merged)
+  return Either.right(values)
 }
+
+/** Where both names of the classes stand side by side, `conditions` counts; it is all that is left then. */
+const withoutAlias = (values: Map<string, Array<string>>): Map<string, Array<string>> => {
+  if (values.has("conditions")) values.delete("classes")
+  return values
+}
+
+/** A parameter and its v1 name: who says both means one of them, and nobody can tell which. */
+const aliases = [
+  ["output", "keep_output"],
+  ["async", "asynchronous"]
+] as const
+
+/** The body wins over the query, also where it has another name for the classes. */
+const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, ReadonlyArray<string>>> =>
+  Either.gen(function* () {
+    const merged = withoutAlias(yield* group(query))
+    const body = withoutAlias(yield* group(form))
+    if (body.has("classes")) merged.delete("conditions")
+    if (body.has("conditions")) merged.delete("classes")
+    for (const [name, values] of body) merged.set(name, values)
+    for (const [name, alias] of aliases)
+      if (merged.has(name) && merged.has(alias))
+        return yield* Either.left(invalid(name, `given twice, also as ${alias}`))
+    return merged
+  })
+
+/** The value of a parameter that may stand once. */
+export const single = (query: Entries, name: string): Decoded<string | undefined> =>
+  Either.flatMap(group(query), (values) => Either.right(values.get(name)?.[0]))
 
 const oneOf = <A extends string>(
   name: string,
@@ -107,34 +134,48 @@ const classNames = (names: string, alias: string): Decoded<ReadonlyArray<ClassNa
 
 const formats = ["text", "ndjson", "raw"] as const
 
-/** The first of `Accept` that is one of ours; whatever else is there is no preference. */
-export const acceptedFormat = (accept: string | undefined): RunFormat | undefined => {
-  for (const item of (accept ?? "").split(",")) {
-    const type = item.split(";")[0]?.trim().toLowerCase()
-    if (type === "text/plain") return "text"
-    if (type === "application/x-ndjson") return "ndjson"
-    if (type === "text/event-stream") return "sse"
-  }
-  return undefined
+const runTypes: ReadonlyMap<string, RunParameters["format"]> = new Map([
+  ["text/plain", "text"],
+  ["application/x-ndjson", "ndjson"]
+])
+const outputTypes: ReadonlyMap<string, RunFormat> = new Map([...runTypes, ["text/event-stream", "sse"]])
+
+/** How much a caller wants a type, from 0 (not at all) to 1. */
+const qualityOf = (parameters: ReadonlyArray<string>): number => {
+  const given = parameters
+    .map((text) => /^\s*q\s*=\s*([\d.]+)\s*$/i.exec(text)?.[1])
+    .find((q) => q !== undefined)
+  const quality = Number(given ?? 1)
+  return Number.isNaN(quality) ? 1 : quality
 }
 
-const acceptedRunFormat = (accept: string | undefined): RunParameters["format"] | undefined => {
-  const format = acceptedFormat(accept)
-  return format === "sse" ? undefined : format
+/** The format that `Accept` wants most of those that a route has; whatever else it names is no preference. */
+const acceptedFormat = <Format extends RunFormat>(
+  accept: string | undefined,
+  types: ReadonlyMap<string, Format>
+): Format | undefined => {
+  let best: { readonly format: Format; readonly quality: number } | undefined
+  for (const item of (accept ?? "").split(",")) {
+    const [type = "", ...parameters] = item.split(";")
+    const format = types.get(type.trim().toLowerCase())
+    const quality = qualityOf(parameters)
+    if (format !== undefined && quality > (best?.quality ?? 0)) best = { format, quality }
+  }
+  return best?.format
 }
 
 /** Decodes the parameters of a route that starts a run. */
 export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<RunParameters> =>
   Either.gen(function* () {
     const given = yield* merge(query, form)
-    const single = (name: string) => given.get(name)?.[0]
-    const keepOutput = yield* boolean("keep_output", single("keep_output"))
-    const asynchronous = yield* boolean("asynchronous", single("asynchronous"))
-    const output = yield* oneOf("output", single("output"), ["keep", "discard"])
-    const async = yield* oneOf("async", single("async"), ["yes", "no"])
-    const format = yield* oneOf("format", single("format"), formats)
-    const alias = given.has("classes") ? "classes" : "conditions"
-    const classes = yield* classNames(single(alias) ?? "", alias)
+    const value = (name: string) => given.get(name)?.[0]
+    const keepOutput = yield* boolean("keep_output", value("keep_output"))
+    const asynchronous = yield* boolean("asynchronous", value("asynchronous"))
+    const output = yield* oneOf("output", value("output"), ["keep", "discard"])
+    const async = yield* oneOf("async", value("async"), ["yes", "no"])
+    const format = yield* oneOf("format", value("format"), formats)
+    const alias = given.has("conditions") ? "conditions" : "classes"
+    const classes = yield* classNames(value(alias) ?? "", alias)
     const nodes = given.get("nodes")
     const ids = nodes === undefined ? undefined : yield* decodeList("nodes", list(nodes), NodeId)
     const usesNew = given.has("output") || given.has("async") || given.has("format")
@@ -147,7 +188,7 @@ export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<
       async: async === undefined ? asynchronous === true : async === "yes",
       classes,
       nodes: ids,
-      format: format ?? acceptedRunFormat(route.accept) ?? (v1 ? "raw" : "text"),
+      format: format ?? acceptedFormat(route.accept, runTypes) ?? (v1 ? "raw" : "text"),
       v1
     }
   })
@@ -159,11 +200,8 @@ export const requireNodes = (parameters: RunParameters): Decoded<ReadonlyArray<N
     : Either.right(parameters.nodes)
 
 /** The `format` of a run's output; `text` unless it or `Accept` says another. */
-export const decodeOutputFormat = (
-  format: string | undefined,
-  accept: string | undefined
-): Decoded<RunFormat> =>
-  Either.map(
-    oneOf("format", format, [...formats, "sse"] as const),
-    (chosen) => chosen ?? acceptedFormat(accept) ?? "text"
-  )
+export const decodeOutputFormat = (query: Entries, accept: string | undefined): Decoded<RunFormat> =>
+  Either.gen(function* () {
+    const format = yield* oneOf("format", yield* single(query, "format"), [...formats, "sse"] as const)
+    return format ?? acceptedFormat(accept, outputTypes) ?? "text"
+  })

@@ -29,7 +29,7 @@ interface Setting {
 /** Runs a test against the service with scripted agents, and a history in a folder of its own. */
 const withRelay = <A, E>(
   setting: Setting,
-  test: Effect.Effect<A, E, RemoteRun | RunHistory | FileSystem.FileSystem>
+  test: Effect.Effect<A, E, RemoteRun | RunHistory | RelayConfig | FileSystem.FileSystem>
 ) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -40,8 +40,8 @@ const withRelay = <A, E>(
     })
     const layer = RemoteRun.layer.pipe(
       Layer.provideMerge(RunHistory.layer),
+      Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
       Layer.provide([
-        Layer.succeed(RelayConfig, settings),
         nodesListLayer(setting.tree, { neverLoaded: setting.neverLoaded ?? false }),
         Layer.succeed(AgentProcess, { run: setting.agent, unkillable: Effect.succeed(0) }),
         setting.subRelay === undefined
@@ -409,6 +409,26 @@ describe("a run", () => {
       })
     )
   })
+
+  it.effect("is on the last page where behind it there is none that can be shown", () =>
+    withRelay(
+      { tree: mine(1), agent: hello },
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const { directory } = (yield* RelayConfig).remoteRun
+        // A file under a run's name, of the time before all others.
+        yield* fs.makeDirectory(`${directory}/000000`, { recursive: true })
+        yield* fs.writeFileString(`${directory}/000000/00000000-0000-7000-8000-000000000000.run`, "?")
+        yield* TestClock.setTime(20_000_000)
+        const remoteRun = yield* RemoteRun
+        const run = yield* remoteRun.start(order(all))
+        yield* readAll(run)
+        const page = yield* remoteRun.list(1, Option.none())
+        expect(page.runs.map(({ id }) => id)).toEqual([run.id])
+        expect(page.next).toBeNull()
+      })
+    )
+  )
 
   it.effect("is listed newest first, page by page", () =>
     withRelay(

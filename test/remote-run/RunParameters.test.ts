@@ -49,6 +49,40 @@ describe("parameters of a run", () => {
   })
 
   it.each([
+    ["conditions=a&classes=b", ["a"]],
+    ["classes=b&conditions=a", ["a"]],
+    ["conditions=a&classes=", ["a"]],
+    ["conditions=&classes=b", []]
+  ])("%s: conditions count, as in relayd", (query, classes) => {
+    expect(accepted(query).classes).toEqual(classes)
+    expect(accepted("", query).classes).toEqual(classes)
+  })
+
+  it("take the body's classes, whatever the query calls them", () => {
+    expect(accepted("conditions=a", "classes=b").classes).toEqual(["b"])
+    expect(accepted("classes=a", "conditions=b").classes).toEqual(["b"])
+    expect(accepted("conditions=a", "classes=").classes).toEqual([])
+  })
+
+  it.each([
+    ["output=discard", "keep_output=true", "output"],
+    ["output=keep", "keep_output=true", "output"],
+    ["async=no", "asynchronous=true", "async"]
+  ])("refuse %s beside %s", (one, other, parameter) => {
+    expect(refused(`${one}&${other}`)).toBe(parameter)
+    expect(refused("", `${other}&${one}`)).toBe(parameter)
+    expect(refused(one, other)).toBe(parameter)
+    expect(refused(other, one)).toBe(parameter)
+  })
+
+  it.each([
+    ["async=yes&async=yes", "async=no", "async"],
+    ["reason=a&reason=a", "", "reason"]
+  ])("refuse %s in the query, whatever the body says", (query, form, parameter) => {
+    expect(refused(query, form)).toBe(parameter)
+  })
+
+  it.each([
     ["async=maybe", "async"],
     ["output=yes", "output"],
     ["keep_output=1", "keep_output"],
@@ -99,7 +133,10 @@ describe("parameters of a run", () => {
     ["text/html, application/x-ndjson;q=0.9", "ndjson"],
     ["text/plain", "text"],
     ["*/*", "raw"],
-    ["text/event-stream", "raw"]
+    ["text/event-stream", "raw"],
+    ["text/event-stream, application/x-ndjson", "ndjson"],
+    ["text/plain;q=0.5, application/x-ndjson", "ndjson"],
+    ["application/x-ndjson;q=0, */*", "raw"]
   ])("Accept: %s in the v1 dialect is %s", (accept, format) => {
     expect(accepted("keep_output=true", "", { accept }).format).toBe(format)
   })

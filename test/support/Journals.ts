@@ -1,6 +1,7 @@
 /** A journal in a folder of its own, for tests. */
 import { FileSystem } from "@effect/platform"
 import { Effect, type Scope } from "effect"
+import { encodeHeader, type Kind } from "../../src/remote-run/journal/JournalRecord.ts"
 import { JournalRoom } from "../../src/remote-run/journal/JournalRoom.ts"
 import { RunJournal } from "../../src/remote-run/journal/RunJournal.ts"
 
@@ -18,3 +19,9 @@ export const makeJournal = (
       finalPath: `${directory}/run.run`
     })
   })
+
+/** A record as it is in the file; its payload is an event, or a text that may be none. */
+export const record = (kind: Kind, node: string, payload: unknown): Buffer => {
+  const bytes = Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload))
+  return Buffer.concat([encodeHeader(kind, node, bytes.length, 0, { continued: false, open: false }), bytes])
+}

@@ -1,48 +1,106 @@
-/** Closes the journal of a run that a crash cut off, so that every node has its end and every reader finds one. */
+/**
+ * Closes the journal of a run that a crash cut off, so that every node has its end and every reader finds one. What can't
+ * be read is stepped over where it is an event, and cut off where it is no whole record; the log says so.
+ */
 import { FileSystem } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Either, Option, Schema } from "effect"
+import { NodeId } from "../../NodeId.ts"
 import { StorageError } from "../../RelayError.ts"
 import { type NodeEnded, NodeOutcome, type RunDone, RunStarted, seconds, verdict } from "../RunEvent.ts"
 import { RunHead } from "../RunRecord.ts"
-import { encodeHeader, Kind, recordLength } from "./JournalRecord.ts"
+import { encodeHeader, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
 import * as JournalWindow from "./JournalWindow.ts"
+import * as PastJournal from "./PastJournal.ts"
 import type { JournalSource } from "./RunJournal.ts"
 
-const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
-const decodeStarted = Schema.decodeUnknown(Schema.parseJson(RunStarted))
-const decodeOutcome = Schema.decodeUnknown(Schema.parseJson(NodeOutcome))
+const isNodeId = Schema.is(NodeId)
+const decodeHead = Schema.decodeUnknownOption(Schema.parseJson(RunHead))
+const decodeStarted = Schema.decodeUnknownEither(Schema.parseJson(RunStarted))
+const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
 
-interface Found {
-  head: Option.Option<RunHead>
-  nodes: ReadonlyArray<string>
-  readonly ended: Set<string>
-  ok: number
-  failed: number
-  /** Whole records end here. */
-  length: number
+/** A record that a stop tore may be as long as it should be, with anything in it. */
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
-/** Reads whole records up to the first that is torn. */
+/** What a journal says up to the first record that is not whole. */
+class Found {
+  head: Option.Option<RunHead> = Option.none()
+  done = false
+  ok = 0
+  failed = 0
+  /** Events that can't be read. */
+  unreadable = 0
+  /** Whole records end here. */
+  length = 0
+  private readonly nodes = new Set<string>()
+  private readonly ended = new Set<string>()
+
+  meet(record: JournalRecord): void {
+    const node = record.node.toString("latin1")
+    const json = () => record.payload.toString("utf8")
+    this.length += recordLength(record)
+    if (record.kind === Kind.head) this.head = decodeHead(json())
+    if (record.kind === Kind.run) this.meetRun(json())
+    if (record.kind === Kind.start) this.nodes.add(node)
+    if (record.kind === Kind.end) this.meetEnd(node, json())
+    if (record.kind === Kind.done) this.done = true
+  }
+
+  /** Nodes of which the journal has no end, also where it does not say any more for which nodes the run is. */
+  missing(): ReadonlyArray<string> {
+    return [...this.nodes].filter((node) => !this.ended.has(node))
+  }
+
+  private meetRun(json: string): void {
+    const run = decodeStarted(json)
+    if (Either.isLeft(run)) this.unreadable++
+    else for (const node of run.right.nodes) this.nodes.add(node)
+  }
+
+  /** A node whose end can't be read has ended, and nobody can say well. */
+  private meetEnd(node: string, json: string): void {
+    this.ended.add(node)
+    const outcome = decodeOutcome(json)
+    if (Either.isLeft(outcome)) this.unreadable++
+    const result = Either.isLeft(outcome) ? "failed" : verdict(outcome.right)
+    if (result === "ok") this.ok++
+    if (result === "failed") this.failed++
+  }
+}
+
+const isOutput = ({ kind }: JournalRecord): boolean => kind === Kind.stdout || kind === Kind.stderr
+
 const survey = (source: JournalSource) =>
   Effect.gen(function* () {
     const window = yield* JournalWindow.open(source)
-    const found: Found = { head: Option.none(), nodes: [], ended: new Set(), ok: 0, failed: 0, length: 0 }
-    const meet = (kind: Kind, node: string, json: string) =>
+    const wholeAt = (offset: number) =>
       Effect.gen(function* () {
-        if (kind === Kind.head) found.head = yield* Effect.option(decodeHead(json))
-        if (kind === Kind.run) found.nodes = (yield* decodeStarted(json)).nodes
-        if (kind !== Kind.end) return
-        found.ended.add(node)
-        const outcome = verdict(yield* decodeOutcome(json))
-        if (outcome === "ok") found.ok++
-        if (outcome === "failed") found.failed++
+        if (offset >= source.length()) return undefined
+        if (window.record(offset) === undefined && !(yield* window.find(offset))) return undefined
+        const record = window.record(offset)
+        if (record === undefined) return undefined
+        const isNamed = record.nodeLength === 0 || isNodeId(record.node.toString("latin1"))
+        return isNamed ? record : undefined
       })
-    while (found.length < source.length()) {
-      const loaded = yield* Effect.option(window.load(found.length))
-      const record = window.record(found.length)
-      if (Option.isNone(loaded) || record === undefined) break
-      yield* meet(record.kind, record.node.toString("latin1"), record.payload.toString("utf8"))
-      found.length += recordLength(record)
+    const found = new Found()
+    while (!found.done) {
+      const record = yield* wholeAt(found.length)
+      if (record === undefined) break
+      if (!isOutput(record) && !isJson(record.payload.toString("utf8"))) {
+        // The last one was torn; behind others there is more to read.
+        const isLast = (yield* wholeAt(found.length + recordLength(record))) === undefined
+        if (isLast) break
+        yield* wholeAt(found.length)
+      }
+      const again = window.record(found.length)
+      if (again === undefined) break
+      found.meet(again)
     }
     return found
   })
@@ -59,7 +117,39 @@ const interrupted = {
   stderr: ""
 }
 
-/** Appends the ends that are missing and `done`, and moves the file to its final place. One without a head is removed. */
+/** The ends that are missing, and `done`; nothing where the run was over before the crash. */
+const ending = (found: Found, head: RunHead, last: number): Buffer => {
+  if (found.done) return Buffer.alloc(0)
+  const missing = found.missing()
+  const ends = missing.map((node) => encode(Kind.end, node, { event: "end", node, ...interrupted }))
+  const done = encode(Kind.done, "", {
+    event: "done",
+    ok: found.ok,
+    failed: found.failed + missing.length,
+    duration: seconds(last - Date.parse(head.started)),
+    interrupted: true
+  })
+  return Buffer.concat([...ends, done])
+}
+
+const report = (found: Found, { id }: RunHead, size: number) => {
+  const bytes = size - found.length
+  const damage = {
+    ...(found.unreadable > 0 ? { unreadable: found.unreadable } : {}),
+    ...(bytes > 0 ? { bytesCutOff: bytes } : {})
+  }
+  const what = found.done
+    ? "the history of a run was put in its place"
+    : "a run was cut off by a crash of the relay"
+  return Effect.logWarning(what).pipe(
+    Effect.annotateLogs({ run: id, ...(found.done ? {} : { nodes: found.missing().length }), ...damage })
+  )
+}
+
+/**
+ * Appends what is missing, and moves the file to its final place. One that does not even say which run it is of is
+ * removed: there is nothing to show of it.
+ */
 export const repair = (
   openPath: string,
   finalPath: string
@@ -68,32 +158,25 @@ export const repair = (
     const fs = yield* FileSystem.FileSystem
     const info = yield* fs.stat(openPath)
     const size = Number(info.size)
-    const found = yield* survey({
-      paths: () => [openPath],
-      length: () => size,
-      unwritten: () => undefined,
-      ended: () => true,
-      grownBeyond: () => Effect.void
-    })
-    if (Option.isNone(found.head)) return yield* fs.remove(openPath)
-    const missing = found.nodes.filter((node) => !found.ended.has(node))
+    const found = yield* survey(PastJournal.make(openPath, size))
+    if (Option.isNone(found.head)) {
+      yield* Effect.logWarning("a file of runs says nothing of a run, and is removed").pipe(
+        Effect.annotateLogs({ file: openPath, bytes: size })
+      )
+      return yield* fs.remove(openPath)
+    }
     const last = Option.match(info.mtime, { onNone: () => 0, onSome: (time) => time.getTime() })
-    const ends = missing.map((node) => encode(Kind.end, node, { event: "end", node, ...interrupted }))
-    const done = encode(Kind.done, "", {
-      event: "done",
-      ok: found.ok,
-      failed: found.failed + missing.length,
-      duration: seconds(last - Date.parse(found.head.value.started)),
-      interrupted: true
-    })
-    yield* fs.truncate(openPath, found.length)
-    yield* fs.writeFile(openPath, Buffer.concat([...ends, done]), { flag: "a" })
+    if (found.length < size) yield* fs.truncate(openPath, found.length)
+    if (!found.done) yield* fs.writeFile(openPath, ending(found, found.head.value, last), { flag: "a" })
     yield* fs.rename(openPath, finalPath)
-    yield* Effect.logWarning("a run was cut off by a crash of the relay").pipe(
-      Effect.annotateLogs({ run: found.head.value.id, nodes: missing.length })
-    )
+    yield* report(found, found.head.value, size)
   }).pipe(
     Effect.scoped,
     Effect.mapError((cause) => new StorageError({ message: cause.message })),
+    Effect.tapError(({ message }) =>
+      Effect.logWarning("the history of a run that was cut off can't be closed").pipe(
+        Effect.annotateLogs({ file: openPath, problem: message })
+      )
+    ),
     Effect.withSpan("RunHistory.repair", { attributes: { file: openPath } })
   )

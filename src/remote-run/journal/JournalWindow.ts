@@ -2,12 +2,14 @@
 import { FileSystem } from "@effect/platform"
 import { Effect, Scope } from "effect"
 import { StorageError } from "../../RelayError.ts"
+import type { JournalPart } from "./JournalFiles.ts"
 import {
   decodeHeader,
   decodeRecord,
   headerLength,
   type JournalRecord,
-  type RecordHeader
+  type RecordHeader,
+  recordLength
 } from "./JournalRecord.ts"
 import type { JournalSource } from "./RunJournal.ts"
 
@@ -20,10 +22,14 @@ export interface JournalWindow {
   readonly header: (offset: number) => RecordHeader | undefined
   /** Brings the record at this offset into the buffer. */
   readonly load: (offset: number) => Effect.Effect<void, StorageError>
+  /** The same; false where no whole record of ours begins, which is not a failure of the disk. */
+  readonly find: (offset: number) => Effect.Effect<boolean, StorageError>
 }
 
-const damaged = (source: JournalSource) =>
-  new StorageError({ message: `${source.paths().join(" or ")} is damaged` })
+const damaged = ({ paths }: JournalPart) =>
+  new StorageError({ message: `${paths.join(" or ") || "a temporary file"} is damaged` })
+
+const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
 /** Opens the journal's file for as long as the scope lasts; it may move to its final place meanwhile. */
 export const open = (
@@ -35,16 +41,28 @@ export const open = (
     let at = 0
     let filled = 0
     const scope = yield* Effect.scope
-    const file = yield* Effect.suspend(() =>
-      Effect.firstSuccessOf(source.paths().map((path) => fs.open(path, { flag: "r" })))
-    ).pipe(
-      Scope.extend(scope),
-      Effect.mapError((cause) => new StorageError({ message: cause.message })),
-      Effect.cached
-    )
+    /** The one file of a journal that has a name. */
+    let named: FileSystem.File | undefined
+    const openNamed = (paths: ReadonlyArray<string>) =>
+      Effect.gen(function* () {
+        named ??= yield* Effect.firstSuccessOf(paths.map((path) => fs.open(path, { flag: "r" }))).pipe(
+          Scope.extend(scope)
+        )
+        return named
+      })
 
+    const read = (part: JournalPart, offset: number, into: Uint8Array) =>
+      Effect.gen(function* () {
+        if (part.paths.length === 0) return yield* part.read(offset, into)
+        const file = yield* openNamed(part.paths)
+        yield* file.seek(offset, "start")
+        return Number(yield* file.read(into))
+      }).pipe(Effect.mapError(storageError))
+
+    /** False: so much is not there. */
     const fill = (offset: number, length: number) =>
       Effect.gen(function* () {
+        if (offset + length > source.length()) return false
         if (buffer.length < length || (buffer.length > windowLength && length <= windowLength))
           buffer = Buffer.allocUnsafe(Math.max(length, windowLength))
         at = offset
@@ -52,36 +70,39 @@ export const open = (
         const memory = source.unwritten(offset)
         if (memory !== undefined) {
           filled = memory.copy(buffer, 0)
-          return
+          return true
         }
-        const opened = yield* file
-        yield* opened.seek(offset, "start")
         while (filled < length) {
-          const read = Number(
-            yield* opened
-              .read(buffer.subarray(filled))
-              .pipe(Effect.mapError((cause) => new StorageError({ message: cause.message })))
-          )
-          if (read === 0) return yield* Effect.fail(damaged(source))
-          filled += read
+          const part = source.partAt(offset + filled)
+          // What lies behind is still being written, or somewhere else.
+          const most = Math.min(buffer.length, part.to - offset)
+          if (most <= filled) return false
+          const count = yield* read(part, offset + filled, buffer.subarray(filled, most))
+          if (count === 0) return false
+          if (count > 0) filled += count
         }
-        // What lies behind is still being written.
-        filled = Math.min(filled, source.length() - offset)
+        return true
       })
 
     const header = (offset: number) =>
       offset < at ? undefined : decodeHeader(buffer.subarray(0, filled), offset - at)
 
+    const find = (offset: number) =>
+      Effect.gen(function* () {
+        if (!(yield* fill(offset, headerLength))) return false
+        const found = header(offset)
+        if (found === undefined) return false
+        const needed = recordLength(found)
+        return needed <= filled || (yield* fill(offset, needed))
+      })
+
     return {
       record: (offset) => (offset < at ? undefined : decodeRecord(buffer.subarray(0, filled), offset - at)),
       header,
+      find,
       load: (offset) =>
-        Effect.gen(function* () {
-          yield* fill(offset, headerLength)
-          const found = header(offset)
-          if (found === undefined) return yield* Effect.fail(damaged(source))
-          const needed = headerLength + found.nodeLength + found.payloadLength
-          if (needed > filled) yield* fill(offset, needed)
-        })
+        Effect.flatMap(find(offset), (found) =>
+          found ? Effect.void : Effect.fail(damaged(source.partAt(offset)))
+        )
     }
   })

@@ -1,6 +1,6 @@
 /** One node's part in a run, written to the run's journal: its start, its output, and exactly one end. */
 import type { AgentOutput } from "../agents/AgentProcess.ts"
-import { type NodeOutcome, seconds } from "../RunEvent.ts"
+import { type NodeOutcome, seconds, shorten } from "../RunEvent.ts"
 import { Kind } from "./JournalRecord.ts"
 import { OutputLines, type Piece } from "./OutputLines.ts"
 import type { RunJournal } from "./RunJournal.ts"
@@ -82,11 +82,12 @@ export class NodeLog implements AgentOutput {
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
     this.ended = true
     const { code, ...why } = ending
-    const { dropped = 0, truncated, duration, stderr, ...reason } = why
+    const { dropped = 0, truncated, duration, stderr, error, ...reason } = why
     const lost = dropped + this.account.dropped
     const outcome: NodeOutcome = {
       code,
       ...reason,
+      ...(error === undefined ? {} : { error: { ...error, message: shorten(error.message) } }),
       duration: duration ?? seconds(now - this.options.started),
       stderr: stderr ?? this.stderr.text(),
       ...(this.stderr.truncated || truncated === true || lost > 0 ? { truncated: true as const } : {}),

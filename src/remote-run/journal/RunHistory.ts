@@ -1,41 +1,30 @@
-/**
- * The runs of the past, and the journals of those that go on: `<directory>/<time>/<id>.open` while a run goes on,
- * `.run` when it is over. Nothing of a run is held in memory after it.
- */
-import { FileSystem, Path } from "@effect/platform"
-import {
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  FiberSet,
-  Layer,
-  Option,
-  Runtime,
-  Schedule,
-  Schema,
-  Stream
-} from "effect"
+/** The runs of the past, and the journals of those that go on. Nothing of a run is held in memory after it. */
+import { FileSystem } from "@effect/platform"
+import { Clock, Context, Duration, Effect, FiberSet, Layer, Option, Runtime, Schedule, Stream } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { StorageError } from "../../RelayError.ts"
-import { RunDone, type RunStarted } from "../RunEvent.ts"
-import { RunId, startedAt } from "../RunId.ts"
-import { RunHead, type RunSummary } from "../RunRecord.ts"
+import type { RunStarted } from "../RunEvent.ts"
+import { type RunId, startedAt } from "../RunId.ts"
+import type { RunHead, RunSummary } from "../RunRecord.ts"
 import { Kind } from "./JournalRecord.ts"
 import * as JournalRepair from "./JournalRepair.ts"
 import { JournalRoom } from "./JournalRoom.ts"
+import * as JournalSummary from "./JournalSummary.ts"
+import { KeptJournals } from "./KeptJournals.ts"
+import * as PastJournal from "./PastJournal.ts"
+import * as RunFolders from "./RunFolders.ts"
 import { type JournalSource, RunJournal } from "./RunJournal.ts"
-import * as RunReader from "./RunReader.ts"
+import * as RunPruning from "./RunPruning.ts"
 
 export interface RunHistoryService {
-  /** Begins a journal with the run's head and first event. Never fails: what can't be written stays in memory. */
+  /** Begins a journal with the run's head and first event. Never fails: what can't be written there goes elsewhere. */
   readonly begin: (id: RunId, head: RunHead, started: RunStarted) => Effect.Effect<RunJournal>
   /** Ends a journal: writes what is left, and makes it one of the past. */
   readonly finish: (id: RunId, journal: RunJournal) => Effect.Effect<void>
   /** A run of the past. */
   readonly find: (id: RunId) => Effect.Effect<Option.Option<JournalSource>, StorageError>
   readonly summary: (id: RunId, source: JournalSource) => Effect.Effect<RunSummary, StorageError>
-  /** Ids of runs on the disk, those that go on included, newest first, from before `before` on. */
+  /** Ids of runs, those that go on included, newest first, from before `before` on. */
   readonly ids: (before: Option.Option<RunId>) => Stream.Stream<RunId, StorageError>
   /** Removes what is past its retention or over the size, oldest first. */
   readonly prune: Effect.Effect<void>
@@ -48,46 +37,31 @@ export class RunHistory extends Context.Tag("rudder-relay/RunHistory")<RunHistor
   )
 }
 
-const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
-const decodeDone = Schema.decodeUnknown(Schema.parseJson(RunDone))
-const isRunId = Schema.is(RunId)
-
-/** A run's folder: the first 24 bits of its time, 4.7 hours, so that no folder grows without bound. */
-const folderOf = (id: RunId): string => id.slice(0, 6)
-
 const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   const { remoteRun } = yield* RelayConfig
   const room = new JournalRoom(remoteRun.maxSize)
   const active = new Map<RunId, RunJournal>()
-  const runtime = yield* Effect.runtime<never>()
+  const kept = new KeptJournals()
   const writes = yield* FiberSet.make<void>()
-  const runFork = Runtime.runFork(runtime)
+  const runFork = Runtime.runFork(yield* Effect.runtime<never>())
   const fork = (effect: Effect.Effect<void>) => FiberSet.unsafeAdd(writes, runFork(effect))
   const repairing = yield* Effect.makeSemaphore(1)
-  const pruning = yield* Effect.makeSemaphore(1)
-  /** Bytes of the runs of the past; none until they were counted. */
-  let total: Option.Option<number> = Option.none()
-
-  const openPath = (id: RunId) => path.join(remoteRun.directory, folderOf(id), `${id}.open`)
-  const finalPath = (id: RunId) => path.join(remoteRun.directory, folderOf(id), `${id}.run`)
-  const size = (file: string) =>
-    fs.stat(file).pipe(
-      Effect.map((info) => Number(info.size)),
-      Effect.orElseSucceed(() => 0)
-    )
-  const names = (folder: string) => fs.readDirectory(folder).pipe(Effect.orElseSucceed(() => [] as string[]))
-  const folders = Effect.map(names(remoteRun.directory), (found) =>
-    found.filter((name) => /^[0-9a-f]{6}$/.test(name)).sort()
-  )
+  const folders = yield* RunFolders.make(remoteRun.directory)
+  const { openPath, finalPath } = folders
+  const inUse = () => new Set([...active.keys(), ...kept.ids()])
+  const pruning = yield* RunPruning.make({
+    folders,
+    retention: remoteRun.retention,
+    maxSize: remoteRun.maxSize,
+    held: () => room.held,
+    inUse
+  })
 
   const begin = (id: RunId, head: RunHead, started: RunStarted) =>
     Effect.gen(function* () {
-      // A failure shows, and is logged, when the journal writes.
-      yield* Effect.ignore(fs.makeDirectory(path.dirname(openPath(id)), { recursive: true, mode: 0o700 }))
       const journal = new RunJournal({ fs, room, fork, path: openPath(id), finalPath: finalPath(id) })
       active.set(id, journal)
       journal.event(Kind.head, "", head, 0)
@@ -98,121 +72,87 @@ const make = Effect.gen(function* () {
 
   const finish = (id: RunId, journal: RunJournal) =>
     Effect.gen(function* () {
-      yield* journal.close
+      const settled = yield* journal.close
+      if (settled) pruning.add(journal.length())
+      else if (journal.isWhole) kept.add(id, journal)
+      else yield* journal.discard
       active.delete(id)
-      if (Option.isSome(total)) total = Option.some(total.value + (yield* size(finalPath(id))))
-      if (Option.isSome(total) && total.value > remoteRun.maxSize) yield* prune
+      if (!settled || pruning.isTooMuch()) yield* prune
     })
+
+  const prune = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(remoteRun.retention)
+    yield* pruning.prune
+    yield* kept.prune(isExpired, () => kept.size > remoteRun.maxSize)
+  })
 
   const repair = (id: RunId) =>
     Effect.gen(function* () {
       // Somebody else may have done it while this waited.
-      const cutOff = !active.has(id) && (yield* Effect.orElseSucceed(fs.exists(openPath(id)), () => false))
-      if (cutOff) yield* JournalRepair.repair(openPath(id), finalPath(id))
+      const isLeft = !inUse().has(id) && (yield* Effect.orElseSucceed(fs.exists(openPath(id)), () => false))
+      if (isLeft) yield* JournalRepair.repair(openPath(id), finalPath(id))
     }).pipe(Effect.provideService(FileSystem.FileSystem, fs), repairing.withPermits(1))
 
   const find = (id: RunId): Effect.Effect<Option.Option<JournalSource>, StorageError> =>
     Effect.gen(function* () {
-      const running = active.get(id)
-      if (running !== undefined) return Option.some(running)
+      const journal = active.get(id) ?? kept.get(id)
+      if (journal !== undefined) return Option.some(journal)
       if (yield* Effect.mapError(fs.exists(openPath(id)), storageError)) yield* repair(id)
       const info = yield* Effect.option(fs.stat(finalPath(id)))
-      return Option.map(info, ({ size }) => pastJournal(finalPath(id), Number(size)))
+      return Option.map(info, ({ size }) => PastJournal.make(finalPath(id), Number(size)))
     })
 
   const summary = (id: RunId, source: JournalSource) =>
-    Effect.gen(function* () {
-      const first = yield* Stream.runHead(RunReader.events(source))
-      const head = yield* Effect.flatMap(first, (event) => decodeHead(event.json)).pipe(
-        Effect.mapError(storageError)
-      )
-      const done = yield* lastEvent(source).pipe(Effect.flatMap(decodeDone), Effect.option)
-      return {
-        ...head,
-        running: 0,
-        ok: Option.match(done, { onNone: () => 0, onSome: ({ ok }) => ok }),
-        failed: Option.match(done, { onNone: () => 0, onSome: ({ failed }) => failed }),
-        ...(Option.exists(done, ({ interrupted }) => interrupted === true)
-          ? { interrupted: true as const }
-          : {})
-      }
-    }).pipe(Effect.provideService(FileSystem.FileSystem, fs), Effect.annotateLogs({ run: id }))
-
-  /** The last record of a journal of the past is `done`, and small. */
-  const lastEvent = (source: JournalSource) =>
-    Effect.gen(function* () {
-      const [, last = ""] = ["", ...source.paths().slice(-1)]
-      const file = yield* fs.open(last, { flag: "r" })
-      const length = Math.min(source.length(), 512)
-      yield* file.seek(source.length() - length, "start")
-      const tail = Buffer.alloc(length)
-      yield* file.read(tail)
-      return tail.toString("utf8", tail.lastIndexOf('{"event":"done"'))
-    }).pipe(Effect.scoped, Effect.mapError(storageError))
-
-  const idsOf = (folder: string) =>
-    Effect.map(names(path.join(remoteRun.directory, folder)), (found) =>
-      found
-        .map((name) => name.replace(/\.(run|open)$/, ""))
-        .filter(isRunId)
-        .sort()
+    JournalSummary.read(source).pipe(
+      Effect.provideService(FileSystem.FileSystem, fs),
+      Effect.annotateLogs({ run: id })
     )
+
+  const logFolder = ({ message }: StorageError) =>
+    Effect.logWarning("the folder of runs can't be read").pipe(
+      Effect.annotateLogs({ folder: remoteRun.directory, problem: message })
+    )
+
+  /** What is not on the disk can be listed all the same; where there is nothing, the disk's error is the answer. */
+  const times = Effect.catchAll(folders.folders, (error) =>
+    inUse().size === 0 ? Effect.fail(error) : Effect.as(logFolder(error), [] as ReadonlyArray<string>)
+  )
+
+  /** Of the times' folders, and of the runs that are in none because it can't be written. */
+  const timesBefore = (before: Option.Option<RunId>) =>
+    Effect.map(times, (found) =>
+      [...new Set([...found, ...Array.from(inUse(), RunFolders.folderOf)])]
+        .filter((time) =>
+          Option.match(before, { onNone: () => true, onSome: (id) => time <= RunFolders.folderOf(id) })
+        )
+        .sort()
+        .reverse()
+    )
+
+  const idsOf = (time: string) =>
+    Effect.map(folders.files(time), (files) => {
+      const here = Array.from(inUse()).filter((id) => RunFolders.folderOf(id) === time)
+      const stored = files.flatMap(({ id }) => (id === undefined ? [] : [id]))
+      return [...new Set([...stored, ...here])].sort().reverse()
+    })
 
   const ids = (before: Option.Option<RunId>): Stream.Stream<RunId, StorageError> =>
-    Stream.fromIterableEffect(Effect.map(folders, (found) => found.reverse())).pipe(
-      Stream.filter((folder) =>
-        Option.match(before, { onNone: () => true, onSome: (id) => folder <= folderOf(id) })
-      ),
-      Stream.mapConcatEffect((folder) => Effect.map(idsOf(folder), (found) => found.reverse())),
-      Stream.filter((id) => Option.match(before, { onNone: () => true, onSome: (limit) => id < limit })),
-      Stream.changes
+    Stream.fromIterableEffect(timesBefore(before)).pipe(
+      Stream.mapConcatEffect(idsOf),
+      Stream.filter((id) => Option.match(before, { onNone: () => true, onSome: (limit) => id < limit }))
     )
 
-  const count = Effect.gen(function* () {
-    let bytes = 0
-    for (const folder of yield* folders)
-      for (const name of yield* names(path.join(remoteRun.directory, folder)))
-        if (name.endsWith(".run")) bytes += yield* size(path.join(remoteRun.directory, folder, name))
-    total = Option.some(bytes)
-  })
-
-  const prune: Effect.Effect<void> = Effect.gen(function* () {
-    if (Option.isNone(total)) yield* count
-    const now = yield* Clock.currentTimeMillis
-    const expired = (id: RunId) => now - startedAt(id) > Duration.toMillis(remoteRun.retention)
-    const tooMuch = () => Option.exists(total, (bytes) => bytes + room.held > remoteRun.maxSize)
-    for (const folder of yield* folders) {
-      for (const id of yield* idsOf(folder)) {
-        if (!expired(id) && !tooMuch()) return
-        if (active.has(id)) continue
-        const bytes = yield* size(finalPath(id))
-        yield* Effect.ignore(fs.remove(finalPath(id)))
-        total = Option.map(total, (sum) => sum - bytes)
-      }
-      // Only an empty folder can be removed like this.
-      yield* Effect.ignore(fs.remove(path.join(remoteRun.directory, folder)))
-    }
-  }).pipe(Effect.uninterruptible, pruning.withPermits(1), Effect.withSpan("RunHistory.prune"))
-
   const repairAll = Effect.gen(function* () {
-    for (const folder of yield* folders)
-      for (const name of yield* names(path.join(remoteRun.directory, folder))) {
-        const id = name.replace(/\.open$/, "")
-        if (name.endsWith(".open") && isRunId(id)) yield* Effect.ignoreLogged(repair(id))
-      }
-  })
+    // What can't be repaired is in the log, and the others are repaired all the same.
+    for (const folder of yield* folders.folders)
+      for (const { path, id } of yield* folders.files(folder))
+        if (id !== undefined && path === openPath(id)) yield* Effect.ignore(repair(id))
+  }).pipe(Effect.catchAll(logFolder))
 
   yield* Effect.ignore(fs.makeDirectory(remoteRun.directory, { recursive: true, mode: 0o700 }))
   yield* Effect.forkScoped(
     Effect.andThen(repairAll, Effect.repeat(prune, Schedule.spaced(Duration.minutes(1))))
   )
   return RunHistory.of({ begin, finish, find, summary, ids, prune })
-})
-
-const pastJournal = (path: string, size: number): JournalSource => ({
-  paths: () => [path],
-  length: () => size,
-  unwritten: () => undefined,
-  ended: () => true,
-  grownBeyond: () => Effect.void
 })

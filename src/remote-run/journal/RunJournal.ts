@@ -1,18 +1,20 @@
 /**
  * The journal of a run that is going on: appended to by its agents, tailed by its readers at their own pace.
  *
- * Appending is synchronous and never waits for a reader. Bytes go to the file in batches; where the file can't be
- * written, output is dropped and counted, and events stay in memory, so that the run and its callers go on.
+ * Appending is synchronous and never waits for a reader. Bytes go to the file in batches, or to one that takes its place;
+ * where none can be written, output is dropped and counted, and events stay in memory, so that the run and its callers
+ * go on.
  */
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
-import { Effect, Exit, Scope } from "effect"
+import { Cause, Effect, Exit } from "effect"
+import { JournalFiles, type JournalPart } from "./JournalFiles.ts"
 import { encodeHeader, headerLength, type Kind } from "./JournalRecord.ts"
 import type { JournalRoom } from "./JournalRoom.ts"
 
 /** What a reader needs of a journal, whether its run goes on or is over. Offsets are bytes from its beginning. */
 export interface JournalSource {
-  /** Where the file is: it moves, once, from the first of these to the second. */
-  readonly paths: () => ReadonlyArray<string>
+  /** In which file an offset is. */
+  readonly partAt: (offset: number) => JournalPart
   /** Records before this offset can be read. */
   readonly length: () => number
   /** Bytes from `offset` on that are not in the file because it could not be written. */
@@ -73,36 +75,37 @@ export interface JournalOptions {
   /** Where the file is while the run goes on, and where it is kept. */
   readonly path: string
   readonly finalPath: string
+  /** Where it goes on when its file can't be written; that of the system unless a test has another. */
+  readonly temporary?: string
 }
 
 export class RunJournal implements JournalSource {
   private pending: Array<Pending> = []
   private flushing = false
-  /** Bytes in the file. */
-  private written = 0
+  private readonly files: JournalFiles
   /** Where the next record will begin. */
   private tail = 0
-  /** Events that could not be written. */
-  private memory: Buffer = Buffer.alloc(0)
+  /** Nothing can be written: events stay in memory, output is dropped. */
   private failed = false
+  /** Output was dropped because there was no room, and the log has that. */
+  private crowded = false
   /** Where records are that were on their way when the file failed, by where they would have been; of one that was dropped, where the one before it is. */
   private readonly moved = new Map<number, number>()
   private closed = false
   private busy = false
   private reserved = 0
-  private open: { readonly file: FileSystem.File; readonly scope: Scope.CloseableScope } | undefined
   private readonly waiting = new Set<() => void>()
   private readonly options: JournalOptions
 
   constructor(options: JournalOptions) {
     this.options = options
+    this.files = new JournalFiles(options)
   }
 
-  readonly paths = (): ReadonlyArray<string> => [this.options.path, this.options.finalPath]
-  readonly length = (): number => this.written + this.memory.length
+  readonly partAt = (offset: number): JournalPart => this.files.partAt(offset)
+  readonly length = (): number => this.files.length
   readonly ended = (): boolean => this.closed && !this.flushing
-  readonly unwritten = (offset: number): Buffer | undefined =>
-    offset < this.written ? undefined : this.memory.subarray(offset - this.written)
+  readonly unwritten = (offset: number): Buffer | undefined => this.files.unwritten(offset)
 
   readonly grownBeyond = (length: number): Effect.Effect<void> =>
     Effect.async<void>((resume) => {
@@ -149,7 +152,7 @@ export class RunJournal implements JournalSource {
     previous: number,
     account: OutputAccount
   ): number {
-    if (this.failed || !this.options.room.reserve(bytes.length)) {
+    if (this.failed || !this.hasRoom(bytes.length)) {
       account.dropped += bytes.length
       return previous
     }
@@ -174,16 +177,42 @@ export class RunJournal implements JournalSource {
     return this.failed || this.options.room.accepting(resume)
   }
 
-  /** Writes what is pending, closes the file and moves it to its final place. Nothing is appended after this. */
-  readonly close: Effect.Effect<void> = Effect.gen(this, function* () {
+  /**
+   * Writes what is pending, closes the file and moves it to its final place. Nothing is appended after this. False: it is
+   * not there, but can be read here until `discard`.
+   */
+  readonly close: Effect.Effect<boolean> = Effect.gen(this, function* () {
     yield* this.flushed
-    yield* this.saveUnwritten
-    yield* this.closeFile
-    if (!this.failed) yield* Effect.ignore(this.options.fs.rename(this.options.path, this.options.finalPath))
+    const settled = yield* Effect.exit(this.files.settle)
+    if (Exit.isFailure(settled))
+      yield* Effect.logWarning("the run's history is not where it belongs").pipe(
+        Effect.annotateLogs({ file: this.options.path, problem: reasonOf(settled.cause) })
+      )
     this.closed = true
     this.options.room.release(this.reserved)
     this.wake()
+    return Exit.isSuccess(settled)
   }).pipe(Effect.uninterruptible)
+
+  /** Whether all that is left of it is in files. */
+  get isWhole(): boolean {
+    return !this.files.isStuck
+  }
+
+  /** Lets go of what is in no file that has a name. */
+  readonly discard: Effect.Effect<void> = Effect.suspend(() => this.files.discard)
+
+  private hasRoom(bytes: number): boolean {
+    if (this.options.room.reserve(bytes)) return true
+    if (!this.crowded)
+      this.options.fork(
+        Effect.logWarning("the runs that go on fill remote_run.max_size; output is dropped").pipe(
+          Effect.annotateLogs({ file: this.options.path })
+        )
+      )
+    this.crowded = true
+    return false
+  }
 
   private waitForChange(wake: () => void): Effect.Effect<void> {
     this.waiting.add(wake)
@@ -220,55 +249,33 @@ export class RunJournal implements JournalSource {
       const batch = this.pending
       this.pending = []
       const bytes = encode(batch, (previous) => previous)
-      const result: Exit.Exit<void, unknown> = this.failed
-        ? Exit.fail("failed before")
-        : yield* Effect.exit(this.write(bytes))
-      if (Exit.isSuccess(result)) this.written += bytes.length
-      else yield* this.keepEvents(batch)
+      const result = this.failed ? undefined : yield* Effect.exit(this.files.write(bytes))
+      if (result === undefined || Exit.isFailure(result)) yield* this.keepEvents(batch, result?.cause)
       this.options.room.leave(inBytes(batch))
       if (this.pending.length > 0) this.wake()
     }
-    if (!this.busy) yield* this.closeFile
+    if (!this.busy) yield* this.files.closeIdle
     // Something may have been appended while the file was being closed.
     if (this.pending.length > 0) return yield* this.flush
     this.flushing = false
     this.wake()
   }).pipe(Effect.uninterruptible)
 
-  private write(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
+  /** Nothing can be written: what is in the files stays, events of this batch go to memory, output is dropped. */
+  private keepEvents(
+    batch: ReadonlyArray<Pending>,
+    cause: Cause.Cause<PlatformError.PlatformError> | undefined
+  ): Effect.Effect<void> {
     return Effect.gen(this, function* () {
-      if (this.open === undefined) {
-        const scope = yield* Scope.make()
-        const flag = this.written === 0 ? "w" : "a"
-        const file = yield* this.options.fs.open(this.options.path, { flag, mode: 0o600 }).pipe(
-          Scope.extend(scope),
-          Effect.onError(() => Scope.close(scope, Exit.void))
-        )
-        this.open = { file, scope }
-      }
-      yield* this.open.file.writeAll(bytes)
-    })
-  }
-
-  private readonly closeFile = Effect.suspend(() => {
-    const open = this.open
-    this.open = undefined
-    return open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)
-  })
-
-  /** The file failed: what it holds up to `written` stays, events of this batch go to memory, output is dropped. */
-  private keepEvents(batch: ReadonlyArray<Pending>): Effect.Effect<void> {
-    return Effect.gen(this, function* () {
-      if (!this.failed) {
+      if (cause !== undefined) {
         this.failed = true
-        yield* Effect.logWarning("the run's history can't be written; its output is dropped").pipe(
-          Effect.annotateLogs({ file: this.options.path })
+        yield* Effect.logWarning("nor can the temporary file be written; the run's output is dropped").pipe(
+          Effect.annotateLogs({ file: this.options.path, problem: reasonOf(cause) })
         )
-        if (this.open !== undefined) yield* Effect.ignore(this.open.file.truncate(this.written))
       }
       const first = this.moved.size === 0
       const events = this.relocate(batch, this.length(), first)
-      this.memory = Buffer.concat([this.memory, encode(events, (previous) => this.link(previous))])
+      this.files.remember(encode(events, (previous) => this.link(previous)))
       if (first) {
         const before = inBytes(this.pending)
         this.pending = this.relocate(this.pending, this.length(), first)
@@ -297,24 +304,12 @@ export class RunJournal implements JournalSource {
 
   /** Where a record that came before is now; a wrong guess ends a chain of links, and nothing else. */
   private link(previous: number): number {
-    return previous < this.written ? previous : (this.moved.get(previous) ?? previous)
+    return this.files.isWritten(previous) ? previous : (this.moved.get(previous) ?? previous)
   }
-
-  /** The disk may have room again at the run's end: then the history lacks nothing but output. */
-  private readonly saveUnwritten = Effect.suspend(() => {
-    if (!this.failed) return Effect.void
-    return this.write(this.memory).pipe(
-      Effect.andThen(
-        Effect.sync(() => {
-          this.written += this.memory.length
-          this.memory = Buffer.alloc(0)
-          this.failed = false
-        })
-      ),
-      Effect.ignore
-    )
-  })
 }
+
+const reasonOf = (cause: Cause.Cause<PlatformError.PlatformError>): string =>
+  Cause.squash(cause) instanceof Error ? String(Cause.squash(cause)) : Cause.pretty(cause)
 
 /** One account is one log: a relay's own output and what it passes on have the same id, and each its own chain. */
 const joins = (

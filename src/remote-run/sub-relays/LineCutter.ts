@@ -3,7 +3,8 @@
 const newline = 0x0a
 
 export class LineCutter {
-  private parts: Array<Buffer> = []
+  /** The beginning of a line that is not complete: one buffer, since bytes may come one by one. */
+  private held: Buffer = Buffer.alloc(0)
   private length = 0
   private readonly maxLength: number
 
@@ -19,15 +20,24 @@ export class LineCutter {
     for (let to = bytes.indexOf(newline); to !== -1; to = bytes.indexOf(newline, from)) {
       const line = bytes.subarray(from, to)
       if (this.length + line.length > this.maxLength) return undefined
-      lines.push(this.length === 0 ? line : Buffer.concat([...this.parts, line]))
-      this.parts = []
+      lines.push(this.length === 0 ? line : Buffer.concat([this.held.subarray(0, this.length), line]))
       this.length = 0
+      this.held = Buffer.alloc(0)
       from = to + 1
     }
-    const rest = bytes.subarray(from)
-    this.length += rest.length
-    if (this.length > this.maxLength) return undefined
-    if (rest.length > 0) this.parts.push(rest)
-    return lines
+    return this.hold(bytes.subarray(from)) ? lines : undefined
+  }
+
+  private hold(bytes: Buffer): boolean {
+    const length = this.length + bytes.length
+    if (length > this.maxLength) return false
+    if (length > this.held.length) {
+      const larger = Buffer.allocUnsafe(Math.min(this.maxLength, Math.max(length, 2 * this.held.length)))
+      this.held.copy(larger, 0, 0, this.length)
+      this.held = larger
+    }
+    bytes.copy(this.held, this.length)
+    this.length = length
+    return true
   }
 }

@@ -1,27 +1,44 @@
 /**
  * A sub-relay's events, taken into the run of which they are a part. What it says is taken with care: nodes that were
- * not asked for, ends that are not the first, and lines that say nothing are passed over.
+ * not asked for and ends that are not the first are passed over; an end that can't be read is the node's end, with the
+ * error; anything else that can't be read is ignored and counted.
  */
-import { Option, Schema } from "effect"
+import { Either, ParseResult, Schema } from "effect"
 import type { NodeEnding } from "../journal/NodeLog.ts"
-import { NodeEnded, NodeStarted, RunStarted } from "../RunEvent.ts"
+import { NodeEnded, NodeStarted } from "../RunEvent.ts"
 import { RunId } from "../RunId.ts"
 import type { SubRelayNode } from "./SubRelays.ts"
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 const Output = Schema.Struct({
   node: Schema.String,
   stream: Schema.Literal("stdout", "stderr"),
   line: Schema.String,
-  base64: Schema.optional(Schema.String),
+  base64: Schema.optional(
+    Schema.String.pipe(Schema.filter((text) => base64.test(text), { message: () => "expected base64" }))
+  ),
   partial: Schema.optional(Schema.Boolean),
   unterminated: Schema.optional(Schema.Boolean)
 })
 
+/** Of the first event: what is asked about it here. */
+const Run = Schema.Struct({ id: RunId, unknown: Schema.Array(Schema.String) })
+
 const isOutput = Schema.is(Output)
-const isRunId = Schema.is(RunId)
-const decodeRun = Schema.decodeUnknownOption(RunStarted)
-const decodeStart = Schema.decodeUnknownOption(NodeStarted)
-const decodeEnd = Schema.decodeUnknownOption(NodeEnded)
+const decodeOutput = Schema.decodeUnknownEither(Output)
+const decodeRun = Schema.decodeUnknownEither(Run)
+const decodeStart = Schema.decodeUnknownEither(NodeStarted)
+const decodeEnd = Schema.decodeUnknownEither(NodeEnded)
+
+/** Of a problem: enough to see what it is. Characters. */
+const maxProblem = 200
+
+const problemOf = (error: ParseResult.ParseError): string => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  const path = issue?.path.map(String).join(".") ?? ""
+  return `${path === "" ? "" : `${path}: `}${issue?.message ?? error.message}`.slice(0, maxProblem)
+}
 
 /** Of what a sub-relay says of stderr. Characters. */
 const maxStderr = 64 * 1024
@@ -57,6 +74,8 @@ export class RunMerge {
   private readonly options: MergeOptions
   private pending: PendingOutput | undefined
   private accepting = true
+  /** What was said that can't be read: how often, and what was wrong the first time. */
+  private readonly wrong = { count: 0, first: "" }
 
   constructor(options: MergeOptions) {
     this.options = options
@@ -82,37 +101,64 @@ export class RunMerge {
     this.open.clear()
   }
 
+  /** How much of what the sub-relay said could not be read, and what was wrong the first time; none: undefined. */
+  get unreadable(): { readonly count: number; readonly first: string } | undefined {
+    return this.wrong.count === 0 ? undefined : this.wrong
+  }
+
   private meet(line: Buffer): void {
     const event = parse(line)
     const kind = event?.event
     if (kind === "output") {
       if (isOutput(event)) this.output(event)
+      else this.read("output", decodeOutput(event), () => {})
       return
     }
     this.flush()
-    if (kind === "run") this.meetRun(decodeRun(event))
-    if (kind === "start") this.meetStart(decodeStart(event))
-    if (kind === "end") this.meetEnd(decodeEnd(event))
+    if (event === undefined && line.length > 0) this.note("no JSON object")
+    if (kind === "run") this.read("run", decodeRun(event), (run) => this.meetRun(run))
+    if (kind === "start") this.read("start", decodeStart(event), (start) => this.meetStart(start))
+    if (kind === "end") this.meetEnd(event)
     if (kind === "done") this.done = true
   }
 
-  private meetRun(run: Option.Option<RunStarted>): void {
-    if (Option.isNone(run)) return
-    const { id, unknown } = run.value
-    if (isRunId(id)) this.options.onRun(id)
+  private note(problem: string): void {
+    if (this.wrong.count++ === 0) this.wrong.first = problem
+  }
+
+  private read<A>(
+    event: string,
+    decoded: Either.Either<A, ParseResult.ParseError>,
+    meet: (value: A) => void
+  ): void {
+    if (Either.isRight(decoded)) meet(decoded.right)
+    else this.note(`${event}: ${problemOf(decoded.left)}`)
+  }
+
+  private meetRun({ id, unknown }: typeof Run.Type): void {
+    this.options.onRun(id)
     const message = `sub-relay ${this.options.relay} does not know this node`
     for (const node of unknown) this.end(node, { code: null, error: { _tag: "UnknownTarget", message } })
   }
 
-  private meetStart(start: Option.Option<NodeStarted>): void {
-    if (Option.isSome(start) && this.open.has(start.value.node))
-      this.options.report(start.value.node).start(start.value.hostname)
+  private meetStart({ node, hostname }: NodeStarted): void {
+    if (this.open.has(node)) this.options.report(node).start(hostname)
   }
 
-  private meetEnd(end: Option.Option<NodeEnded>): void {
-    if (Option.isNone(end)) return
-    const { event: _, node, stderr, ...ending } = end.value
-    this.end(node, { ...ending, stderr: stderr.slice(-maxStderr) })
+  /** A node of which it is said that it ended has ended, even where it can't be read how. */
+  private meetEnd(event: { readonly node?: unknown } | undefined): void {
+    const decoded = decodeEnd(event)
+    if (Either.isRight(decoded)) {
+      const { event: _, node, stderr, ...ending } = decoded.right
+      const cut = stderr.length > maxStderr ? { truncated: true as const } : {}
+      this.end(node, { ...ending, ...cut, stderr: stderr.slice(-maxStderr) })
+      return
+    }
+    const problem = problemOf(decoded.left)
+    this.note(`end: ${problem}`)
+    const message = `sub-relay ${this.options.relay}: its end of this node can't be read: ${problem}`
+    if (typeof event?.node === "string")
+      this.end(event.node, { code: null, error: { _tag: "UpstreamFatal", message } })
   }
 
   private end(node: string, ending: NodeEnding): void {
@@ -138,7 +184,7 @@ export class RunMerge {
   }
 }
 
-const parse = (line: Buffer): { readonly event?: unknown } | undefined => {
+const parse = (line: Buffer): { readonly event?: unknown; readonly node?: unknown } | undefined => {
   try {
     const value: unknown = JSON.parse(line.toString("utf8"))
     return typeof value === "object" && value !== null ? value : undefined

@@ -103,6 +103,7 @@ const make = Effect.gen(function* () {
             : Fiber.interrupt(conversation)
         })
         const exit = yield* restore(Fiber.await(conversation)).pipe(Effect.onInterrupt(() => left))
+        yield* logUnreadable(merge)
         yield* finish(relay, merge, exit)
       })
     )
@@ -122,6 +123,13 @@ const make = Effect.gen(function* () {
       }).pipe(Effect.withSpan("SubRelays.run", { attributes: { relay: order.relay.id } }))
   } satisfies SubRelaysService
 })
+
+const logUnreadable = ({ unreadable }: RunMerge) =>
+  unreadable === undefined
+    ? Effect.void
+    : Effect.logWarning("a sub-relay said what can't be read").pipe(
+        Effect.annotateLogs({ events: unreadable.count, problem: unreadable.first })
+      )
 
 const finish = (relay: Node, merge: RunMerge, exit: Exit.Exit<Outcome, UpstreamFatal>) =>
   Exit.match(exit, {

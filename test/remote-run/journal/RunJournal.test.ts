@@ -1,4 +1,4 @@
-import { FileSystem, Error as PlatformError } from "@effect/platform"
+import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, FastCheck, Stream } from "effect"
@@ -7,58 +7,45 @@ import { JournalRoom } from "../../../src/remote-run/journal/JournalRoom.ts"
 import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { RunJournal } from "../../../src/remote-run/journal/RunJournal.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
+import { failingFiles } from "../../support/FailingFiles.ts"
+import { logLines } from "../../support/LogLines.ts"
 
-const full = (method: string) =>
-  new PlatformError.SystemError({
-    module: "FileSystem",
-    method,
-    reason: "Unknown",
-    description: "ENOSPC: no space left"
-  })
+/** Which files can't be written when they are full: all, or those of the history alone. */
+type Full = "all" | "history"
 
 /** A file system whose files take a number of writes, and no more until `mend`. */
-const filling = (fs: FileSystem.FileSystem, writes: number) => {
+const filling = (real: FileSystem.FileSystem, writes: number, full: Full) => {
   let left = writes
   return {
     mend: () => {
       left = Number.POSITIVE_INFINITY
     },
-    fs: {
-      ...fs,
-      open: (path: string, options?: FileSystem.OpenFileOptions) =>
-        Effect.map(
-          fs.open(path, options),
-          (file): FileSystem.File => ({
-            ...file,
-            fd: file.fd,
-            stat: file.stat,
-            sync: file.sync,
-            seek: (offset, from) => file.seek(offset, from),
-            read: (buffer) => file.read(buffer),
-            readAlloc: (size) => file.readAlloc(size),
-            truncate: (length) => file.truncate(length),
-            write: (buffer) => file.write(buffer),
-            writeAll: (buffer) => (left-- > 0 ? file.writeAll(buffer) : Effect.fail(full("writeAll")))
-          })
-        )
-    } satisfies FileSystem.FileSystem
+    fs: failingFiles(
+      real,
+      ({ method, path }) =>
+        (full === "all" || path.includes("/history/")) &&
+        ((method === "write" && left-- <= 0) || (method !== "write" && left <= 0))
+    )
   }
 }
 
 const nodes = ["A", "B", "C"]
 
 /** A run of three nodes whose disk is full after some writes; the ndjson of both orders. */
-const runOnFullDisk = (writes: number, mends: boolean, lines: ReadonlyArray<number>) =>
+const runOnFullDisk = (full: Full, writes: number, mends: boolean, lines: ReadonlyArray<number>) =>
   Effect.gen(function* () {
     const real = yield* FileSystem.FileSystem
     const directory = yield* real.makeTempDirectoryScoped({ prefix: "rudder-relay-journal-" })
-    const { fs, mend } = filling(real, writes)
+    const temporary = `${directory}/temporary`
+    yield* real.makeDirectory(temporary)
+    const { fs, mend } = filling(real, writes, full)
     const journal = new RunJournal({
       fs,
       room: new JournalRoom(1e9),
       fork: (effect) => void Effect.runFork(effect),
-      path: `${directory}/run.open`,
-      finalPath: `${directory}/run.run`
+      path: `${directory}/history/run.open`,
+      finalPath: `${directory}/history/run.run`,
+      temporary
     })
     journal.event(Kind.run, "", { event: "run", id: "x", nodes, unknown: [], classes: [] }, 0)
     const logs = nodes.map((node) => new NodeLog({ journal, node, keep: true, outputLimit: 1e9, started: 0 }))
@@ -84,11 +71,13 @@ const runOnFullDisk = (writes: number, mends: boolean, lines: ReadonlyArray<numb
       )
     yield* journal.flushed
     const live = yield* read("live")
+    const leftovers = yield* real.readDirectory(temporary)
     if (mends) mend()
-    yield* journal.close
+    const settled = yield* journal.close
     const blocks = yield* read("blocks")
-    const past = yield* real.exists(`${directory}/run.run`)
-    return { live, blocks, dropped, printed, past }
+    const past = yield* real.exists(`${directory}/history/run.run`)
+    yield* journal.discard
+    return { live, blocks, dropped, printed, past, settled, leftovers }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 
 describe("a journal on a disk that fills", () => {
@@ -102,7 +91,7 @@ describe("a journal on a disk that fills", () => {
           FastCheck.array(FastCheck.nat(20), { maxLength: 30 }),
           async (writes, mends, lines) => {
             const { live, blocks, dropped, printed, past } = await Effect.runPromise(
-              runOnFullDisk(writes, mends, lines)
+              runOnFullDisk("all", writes, mends, lines)
             )
             for (const events of [live, blocks]) {
               const count = (event: string) =>
@@ -120,5 +109,88 @@ describe("a journal on a disk that fills", () => {
         { numRuns: 100 }
       ),
     60_000
+  )
+
+  it(
+    "goes on in a temporary file: callers miss nothing, and it comes home where there is room again",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          FastCheck.nat(8),
+          FastCheck.boolean(),
+          FastCheck.array(FastCheck.nat(20), { maxLength: 30 }),
+          async (writes, mends, lines) => {
+            const { live, blocks, dropped, printed, past, settled, leftovers } = await Effect.runPromise(
+              runOnFullDisk("history", writes, mends, lines)
+            )
+            for (const events of [live, blocks]) {
+              const count = (event: string) =>
+                events.filter((one: { event: string }) => one.event === event).length
+              expect([count("run"), count("start"), count("end"), count("done")]).toEqual([1, 3, 3, 1])
+              expect(count("output") * 11).toBe(printed)
+            }
+            expect(dropped).toEqual([0, 0, 0])
+            expect(leftovers).toEqual([])
+            expect(past).toBe(settled)
+            if (mends) expect(settled).toBe(true)
+          }
+        ),
+        { numRuns: 100 }
+      ),
+    60_000
+  )
+
+  it.effect("says in the log why, and where", () => {
+    const { lines, layer } = logLines()
+    return Effect.gen(function* () {
+      const real = yield* FileSystem.FileSystem
+      const directory = yield* real.makeTempDirectoryScoped({ prefix: "rudder-relay-journal-" })
+      const journal = new RunJournal({
+        fs: failingFiles(real, ({ method }) => method === "write"),
+        room: new JournalRoom(10),
+        fork: (effect) => void Effect.runFork(Effect.provide(effect, layer)),
+        path: `${directory}/run.open`,
+        finalPath: `${directory}/run.run`,
+        temporary: directory
+      })
+      const account = { dropped: 0 }
+      const flags = { continued: false, open: false }
+      for (let line = 0; line < 3; line++)
+        journal.output(Kind.stdout, "A", Buffer.from("more than there is room for\n"), flags, 0, account)
+      journal.event(Kind.done, "", { event: "done", ok: 0, failed: 0, duration: 0 }, 0)
+      yield* Effect.provide(journal.close, layer)
+      const says = (text: string) => lines.filter((line) => line.startsWith(`WARN ${text}`))
+      expect(says("the runs that go on fill remote_run.max_size; output is dropped").length).toBe(1)
+      expect(account.dropped).toBe(84)
+      const elsewhere = says("the run's history can't be written; it goes on in a temporary file")
+      expect(elsewhere.length).toBe(1)
+      expect(elsewhere[0]).toContain(`file=${directory}/run.open`)
+      expect(elsewhere[0]).toContain("ENOSPC: no space left")
+      const dropped = says("nor can the temporary file be written; the run's output is dropped")
+      expect(dropped.length).toBe(1)
+      expect(dropped[0]).toContain("ENOSPC: no space left")
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  })
+
+  it.effect("is not begun anew where its file was taken away", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "rudder-relay-journal-" })
+      const journal = new RunJournal({
+        fs,
+        room: new JournalRoom(1e9),
+        fork: (effect) => void Effect.runFork(effect),
+        path: `${directory}/run.open`,
+        finalPath: `${directory}/run.run`
+      })
+      journal.event(Kind.head, "", { some: "head" }, 0)
+      yield* journal.flushed
+      yield* fs.remove(`${directory}/run.open`)
+      journal.event(Kind.done, "", { event: "done", ok: 0, failed: 0, duration: 0 }, 0)
+      yield* journal.flushed
+      expect(yield* fs.readDirectory(directory)).toEqual([])
+      yield* journal.close
+      yield* journal.discard
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
   )
 })

@@ -1,0 +1,230 @@
+/**
+ * Where the bytes of a journal go: its file, or, from the moment on at which that can't be written, a file of the
+ * system's temporary folder that has no name any more, so that it is gone with the process however that ends; where
+ * that fails too, memory.
+ */
+import { randomUUID } from "node:crypto"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { type FileSystem, Error as PlatformError } from "@effect/platform"
+import { Effect, Exit, Scope } from "effect"
+
+/** A stretch of a journal that is in one file. */
+export interface JournalPart {
+  /** Behind its last byte. */
+  readonly to: number
+  /** Where the file is: it moves, once, from the first of these to the second. None: it can only be read here. */
+  readonly paths: ReadonlyArray<string>
+  /** Reads from an offset of the journal on; -1: its bytes are elsewhere meanwhile. Only where there are no paths. */
+  readonly read: (offset: number, into: Uint8Array) => Effect.Effect<number, PlatformError.PlatformError>
+}
+
+export interface JournalFilesOptions {
+  readonly fs: FileSystem.FileSystem
+  /** Where the file is while the run goes on, and where it is kept. */
+  readonly path: string
+  readonly finalPath: string
+  /** Where it goes on when it fails; that of the system unless a test has another. */
+  readonly temporary?: string | undefined
+}
+
+interface OpenFile {
+  readonly file: FileSystem.File
+  readonly scope: Scope.CloseableScope
+}
+
+/** The file that took over. Its offset 0 is the journal's `from`. */
+interface Substitute extends OpenFile {
+  readonly from: number
+  /** Who reads sets the file's position first: one at a time. */
+  readonly alone: Effect.Semaphore
+}
+
+/** Copied at once. Bytes. */
+const copyLength = 256 * 1024
+
+const close = (open: OpenFile | undefined): Effect.Effect<void> =>
+  open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)
+
+export class JournalFiles {
+  /** Bytes in the files. */
+  private written = 0
+  /** What comes behind them. */
+  private memory: Buffer = Buffer.alloc(0)
+  private open: OpenFile | undefined
+  private substitute: Substitute | undefined
+  private readonly options: JournalFilesOptions
+
+  constructor(options: JournalFilesOptions) {
+    this.options = options
+  }
+
+  get length(): number {
+    return this.written + this.memory.length
+  }
+
+  /** Some of it is in memory: nothing more is written, until `settle`. */
+  get isStuck(): boolean {
+    return this.memory.length > 0
+  }
+
+  isWritten(offset: number): boolean {
+    return offset < this.written
+  }
+
+  /** Bytes from `offset` on that are in no file. */
+  unwritten(offset: number): Buffer | undefined {
+    return this.isWritten(offset) ? undefined : this.memory.subarray(offset - this.written)
+  }
+
+  /** Appends what `write` could not. */
+  remember(bytes: Buffer): void {
+    this.memory = Buffer.concat([this.memory, bytes])
+  }
+
+  partAt(offset: number): JournalPart {
+    const { substitute } = this
+    if (substitute !== undefined && offset >= substitute.from)
+      return { to: this.written, paths: [], read: (at, into) => this.readSubstitute(substitute, at, into) }
+    const { path, finalPath } = this.options
+    return {
+      to: substitute?.from ?? this.written,
+      paths: [path, finalPath],
+      read: () => Effect.succeed(-1)
+    }
+  }
+
+  /** Appends, to the one file or the other; fails where neither takes it, and what was there before stays. */
+  write(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
+    return Effect.suspend(() =>
+      this.substitute === undefined
+        ? Effect.catchAll(this.append(bytes), (error) => this.goElsewhere(error, bytes))
+        : appendTo(this.substitute, this.written, bytes)
+    ).pipe(
+      Effect.tap(() => {
+        this.written += bytes.length
+      })
+    )
+  }
+
+  /** A file that has a name is opened again when it is needed. */
+  readonly closeIdle: Effect.Effect<void> = Effect.suspend(() => {
+    const { open } = this
+    this.open = undefined
+    return close(open)
+  })
+
+  /**
+   * Brings everything into the journal's own file, and that to its final place. The disk may have room again. Where this
+   * fails, all stays where it is.
+   */
+  readonly settle: Effect.Effect<void, PlatformError.PlatformError> = Effect.gen(this, function* () {
+    yield* this.closeIdle
+    if (this.substitute !== undefined || this.memory.length > 0) yield* this.bringHome(this.substitute)
+    yield* this.options.fs.rename(this.options.path, this.options.finalPath)
+  })
+
+  /** Lets go of what is elsewhere. */
+  readonly discard: Effect.Effect<void> = Effect.suspend(() => {
+    const { substitute } = this
+    this.substitute = undefined
+    return substitute === undefined ? Effect.void : substitute.alone.withPermits(1)(close(substitute))
+  })
+
+  private append(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
+    return Effect.gen(this, function* () {
+      this.open ??= yield* this.openAt(this.written)
+      yield* this.open.file.writeAll(bytes)
+    })
+  }
+
+  /** Opens the journal's own file: a file that is gone is not made again, since what it had is gone. */
+  private openAt(offset: number): Effect.Effect<OpenFile, PlatformError.PlatformError> {
+    const { fs, path } = this.options
+    return Effect.gen(function* () {
+      if (offset === 0) yield* fs.makeDirectory(dirname(path), { recursive: true, mode: 0o700 })
+      const opened = yield* scoped(fs.open(path, { flag: offset === 0 ? "w" : "r+", mode: 0o600 }))
+      yield* opened.file.seek(offset, "start")
+      return opened
+    })
+  }
+
+  private goElsewhere(error: PlatformError.PlatformError, bytes: Buffer) {
+    const { fs, path, temporary = tmpdir() } = this.options
+    return Effect.gen(this, function* () {
+      yield* Effect.logWarning(
+        "the run's history can't be written; it goes on in a temporary file, gone with the process"
+      ).pipe(Effect.annotateLogs({ file: path, problem: error.message }))
+      // Readers look no further than `written`; a repair after a crash would.
+      if (this.open !== undefined) yield* Effect.ignore(this.open.file.truncate(this.written))
+      yield* this.closeIdle
+      const name = join(temporary, `rudder-relay-run-${randomUUID()}`)
+      const opened = yield* scoped(fs.open(name, { flag: "wx+", mode: 0o600 }))
+      yield* fs.remove(name).pipe(
+        Effect.andThen(opened.file.writeAll(bytes)),
+        Effect.onError(() => close(opened))
+      )
+      this.substitute = { ...opened, from: this.written, alone: Effect.unsafeMakeSemaphore(1) }
+    })
+  }
+
+  private readSubstitute(substitute: Substitute, offset: number, into: Uint8Array) {
+    return Effect.gen(this, function* () {
+      // Closed while this waited: its descriptor may be another file's by now.
+      if (this.substitute !== substitute) return -1
+      yield* substitute.file.seek(offset - substitute.from, "start")
+      return Number(yield* substitute.file.read(into))
+    }).pipe(substitute.alone.withPermits(1))
+  }
+
+  private bringHome(substitute: Substitute | undefined) {
+    const from = substitute?.from ?? this.written
+    return Effect.gen(this, function* () {
+      const home = yield* this.openAt(from)
+      yield* (substitute === undefined ? Effect.void : this.copy(substitute, home.file)).pipe(
+        Effect.andThen(this.memory.length === 0 ? Effect.void : home.file.writeAll(this.memory)),
+        Effect.onError(() => Effect.ignore(home.file.truncate(from))),
+        Effect.ensuring(close(home))
+      )
+      this.written += this.memory.length
+      this.memory = Buffer.alloc(0)
+      yield* this.discard
+    })
+  }
+
+  private copy(substitute: Substitute, home: FileSystem.File) {
+    return Effect.gen(this, function* () {
+      const piece = Buffer.allocUnsafe(copyLength)
+      for (let at = substitute.from; at < this.written; ) {
+        const length = yield* this.readSubstitute(
+          substitute,
+          at,
+          piece.subarray(0, Math.min(copyLength, this.written - at))
+        )
+        if (length <= 0) return yield* Effect.fail(cutShort)
+        yield* home.writeAll(piece.subarray(0, length))
+        at += length
+      }
+    })
+  }
+}
+
+const cutShort = new PlatformError.SystemError({
+  module: "FileSystem",
+  method: "read",
+  reason: "UnexpectedEof",
+  description: "a temporary file is shorter than what was written to it"
+})
+
+const appendTo = ({ file, from, alone }: Substitute, offset: number, bytes: Buffer) =>
+  Effect.andThen(file.seek(offset - from, "start"), file.writeAll(bytes)).pipe(alone.withPermits(1))
+
+const scoped = (open: Effect.Effect<FileSystem.File, PlatformError.PlatformError, Scope.Scope>) =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const file = yield* open.pipe(
+      Scope.extend(scope),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+    return { file, scope }
+  })

@@ -1,0 +1,11 @@
+/** A journal that is over, in a file of its own. */
+import { Effect } from "effect"
+import type { JournalSource } from "./RunJournal.ts"
+
+export const make = (path: string, size: number): JournalSource => ({
+  partAt: () => ({ to: size, paths: [path], read: () => Effect.succeed(-1) }),
+  length: () => size,
+  unwritten: () => undefined,
+  ended: () => true,
+  grownBeyond: () => Effect.void
+})

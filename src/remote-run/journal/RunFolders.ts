@@ -1,0 +1,84 @@
+/**
+ * Where the files of runs are: `<directory>/<time>/<id>.open` while a run goes on, `.run` when it is over. A time's
+ * folder may have something else too, which is no run's.
+ */
+import { join } from "node:path"
+import { FileSystem, type Error as PlatformError } from "@effect/platform"
+import { Effect, Schema } from "effect"
+import { StorageError } from "../../RelayError.ts"
+import { RunId } from "../RunId.ts"
+
+/** Something in a time's folder. */
+export interface RunFile {
+  readonly path: string
+  /** Undefined: it is no run's. */
+  readonly id: RunId | undefined
+}
+
+export interface RunFolders {
+  readonly openPath: (id: RunId) => string
+  readonly finalPath: (id: RunId) => string
+  /** The names of the times' folders, oldest first. */
+  readonly folders: Effect.Effect<ReadonlyArray<string>, StorageError>
+  /** What is in one of them, the runs' files by their ids. One that can't be read is empty, and the log says so. */
+  readonly files: (folder: string) => Effect.Effect<ReadonlyArray<RunFile>>
+  /** Removes the folder of a time that is over, where it is empty. */
+  readonly removeEmpty: (folder: string) => Effect.Effect<void>
+}
+
+const isRunId = Schema.is(RunId)
+
+/** A run's folder: the first 24 bits of its time, 4.7 hours, so that no folder grows without bound. */
+export const folderOf = (id: RunId): string => id.slice(0, 6)
+
+/** The folder of the runs that start at a time. Milliseconds since 1970. */
+export const folderAt = (millis: number): string =>
+  Math.floor(millis).toString(16).padStart(12, "0").slice(0, 6)
+
+const idOf = (name: string): RunId | undefined => {
+  const id = name.replace(/\.(run|open)$/, "")
+  return id !== name && isRunId(id) ? id : undefined
+}
+
+const isMissing = (error: PlatformError.PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === "NotFound"
+
+const nothing = (): ReadonlyArray<string> => []
+
+export const make = (directory: string): Effect.Effect<RunFolders, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const names = (folder: string) =>
+      fs.readDirectory(folder).pipe(Effect.catchIf(isMissing, () => Effect.sync(nothing)))
+
+    const files = (folder: string) =>
+      names(join(directory, folder)).pipe(
+        Effect.catchAll((error) =>
+          Effect.as(
+            Effect.logWarning("a folder of runs can't be read").pipe(
+              Effect.annotateLogs({ folder: join(directory, folder), problem: error.message })
+            ),
+            nothing()
+          )
+        ),
+        Effect.map((found) =>
+          [...found].sort().map((name) => ({ path: join(directory, folder, name), id: idOf(name) }))
+        )
+      )
+
+    return {
+      openPath: (id) => join(directory, folderOf(id), `${id}.open`),
+      finalPath: (id) => join(directory, folderOf(id), `${id}.run`),
+      folders: names(directory).pipe(
+        Effect.mapError((error) => new StorageError({ message: error.message })),
+        Effect.map((found) => found.filter((name) => /^[0-9a-f]{6}$/.test(name)).sort())
+      ),
+      files,
+      removeEmpty: (folder) =>
+        Effect.gen(function* () {
+          if ((yield* names(join(directory, folder))).length > 0) return
+          // Node removes a folder only where what is in it may go too; a run of that time starts no more.
+          yield* fs.remove(join(directory, folder), { recursive: true })
+        }).pipe(Effect.ignore)
+    }
+  })

@@ -1,0 +1,157 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck, Layer, Stream } from "effect"
+import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
+import * as JournalRepair from "../../../src/remote-run/journal/JournalRepair.ts"
+import * as PastJournal from "../../../src/remote-run/journal/PastJournal.ts"
+import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
+import { failingFiles } from "../../support/FailingFiles.ts"
+import { record } from "../../support/Journals.ts"
+import { logLines } from "../../support/LogLines.ts"
+
+const id = "01900000-0000-7000-8000-000000000000"
+const nodes = ["A", "B", "C"]
+const head = { id, started: "2026-01-05T09:00:00.000Z", output: "keep", classes: [], nodes: 3 }
+const run = { event: "run", id, nodes, unknown: [], classes: [] }
+const end = (node: string, over: object = {}) => ({
+  event: "end",
+  node,
+  code: 0,
+  duration: 1,
+  stderr: "",
+  ...over
+})
+const start = (node: string) => ({ event: "start", node, hostname: `${node}.example.com` })
+
+const headRecord = record(Kind.head, "", head)
+const runRecord = record(Kind.run, "", run)
+const doneRecord = record(Kind.done, "", { event: "done", ok: 3, failed: 0, duration: 2 })
+
+const whole = [
+  headRecord,
+  runRecord,
+  ...nodes.map((node) => record(Kind.start, node, start(node))),
+  record(Kind.stdout, "A", "a line\nanother\n"),
+  ...nodes.map((node) => record(Kind.end, node, end(node))),
+  doneRecord
+]
+
+interface Repaired {
+  /** What is there afterwards. */
+  readonly files: ReadonlyArray<string>
+  readonly events: ReadonlyArray<{ readonly kind: Kind; readonly node: string; readonly json: string }>
+  readonly log: ReadonlyArray<string>
+}
+
+/** Repairs a file of these bytes. */
+const repaired = (
+  bytes: Buffer,
+  fails: Parameters<typeof failingFiles>[1] = () => false
+): Promise<Repaired> => {
+  const { lines, layer } = logLines()
+  return Effect.gen(function* () {
+    const real = yield* FileSystem.FileSystem
+    const directory = yield* real.makeTempDirectoryScoped({ prefix: "rudder-relay-repair-" })
+    yield* real.writeFile(`${directory}/x.open`, bytes)
+    yield* JournalRepair.repair(`${directory}/x.open`, `${directory}/x.run`).pipe(
+      Effect.provideService(FileSystem.FileSystem, failingFiles(real, fails)),
+      Effect.ignore
+    )
+    const files = yield* real.readDirectory(directory)
+    const size = files.includes("x.run") ? Number((yield* real.stat(`${directory}/x.run`)).size) : 0
+    const events =
+      size === 0
+        ? []
+        : [...(yield* Stream.runCollect(RunReader.events(PastJournal.make(`${directory}/x.run`, size))))]
+    return { files, events, log: lines }
+  }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeContext.layer, layer)), Effect.runPromise)
+}
+
+const endsOf = ({ events }: Repaired) =>
+  events.filter(({ kind }) => kind === Kind.end).map(({ node }) => node)
+const doneOf = ({ events }: Repaired) =>
+  events.filter(({ kind }) => kind === Kind.done).map(({ json }): Record<string, unknown> => JSON.parse(json))
+
+describe("the journal of a run that a crash cut off", () => {
+  it(
+    "at any byte, with or without garbage behind, has one end of each node and one done",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          FastCheck.integer({ min: headRecord.length + runRecord.length, max: Buffer.concat(whole).length }),
+          FastCheck.constantFrom("", "\0".repeat(100), "RJ", "garbage {}"),
+          async (cut, garbage) => {
+            const bytes = Buffer.concat([Buffer.concat(whole).subarray(0, cut), Buffer.from(garbage)])
+            const result = await repaired(bytes)
+            expect(result.files).toEqual(["x.run"])
+            expect([...endsOf(result)].sort()).toEqual(nodes)
+            expect(doneOf(result).length).toBe(1)
+            expect(result.log.length).toBe(1)
+          }
+        ),
+        { numRuns: 60 }
+      ),
+    60_000
+  )
+
+  it.each([
+    ["an infinite duration, kept as null", { duration: null }],
+    ["a negative duration", { duration: -1 }],
+    ["a signal of 4 MB", { code: null, signal: "A".repeat(4_000_000) }],
+    ["no code", { code: undefined }]
+  ])("is closed also where an end has %s, and the log says so", async (_, over) => {
+    const result = await repaired(
+      Buffer.concat([
+        headRecord,
+        runRecord,
+        record(Kind.end, "A", end("A")),
+        record(Kind.end, "B", end("B", over))
+      ])
+    )
+    expect(result.files).toEqual(["x.run"])
+    expect([...endsOf(result)].sort()).toEqual(nodes)
+    expect(doneOf(result)).toMatchObject([{ ok: 1, failed: 2, interrupted: true }])
+    expect(result.log).toEqual([expect.stringMatching(/^WARN a run was cut off by a crash.*unreadable=1/)])
+  })
+
+  it("that no longer says for which nodes it is has an end of each that it names", async () => {
+    const result = await repaired(
+      Buffer.concat([headRecord, record(Kind.run, "", "?"), record(Kind.start, "B", start("B"))])
+    )
+    expect(endsOf(result)).toEqual(["B"])
+    expect(result.log).toEqual([expect.stringMatching(/unreadable=1/)])
+  })
+
+  it("says how much is cut off", async () => {
+    const result = await repaired(Buffer.concat([headRecord, runRecord, Buffer.alloc(77)]))
+    expect(result.log).toEqual([expect.stringMatching(/bytesCutOff=77/)])
+  })
+
+  it("that had ended before has nothing added, and is not interrupted", async () => {
+    const result = await repaired(Buffer.concat(whole))
+    expect(doneOf(result)).toEqual([{ event: "done", ok: 3, failed: 0, duration: 2 }])
+    expect(result.log).toEqual([expect.stringMatching(/the history of a run was put in its place/)])
+  })
+
+  it("that says nothing of a run is removed, and the log says so", async () => {
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.from("garbage"),
+      record(Kind.head, "", "{}"),
+      record(Kind.head, "", "?")
+    ]) {
+      const result = await repaired(bytes)
+      expect(result.files).toEqual([])
+      expect(result.log).toEqual([expect.stringMatching(/^WARN a file of runs says nothing of a run/)])
+    }
+  })
+
+  it("stays as it is where the disk can't read it", async () => {
+    const result = await repaired(Buffer.concat([headRecord, runRecord]), ({ method }) => method === "open")
+    expect(result.files).toEqual(["x.open"])
+    expect(result.log).toEqual([
+      expect.stringMatching(/^WARN the history of a run that was cut off can't be closed/)
+    ])
+  })
+})
