@@ -135,7 +135,7 @@ describe("a journal on a disk that fills", () => {
             if (mends) expect(settled).toBe(true)
           }
         ),
-        { numRuns: 100 }
+        { numRuns: 50 }
       ),
     60_000
   )

@@ -33,7 +33,7 @@ describe("lines", () => {
   })
 
   it("cost their own length, also where they come byte by byte", () => {
-    const length = 4 * 1024 * 1024
+    const length = 1024 * 1024
     const cutter = new LineCutter(length)
     // As a socket gives them: each is a view of memory of its own.
     const before = process.memoryUsage()
