@@ -41,6 +41,13 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()(
   HttpApiSchema.annotations({ status: 405 })
 ) {}
 
+/** 408: what the request still has to bring comes too slowly, or not at all. Worth another try. */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()(
+  "RequestTimeout",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 408 })
+) {}
+
 /** 413: the body is larger than the configuration (or, for a form, 1 MiB) allows. */
 export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()(
   "PayloadTooLarge",
@@ -73,10 +80,14 @@ export class TooBusy extends Schema.TaggedError<TooBusy>()(
   HttpApiSchema.annotations({ status: 503 })
 ) {}
 
-/** 500: the disk failed, not the sender. */
+/** 500: the disk failed, not the sender. Who calls is not told of the relay's paths: the log has the message. */
 export class StorageError extends Schema.TaggedError<StorageError>()(
   "StorageError",
-  { message: Schema.String },
+  {
+    message: Schema.String,
+    /** The request's id, under which the log has it. */
+    request: Schema.optional(Schema.String)
+  },
   HttpApiSchema.annotations({ status: 500 })
 ) {}
 

@@ -10,8 +10,7 @@ import {
   HttpClientRequest,
   HttpRouter,
   HttpServer,
-  HttpServerResponse,
-  type Path
+  HttpServerResponse
 } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
@@ -102,9 +101,9 @@ describe("the services of a relay", () => {
     expectTypeOf<Missing<typeof withAgentsAlone>>().extract<Outbox>().toEqualTypeOf<Outbox>()
   })
 
-  it("are whole over what is live: only the configuration and the platform are left to give", () => {
+  it("are whole over what is live: only the configuration and the platform's files are left to give", () => {
     const whole = Relay.services.pipe(Layer.provide(Relay.live))
-    expectTypeOf<Missing<typeof whole>>().toEqualTypeOf<RelayConfig | FileSystem.FileSystem | Path.Path>()
+    expectTypeOf<Missing<typeof whole>>().toEqualTypeOf<RelayConfig | FileSystem.FileSystem>()
   })
 })
 

@@ -21,7 +21,7 @@ import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath, strip } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, MethodNotAllowed, NotFound, TooBusy } from "../RelayError.ts"
+import { InvalidRequest, MethodNotAllowed, NotFound, StorageError, TooBusy } from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
 import * as RouteTable from "./RouteTable.ts"
 
@@ -67,11 +67,22 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
     : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
 }
 
+/** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
+const withoutPaths = (error: StorageError) =>
+  Effect.gen(function* () {
+    const request = randomUUID()
+    yield* Effect.logError("a request failed on the disk").pipe(
+      Effect.annotateLogs({ request, error: error.message })
+    )
+    return yield* new StorageError({ message: "the relay's disk failed; its log has it", request })
+  })
+
 /** Errors of the platform become the contract's; the contract's get the headers that go with them. */
 const translate = (error: unknown): Effect.Effect<never, unknown> => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
   if (error instanceof HttpServerError.RouteNotFound)
     return Effect.fail(new NotFound({ message: "no such route" }))
+  if (error instanceof StorageError) return withoutPaths(error)
   if (error instanceof TooBusy)
     return Effect.andThen(header("retry-after", String(error.retryAfterSeconds)), Effect.fail(error))
   if (error instanceof MethodNotAllowed)

@@ -152,6 +152,10 @@ export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<Cont
     return contradicts ? yield* Either.left(invalid("algorithm", "the one that made the hash")) : hash
   })
 
+/** The hash that the older `HEAD` asks for; none where it names none, or what is no hash: no file has it. */
+export const decodeOlderAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
+  Either.map(parameter(search, "hash"), Option.flatMap(ContentHash.parse))
+
 const field = (block: HeaderBlock, key: string): Decoded<string> => {
   const value = block.get(key)
   return value === undefined || value === ""

@@ -1,15 +1,15 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
-import type { KeyObject } from "node:crypto"
 import type { Readable } from "node:stream"
 import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import * as ContentHash from "../disk/ContentHash.ts"
+import type * as ContentHash from "../disk/ContentHash.ts"
 import type { Turn } from "../disk/FileLocks.ts"
 import { Hasher } from "../disk/Hasher.ts"
 import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
   PayloadTooLarge,
+  type RequestTimeout,
   type StorageError,
   type StorageFull,
   TooBusy,
@@ -23,25 +23,26 @@ import type { SharedFileName } from "./file/FileId.ts"
 import { keyOf, type Location, locate } from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
-import * as Signature from "./file/Signature.ts"
-import * as SignedScope from "./file/SignedScope.ts"
 import { type Forwarded, Outbox } from "./outbox/Outbox.ts"
 import type { Claim } from "./SharedFileRequest.ts"
 import { type Incoming, SharedFileStore } from "./store/SharedFileStore.ts"
 import * as SourceKey from "./upload/SourceKey.ts"
 import * as UploadBody from "./upload/UploadBody.ts"
 import * as UploadSlots from "./upload/UploadSlots.ts"
+import * as Verification from "./upload/Verification.ts"
 
-/** What a source says of a file, and how long its content is at most: bytes; none where that was not announced. */
+/** What a source says of a file, and how many bytes of the body that took, which come before the content. */
 export interface Announcement {
   readonly claim: Claim
-  readonly size: Option.Option<number>
+  readonly length: number
 }
 
 export interface Upload {
   readonly name: SharedFileName
-  /** Run once, after the target was found: it may be the beginning of the body. */
-  readonly announcement: Effect.Effect<Announcement, InvalidRequest>
+  /** How long the whole body is. Bytes; none where the sender did not say. */
+  readonly announced: Option.Option<number>
+  /** Run once, after target, size and source were looked at: it may be the beginning of the body. */
+  readonly announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout>
   /** The content; asks the sender for it, where that waits to be asked. */
   readonly body: Effect.Effect<Readable>
   /** Whose upload it is, for the bound per address. */
@@ -62,11 +63,18 @@ export type UploadError =
   | BadSignature
   | InvalidRequest
   | PayloadTooLarge
+  | RequestTimeout
   | StorageError
   | StorageFull
   | TooBusy
   | UnknownTarget
   | UpstreamRejected
+
+/** What a file was kept with, and what waits for what becomes of it. */
+interface Kept {
+  readonly metadata: Metadata.Metadata
+  readonly outcome: Effect.Effect<Forwarded, UpstreamRejected>
+}
 
 /** Where a file goes: into the store, or into the outbox. */
 interface Destination {
@@ -75,15 +83,12 @@ interface Destination {
   readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
-  /** On the disk when this returns; what it gives waits for what becomes of it. */
+  /** On the disk when this returns. */
   readonly commit: (
     turn: Turn,
     incoming: Incoming,
     metadata: Metadata.Metadata
-  ) => Effect.Effect<
-    Effect.Effect<Forwarded, UpstreamRejected>,
-    BadSignature | StorageFull | StorageError | TooBusy
-  >
+  ) => Effect.Effect<Kept, BadSignature | StorageFull | StorageError | TooBusy>
   /** What a failed write means for who sends. */
   readonly errorOf: (cause: unknown) => StorageFull | StorageError
 }
@@ -159,7 +164,7 @@ const make = Effect.gen(function* () {
     commit: (turn, incoming, metadata) =>
       checkLocation(name, location).pipe(
         Effect.andThen(store.commit(location, turn, incoming, metadata)),
-        Effect.as(Effect.succeed("stored"))
+        Effect.map((kept) => ({ metadata: kept, outcome: Effect.succeed("stored") }))
       ),
     errorOf: store.errorOf
   })
@@ -169,7 +174,8 @@ const make = Effect.gen(function* () {
     checkHash: (hash) => outbox.checkRefused(name, hash),
     checkRoom: outbox.checkRoom,
     begin: outbox.begin,
-    commit: (turn, incoming, metadata) => outbox.commit(name, turn, incoming, metadata),
+    commit: (turn, incoming, metadata) =>
+      Effect.map(outbox.commit(name, turn, incoming, metadata), (outcome) => ({ metadata, outcome })),
     errorOf: outbox.errorOf
   })
 
@@ -193,25 +199,23 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const checkSize = (destination: Destination, size: number) =>
-    Effect.gen(function* () {
-      yield* destination.checkRoom(size)
-      if (size > limit) return yield* tooLarge(limit)
-    })
+  /** The limit is one of whole bodies: what comes before the content counts too. */
+  const checkSize = ({ announced }: Upload) =>
+    Option.exists(announced, (size) => size > limit) ? tooLarge(limit) : Effect.void
 
   /** Takes the content to the disk, and gives what it is. */
   const receive = (
     body: Readable,
+    { claim: { algorithm }, length }: Announcement,
     expected: Option.Option<number>,
     incoming: Incoming,
-    algorithm: ContentHash.HashAlgorithm,
     errorOf: Destination["errorOf"]
   ) =>
     Effect.gen(function* () {
       const { size, digest } = yield* UploadBody.receive<PayloadTooLarge | StorageError | StorageFull>(body, {
-        idle: limits.bodyIdleTimeout,
+        pace: { idle: limits.bodyIdleTimeout, minRate: sharedFiles.minRate },
         expected,
-        limit,
+        limit: limit - length,
         tooLong: tooLarge(limit),
         hashing: yield* hasher.begin(algorithm),
         write: incoming.write,
@@ -224,7 +228,9 @@ const make = Effect.gen(function* () {
   const verifyAndKeep = (upload: Upload, destination: Destination) =>
     Effect.gen(function* () {
       const turn = yield* destination.turn
-      const { claim, size: announced } = yield* upload.announcement
+      const announcement = yield* upload.announcement
+      const { claim, length } = announcement
+      // By the list of now: what was announced may have taken its time.
       const source = yield* findSource(upload.name.source)
       const keys = yield* Effect.provideService(
         SourceKey.resolve(source, claim.key),
@@ -232,30 +238,29 @@ const make = Effect.gen(function* () {
         certificates
       )
       if (Option.isSome(claim.hash)) yield* destination.checkHash(claim.hash.value)
-      yield* checkSize(
-        destination,
-        Option.getOrElse(announced, () => 0)
-      )
+      const expected = Option.map(upload.announced, (whole) => whole - length)
+      yield* destination.checkRoom(Option.getOrElse(expected, () => 0))
+      yield* Verification.checkDate(claim, yield* Clock.currentTimeMillis)
       const incoming = yield* destination.begin
       const body = yield* upload.body
       const { size, digest, hash } = yield* receive(
         body,
-        announced,
+        announcement,
+        expected,
         incoming,
-        claim.algorithm,
         destination.errorOf
       )
       const now = yield* Clock.currentTimeMillis
-      const key = yield* verify(upload.name, claim, keys, { digest, hash }, now)
+      const key = yield* Verification.verify(upload.name, claim, keys, { digest, hash }, now)
       yield* destination.checkHash(hash)
       // What was free when the body began may have gone to others meanwhile.
       yield* destination.checkRoom(0)
       const { algorithm: _, ...said } = claim
       const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
-      const outcome = yield* destination.commit(turn, incoming, metadata)
+      const { outcome, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
       yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...upload.name, size }))
-      return Effect.map(outcome, (result) => ({ result, hash, size, expires: metadata.expires }))
-    }).pipe(Effect.scoped, slots.take(upload.address))
+      return Effect.map(outcome, (result) => ({ result, hash, size, expires: kept.expires }))
+    }).pipe(Effect.scoped, slots.take({ address: upload.address, source: upload.name.source }))
 
   return SharedFiles.of({
     upload: (upload) =>
@@ -264,6 +269,8 @@ const make = Effect.gen(function* () {
         yield* checkFileId(nodes, upload.name)
         const location = locationOf(nodes, upload.name)
         if (Option.isNone(location)) yield* checkTarget(upload.name.target)
+        yield* checkSize(upload)
+        yield* findSource(upload.name.source)
         const destination = Option.match(location, {
           onNone: () => intoOutbox(upload.name),
           onSome: (found) => intoStore(upload.name, found)
@@ -286,41 +293,3 @@ const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", re
 
 const tooLarge = (limit: number) =>
   new PayloadTooLarge({ message: `a file is at most ${limit} bytes (shared_files.max_body_size)`, limit })
-
-/**
- * Checks what a source claims of a content. Fails with `BadSignature`; else gives the one of `keys` that signed it.
- *
- * @param now milliseconds since 1970
- */
-export const verify = (
-  name: SharedFileName,
-  claim: Claim,
-  keys: ReadonlyArray<KeyObject>,
-  content: { readonly digest: Uint8Array; readonly hash: ContentHash.ContentHash },
-  now: number
-): Effect.Effect<KeyObject, BadSignature> =>
-  Effect.gen(function* () {
-    const { algorithm } = claim
-    if (Option.exists(claim.hash, (announced) => !ContentHash.equals(announced, content.hash)))
-      return yield* new BadSignature({
-        reason: "hash-mismatch",
-        message: "the content's hash is not the one that was announced"
-      })
-    const key = keys.find((one) => Signature.verifies(one, algorithm, content.digest, claim.signature))
-    if (key === undefined)
-      return yield* new BadSignature({
-        reason: "signature-mismatch",
-        message: "the signature is not of this content by the source's key"
-      })
-    if (Option.isNone(claim.scope)) return key
-    const scope = claim.scope.value
-    const text = SignedScope.signedText(name, scope, content.hash)
-    if (!Signature.verifiesText(key, algorithm, text, scope.requestSignature))
-      return yield* new BadSignature({
-        reason: "signature-mismatch",
-        message: "the request-signature is not of this file, name, target, ttl and date by the source's key"
-      })
-    if (Option.exists(SignedScope.parseDate(scope.date), (date) => date > now + SignedScope.maxAhead))
-      return yield* new BadSignature({ reason: "stale", message: "the signed date is in the future" })
-    return key
-  })

@@ -4,6 +4,7 @@ import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import {
   PayloadTooLarge,
+  RequestTimeout,
   StorageError,
   StorageFull,
   TooBusy,
@@ -32,7 +33,9 @@ const OlderPath = Schema.Struct({
   fileId: id("the file's name, not ending in .metadata")
 })
 
-const ttl = parameter("units in any order (1week, 2d 3h, 90min), or seconds; absent or empty: for ever")
+const ttl = parameter(
+  "units in any order, added up (1week, 2d 3h, 90min), or seconds; absent or empty: for ever"
+)
 const hash = parameter("the content's hash in hex: 64 digits are sha256, 128 sha512")
 
 const ShareParameters = Schema.Struct({
@@ -80,6 +83,7 @@ const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", p
     .addError(UnknownTarget)
     .addError(UpstreamRejected)
     .addError(PayloadTooLarge)
+    .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
     .addError(StorageFull)

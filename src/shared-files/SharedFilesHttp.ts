@@ -10,7 +10,7 @@ import type { ContentHash } from "../disk/ContentHash.ts"
 import * as Query from "../http/Query.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, UpstreamRejected } from "../RelayError.ts"
+import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import { type Accepted, type Announcement, SharedFiles } from "./SharedFiles.ts"
@@ -41,13 +41,14 @@ const upload = (
   request: Request,
   name: SharedFileName,
   body: Effect.Effect<Readable>,
-  announcement: Effect.Effect<Announcement, InvalidRequest>
+  announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout>
 ) =>
   Effect.gen(function* () {
     const access = yield* Access
     const sharedFiles = yield* SharedFiles
     const address = yield* access.clientAddress(callerOf(request))
-    const result = yield* sharedFiles.upload({ name, announcement, body, address })
+    const announced = RequestBody.announced(request)
+    const result = yield* sharedFiles.upload({ name, announced, announcement, body, address })
     return HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
       ...json,
       status: result.result === "stored" ? 200 : 202
@@ -75,9 +76,10 @@ const nameOf = (request: Request, path: { readonly target: string; readonly file
 const share = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
   Effect.gen(function* () {
     const name = yield* nameOf(request, path)
-    const claim = yield* SharedFileRequest.decodePost(Query.of(request))
-    const announcement = { claim, size: RequestBody.announced(request) }
-    return yield* upload(request, name, RequestBody.open(request), Effect.succeed(announcement))
+    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
+      Effect.map((claim) => ({ claim, length: 0 }))
+    )
+    return yield* upload(request, name, RequestBody.open(request), announcement)
   })
 
 interface OlderPath {
@@ -92,23 +94,23 @@ const olderNameOf = ({ target, source, fileId }: OlderPath) =>
     ? new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
     : SharedFileRequest.decodeName(target, source, fileId)
 
-const tooSlow = new InvalidRequest({ message: "header block: not within limits.headers_timeout" })
+const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
 const put = (request: Request, path: OlderPath) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
     const name = yield* olderNameOf(path)
-    const ttl = yield* SharedFileRequest.parameter(Query.of(request), "ttl")
-    const text = Option.getOrElse(ttl, () => "")
-    yield* SharedFileRequest.decodeTtl(text)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
+      const ttl = yield* SharedFileRequest.parameter(Query.of(request), "ttl")
+      const text = Option.getOrElse(ttl, () => "")
+      yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
       const { block, length } = yield* UploadBody.readHeader(yield* body, limits.bodyIdleTimeout).pipe(
         Effect.timeoutFail({ duration: limits.headersTimeout, onTimeout: () => tooSlow })
       )
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
-      return { claim, size: Option.map(RequestBody.announced(request), (whole) => whole - length) }
+      return { claim, length }
     })
     return yield* upload(request, name, body, announcement)
   })
@@ -131,7 +133,7 @@ const check = (request: Request, path: { readonly target: string; readonly fileI
 const head = (request: Request, path: OlderPath) =>
   Effect.gen(function* () {
     const name = yield* olderNameOf(path)
-    const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))
+    const hash = yield* SharedFileRequest.decodeOlderAsked(Query.of(request))
     return Option.isSome(hash) ? yield* answer(name, hash.value) : HttpServerResponse.empty({ status: 404 })
   })
 

@@ -11,13 +11,23 @@ const decodeAlgorithm = (text: string): Either.Either<ContentHash.HashAlgorithm,
         new InvalidRequest({ parameter: "hash_type", message: "hash_type: expected sha256 or sha512" })
       )
 
-/** The hash of what the caller has. None where it names none, and where that is no hash of this type: no file has it. */
+const noHash = (algorithm: ContentHash.HashAlgorithm) =>
+  new InvalidRequest({
+    parameter: "hash",
+    message: `hash: expected ${algorithm === "sha256" ? 64 : 128} hex digits, a hash of hash_type ${algorithm}`
+  })
+
+/** The hash of what the caller has, which is of the type that it names; none where it names none. */
 export const decodeKnown = (
   search: URLSearchParams
 ): Either.Either<Option.Option<ContentHash.ContentHash>, InvalidRequest> =>
   Either.gen(function* () {
     const type = yield* parameter(search, "hash_type")
     const algorithm = yield* decodeAlgorithm(Option.getOrElse(type, () => "sha256"))
-    const hash = Option.flatMap(yield* parameter(search, "hash"), ContentHash.parse)
-    return Option.filter(hash, (known) => known.algorithm === algorithm)
+    const text = yield* parameter(search, "hash")
+    const hash = Option.filter(
+      Option.flatMap(text, ContentHash.parse),
+      (known) => known.algorithm === algorithm
+    )
+    return Option.isSome(text) && Option.isNone(hash) ? yield* Either.left(noHash(algorithm)) : hash
   })

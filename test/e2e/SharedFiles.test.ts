@@ -33,13 +33,14 @@ import {
 } from "./support/Senders.ts"
 
 let a: Sender
+let b: Sender
 let other: Sender
 
 /** A and B below root, C behind the relay R; `other` has no key in the list. */
 const tree = () => ({
   root: { hostname: "server", "policy-server": "root" },
   A: entryOf(a),
-  B: { hostname: "b.example.com", "policy-server": "root" },
+  B: entryOf(b),
   R: { hostname: "r.example.com", "policy-server": "root" },
   C: { hostname: "c.example.com", "policy-server": "R" },
   keyless: { hostname: "k.example.com", "policy-server": "root" }
@@ -47,6 +48,7 @@ const tree = () => ({
 
 beforeAll(async () => {
   a = await newSender("A")
+  b = await newSender("B")
   other = await newSender("other")
 })
 afterAll(cleanUp)
@@ -192,6 +194,21 @@ describe("a file", () => {
       expect(await isThere(relay, sharing("scoped", second))).toBe(200)
     })
 
+    it("is not ended by who sends its metadata and content again, and not stored after its time", async () => {
+      const content = fileOf("not to be ended\n")
+      const file = sharing("kept", content, { date: at(-1000), ttl: "1d" })
+      expect((await share(relay, file)).status).toBe(200)
+      const place = stored(relay, "B", "files", "A", "kept")
+      const { expires } = metadataOf(place)
+      const copy = fileOf(`${readFileSync(`${place}.metadata`, "utf8")}\n${readFileSync(place, "utf8")}`)
+      const again = await curl("-X", "PUT", "-T", copy, `${relay.url}/shared-files/B/A/kept?ttl=0s`)
+      expect(again.status).toBe(200)
+      expect(await isThere(relay, file)).toBe(200)
+      expect(metadataOf(place).expires).toBe(expires)
+      const old = await share(relay, sharing("old", content, { date: "2020-01-05T09:00:00Z", ttl: "1h" }))
+      expect([old.status, JSON.parse(old.body).reason]).toEqual([403, "stale"])
+    })
+
     it("is for what was signed, and nothing else", async () => {
       const path = fileOf("mine\n")
       const right = sharing("right", path, { date: at(0), ttl: "1d" })
@@ -260,6 +277,7 @@ describe("a file", () => {
     const file = sharing("link", fileOf("x\n"), { target: "keyless" })
     const { status, body } = await share(relay, file)
     expect([status, JSON.parse(body)._tag]).toEqual([500, "StorageError"])
+    expect(body).not.toContain(relay.directory)
     expect(readdirSync(outside)).toEqual([])
     expect(await isThere(relay, file)).toBe(500)
     expect(relay.log()).toMatch(/it is not followed" path=\S+\/keyless\/files/)
@@ -309,7 +327,7 @@ describe("a file", () => {
     ],
     ["no signature", 400, "InvalidRequest", undefined, () => ({ with: { signature: null } })],
     ["no source", 400, "InvalidRequest", undefined, () => ({ with: { "source-uuid": null } })],
-    ["a ttl that is none", 400, "InvalidRequest", undefined, () => ({ ttl: "1d 1d" })],
+    ["a ttl that is none", 400, "InvalidRequest", undefined, () => ({ ttl: "1d 1" })],
     [
       "a date without a signature",
       400,
@@ -426,9 +444,28 @@ describe("bounds", () => {
     expect(announced).toMatch(/^HTTP\/1\.1 413 /)
     expect((await share(relay, file, "-H", "Transfer-Encoding: chunked")).status).toBe(413)
     expect((await share(relay, { ...file, path: fileOf("x".repeat(65_536)) })).status).toBe(200)
-    const content = fileOf("x".repeat(65_536))
-    const older = fileOf(`${await headerOf(a, content)}${"x".repeat(65_536)}`)
-    expect((await curl("-X", "PUT", "-T", older, `${relay.url}/shared-files/B/A/older`)).status).toBe(200)
+    // The limit is on the whole body: the header block counts.
+    const header = await headerOf(a, fileOf("x".repeat(1000)))
+    const older = `${header}${"x".repeat(1000)}`
+    const exact = await start(config({ max_body_size: older.length }))
+    const put = (...more: ReadonlyArray<string>) =>
+      curl("-X", "PUT", "-T", fileOf(older), ...more, `${exact.url}/shared-files/B/A/older`)
+    expect((await put()).status).toBe(200)
+    expect((await put("-H", "Transfer-Encoding: chunked")).status).toBe(200)
+    const longer = await raw(
+      exact,
+      `PUT /rudder/relay-api/shared-files/B/A/older HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${older.length + 1}\r\n\r\n`
+    )
+    expect(longer).toMatch(/^HTTP\/1\.1 413 /)
+    const chunked = fileOf(`${header}${"x".repeat(1001)}`)
+    expect(
+      (
+        await curl(
+          ...["-X", "PUT", "-T", chunked, "-H", "Transfer-Encoding: chunked"],
+          `${exact.url}/shared-files/B/A/older`
+        )
+      ).status
+    ).toBe(413)
     expect(temporary(relay)).toEqual([])
   })
 
@@ -458,14 +495,14 @@ describe("bounds", () => {
     const refused = await share(relay, { from: a, target: "B", fileId: "three", path }, "-i")
     expect(refused.status).toBe(503)
     expect(refused.body).toMatch(/^retry-after: \d+\r$/im)
-    // Others are bounded on their own only by the one.
-    const elsewhere = await share(
-      relay,
-      { from: a, target: "B", fileId: "four", path },
-      "-H",
-      "X-Forwarded-For: 192.0.2.7"
+    const elsewhere = ["-H", "X-Forwarded-For: 192.0.2.7"]
+    // A source has no more places by having more addresses.
+    expect((await share(relay, { from: a, target: "B", fileId: "four", path }, ...elsewhere)).status).toBe(
+      503
     )
-    expect(elsewhere.status).toBe("max_uploads" in shared ? 503 : 200)
+    // Others are bounded by the one only.
+    const another = await share(relay, { from: b, target: "B", fileId: "four", path }, ...elsewhere)
+    expect(another.status).toBe("max_uploads" in shared ? 503 : 200)
     sockets[0]?.destroy()
     await until(
       "there is room again",
@@ -483,7 +520,30 @@ describe("bounds", () => {
       answer += bytes
     })
     await new Promise((resolve) => socket.once("close", resolve))
-    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*body_idle_timeout/)
+    expect(answer).toMatch(/^HTTP\/1\.1 408 [\s\S]*body_idle_timeout/)
+    expect(temporary(relay)).toEqual([])
+  })
+
+  it("min_rate: uploads with a false signature that drip give their places back, with 408", async () => {
+    const relay = await start(config({ max_uploads: 2 }, { body_idle_timeout: "2s" }))
+    const dripping = await Promise.all(
+      ["one", "two"].map(async (fileId) => {
+        const path = await sharePath({ from: a, target: "B", fileId, path: fileOf("x") })
+        const socket = connect(relay.port, "127.0.0.1")
+        socket.write(`POST /rudder/relay-api${path} HTTP/1.1\r\nHost: localhost\r\n`)
+        socket.write("Content-Length: 1000000\r\n\r\n")
+        const trickle = setInterval(() => socket.write("x"), 100)
+        let answer = ""
+        socket.on("error", () => {})
+        socket.on("data", (bytes) => {
+          answer += bytes
+        })
+        const closed = new Promise<string>((resolve) => socket.once("close", () => resolve(answer)))
+        return closed.finally(() => clearInterval(trickle))
+      })
+    )
+    for (const answer of dripping) expect(answer).toMatch(/^HTTP\/1\.1 408 [\s\S]*min_rate/)
+    expect((await share(relay, { from: a, ...target, path: fileOf("x") })).status).toBe(200)
     expect(temporary(relay)).toEqual([])
   })
 
@@ -500,7 +560,7 @@ describe("bounds", () => {
     })
     await new Promise((resolve) => socket.once("close", resolve))
     clearInterval(trickle)
-    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*headers_timeout/)
+    expect(answer).toMatch(/^HTTP\/1\.1 408 [\s\S]*headers_timeout/)
     expect((await share(relay, { from: a, ...target, path: fileOf("x") })).status).toBe(200)
   })
 

@@ -364,6 +364,7 @@ describe("who may ask", () => {
     writeFileSync(join(shared, "locked"), "locked\n", { mode: 0 })
     const { status, body } = await curl(`${url}/locked`)
     expect([status, JSON.parse(body)._tag]).toEqual([500, "StorageError"])
+    expect(body).not.toContain(relay.directory)
     expect(relay.log()).toContain("can't be read")
   })
 })

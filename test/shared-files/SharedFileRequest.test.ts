@@ -79,7 +79,7 @@ describe("the query of POST", () => {
     ["hash", { hash: hashOf(content, "sha256") }],
     ["hash", { hash: hashOf(content), algorithm: "sha256" }],
     ["ttl", { ttl: "soon" }],
-    ["ttl", { ttl: "1d 1d" }],
+    ["ttl", { ttl: "1d 1" }],
     ["ttl", { ttl: "-1" }],
     ["request-signature", { date: "2026-01-05T09:00:00Z" }],
     ["date", { "request-signature": signature.toString("hex") }],

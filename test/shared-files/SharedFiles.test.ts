@@ -162,30 +162,30 @@ describe("a file id", () => {
 const faults = [
   { error: { _tag: "InvalidRequest", parameter: "file_id" } },
   { error: { _tag: "UnknownTarget" } },
+  { error: { _tag: "PayloadTooLarge", limit: 4 } },
   { error: { _tag: "BadSignature", reason: "unknown-source" } },
   { error: { _tag: "BadSignature", reason: "key-mismatch" } },
   { error: { _tag: "StorageFull" } },
-  { error: { _tag: "PayloadTooLarge", limit: 4 } },
+  { error: { _tag: "BadSignature", reason: "stale" } },
   { error: { _tag: "BadSignature", reason: "hash-mismatch" } },
-  { error: { _tag: "BadSignature", reason: "signature-mismatch" } },
-  { error: { _tag: "BadSignature", reason: "stale" } }
+  { error: { _tag: "BadSignature", reason: "signature-mismatch" } }
 ] as const
 
 /** Sends a file that has all faults from this one on. */
 const sendFaulty = (from: number) => {
   const isWrong = (fault: number) => fault >= from
-  const disk = { ...memory(), free: () => Effect.succeed(isWrong(4) ? 0 : Number.MAX_SAFE_INTEGER) }
+  const disk = { ...memory(), free: () => Effect.succeed(isWrong(5) ? 0 : Number.MAX_SAFE_INTEGER) }
   const name = nameOf({
     fileId: isWrong(0) ? "target" : "motd",
     target: isWrong(1) ? "far" : "target",
-    source: isWrong(2) ? "stranger" : "source"
+    source: isWrong(3) ? "stranger" : "source"
   })
-  const date = at(isWrong(8) ? 11 : 0)
+  const date = at(isWrong(6) ? 11 : 0)
   const query = queryOf(content, {
-    "public-key": isWrong(3) ? otherKey.text : key.text,
-    signature: signatureOf(key, isWrong(7) ? "else" : content).toString("hex"),
-    hash: hashOf(isWrong(6) ? "else" : content),
-    ...scopeOf(content, date, { name: isWrong(7) ? nameOf() : name })
+    "public-key": isWrong(4) ? otherKey.text : key.text,
+    signature: signatureOf(key, isWrong(8) ? "else" : content).toString("hex"),
+    hash: hashOf(isWrong(7) ? "else" : content),
+    ...scopeOf(content, date, { name: isWrong(8) ? nameOf() : name })
   })
   let asked = false
   const upload = uploadOf(content, query, { name })
@@ -194,7 +194,7 @@ const sendFaulty = (from: number) => {
   })
   return Effect.flip(send(content, query, { name, body })).pipe(
     Effect.map((error) => ({ error, asked })),
-    withRelay({ disk, sharedFiles: { minFree: 1, maxBodySize: isWrong(5) ? 4 : 0 } })
+    withRelay({ disk, sharedFiles: { minFree: 1, maxBodySize: isWrong(2) ? 4 : 0 } })
   )
 }
 
@@ -206,7 +206,7 @@ describe("of what is wrong with a file", () => {
         const found = yield* sendFaulty(index)
         expect(found.error).toMatchObject(error)
         // What needs no body to be found is answered without it.
-        expect(found.asked).toBe(index >= 6)
+        expect(found.asked).toBe(index >= 7)
       })
   )
 
@@ -215,8 +215,16 @@ describe("of what is wrong with a file", () => {
     const tooLarge = { _tag: "PayloadTooLarge", limit: 10 }
     return Effect.gen(function* () {
       const body = Effect.dieMessage("the body was asked for")
-      expect(yield* Effect.flip(send(content, undefined, { body }))).toMatchObject(tooLarge)
+      const announcement = Effect.dieMessage("the header was read")
+      expect(yield* Effect.flip(send(content, undefined, { body, announcement }))).toMatchObject(tooLarge)
       expect(yield* Effect.flip(send(content, undefined, { size: 5 }))).toMatchObject(tooLarge)
+      // What comes before the content is of the body too.
+      const { announcement: announced } = uploadOf("ten bytes\n")
+      const longer = Effect.map(announced, ({ claim }) => ({ claim, length: 1 }))
+      for (const size of [11, 10])
+        expect(
+          yield* Effect.flip(send("ten bytes\n", undefined, { size, announcement: longer }))
+        ).toMatchObject(tooLarge)
       expect(yield* send("ten bytes\n")).toMatchObject({ size: 10 })
     }).pipe(withRelay(settings))
   })
@@ -307,17 +315,46 @@ describe("a relay that has never loaded its nodes list", () => {
     }).pipe(withRelay({ nodeId: "me", upstream, topology }))
   })
 
-  it.effect("judges the source by the list of when its header has come", () => {
-    const topology: Topology = { tree: {}, neverLoaded: true }
-    return Effect.gen(function* () {
+  it.effect("does not wait for a header either", () =>
+    Effect.gen(function* () {
+      const announcement = Effect.dieMessage("the header was read")
       const name = nameOf({ target: "far" })
-      const upload = uploadOf(content, undefined, { name })
-      // The header takes its time, and the list comes meanwhile.
-      const announcement = Effect.tap(upload.announcement, () => {
-        Object.assign(topology, { tree, neverLoaded: false })
+      expect(yield* Effect.flip(send(content, undefined, { name, announcement }))).toMatchObject({
+        _tag: "TooBusy"
       })
-      expect(yield* send(content, undefined, { name, announcement })).toMatchObject({ result: "stored" })
-    }).pipe(withRelay({ nodeId: "me", topology }))
+    }).pipe(withRelay({ nodeId: "me", tree: {}, neverLoaded: true }))
+  )
+})
+
+describe("a source that the list does not have", () => {
+  it.effect("is told so without its header", () =>
+    Effect.gen(function* () {
+      const announcement = Effect.dieMessage("the header was read")
+      const name = nameOf({ source: "stranger" })
+      expect(yield* Effect.flip(send(content, undefined, { name, announcement }))).toMatchObject({
+        _tag: "BadSignature",
+        reason: "unknown-source"
+      })
+    }).pipe(withRelay())
+  )
+
+  it.effect("or had, is judged by the list of when its header has come", () => {
+    const before: Tree = { ...tree, source: { hostname: "source.example.com", keyHash: otherKey.keyHash } }
+    const topology: Topology = { tree: before, neverLoaded: false }
+    /** The header takes its time, and another list comes meanwhile. */
+    const sendDuring = (later: Tree) => {
+      const announcement = Effect.tap(uploadOf(content).announcement, () => {
+        topology.tree = later
+      })
+      return send(content, undefined, { announcement })
+    }
+    return Effect.gen(function* () {
+      expect(yield* sendDuring(tree)).toMatchObject({ result: "stored" })
+      expect(yield* Effect.flip(sendDuring({ target: { hostname: "t.example.com" } }))).toMatchObject({
+        _tag: "BadSignature",
+        reason: "unknown-source"
+      })
+    }).pipe(withRelay({ topology }))
   })
 })
 
@@ -355,7 +392,7 @@ describe("a scope", () => {
         date,
         ttl: "2d",
         request_signature: Buffer.from(scope["request-signature"] ?? "", "base64url").toString("hex"),
-        expires: String(start / 1000 + 2 * 86_400)
+        expires: String(Date.parse(date) / 1000 + 2 * 86_400)
       })
       const status = yield* disk.status("/store/target/source/motd")
       expect(status?.modified).toBe(Date.parse(date))
@@ -391,6 +428,84 @@ describe("a scope", () => {
     }).pipe(withRelay())
   )
 
+  const keptFor = (ttl: string, date: string) => queryOf(content, { ttl, ...scopeOf(content, date, { ttl }) })
+
+  it.effect("whose ttl, counted from its date, is over is stale, and its body is not asked for", () =>
+    Effect.gen(function* () {
+      const body = Effect.dieMessage("the body was asked for")
+      for (const [ttl, date] of [
+        ["1h", "2020-01-05T09:00:00Z"],
+        ["1h", at(-60)],
+        ["0", at(0)]
+      ] as const)
+        expect(yield* Effect.flip(send(content, keptFor(ttl, date), { body }))).toMatchObject(stale)
+      expect(yield* send(content, keptFor("1h", at(-59)))).toMatchObject({ result: "stored" })
+      expect(yield* send(content, keptFor("", at(1)))).toMatchObject({ result: "stored" })
+    }).pipe(withRelay())
+  )
+
+  it.effect("whose ttl passes while the body comes is stale", () =>
+    Effect.gen(function* () {
+      const slow = Effect.tap(uploadOf(content).body, () => TestClock.adjust("61 minutes"))
+      expect(yield* Effect.flip(send(content, keptFor("1h", at(0)), { body: slow }))).toMatchObject(stale)
+      expect(yield* has(content)).toBe(false)
+    }).pipe(withRelay())
+  )
+
+  it.effect("ends what is stored by its date and ttl, and by acceptance where that is sooner", () =>
+    Effect.gen(function* () {
+      const endOf = (ttl: string, date: string) =>
+        Effect.map(send(content, keptFor(ttl, date)), ({ expires }) =>
+          Option.map(expires, (time) => time - start / 1000)
+        )
+      expect(yield* endOf("1h", at(-45))).toEqual(Option.some(900))
+      expect(yield* endOf("1h", at(5))).toEqual(Option.some(3600))
+      yield* TestClock.adjust("15 minutes")
+      expect(yield* has(content)).toBe(true)
+      yield* TestClock.adjust("45 minutes")
+      expect(yield* has(content)).toBe(false)
+    }).pipe(withRelay())
+  )
+
+  it.effect("keeps what is stored from being ended by who has a copy of it", () => {
+    const disk = memory()
+    return Effect.gen(function* () {
+      const { date = "", "request-signature": signature = "" } = scopeOf(content, at(0), { ttl: "1d" })
+      const copy = blockOf(content, { date, ttl: "1d", request_signature: signature })
+      const expires = Option.some(start / 1000 + 86_400)
+      expect(yield* send(content, keptFor("1d", at(0)))).toMatchObject({ expires })
+      for (const ttl of ["0s", "0", "1s", "1h"])
+        expect(yield* sendBlock(copy, ttl)).toMatchObject({ result: "stored", expires })
+      yield* TestClock.adjust("23 hours")
+      expect(yield* has(content)).toBe(true)
+      expect(yield* metadataOf(disk, "/store/target/source/motd")).toMatchObject({
+        ttl: "1d",
+        expires: String(start / 1000 + 86_400)
+      })
+      // The source itself may end it, by a later date.
+      yield* TestClock.setTime(start + 1000)
+      const ending = scopeOf(content, new Date(start + 1000).toISOString(), { ttl: "1s" })
+      yield* send(content, queryOf(content, { ttl: "1s", ...ending }))
+      yield* TestClock.adjust("2 seconds")
+      expect(yield* has(content)).toBe(false)
+    }).pipe(withRelay({ disk }))
+  })
+
+  it.effect("keeps what waits in the outbox from it, too", () => {
+    const upstream = new ScriptedUpstream()
+    upstream.answer = () => "fail"
+    const name = nameOf({ target: "far" })
+    return Effect.gen(function* () {
+      const scope = scopeOf(content, at(0), { name, ttl: "1d" })
+      const { date = "", "request-signature": signature = "" } = scope
+      yield* send(content, queryOf(content, { ttl: "1d", ...scope }), { name })
+      const copy = blockOf(content, { date, ttl: "1d", request_signature: signature })
+      expect(yield* sendBlock(copy, "0s", content, name)).toMatchObject({ result: "queued" })
+      yield* TestClock.adjust("1 hour")
+      expect(yield* has(content, name)).toBe(true)
+    }).pipe(withRelay({ nodeId: "me", upstream }))
+  })
+
   it.effect("is judged for what waits in the outbox, too, and sent on", () => {
     const upstream = new ScriptedUpstream()
     upstream.answer = () => "fail"
@@ -425,12 +540,10 @@ const blockOf = (text: string, over: Record<string, string> = {}) =>
     })
   )
 
-const sendBlock = (block: HeaderBlock.HeaderBlock, ttl = "", text = content) =>
+const sendBlock = (block: HeaderBlock.HeaderBlock, ttl = "", text = content, name = nameOf()) =>
   send(text, undefined, {
-    announcement: Effect.map(SharedFileRequest.decodeBlock(block, ttl), (claim) => ({
-      claim,
-      size: Option.some(Buffer.byteLength(text))
-    }))
+    name,
+    announcement: Effect.map(SharedFileRequest.decodeBlock(block, ttl), (claim) => ({ claim, length: 0 }))
   })
 
 describe("a header", () => {
@@ -514,7 +627,7 @@ describe("a file whose target comes or goes while its body does", () => {
     return upstream
   }
 
-  /** An upload that has begun, a minute ago; it gives what completes it. */
+  /** An upload that has begun, half a minute ago; it gives what completes it. */
   const begin = (text: string) =>
     Effect.gen(function* () {
       const source = new PassThrough()
@@ -523,7 +636,7 @@ describe("a file whose target comes or goes while its body does", () => {
       const upload = yield* Effect.fork(send(text, undefined, { name, body }))
       yield* Deferred.await(asked)
       source.write(text.slice(0, 3))
-      yield* TestClock.adjust("1 minute")
+      yield* TestClock.adjust("30 seconds")
       return Effect.suspend(() => {
         source.end(text.slice(3))
         return Fiber.join(upload)
@@ -548,7 +661,7 @@ describe("a file whose target comes or goes while its body does", () => {
       const complete = yield* begin("older\n")
       topology.tree = here
       expect(yield* send("newer\n", undefined, { name })).toMatchObject({ result: "stored" })
-      yield* TestClock.adjust("1 minute")
+      yield* TestClock.adjust("20 seconds")
       // As one that was replaced at once.
       expect(yield* complete).toMatchObject({ hash: sha512("older\n") })
       expect(yield* has("newer\n", name)).toBe(true)

@@ -115,10 +115,8 @@ export const uploadOf = (
   over: Partial<Upload> & { readonly size?: number } = {}
 ): Upload => ({
   name: nameOf(),
-  announcement: Effect.map(SharedFileRequest.decodePost(query), (claim) => ({
-    claim,
-    size: Option.some(over.size ?? Buffer.byteLength(content))
-  })),
+  announced: Option.some(over.size ?? Buffer.byteLength(content)),
+  announcement: Effect.map(SharedFileRequest.decodePost(query), (claim) => ({ claim, length: 0 })),
   body: Effect.sync(() => Readable.from([Buffer.from(content)], { objectMode: false })),
   address: "192.0.2.1",
   ...over

@@ -6,7 +6,7 @@ import { isHostname } from "../../topology/Hostname.ts"
 import type { Node } from "../../topology/Node.ts"
 import * as HeaderBlock from "./HeaderBlock.ts"
 import * as Signature from "./Signature.ts"
-import type { ClaimedScope } from "./SignedScope.ts"
+import * as SignedScope from "./SignedScope.ts"
 import * as Ttl from "./Ttl.ts"
 
 /** Texts are as they are in the file: one line, no spaces around. */
@@ -41,10 +41,21 @@ export interface VerifiedFile {
   /** As the source wrote it, if it did. */
   readonly keydate: Option.Option<string>
   readonly ttl: Ttl.Ttl
-  readonly scope: Option.Option<ClaimedScope>
+  readonly scope: Option.Option<SignedScope.ClaimedScope>
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+
+/** The time that a stored file's content has as its modification time. Milliseconds; none where an older relay stored it. */
+export const dateOf = ({ date }: Metadata): Option.Option<number> =>
+  Option.flatMap(date, SignedScope.parseDate)
+
+/** Its ttl counts from now, and a signed one also from the date that was signed. Unix time; none: never. */
+const expiryOf = ({ ttl, scope }: VerifiedFile, now: number): Option.Option<number> => {
+  const signed = Option.map(Option.flatMap(scope, SignedScope.end), (time) => Math.ceil(time / 1000))
+  const ends = Option.toArray(Ttl.expiry(ttl, now)).concat(Option.toArray(signed))
+  return ends.length === 0 ? Option.none() : Option.some(Math.min(...ends))
+}
 
 const isPlainText = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?$/.test(text)
 
@@ -66,7 +77,7 @@ export const describe = (file: VerifiedFile, size: number, now: number): Metadat
     keyid: Signature.keyId(file.key),
     date: Option.some(Option.match(file.scope, { onNone: () => accepted, onSome: ({ date }) => date })),
     size: Option.some(size),
-    expires: Ttl.expiry(file.ttl, now),
+    expires: expiryOf(file, now),
     scope: Option.map(file.scope, ({ requestSignature, ttl }) => ({
       requestSignature: hex(requestSignature),
       ttl

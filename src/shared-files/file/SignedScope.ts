@@ -2,6 +2,7 @@
 import { Option } from "effect"
 import * as ContentHash from "../../disk/ContentHash.ts"
 import type { SharedFileName } from "./FileId.ts"
+import * as Ttl from "./Ttl.ts"
 
 /** The scope that came with a file, not yet checked. */
 export interface ClaimedScope {
@@ -35,3 +36,10 @@ export const parseDate = (text: string): Option.Option<number> => {
 
 /** A source's clock may be this much ahead of ours. Milliseconds. */
 export const maxAhead = 10 * 60 * 1000
+
+/** When what was signed is over: its ttl, counted from its date. Milliseconds since 1970; none: never. */
+export const end = ({ date, ttl }: Pick<ClaimedScope, "ttl" | "date">): Option.Option<number> =>
+  Option.gen(function* () {
+    const kept = yield* Ttl.parse(ttl)
+    return kept._tag === "Seconds" ? (yield* parseDate(date)) + kept.seconds * 1000 : yield* Option.none()
+  })

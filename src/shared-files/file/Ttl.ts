@@ -1,17 +1,14 @@
-/** How long a shared file is kept: units in any order, each once, or seconds; or for ever. */
+/** How long a shared file is kept: a sum of units in any order, or seconds; or for ever. */
 import { Option } from "effect"
 
 export type Ttl = { readonly _tag: "Forever" } | { readonly _tag: "Seconds"; readonly seconds: number }
 
 export const forever: Ttl = { _tag: "Forever" }
 
-/** Seconds of each unit, under each of its names. The last ones are the contract's; older relays knew the others too. */
+/** Seconds of each unit from a second up, under each of its names. */
 const units: ReadonlyArray<readonly [number, ReadonlyArray<string>]> = [
   [31_557_600, ["years", "year", "yrs", "yr", "y"]],
   [2_630_016, ["months", "month", "M"]],
-  [1e-3, ["millis", "msec", "ms"]],
-  [1e-6, ["micros", "usec", "us", "µs"]],
-  [1e-9, ["nanos", "nsec", "ns"]],
   [604_800, ["weeks", "week", "wks", "wk", "w"]],
   [86_400, ["days", "day", "d"]],
   [3600, ["hours", "hour", "hrs", "hr", "h"]],
@@ -19,16 +16,33 @@ const units: ReadonlyArray<readonly [number, ReadonlyArray<string>]> = [
   [1, ["seconds", "second", "secs", "sec", "s"]]
 ]
 
+/** Nanoseconds of each unit below a second. */
+const parts: ReadonlyArray<readonly [number, ReadonlyArray<string>]> = [
+  [1_000_000, ["milliseconds", "millisecond", "millis", "msec", "ms"]],
+  [1000, ["microseconds", "microsecond", "micros", "usec", "us", "µs"]],
+  [1, ["nanoseconds", "nanosecond", "nanos", "nsec", "ns"]]
+]
+
+/** Older relays know weeks as their longest unit. */
 const printed = units.slice(-5)
 
-const secondsOf = new Map(units.flatMap(([seconds, names]) => names.map((name) => [name, seconds] as const)))
+/** Whole numbers of nanoseconds, which add up exactly: parts of a second, as numbers, would not. */
+const second = 1_000_000_000n
+const nanosOf = new Map([
+  ...units.flatMap(([count, names]) => names.map((name) => [name, BigInt(count) * second] as const)),
+  ...parts.flatMap(([count, names]) => names.map((name) => [name, BigInt(count)] as const))
+])
 
 /** What an older relay could count to, and a date that JavaScript can still tell: 260,000 years. Seconds. */
 export const longest = 8_200_000_000_000
 
 /** A part of a second counts as a whole one: a file does not go before its time. */
-const ofSeconds = (count: number): Option.Option<Ttl> =>
-  count <= longest ? Option.some({ _tag: "Seconds", seconds: Math.ceil(count) }) : Option.none()
+const ofNanos = (nanos: bigint): Option.Option<Ttl> => {
+  const seconds = (nanos + second - 1n) / second
+  return seconds <= BigInt(longest)
+    ? Option.some({ _tag: "Seconds", seconds: Number(seconds) })
+    : Option.none()
+}
 
 // Older relays take spaces within a number.
 const term = /(\d[\d ]*)([A-Za-zµ]+) */y
@@ -38,18 +52,16 @@ export const parse = (text: string | undefined): Option.Option<Ttl> => {
   // A `+` that nobody decoded is the space that it stands for.
   const given = (text ?? "").replaceAll(/[ \t+]+/g, " ").replaceAll(/^ | $/g, "")
   if (given === "") return Option.some(forever)
-  if (/^\d+$/.test(given)) return ofSeconds(Number(given))
-  const seen = new Set<number>()
-  let total = 0
+  if (/^\d+$/.test(given)) return ofNanos(BigInt(given) * second)
+  let total = 0n
   term.lastIndex = 0
   while (term.lastIndex < given.length) {
     const [, count = "", name = ""] = term.exec(given) ?? []
-    const unit = secondsOf.get(name) ?? secondsOf.get(name.toLowerCase())
-    if (unit === undefined || seen.has(unit)) return Option.none()
-    seen.add(unit)
-    total += Number(count.replaceAll(" ", "")) * unit
+    const unit = nanosOf.get(name) ?? nanosOf.get(name.toLowerCase())
+    if (unit === undefined) return Option.none()
+    total += BigInt(count.replaceAll(" ", "")) * unit
   }
-  return ofSeconds(total)
+  return ofNanos(total)
 }
 
 /** The shortest text that `parse` reads as the same; empty for ever. Older relays read it too, but for the empty one. */

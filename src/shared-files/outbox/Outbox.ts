@@ -10,7 +10,8 @@ import { StorageError, StorageFull, UpstreamFatal, UpstreamRejected } from "../.
 import type { SharedFileName } from "../file/FileId.ts"
 import type * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
-import { checkScope, type Incoming } from "../store/SharedFileStore.ts"
+import * as Succession from "../file/Succession.ts"
+import type { Incoming } from "../store/SharedFileStore.ts"
 import * as Attempt from "./Attempt.ts"
 import * as Deliveries from "./Deliveries.ts"
 import * as EntryName from "./EntryName.ts"
@@ -219,13 +220,15 @@ const accept = (
         const versions = yield* spool.versions(key)
         const newest = versions.find(({ state }) => state === "waiting")
         const before = newest === undefined ? Option.none() : yield* spool.record(newest)
-        if (Option.isSome(before)) yield* checkScope(before.value.metadata, metadata)
+        const kept = Option.isSome(before)
+          ? yield* Succession.succeed(before.value.metadata, metadata)
+          : metadata
         const now = yield* Clock.currentTimeMillis
         const latest = Option.map(Option.fromNullable(versions[0]), ({ order }) => order)
         const order = EntryName.nextOrder(now, latest)
         const entry = yield* spool.commit(
           incoming,
-          { name, began: turn.began, accepted: now, metadata },
+          { name, began: turn.began, accepted: now, metadata: kept },
           { key, order }
         )
         forwarded = Fiber.join(yield* forward(parts, entry))

@@ -17,8 +17,8 @@ import * as RoomWatch from "../../disk/RoomWatch.ts"
 import { StorageError, StorageFull } from "../../RelayError.ts"
 import { keyOf, type Location, metadataSuffix, temporary as temporaryFolder } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
-import { BadSignature } from "../file/SharedFileError.ts"
-import { parseDate } from "../file/SignedScope.ts"
+import type { BadSignature } from "../file/SharedFileError.ts"
+import * as Succession from "../file/Succession.ts"
 
 /** A file on its way in. Gone with its scope, unless it was committed. */
 export interface Incoming {
@@ -41,7 +41,7 @@ export interface SharedFileStoreService {
   readonly isLater: (location: Location, time: number) => Effect.Effect<boolean, StorageFull | StorageError>
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
-   * Stores it: on the disk when this returns. A file whose request began earlier than that of the one which is there
+   * Stores it: on the disk when this returns, with the metadata that it gives. A file whose request began earlier than that of the one which is there
    * is acknowledged and dropped, as if it had been replaced. `BadSignature` (stale): the scope does not allow it.
    */
   readonly commit: (
@@ -49,7 +49,7 @@ export interface SharedFileStoreService {
     turn: FileLocks.Turn,
     incoming: Incoming,
     metadata: Metadata.Metadata
-  ) => Effect.Effect<void, BadSignature | StorageFull | StorageError>
+  ) => Effect.Effect<Metadata.Metadata, BadSignature | StorageFull | StorageError>
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
   /** What a failure of the disk means for who sent the file. */
@@ -80,9 +80,6 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
     })
   )
 }
-
-/** The time that a stored file's content has as its modification time. Milliseconds; none where an older relay stored it. */
-const dateOf = ({ date }: Metadata.Metadata): Option.Option<number> => Option.flatMap(date, parseDate)
 
 const folderMode = 0o750
 const fileMode = 0o640
@@ -269,7 +266,7 @@ export const make = Effect.gen(function* () {
   /** Writes down what is to be moved where; on the disk, but for the record's name, when this returns. */
   const prepareIntent = (location: Location, { name, sync }: Incoming, metadata: Metadata.Metadata) =>
     Effect.gen(function* () {
-      const modified = Option.getOrElse(dateOf(metadata), () => 0)
+      const modified = Option.getOrElse(Metadata.dateOf(metadata), () => 0)
       const intent: Intent = { content: name, metadata: `${name}${metadataSuffix}`, ...location }
       yield* Effect.tryPromise({ try: () => sync(modified), catch: diskError })
       yield* writeText(intent.metadata, Metadata.print(metadata), modified)
@@ -309,14 +306,19 @@ export const make = Effect.gen(function* () {
 
   const commit: SharedFileStoreService["commit"] = (location, turn, incoming, metadata) =>
     Effect.gen(function* () {
-      yield* settled(location)
-      const folder = yield* folders.make(location.folders)
-      const stored = yield* current(folder, location.file)
-      if (Option.isSome(stored)) yield* checkScope(stored.value.metadata, metadata)
-      yield* store(location, folder, incoming, metadata)
+      let kept = metadata
+      yield* turn.write(
+        Effect.gen(function* () {
+          yield* settled(location)
+          const folder = yield* folders.make(location.folders)
+          const stored = yield* current(folder, location.file)
+          if (Option.isSome(stored)) kept = yield* Succession.succeed(stored.value.metadata, metadata)
+          yield* store(location, folder, incoming, kept)
+        })
+      )
+      return kept
     }).pipe(
       Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
-      turn.write,
       Effect.withSpan("SharedFileStore.commit", { attributes: { file: keyOf(location) } })
     )
 
@@ -328,7 +330,7 @@ export const make = Effect.gen(function* () {
       return Option.exists(
         stored,
         ({ metadata }) =>
-          Option.isNone(metadata.scope) && Option.exists(dateOf(metadata), (date) => date > time)
+          Option.isNone(metadata.scope) && Option.exists(Metadata.dateOf(metadata), (date) => date > time)
       )
     }).pipe(
       Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
@@ -347,7 +349,8 @@ export const make = Effect.gen(function* () {
       const isSame = metadata.hash.algorithm === asked.algorithm
       if (isSame && metadata.hash.hex !== asked.hex) return false
       const isUntouched =
-        Option.contains(metadata.size, content.size) && Option.contains(dateOf(metadata), content.modified)
+        Option.contains(metadata.size, content.size) &&
+        Option.contains(Metadata.dateOf(metadata), content.modified)
       if (isSame && isUntouched) return true
       return yield* hashesTo(
         disk.read(`${folder}/${location.file}`),
@@ -452,19 +455,6 @@ export const make = Effect.gen(function* () {
     )
   })
 })
-
-/** Whether a file may take the place of one that is there: scope can't be taken back, and does not go back in time. */
-export const checkScope = (
-  stored: Metadata.Metadata,
-  next: Metadata.Metadata
-): Effect.Effect<void, BadSignature> => {
-  const stale = (message: string) => new BadSignature({ message, reason: "stale" })
-  if (Option.isNone(stored.scope)) return Effect.void
-  if (Option.isNone(next.scope))
-    return Effect.fail(stale("the stored file was sent with request-signature; so must be what replaces it"))
-  const isOlder = Option.exists(Option.all([dateOf(next), dateOf(stored)]), ([one, other]) => one < other)
-  return isOlder ? Effect.fail(stale("the stored file was signed later")) : Effect.void
-}
 
 const isExpired = ({ expires }: Metadata.Metadata, now: number): boolean =>
   Option.exists(expires, (time) => time * 1000 <= now)

@@ -3,43 +3,36 @@
  * is neither destroyed, which would take the answer with it, nor drained.
  */
 import type { Readable } from "node:stream"
-import { Duration, Effect, Either, Option } from "effect"
+import { type Duration, Effect, Either, Option } from "effect"
 import type { Hashing } from "../../disk/Hasher.ts"
-import { InvalidRequest } from "../../RelayError.ts"
+import { InvalidRequest, type RequestTimeout } from "../../RelayError.ts"
 import { type HeaderBlock, HeaderReader } from "../file/HeaderBlock.ts"
 import { Blocks } from "./Blocks.ts"
+import * as UploadPace from "./UploadPace.ts"
 
 const cut = new InvalidRequest({ message: "the body was cut short" })
-const stalled = new InvalidRequest({ message: "the body stopped coming (limits.body_idle_timeout)" })
 
-/** Calls `onBytes` with what comes until it says `done`, the stream ends, breaks, or stops for too long. */
-const listen = <A, E>(
+interface Handler<A, E> {
+  readonly onBytes: (bytes: Buffer, finish: (result: Effect.Effect<A, E>) => void) => void
+  readonly onEnd: (finish: (result: Effect.Effect<A, E>) => void) => void
+  /** What comes is waited for; while this says no, it is the reader that is waited for. */
+  readonly wanting: () => boolean
+}
+
+/** Calls `onBytes` with what comes until it says `done`, the stream ends or breaks. */
+const take = <A, E>(
   stream: Readable,
-  idle: Duration.Duration,
-  handler: {
-    readonly onBytes: (bytes: Buffer, finish: (result: Effect.Effect<A, E>) => void) => void
-    readonly onEnd: (finish: (result: Effect.Effect<A, E>) => void) => void
-    /** What comes is waited for; while this says no, it is the reader that is waited for. */
-    readonly wanting: () => boolean
-  }
+  pace: UploadPace.UploadPace,
+  handler: Handler<A, E>
 ): Effect.Effect<A, E | InvalidRequest> =>
   Effect.async((resume) => {
-    let last = performance.now()
-    const timer = setInterval(
-      () => {
-        if (!handler.wanting()) last = performance.now()
-        else if (performance.now() - last > Duration.toMillis(idle)) finish(Effect.fail(stalled))
-      },
-      Math.min(Duration.toMillis(idle), 1000)
-    )
     const finish = (result: Effect.Effect<A, E | InvalidRequest>) => {
-      clearInterval(timer)
       stream.off("data", onData).off("end", onEnd).off("error", onCut).off("close", onCut)
       stream.pause()
       resume(result)
     }
     const onData = (bytes: Buffer) => {
-      last = performance.now()
+      pace.came(bytes.length)
       handler.onBytes(bytes, finish)
     }
     const onCut = () => finish(Effect.fail(cut))
@@ -55,32 +48,50 @@ const listen = <A, E>(
     return Effect.sync(() => finish(Effect.never))
   })
 
+/** The same, unless what comes is too slow. */
+const listen = <A, E>(
+  stream: Readable,
+  limits: UploadPace.PaceLimits,
+  handler: Handler<A, E>
+): Effect.Effect<A, E | InvalidRequest | RequestTimeout> =>
+  Effect.suspend(() => {
+    const pace = UploadPace.make(limits)
+    return Effect.raceFirst(take(stream, pace, handler), UploadPace.watch(pace, limits.idle, handler.wanting))
+  })
+
 /** The header block at the body's beginning, and how many bytes it took; what comes behind it is still to be read. */
 export const readHeader = (
   stream: Readable,
   idle: Duration.Duration
-): Effect.Effect<{ readonly block: HeaderBlock; readonly length: number }, InvalidRequest> => {
+): Effect.Effect<
+  { readonly block: HeaderBlock; readonly length: number },
+  InvalidRequest | RequestTimeout
+> => {
   const reader = new HeaderReader()
-  return listen<{ readonly block: HeaderBlock; readonly length: number }, InvalidRequest>(stream, idle, {
-    wanting: () => true,
-    onEnd: (finish) =>
-      finish(Effect.fail(new InvalidRequest({ message: "header block: the body ends in it" }))),
-    onBytes: (bytes, finish) => {
-      const found = reader.push(bytes)
-      if (Either.isLeft(found)) return finish(Effect.fail(found.left))
-      if (found.right === undefined) return
-      const { block, length, rest } = found.right
-      finish(Effect.succeed({ block, length }))
-      if (rest.length > 0) stream.unshift(Buffer.from(rest))
+  return listen<{ readonly block: HeaderBlock; readonly length: number }, InvalidRequest>(
+    stream,
+    { idle, minRate: 0 },
+    {
+      wanting: () => true,
+      onEnd: (finish) =>
+        finish(Effect.fail(new InvalidRequest({ message: "header block: the body ends in it" }))),
+      onBytes: (bytes, finish) => {
+        const found = reader.push(bytes)
+        if (Either.isLeft(found)) return finish(Effect.fail(found.left))
+        if (found.right === undefined) return
+        const { block, length, rest } = found.right
+        finish(Effect.succeed({ block, length }))
+        if (rest.length > 0) stream.unshift(Buffer.from(rest))
+      }
     }
-  })
+  )
 }
 
 /** Takes the body to the disk and through the hash, up to a limit of bytes; gives its length and the hash. */
 export const receive = <E>(
   stream: Readable,
   options: {
-    readonly idle: Duration.Duration
+    readonly pace: UploadPace.PaceLimits
     /** Bytes that were announced. */
     readonly expected: Option.Option<number>
     /** Fails with `tooLong` past this many bytes. */
@@ -91,7 +102,7 @@ export const receive = <E>(
     readonly write: (bytes: Uint8Array) => Promise<void>
     readonly failed: (cause: unknown) => E
   }
-): Effect.Effect<{ readonly size: number; readonly digest: Buffer }, E | InvalidRequest> => {
+): Effect.Effect<{ readonly size: number; readonly digest: Buffer }, E | InvalidRequest | RequestTimeout> => {
   const { hashing } = options
   let size = 0
   let written = Promise.resolve()
@@ -108,8 +119,8 @@ export const receive = <E>(
     const [digest] = await Promise.all([hashing.digest(last), write(last)])
     return { size, digest }
   }
-  return listen<{ readonly size: number; readonly digest: Buffer }, E>(stream, options.idle, {
-    wanting: () => blocks.hasRoom,
+  return listen<{ readonly size: number; readonly digest: Buffer }, E>(stream, options.pace, {
+    wanting: () => blocks.hasRoom && !stream.readableEnded,
     onEnd: (finish) =>
       void end().then(
         (received) => finish(Effect.succeed(received)),

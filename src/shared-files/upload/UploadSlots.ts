@@ -1,43 +1,55 @@
-/** How many uploads there may be at once: in all, and from one address. */
+/** How many uploads there may be at once: in all, from one address, and from one source. */
 import { Effect } from "effect"
+import * as AddressBlock from "../../access/AddressBlock.ts"
+import type { NodeId } from "../../NodeId.ts"
 import { TooBusy } from "../../RelayError.ts"
+
+/** Whose upload it is. */
+export interface Uploader {
+  readonly address: string
+  /** Who it says it is: known here, and not proved yet. */
+  readonly source: NodeId
+}
 
 export interface UploadSlots {
   /** Holds a slot while the effect runs; fails at once where there is none. */
   readonly take: (
-    address: string
+    uploader: Uploader
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TooBusy, R>
 }
 
 const busy = (key: string) =>
   new TooBusy({ message: `too many uploads at once (shared_files.${key})`, retryAfterSeconds: 5 })
 
-/** An address is held only while it has an upload. */
+/** An address, or a source, is held only while it has an upload. */
 export const make = (most: number, mostPerAddress: number): UploadSlots => {
   const taken = new Map<string, number>()
   let all = 0
-  const enter = (address: string) =>
+  /** Neither is text that the other can be. */
+  const countedAs = ({ address, source }: Uploader) => [
+    `address ${AddressBlock.of(address)}`,
+    `source ${source}`
+  ]
+  const enter = (uploader: Uploader) =>
     Effect.suspend(() => {
-      const own = taken.get(address) ?? 0
+      const keys = countedAs(uploader)
       if (all >= most) return Effect.fail(busy("max_uploads"))
-      if (own >= mostPerAddress) return Effect.fail(busy("max_uploads_per_address"))
+      if (keys.some((key) => (taken.get(key) ?? 0) >= mostPerAddress))
+        return Effect.fail(busy("max_uploads_per_address"))
       all++
-      taken.set(address, own + 1)
-      return Effect.void
+      for (const key of keys) taken.set(key, (taken.get(key) ?? 0) + 1)
+      return Effect.succeed(keys)
     })
-  const leave = (address: string) =>
+  const leave = (keys: ReadonlyArray<string>) =>
     Effect.sync(() => {
       all--
-      const own = (taken.get(address) ?? 1) - 1
-      if (own === 0) taken.delete(address)
-      else taken.set(address, own)
+      for (const key of keys) {
+        const own = (taken.get(key) ?? 1) - 1
+        if (own === 0) taken.delete(key)
+        else taken.set(key, own)
+      }
     })
   return {
-    take: (address) => (effect) =>
-      Effect.acquireUseRelease(
-        enter(address),
-        () => effect,
-        () => leave(address)
-      )
+    take: (uploader) => (effect) => Effect.acquireUseRelease(enter(uploader), () => effect, leave)
   }
 }

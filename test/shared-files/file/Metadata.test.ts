@@ -103,14 +103,14 @@ describe("metadata", () => {
     )
   })
 
-  it("has the signed date and what belongs to it, and when it expires counts from acceptance", () => {
+  it("has the signed date and what belongs to it, and expires no later than that says", () => {
     const printed = Metadata.print(
       Metadata.describe(
         verified({
-          ttl: { _tag: "Seconds", seconds: 60 },
+          ttl: { _tag: "Seconds", seconds: 300 },
           scope: Option.some({
             date: "2026-01-05T10:58:00+02:00",
-            ttl: "1min",
+            ttl: "5min",
             requestSignature: Buffer.from("beef", "hex")
           })
         }),
@@ -119,8 +119,8 @@ describe("metadata", () => {
       )
     )
     expect(printed).toContain("\ndate=2026-01-05T10:58:00+02:00\n")
-    expect(printed).toContain(`\nexpires=${Math.ceil(now / 1000) + 60}\n`)
-    expect(printed).toContain("\nrequest_signature=beef\nttl=1min\n")
+    expect(printed).toContain(`\nexpires=${Date.parse("2026-01-05T09:03:00Z") / 1000}\n`)
+    expect(printed).toContain("\nrequest_signature=beef\nttl=5min\n")
   })
 
   it("has nothing in a line that could begin another", () => {

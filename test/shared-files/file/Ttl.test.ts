@@ -35,7 +35,18 @@ describe("Ttl", () => {
     ["1year", 31_557_600],
     ["2yrs", 63_115_200],
     ["32ms", 1],
+    ["500ms", 1],
     ["1s 1ns", 2],
+    ["1ms 1us 1ns", 1],
+    ["1millisecond 1microsecond 1nanosecond", 1],
+    ["1000000us", 1],
+    ["999999999ns 1nsec", 1],
+    // Ten times a tenth of a second are one, and not a little more.
+    ["100ms 100ms 100ms 100ms 100ms 100ms 100ms 100ms 100ms 100ms", 1],
+    // A unit again is added.
+    ["1h 1h", 7200],
+    ["1d 1days", 172_800],
+    ["1m 1min 1minute+1mins", 240],
     ["1000ms", 1],
     ["3 600s", 3600],
     [" 5", 5],
@@ -52,8 +63,6 @@ describe("Ttl", () => {
     "913j",
     "913b83",
     "913h 89j",
-    "1d 1d",
-    "1d 1days",
     "1.5h",
     "-1",
     "-1d",
@@ -83,9 +92,13 @@ describe("Ttl", () => {
     expect(Ttl.parse(Ttl.print(ttl))).toEqual(Option.some(ttl))
   })
 
-  it.prop("any sum of different units, in any order and spelling, is read as that sum", [sums()], ([sum]) => {
-    expect(Ttl.parse(sum.text)).toEqual(seconds(sum.seconds))
-  })
+  it.prop(
+    "any sum of units, in any order and spelling, also of one again, is read as that sum",
+    [sums()],
+    ([sum]) => {
+      expect(Ttl.parse(sum.text)).toEqual(seconds(sum.seconds))
+    }
+  )
 
   it.prop("any text at all is read as a time in bounds or not at all", [FastCheck.string()], ([text]) => {
     const inBounds = (ttl: Ttl.Ttl) =>
@@ -102,26 +115,31 @@ describe("Ttl", () => {
 
 function sums() {
   const units = [
+    [31_557_600, ["years", "year", "yr", "y"]],
+    [2_630_016, ["months", "month", "M"]],
     [604_800, ["weeks", "week", "w"]],
     [86_400, ["days", "day", "d"]],
     [3600, ["hours", "hour", "h"]],
     [60, ["minutes", "minute", "min", "m"]],
-    [1, ["seconds", "second", "s"]]
+    [1, ["seconds", "second", "s"]],
+    [1e-3, ["millis", "msec", "ms"]],
+    [1e-6, ["usec", "us"]],
+    [1e-9, ["nanos", "nsec", "ns"]]
   ] as const
   const space = FastCheck.constantFrom("", " ", "  ", "+")
-  return FastCheck.shuffledSubarray([...units], { minLength: 1 }).chain((chosen) =>
-    FastCheck.tuple(
-      ...chosen.map(([length, names]) =>
-        FastCheck.tuple(FastCheck.nat(100_000), FastCheck.constantFrom(...names), space, space).map(
-          ([count, name, inside, after]) => ({
-            text: `${count}${inside}${name}${after}`,
-            seconds: count * length
-          })
-        )
-      )
-    ).map((terms) => ({
-      text: terms.map(({ text }) => text).join(""),
-      seconds: terms.reduce((sum, term) => sum + term.seconds, 0)
-    }))
+  const oneTerm = FastCheck.constantFrom(...units).chain(([length, names]) =>
+    FastCheck.tuple(FastCheck.nat(100_000), FastCheck.constantFrom(...names), space, space).map(
+      ([count, name, inside, after]) => ({
+        text: `${count}${inside}${name}${after}`,
+        nanos: BigInt(count) * BigInt(Math.round(length * 1e9))
+      })
+    )
   )
+  return FastCheck.array(oneTerm, { minLength: 1, maxLength: 12 }).map((terms) => {
+    const nanos = terms.reduce((sum, one) => sum + one.nanos, 0n)
+    return {
+      text: terms.map(({ text }) => text).join(""),
+      seconds: Number(nanos / 1_000_000_000n) + (nanos % 1_000_000_000n > 0n ? 1 : 0)
+    }
+  })
 }

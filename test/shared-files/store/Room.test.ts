@@ -3,7 +3,6 @@ import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Option } from "effect"
 import type { DiskService } from "../../../src/disk/Disk.ts"
-import * as SharedFileRequest from "../../../src/shared-files/SharedFileRequest.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
 import { memory } from "../../support/Outboxes.ts"
 import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
@@ -42,12 +41,9 @@ const sendUnannounced = (size: number, target: string) => {
   const pieces = function* () {
     for (let left = size; left > 0; left -= piece.length) yield piece
   }
-  return send("anything", undefined, {
+  return send("anything", queryOf("anything"), {
     name: nameOf({ target }),
-    announcement: Effect.map(SharedFileRequest.decodePost(queryOf("anything")), (claim) => ({
-      claim,
-      size: Option.none()
-    })),
+    announced: Option.none(),
     body: Effect.sync(() => Readable.from(pieces(), { objectMode: false }))
   })
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, FastCheck, Fiber, Option } from "effect"
+import { Duration, Effect, FastCheck, Fiber, Option, TestClock } from "effect"
 import type { Hashing } from "../../../src/disk/Hasher.ts"
 import * as EventLoop from "../../../src/EventLoop.ts"
 import * as UploadBody from "../../../src/shared-files/upload/UploadBody.ts"
@@ -33,6 +33,7 @@ const hashing = (): Hashing => {
 interface Options {
   readonly limit?: number
   readonly idle?: Duration.Duration
+  readonly minRate?: number
   readonly expected?: number
   readonly write?: (bytes: Uint8Array) => Promise<void>
   readonly hashing?: Hashing
@@ -42,7 +43,7 @@ interface Options {
 const receive = (body: Readable, options: Options = {}) => {
   const written: Array<Buffer> = []
   return UploadBody.receive(body, {
-    idle: options.idle ?? idle,
+    pace: { idle: options.idle ?? idle, minRate: options.minRate ?? 0 },
     expected: Option.fromNullable(options.expected),
     limit: options.limit ?? Number.POSITIVE_INFINITY,
     tooLong: "too long" as const,
@@ -97,7 +98,7 @@ describe("a body", () => {
     })
   )
 
-  it.live("that breaks off, or stops coming, is an InvalidRequest", () =>
+  it.live("that breaks off is an InvalidRequest, and one that stops coming a RequestTimeout", () =>
     Effect.gen(function* () {
       const cut = beginning("some")
       const cutting = yield* Effect.fork(Effect.flip(receive(cut)))
@@ -110,10 +111,44 @@ describe("a body", () => {
       expect(yield* Effect.flip(receive(cut))).toMatchObject({ _tag: "InvalidRequest" })
       const stalled = beginning("some")
       expect(yield* Effect.flip(receive(stalled, { idle: Duration.millis(20) }))).toMatchObject({
-        _tag: "InvalidRequest",
+        _tag: "RequestTimeout",
         message: expect.stringContaining("limits.body_idle_timeout")
       })
       expect(stalled.destroyed).toBe(false)
+    })
+  )
+
+  it.effect("that drips is given up, and the stream is left for the answer", () =>
+    Effect.gen(function* () {
+      const body = beginning()
+      const receiving = yield* Effect.fork(Effect.flip(receive(body, { minRate: 4096 })))
+      for (let second = 0; second < 60; second++) {
+        body.push("x")
+        yield* Effect.repeatN(EventLoop.turn, 3)
+        expect(Option.isNone(yield* Fiber.poll(receiving))).toBe(true)
+        yield* TestClock.adjust("1 second")
+      }
+      expect(yield* Fiber.join(receiving)).toMatchObject({
+        _tag: "RequestTimeout",
+        message: expect.stringContaining("shared_files.min_rate")
+      })
+      expect(body.destroyed).toBe(false)
+      expect(body.listenerCount("data")).toBe(0)
+    })
+  )
+
+  it.effect("that has ended is not called slow while the disk takes it", () =>
+    Effect.gen(function* () {
+      let goOn = () => {}
+      const slow = new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      const body = bodyOf("some")
+      const receiving = yield* Effect.fork(receive(body, { minRate: 4096, write: () => slow }))
+      yield* Effect.repeat(EventLoop.turn, { until: () => body.readableEnded })
+      yield* TestClock.adjust("2 minutes")
+      goOn()
+      expect(yield* Fiber.join(receiving)).toMatchObject({ size: 4 })
     })
   )
 
@@ -222,7 +257,7 @@ describe("a header before a body", () => {
     })
   )
 
-  it.live("that does not end, is too long, breaks off or stops coming, is an InvalidRequest", () =>
+  it.live("that does not end, is too long, breaks off or stops coming, is refused", () =>
     Effect.gen(function* () {
       const read = (body: Readable, time = idle) => Effect.flip(UploadBody.readHeader(body, time))
       for (const [body, message] of [
@@ -236,6 +271,7 @@ describe("a header before a body", () => {
           message: expect.stringContaining(message)
         })
       expect(yield* read(beginning("a=1\n"), Duration.millis(20))).toMatchObject({
+        _tag: "RequestTimeout",
         message: expect.stringContaining("limits.body_idle_timeout")
       })
       const cut = beginning("a=1\n")
