@@ -1,5 +1,6 @@
 /** The executable: the command line, run by node. */
 
+import "./cli/FirstMoment.ts"
 import { setFlagsFromString } from "node:v8"
 import { NodeRuntime } from "@effect/platform-node"
 import { program, teardown } from "./cli/Program.ts"

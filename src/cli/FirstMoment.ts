@@ -1,0 +1,32 @@
+/**
+ * What holds from the first moment of the process to its last, so it is the first module that `main.ts` imports: neither
+ * a SIGHUP nor a reader of our output that went away ends it.
+ */
+
+/** What a SIGHUP is answered with now; before anything is there to be loaded again, it is kept for later. */
+let react: (() => void) | undefined
+let kept = false
+
+const onHangup = (): void => {
+  if (react === undefined) kept = true
+  else react()
+}
+
+process.on("SIGHUP", onHangup)
+
+/** What does not serve ends with its terminal, as other commands do. */
+export const endOnHangup = (): void => {
+  process.off("SIGHUP", onHangup)
+  if (kept) process.kill(process.pid, "SIGHUP")
+}
+
+/** From now on a SIGHUP does this; one that has come before does it now. */
+export const onEachHangup = (next: () => void): void => {
+  react = next
+  if (!kept) return
+  kept = false
+  next()
+}
+
+// Each write that fails is told here, and the next is tried again: the disk may have room by then.
+for (const output of [process.stdout, process.stderr]) output.on("error", () => {})
