@@ -18,6 +18,9 @@ const lingerMillis = 2000
 /** At the stop, a connection that was accepted this short before may still bring its first request, for as long. */
 const firstRequestMillis = 500
 
+/** At the stop, the listener waits so long for a turn of the event loop that brings no connection. */
+const quietMillis = 250
+
 interface Handshake {
   readonly socket: Socket
   readonly since: number
@@ -40,6 +43,7 @@ export class Connections {
   private readonly handshakes = new Map<string, Handshake>()
   private readonly answering = new Map<Socket, Http.ServerResponse>()
   private readonly queued = new Map<Socket, Array<() => void>>()
+  private acceptedSoFar = 0
   private handlers = 0
   private stopping = false
   private lastCall: NodeJS.Timeout | undefined
@@ -49,6 +53,9 @@ export class Connections {
   /** Takes what this server accepts. A TLS handshake has `handshakeMillis`, however it is dripped. */
   constructor(server: Http.Server | Https.Server, handshakeMillis: number) {
     this.server = server
+    server.on("connection", () => {
+      this.acceptedSoFar++
+    })
     if (server instanceof Https.Server) {
       server.on("connection", (socket: Socket) => this.beginHandshake(socket, handshakeMillis))
       server.on("secureConnection", (socket) => this.accepted(socket, this.endHandshake(socket)))
@@ -79,12 +86,18 @@ export class Connections {
 
   /**
    * Listens no more, and closes the connections that have no answer under way. Connections that wait to be accepted and
-   * requests that wait to be read are one turn of the event loop away, and are still taken.
+   * requests that wait to be read are turns of the event loop away, and are still taken: it listens until a turn brings
+   * no connection, as long as callers who come again at once leave it such a turn in time.
    */
   readonly stopAccepting: Effect.Effect<void> = Effect.gen(this, function* () {
     this.stopping = true
+    const latest = Date.now() + quietMillis
+    const bringsMore = Effect.suspend(() => {
+      const before = this.acceptedSoFar
+      return Effect.map(turn, () => this.acceptedSoFar > before && Date.now() < latest)
+    })
     yield* turn
-    yield* turn
+    yield* Effect.repeat(bringsMore, { while: (more) => more })
     this.stopListening()
   })
 

@@ -52,8 +52,8 @@ it("a connection that never says hello, or drips it, gives its place back within
     // One more is closed as it comes, which the log tells.
     const more = await opened(relay)
     await until("it is closed", more.closed, 10)
-    expect(relay.log()).toContain("limits.max_connections")
     await until("the four are closed", () => all.every(({ closed }) => closed()), 15)
+    expect(relay.log()).toContain("limits.max_connections")
   } finally {
     clearInterval(drip)
   }
