@@ -1,4 +1,5 @@
-// dist/main.js: the program, one file. dist/index.js and dist/types: the library, next to its dependencies.
+// dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
+// dist/index.js and dist/types: the library, next to its dependencies.
 import { chmodSync, copyFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
@@ -21,7 +22,8 @@ const common = {
 await build({
   ...common,
   entryPoints: ["src/main.ts"],
-  outfile: "dist/main.js",
+  outdir: "dist",
+  splitting: true,
   // Not the names, which stack traces in logs show: to keep them beside shorter ones costs a tenth of all speed, since
   // each closure is given its own when it is made.
   minifyWhitespace: true,

@@ -6,9 +6,8 @@
  */
 import { HttpApiBuilder, HttpRouter } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { type Context, Duration, Effect, Layer, Option } from "effect"
+import { type Context, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
-import { RelayConfig } from "./config/RelayConfig.ts"
 import { Disk } from "./disk/Disk.ts"
 import { Hasher } from "./disk/Hasher.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
@@ -21,6 +20,8 @@ import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import * as SubRelayCalls from "./remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 import * as Admission from "./server/Admission.ts"
+import * as GracefulStop from "./server/GracefulStop.ts"
+import { Listener } from "./server/Listener.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import { Upstream } from "./shared-files/outbox/Upstream.ts"
@@ -101,37 +102,6 @@ export const httpApp = HttpApiBuilder.httpApp.pipe(
   )
 )
 
-/** So much of the grace is kept to cut off what did not end in it, and to exit. */
-const margin = (grace: Duration.Duration): Duration.Duration =>
-  Duration.min(Duration.times(grace, 0.2), Duration.millis(500))
-/** Answers whose runs were cancelled have this long to say so. */
-const lastWords = Duration.millis(200)
-
-/**
- * At the end: no new connections and no new agents; answers and agents have the grace to finish; agents still running
- * then are ended, and what is left of the connections is closed.
- */
-const gracefulStop = Layer.scopedDiscard(
-  Effect.gen(function* () {
-    const { general } = yield* RelayConfig
-    const server = yield* RelayServer
-    const remoteRun = yield* RemoteRun
-    const grace = Duration.subtract(general.shutdownGrace, margin(general.shutdownGrace))
-    const stop = Effect.gen(function* () {
-      yield* Effect.logInfo("stopping")
-      yield* server.stopAccepting
-      const finished = Effect.all([remoteRun.drain, server.answered], { concurrency: 2, discard: true })
-      const inTime = yield* Effect.timeoutOption(finished, grace)
-      if (inTime._tag === "None")
-        yield* Effect.all([remoteRun.cancelAll, server.answered], { concurrency: 2, discard: true }).pipe(
-          Effect.timeoutOption(lastWords)
-        )
-      yield* server.close
-    })
-    yield* Effect.addFinalizer(() => Effect.interruptible(stop))
-  })
-)
-
 /** The listener's own certificate and those of the nodes are loaded again too. */
 const reload = (others: ReadonlyArray<Reloadable>) =>
   Layer.unwrapEffect(
@@ -146,13 +116,25 @@ const reload = (others: ReadonlyArray<Reloadable>) =>
     })
   )
 
-/** Serves the relay, over `live` or what stands in for it, until its scope ends. Registered after `serve`, the graceful stop runs before anything is torn down. */
+/**
+ * Serves the relay, over `live` or what stands in for it, until its scope ends. The graceful stop is there before the first connection can be, and runs before
+ * anything is torn down.
+ */
 export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
-  const serve = Layer.unwrapEffect(
-    Effect.map(RelayServer, (server) => HttpApiBuilder.serve((app) => server.track(app)))
-  ).pipe(Layer.provide(api), Layer.provide(routerConfig))
-  return gracefulStop.pipe(
-    Layer.provideMerge(serve),
+  const serve = Layer.scoped(
+    Listener,
+    Effect.gen(function* () {
+      const server = yield* RelayServer
+      const app = yield* HttpApiBuilder.httpApp
+      yield* GracefulStop.atEnd
+      return yield* server.serve(app)
+    })
+  ).pipe(
+    Layer.provide([HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer]),
+    Layer.provide(api),
+    Layer.provide(routerConfig)
+  )
+  return serve.pipe(
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),

@@ -5,6 +5,7 @@ import { Console, Effect, Option } from "effect"
 import type { Settings } from "../config/RelayConfig.ts"
 import * as Signals from "../remote-run/agents/Signals.ts"
 import { parse } from "../topology/NodesListFile.ts"
+import { endOnHangup } from "./FirstMoment.ts"
 import { configDirectory, configuration } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
@@ -70,6 +71,7 @@ const signals = ({ remoteRun }: Settings): Findings =>
 
 export const check = Command.make("check", { config: configDirectory }, ({ config }) =>
   Effect.gen(function* () {
+    yield* Effect.sync(endOnHangup)
     const { settings, warnings } = yield* configuration(config)
     const nodes = yield* nodesList(settings)
     const errors = [...nodes.errors, ...(yield* identity(settings))]

@@ -1,7 +1,7 @@
 /** `rudder-relay sandbox`: a complete relay to play with, in a folder of its own. */
 
 import type { KeyObject } from "node:crypto"
-import { createServer } from "node:net"
+import { createServer, type Server } from "node:net"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Console, Effect, Layer, Stream } from "effect"
@@ -21,19 +21,31 @@ const directoryOption = Options.text("directory").pipe(
 
 const preferredPort = 3030
 
+const listening = (host: string, port: number) =>
+  Effect.acquireRelease(
+    Effect.async<Server, StartError>((resume) => {
+      const server = createServer((socket) => socket.destroy())
+      server.once("error", ({ message }) => resume(new StartError({ code: exitCode.start, message })))
+      server.listen(port, host, () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.async<void>((resume) => void server.close(() => resume(Effect.void)))
+  )
+
+/**
+ * A port that no other sandbox has while this one lives, though its relay listens only later: it is taken on another
+ * address of the loopback too.
+ */
+const claim = (port: number) =>
+  Effect.map(listening("127.0.0.2", port), (server) => {
+    const address = server.address()
+    return typeof address === "object" && address !== null ? address.port : port
+  })
+
 /** The preferred port, or one that is free. */
-const freePort = Effect.async<number>((resume) => {
-  const listen = (port: number) => {
-    const server = createServer()
-    server.once("error", () => listen(0))
-    server.listen(port, "127.0.0.1", () => {
-      const address = server.address()
-      const found = typeof address === "object" && address !== null ? address.port : port
-      server.close(() => resume(Effect.succeed(found)))
-    })
-  }
-  listen(preferredPort)
-})
+const freePort = claim(preferredPort).pipe(
+  Effect.tap(() => Effect.scoped(listening("127.0.0.1", preferredPort))),
+  Effect.orElse(() => claim(0))
+)
 
 /** The nodes' hostnames by their ids, which are easy to read and to type. */
 const hostnames = new Map<string, string>([
@@ -189,7 +201,7 @@ export const sandbox = Command.make("sandbox", { directory: directoryOption }, (
     const path = yield* Path.Path
     const chosen = path.resolve(options.directory)
     yield* Effect.catchTags(checkFolder(chosen), { BadArgument: failed, SystemError: failed })
-    const onFreePort = Effect.flatMap(freePort, (port) => playOn(chosen, port))
+    const onFreePort = Effect.scoped(Effect.flatMap(freePort, (port) => playOn(chosen, port)))
     // Another may take the port between the look and the start.
     return yield* Effect.retry(onFreePort, { while: isTaken, times: 3 })
   })

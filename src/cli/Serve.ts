@@ -1,14 +1,16 @@
 /** `rudder-relay serve`: the daemon. */
 import { Command, Options } from "@effect/cli"
-import { HttpServer, type HttpServerError } from "@effect/platform"
+import type { HttpServerError } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import { load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import { daemon, live } from "../Relay.ts"
+import { Listener } from "../server/Listener.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
 import { Reload, type Reloadable } from "../system/Reload.ts"
 import * as Tracing from "../system/Tracing.ts"
+import { onEachHangup } from "./FirstMoment.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 export const configDirectory = Options.text("config").pipe(
@@ -16,21 +18,23 @@ export const configDirectory = Options.text("config").pipe(
   Options.withPseudoName("DIR")
 )
 
+/** SIGHUP loads again what can be, as soon as there is something; while the relay stops it does nothing. */
 const reloadOnHangup = Layer.scopedDiscard(
   Effect.gen(function* () {
     const { reload } = yield* Reload
     const runtime = yield* Effect.runtime()
-    const onHangup = () => void Runtime.runFork(runtime)(reload)
+    const run = Runtime.runFork(runtime)
+    const ignored = Effect.logInfo("stopping: SIGHUP is ignored")
     yield* Effect.acquireRelease(
-      Effect.sync(() => process.on("SIGHUP", onHangup)),
-      () => Effect.sync(() => process.off("SIGHUP", onHangup))
+      Effect.sync(() => onEachHangup(() => void run(reload))),
+      () => Effect.sync(() => onEachHangup(() => void run(ignored)))
     )
   })
 )
 
 const announce = Layer.effectDiscard(
   Effect.gen(function* () {
-    const { address } = yield* HttpServer.HttpServer
+    const address = yield* Listener
     const { general, remoteRun } = yield* RelayConfig
     const at = address._tag === "TcpAddress" ? `${address.hostname}:${address.port}` : address.path
     yield* Effect.logInfo("listening").pipe(

@@ -19,7 +19,17 @@ export interface Stripped {
   readonly url: string
 }
 
-/** Takes the base off a request's URL; undefined where it is under neither, nor one of those at the root. */
+/** `http://host/path`: what proxies are asked, and every server has to understand (RFC 9112, 3.2.2). */
+const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/is
+
+/** A request's target as path and query, and the host where the target itself names one. */
+export const originForm = (target: string): { readonly url: string; readonly host?: string } => {
+  const [, host, rest] = absoluteForm.exec(target) ?? []
+  if (host === undefined || rest === undefined) return { url: target }
+  return { host, url: rest.startsWith("/") ? rest : `/${rest}` }
+}
+
+/** Takes the base off a request's URL in origin form; undefined where it is under neither, nor one of those at the root. */
 export const strip = (url: string): Stripped | undefined => {
   if (atRoot.has(url.split("?")[0] ?? "")) return { versioned: false, url }
   for (const [prefix, versioned] of [

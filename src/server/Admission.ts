@@ -19,7 +19,7 @@ import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import { BasePath, strip } from "../http/BasePath.ts"
+import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, MethodNotAllowed, NotFound, StorageError, TooBusy } from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
@@ -36,7 +36,8 @@ const isDecodable = (path: string): boolean => {
 const isLoopback = AddressSet.make(AddressSet.loopback)
 
 const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.BrowserRequest => ({
-  host: request.headers.host,
+  // The target's own host counts, where it has one (RFC 9112, 3.2.2).
+  host: originForm(request.url).host ?? request.headers.host,
   origin: request.headers.origin,
   fetchSite: request.headers["sec-fetch-site"],
   userAgent: request.headers["user-agent"],
@@ -142,7 +143,7 @@ const make = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       yield* closeAfterUnreadBody
       // A path outside both bases is nobody's: checked like the rest, and not found.
-      const stripped = strip(request.url) ?? { versioned: false, url: "/" }
+      const stripped = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
       const [path = "/", ...query] = stripped.url.split("?")
       yield* check(request, path)
       // The router takes what is behind a semicolon for a query.

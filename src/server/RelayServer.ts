@@ -1,22 +1,34 @@
 /**
  * The HTTP or HTTPS listener of the daemon: node's server with the bounds of the contract, and a graceful stop.
  *
- * It is the platform's `HttpServer`, with what that lacks: pipelined requests one after the other, a refusal that
- * reaches a client which is still sending, and an end that nobody can hold up.
+ * Beside the platform's `HttpServer` it has pipelined requests one after the other, a refusal that reaches a client which
+ * is still sending, and an end that nobody can hold up. It knows no upgrades, and listens only when there is an app.
  */
 
-import { EventEmitter } from "node:events"
 import * as Http from "node:http"
 import * as Https from "node:https"
-import type { Socket } from "node:net"
-import { FileSystem, type HttpApp, HttpServer } from "@effect/platform"
+import {
+  FileSystem,
+  type HttpApp,
+  HttpMiddleware,
+  type HttpServer,
+  HttpServerError,
+  type HttpServerRequest
+} from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Data, Duration, Effect, Layer, Option } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option, Runtime, type Scope } from "effect"
 import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { Connections } from "./Connections.ts"
 
 export interface RelayServerService {
-  /** Counts the requests that are being answered; belongs around the whole app. */
-  readonly track: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
+  /** Listens, from the moment on in which this app can answer; gives the address. Until the server's scope ends. */
+  readonly serve: <E, R>(
+    app: HttpApp.Default<E, R>
+  ) => Effect.Effect<
+    HttpServer.Address,
+    HttpServerError.ServeError,
+    Exclude<R, HttpServerRequest.HttpServerRequest | Scope.Scope>
+  >
   /** Accepts no more, and closes the connections that have no answer under way. */
   readonly stopAccepting: Effect.Effect<void>
   /** Succeeds when no answer is under way. */
@@ -31,26 +43,34 @@ export interface RelayServerService {
 export class IdentityError extends Data.TaggedError("IdentityError")<{ readonly message: string }> {}
 
 export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelayServer, RelayServerService>() {
-  /** Listens from the start; requests are answered once an app is served. */
-  static readonly layer = Layer.scopedContext(
+  /** Has its certificate from the start; listens once an app is served. */
+  static readonly layer = Layer.scoped(
+    RelayServer,
     Effect.gen(function* () {
       const settings = yield* RelayConfig
-      const connections = new Connections()
+      const fs = yield* FileSystem.FileSystem
       const identity = yield* readIdentity(settings)
       const server = yield* Effect.try({ try: () => createServer(settings, identity), catch: identityError })
       server.maxConnections = settings.limits.maxConnections
-      connections.attach(server)
-      const { host, port } = settings.general.listen
-      const http = yield* NodeHttpServer.make(() => server, { host, port, backlog: 1024 })
-      const fs = yield* FileSystem.FileSystem
-      const service: RelayServerService = {
-        track: (app) =>
-          Effect.acquireUseRelease(
-            Effect.sync(() => connections.begin()),
-            () => app,
-            () => Effect.sync(() => connections.end())
-          ),
-        stopAccepting: Effect.sync(() => connections.stopAccepting(server)),
+      const connections = yield* Effect.acquireRelease(
+        Effect.sync(() => new Connections(server, Duration.toMillis(settings.limits.headersTimeout))),
+        ({ close }) => close
+      )
+      yield* reportLosses(server, settings)
+      return {
+        serve: (app) =>
+          Effect.gen(function* () {
+            const tracked = HttpMiddleware.make((self) =>
+              Effect.acquireUseRelease(
+                Effect.sync(() => connections.begin()),
+                () => self,
+                () => Effect.sync(() => connections.end())
+              )
+            )
+            server.on("request", yield* NodeHttpServer.makeHandler(app, tracked))
+            return yield* listen(server, settings)
+          }),
+        stopAccepting: connections.stopAccepting,
         answered: connections.answered,
         close: connections.close,
         reload: readIdentity(settings).pipe(
@@ -65,10 +85,54 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
           )
         )
       }
-      return Context.make(RelayServer, service).pipe(Context.add(HttpServer.HttpServer, http))
     })
   )
 }
+
+const listen = (
+  server: Http.Server | Https.Server,
+  { general }: Settings
+): Effect.Effect<HttpServer.Address, HttpServerError.ServeError> =>
+  Effect.async((resume) => {
+    const onError = (cause: Error) => resume(Effect.fail(new HttpServerError.ServeError({ cause })))
+    server.once("error", onError)
+    const { host, port } = general.listen
+    server.listen({ host, port, backlog: 1024 }, () => {
+      server.off("error", onError)
+      const address = server.address()
+      resume(
+        Effect.succeed(
+          address === null || typeof address === "string"
+            ? { _tag: "UnixAddress", path: address ?? "" }
+            : { _tag: "TcpAddress", hostname: address.address, port: address.port }
+        )
+      )
+    })
+  })
+
+/** Between two lines about connections that were lost. */
+const lossInterval = Duration.toMillis("1 minute")
+
+/** A connection that could not be accepted is told in the log, once a minute; the daemon goes on. */
+const reportLosses = (server: Http.Server | Https.Server, { limits }: Settings) =>
+  Effect.map(Effect.runtime(), (runtime) => {
+    let last = Number.NEGATIVE_INFINITY
+    const warn = (message: string, annotations: Record<string, unknown>) => {
+      if (Date.now() - last < lossInterval) return
+      last = Date.now()
+      Runtime.runFork(runtime)(Effect.annotateLogs(Effect.logWarning(message), annotations))
+    }
+    server.on("error", (error) => {
+      if (server.listening) warn("a connection could not be accepted", { error: error.message })
+    })
+    server.on("drop", (peer) =>
+      warn("too many connections; more are closed as they come", {
+        key: "limits.max_connections",
+        limit: limits.maxConnections,
+        address: peer?.remoteAddress
+      })
+    )
+  })
 
 interface Identity {
   readonly cert: string
@@ -114,137 +178,4 @@ const createServer = (
       if (socket.getPeerX509Certificate() === undefined) socket.destroy()
     })
   return server
-}
-
-/** Requests of one connection that wait for the answer to the one before. More, and the client is not one of ours. */
-const maxPipelined = 16
-/** After an answer to a body that was not read: how much, and how long, is read on so that the client gets the answer. */
-const lingerBytes = 4 * 1024 * 1024
-const lingerMillis = 2000
-
-class Connections {
-  private readonly sockets = new Set<Socket>()
-  private readonly answering = new Map<Socket, Http.ServerResponse>()
-  private readonly queued = new Map<Socket, Array<() => void>>()
-  private handlers = 0
-  private stopping = false
-  private readonly waiting = new Set<() => void>()
-
-  attach(server: Http.Server | Https.Server): void {
-    const accepted = (socket: Socket) => {
-      this.sockets.add(socket)
-      socket.destroySoon = lingering(socket)
-      socket.once("close", () => {
-        this.sockets.delete(socket)
-        this.queued.delete(socket)
-        this.changed()
-      })
-    }
-    server.on(server instanceof Https.Server ? "secureConnection" : "connection", accepted)
-    // Node would say 100 before the request was looked at.
-    server.on("checkContinue", (request, response) => server.emit("request", request, response))
-    const emit = (event: string | symbol, ...args: Array<unknown>): boolean =>
-      EventEmitter.prototype.emit.call(server, event, ...args)
-    server.emit = (event: string | symbol, ...args: Array<unknown>) => {
-      const [request, response] = args
-      if (event !== "request" || !(request instanceof Http.IncomingMessage)) return emit(event, ...args)
-      if (response instanceof Http.ServerResponse)
-        this.inTurn(request.socket, response, () => emit(event, ...args))
-      return true
-    }
-  }
-
-  begin(): void {
-    this.handlers++
-  }
-
-  end(): void {
-    this.handlers--
-    this.changed()
-  }
-
-  stopAccepting(server: Http.Server): void {
-    this.stopping = true
-    server.close()
-    for (const socket of this.sockets) {
-      const response = this.answering.get(socket)
-      if (response === undefined) socket.destroy()
-      else if (!response.headersSent) response.setHeader("connection", "close")
-    }
-  }
-
-  readonly answered = Effect.suspend(() => this.until(() => this.answering.size === 0))
-
-  readonly close = Effect.suspend(() => {
-    for (const socket of this.sockets) socket.destroy()
-    return Effect.timeoutOption(
-      this.until(() => this.handlers === 0 && this.sockets.size === 0),
-      Duration.seconds(1)
-    )
-  })
-
-  /** A pipelined request waits for the answer before it: the platform would never end it if the client left meanwhile. */
-  private inTurn(socket: Socket, response: Http.ServerResponse, emit: () => void): void {
-    const queue = this.queued.get(socket)
-    if (this.answering.has(socket)) {
-      if (queue === undefined) this.queued.set(socket, [() => this.answer(socket, response, emit)])
-      else if (queue.length < maxPipelined) queue.push(() => this.answer(socket, response, emit))
-      else socket.destroy()
-      return
-    }
-    this.answer(socket, response, emit)
-  }
-
-  private answer(socket: Socket, response: Http.ServerResponse, emit: () => void): void {
-    this.answering.set(socket, response)
-    if (this.stopping) response.setHeader("connection", "close")
-    response.once("close", () => {
-      this.answering.delete(socket)
-      const next = this.queued.get(socket)?.shift()
-      // Behind an answer that closes the connection nothing more is done (RFC 9112, 9.6).
-      if (next !== undefined && socket.writable) return next()
-      if (this.stopping) socket.destroySoon()
-      this.changed()
-    })
-    emit()
-  }
-
-  private changed(): void {
-    for (const wake of this.waiting) wake()
-  }
-
-  private until(condition: () => boolean): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      const check = () => {
-        if (!condition()) return
-        this.waiting.delete(check)
-        resume(Effect.void)
-      }
-      this.waiting.add(check)
-      check()
-      return Effect.sync(() => this.waiting.delete(check))
-    })
-  }
-}
-
-/**
- * Closes in the way in which an answer survives: our side is ended, and what the client still sends is read and
- * forgotten for a while. Closing at once would answer it with a reset, which can overtake the answer.
- */
-const lingering = (socket: Socket) => (): void => {
-  if (socket.destroyed) return
-  if (socket.readableEnded) {
-    socket.end(() => socket.destroy())
-    return
-  }
-  let left = lingerBytes
-  const timer = setTimeout(() => socket.destroy(), lingerMillis)
-  socket.once("close", () => clearTimeout(timer))
-  socket.once("end", () => socket.destroy())
-  socket.on("data", (bytes: Buffer) => {
-    left -= bytes.length
-    if (left < 0) socket.destroy()
-  })
-  socket.end()
-  socket.resume()
 }

@@ -1,5 +1,5 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
-import { Context, Effect, FiberRef, Layer, Logger, LogLevel, Option } from "effect"
+import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
 import type { LogLevelName, Settings } from "../config/RelayConfig.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {
@@ -19,7 +19,7 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
   static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {
     const current = { level: levels[settings.level] }
     const format = Option.getOrElse(settings.format, () => (terminal ? "pretty" : "logfmt"))
-    const logger = Logger.filterLogLevel(formats[format], (level) =>
+    const logger = Logger.filterLogLevel(bounded(formats[format]), (level) =>
       LogLevel.greaterThanEqual(level, current.level)
     )
     return Layer.mergeAll(
@@ -37,6 +37,24 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
       })
     )
   }
+}
+
+/** So much waits for a reader of the log that stands still; what comes then is left out. Bytes. */
+const maxWaiting = 1024 * 1024
+
+/** Leaves out what nobody takes, and says with the next line how much that was. */
+const bounded = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, void> => {
+  let omitted = 0
+  return Logger.make((entry) => {
+    if (process.stderr.writableLength > maxWaiting) {
+      omitted++
+      return
+    }
+    const annotations =
+      omitted === 0 ? entry.annotations : HashMap.set(entry.annotations, "omitted_lines", omitted)
+    omitted = 0
+    logger.log({ ...entry, annotations })
+  })
 }
 
 const toStderr = (logger: Logger.Logger<unknown, string>): Logger.Logger<unknown, void> =>
