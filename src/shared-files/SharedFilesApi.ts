@@ -1,16 +1,9 @@
 /** What can be asked about shared files. */
-import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
-import {
-  PayloadTooLarge,
-  StorageError,
-  StorageFull,
-  TooBusy,
-  UnknownTarget,
-  UpstreamFatal,
-  UpstreamRejected
-} from "../RelayError.ts"
+import { PayloadTooLarge, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
+import * as Refusal from "./Refusal.ts"
 
 const description = (text: string) => ({ description: text })
 
@@ -77,20 +70,26 @@ const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", p
     .addSuccess(Queued, { status: 202 })
     .addError(BadSignature)
     .addError(UnknownTarget)
-    .addError(UpstreamRejected)
+    .addError(Refusal.ofUpload)
     .addError(PayloadTooLarge)
     .addError(TooBusy)
     .addError(StorageError)
     .addError(StorageFull)
+    .annotate(OpenApi.Transform, Refusal.inShort)
+
+/** An answer to HEAD is its status alone. */
+const Here = Refusal.bodiless(Schema.Literal("here"), 200, "here")
+const Absent = Refusal.bodiless(Schema.Literal("absent"), 404, "absent")
 
 const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
   HttpApiEndpoint.make("HEAD")(name, path)
-    .addSuccess(HttpApiSchema.Empty(200))
+    .addSuccess(Here)
+    .addSuccess(Absent)
     .addError(UnknownTarget)
-    .addError(UpstreamRejected)
-    .addError(UpstreamFatal)
     .addError(TooBusy)
     .addError(StorageError)
+    .addError(Refusal.ofCheck)
+    .annotate(OpenApi.Transform, Refusal.inShort)
 
 export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(

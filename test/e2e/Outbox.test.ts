@@ -220,8 +220,7 @@ describe("a policy server that does not take a file", () => {
     const taken: Array<Upload> = []
     server.answer(() => ({ status: 503, body: "starting" }))
     const relay = await startBelow(server, {
-      shared_files: { forward_wait: "0s" },
-      limits: { body_idle_timeout: "1s" }
+      shared_files: { forward_wait: "0s", forward_timeout: "1s" }
     })
     const path = fileOf("in the end\n")
     expect((await share(relay, sharingOf("patient", path))).status).toBe(202)
