@@ -342,12 +342,12 @@ describe("an upstream", () => {
         socket.on("data", (bytes: Buffer) => {
           left -= bytes.length
           socket.pause()
-          setTimeout(() => socket.resume(), bytes.length / 20_000)
+          setTimeout(() => socket.resume(), bytes.length / 6_000)
           if (left <= 0) socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         })
       },
       (upstream) => upstream.put(file(large)),
-      "400 millis"
+      "2 seconds"
     )
   )
 
