@@ -260,7 +260,7 @@ describe("a policy server that does not take a file", () => {
     expect(new Set(server.requests)).toEqual(
       new Set(["PUT /rudder/relay-api/shared-files/a/c/patient?ttl=36500d"])
     )
-    expect(leftOnDisk(relay)).toEqual([])
+    await until("nothing of it is left on the disk", () => leftOnDisk(relay).length === 0)
     for (const what of ["503", "429", "307", "silent", "another key"])
       expect(relay.log()).toMatch(new RegExp(`will be tried again.*${what}`))
   })
