@@ -1,5 +1,5 @@
 /** What can be asked about shared files. */
-import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import {
@@ -8,11 +8,10 @@ import {
   StorageError,
   StorageFull,
   TooBusy,
-  UnknownTarget,
-  UpstreamFatal,
-  UpstreamRejected
+  UnknownTarget
 } from "../RelayError.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
+import * as Refusal from "./Refusal.ts"
 
 const description = (text: string) => ({ description: text })
 
@@ -81,23 +80,29 @@ const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", p
     .addSuccess(Queued, { status: 202 })
     .addError(BadSignature)
     .addError(UnknownTarget)
-    .addError(UpstreamRejected)
+    .addError(Refusal.ofUpload)
     .addError(PayloadTooLarge)
     .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
     .addError(StorageFull)
     .annotate(HasEffect, true)
+    .annotate(OpenApi.Transform, Refusal.inShort)
+
+/** An answer to HEAD is its status alone. */
+const Here = Refusal.bodiless(Schema.Literal("here"), 200, "here")
+const Absent = Refusal.bodiless(Schema.Literal("absent"), 404, "absent")
 
 const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
   HttpApiEndpoint.make("HEAD")(name, path)
-    .addSuccess(HttpApiSchema.Empty(200))
+    .addSuccess(Here)
+    .addSuccess(Absent)
     .addError(UnknownTarget)
-    .addError(UpstreamRejected)
-    .addError(UpstreamFatal)
     .addError(TooBusy)
     .addError(StorageError)
     .annotate(HasEffect, false)
+    .addError(Refusal.ofCheck)
+    .annotate(OpenApi.Transform, Refusal.inShort)
 
 export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(

@@ -115,11 +115,16 @@ const put = (request: Request, path: OlderPath) =>
     return yield* upload(request, name, body, announcement)
   })
 
+/** So that the source sends the file, and the outbox keeps it: sent twice it does no harm, not sent it would be lost. */
+const notKnown = Effect.succeed(
+  HttpServerResponse.empty({ status: 404, headers: { "relay-upstream": "unreachable" } })
+)
+
 const answer = (name: SharedFileName, hash: ContentHash) =>
   Effect.gen(function* () {
     const sharedFiles = yield* SharedFiles
     return HttpServerResponse.empty({ status: (yield* sharedFiles.has(name, hash)) ? 200 : 404 })
-  }).pipe(Effect.catchTag("UpstreamRejected", passOn))
+  }).pipe(Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn }))
 
 const check = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
   Effect.gen(function* () {

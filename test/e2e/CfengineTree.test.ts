@@ -23,6 +23,7 @@ import {
   serve
 } from "./support/Cfengine.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
+import { endLines, lineTo } from "./support/Line.ts"
 import { cleanUp, curl, type Relay, until } from "./support/Program.ts"
 import {
   classesOf,
@@ -86,13 +87,20 @@ const startRelays = async (layout: Layout) => {
   const storage = { shared_files: { layout }, "shared_files.cleanup": { frequency: "200ms" } }
   const root = await startAs(user, { identity: identities.root, nodes: all, config: storage })
   const upstream = { identity: identities.root, port: root.port }
+  const line = await lineTo(root.port)
   return {
     root,
+    /** From R1 to root. */
+    line,
     R1: await startAs(user, {
       identity: identities.R1,
-      upstream,
+      upstream: { ...upstream, port: line.port },
       nodes: R1,
-      config: { ...storage, general: { node_id: "R1" } }
+      config: {
+        shared_files: { layout, "retry.max": "1s" },
+        "shared_files.cleanup": { frequency: "200ms" },
+        general: { node_id: "R1" }
+      }
     }),
     R2: await startAs(user, { upstream, nodes: R2, config: { ...storage, general: { node_id: "R2" } } })
   }
@@ -166,6 +174,7 @@ describe.each<Layout>(["rudder", "tree"])("in layout %s", (layout) => {
   })
   afterAll(async () => {
     await endServers()
+    endLines()
     await cleanUp()
   })
 
@@ -249,6 +258,21 @@ describe.each<Layout>(["rudder", "tree"])("in layout %s", (layout) => {
     expect((await bringDown()).classes).toEqual(broughtDown("kept"))
     expect(existsSync(ofA)).toBe(false)
     expect(readFileSync(ofC, "utf8")).toBe("from C\n")
+  })
+
+  it("a file that A shares while root is away is repaired, then kept, and B gets it when root is back", async () => {
+    const { file, copy } = files("outage")
+    writeFileSync(file, "of an outage\n")
+    relays.line.setDown(true)
+    expect(await share("id_6", file)).toMatchObject({ classes: shares("id_6", "repaired"), reports: [] })
+    expect(await share("id_6", file)).toMatchObject({ classes: shares("id_6", "kept"), reports: [] })
+    expect(existsSync(heldForR2("B", "A", "id_6"))).toBe(false)
+    relays.line.setDown(false)
+    await until("root has it", async () => existsSync(heldForR2("B", "A", "id_6")) || undefined)
+    expect((await bringDown()).classes).toEqual(broughtDown("repaired"))
+    expect(await get("id_6", copy)).toMatchObject({ classes: gets("id_6", "repaired"), reports: [] })
+    expect(readFileSync(copy, "utf8")).toBe("of an outage\n")
+    expect(await share("id_6", file)).toMatchObject({ classes: shares("id_6", "kept"), reports: [] })
   })
 
   it("a file that root refuses is an error for its source, which hears why, each time", async () => {

@@ -220,8 +220,7 @@ describe("a policy server that does not take a file", () => {
     const taken: Array<Upload> = []
     server.answer(() => ({ status: 503, body: "starting" }))
     const relay = await startBelow(server, {
-      shared_files: { forward_wait: "0s" },
-      limits: { body_idle_timeout: "1s" }
+      shared_files: { forward_wait: "0s", forward_timeout: "1s" }
     })
     const path = fileOf("in the end\n")
     expect((await share(relay, sharingOf("patient", path))).status).toBe(202)
@@ -261,7 +260,7 @@ describe("a policy server that does not take a file", () => {
     expect(new Set(server.requests)).toEqual(
       new Set(["PUT /rudder/relay-api/shared-files/a/c/patient?ttl=36500d"])
     )
-    expect(leftOnDisk(relay)).toEqual([])
+    await until("nothing of it is left on the disk", () => leftOnDisk(relay).length === 0)
     for (const what of ["503", "429", "307", "silent", "another key"])
       expect(relay.log()).toMatch(new RegExp(`will be tried again.*${what}`))
   })

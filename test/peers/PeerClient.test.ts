@@ -9,7 +9,9 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
-import { ask, beginning, PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
+import { ask, hear } from "../../src/peers/Exchange.ts"
+import { PeerClient, type PinnedKeys } from "../../src/peers/PeerClient.ts"
+import type { PeerPool } from "../../src/peers/PeerPool.ts"
 import { certificateOf, newKey, selfSigned } from "../support/SelfSigned.ts"
 
 /** As node agents have them. */
@@ -78,6 +80,8 @@ const withClient = <A, E, R>(given: GivenSettings, test: Effect.Effect<A, E, R>)
     )
   )
 
+const all = { maxLength: 1000, within: Duration.seconds(20) }
+
 const get = (via: Net.Socket | PeerPool, url: URL) =>
   Effect.gen(function* () {
     const response = yield* ask(via, {
@@ -86,7 +90,7 @@ const get = (via: Net.Socket | PeerPool, url: URL) =>
       headers: {},
       send: (request) => request.end()
     })
-    return `${response.statusCode} ${yield* beginning(response, 1000)}`
+    return `${response.statusCode} ${(yield* hear(response, all)).text}`
   }).pipe(Effect.scoped)
 
 const call = (url: URL, keys: PinnedKeys) =>
@@ -282,7 +286,7 @@ describe("a pool", () => {
         Effect.gen(function* () {
           const first = yield* ask(pool, { method: "POST", url, headers: {}, send: (r) => r.end() })
           pool.forget()
-          expect(yield* beginning(first, 1000)).toBe("hello")
+          expect(yield* hear(first, all)).toEqual({ text: "hello", whole: true })
           expect(yield* get(pool, url)).toBe("200 hello")
           expect(seen.connections).toBe(2)
         }).pipe(Effect.scoped)

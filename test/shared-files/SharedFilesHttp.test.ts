@@ -281,4 +281,24 @@ describe("requests about shared files", () => {
       for (const form of ["POST", "PUT"] as const) expect(yield* send(form)).toMatchObject({ status: 403 })
     }).pipe(Effect.provide(relay(CrashingDisk.make(), list, "tree")))
   })
+
+  it.scopedLive("that ask for a file while the policy server is away are answered: send it", () => {
+    const list = new Obliging()
+    list.known = ["node"]
+    return Effect.gen(function* () {
+      const app = yield* Relay.httpApp
+      for (const form of ["HEAD", "older HEAD"] as const) {
+        const asked = toRequest({
+          form,
+          base: "/rudder/relay-api",
+          ids: ["far", "node", "a"],
+          encoding: encode,
+          more: ""
+        })
+        const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, asked)
+        expect(answer.status).toBe(404)
+        expect(answer.headers["relay-upstream"]).toBe("unreachable")
+      }
+    }).pipe(Effect.scoped, Effect.provide(relay(CrashingDisk.make(), list, "tree")))
+  })
 })

@@ -1,7 +1,9 @@
 /** One call of a sub-relay: connected, asked once, and heard to the end. */
 import type { IncomingMessage } from "node:http"
 import { Duration, Effect, Schedule, type Scope } from "effect"
-import { ask, beginning, type Peer, PeerClient, type PeerUnreachable } from "../../peers/PeerClient.ts"
+import { ask, hear } from "../../peers/Exchange.ts"
+import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
+import type { PeerUnreachable } from "../../peers/PeerUnreachable.ts"
 import { UpstreamFatal } from "../../RelayError.ts"
 import { LineCutter } from "./LineCutter.ts"
 import type { RunMerge } from "./RunMerge.ts"
@@ -14,10 +16,12 @@ export const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.in
 const connectWithin = Duration.seconds(10)
 /** A relay that has nothing to tell says so every 15 s. */
 const maxSilence = Duration.seconds(60)
+/** An event that has begun comes to its end in this time, also over a slow line. */
+const maxEventTime = Duration.minutes(5)
 /** An event's longest part are the 64 KiB of stderr, or of a line, six times as long where each byte is escaped; or the ids of a form. */
 const maxEventLength = 4 * 1024 * 1024
-/** Of an answer that says no. Bytes. */
-const maxRefusal = 200
+/** Of an answer that says no. */
+const refusal = { maxLength: 200, within: Duration.seconds(5) }
 
 export interface Call {
   readonly peer: Peer
@@ -27,6 +31,8 @@ export interface Call {
   readonly gate: Gate
   /** From now on the sub-relay may have the order. */
   readonly onSent: () => void
+  /** So long an agent may be silent, and an older relay with it. */
+  readonly longestAgent: Duration.Duration
 }
 
 /** Stops a reader until what it has read is taken. */
@@ -89,7 +95,7 @@ export const converse = (call: Call): Effect.Effect<Outcome, UpstreamFatal, Peer
         "content-length": Buffer.byteLength(form)
       },
       send: (request) => request.end(form)
-    }).pipe(Effect.mapError(fatal), withoutSilence(peer))
+    }).pipe(Effect.mapError(fatal), within(peer, maxSilence))
     const status = response.statusCode ?? 0
     if (status < 200 || status >= 300) return yield* refused(response, peer)
     return /^application\/x-ndjson\b/i.test(response.headers["content-type"] ?? "")
@@ -97,18 +103,18 @@ export const converse = (call: Call): Effect.Effect<Outcome, UpstreamFatal, Peer
       : yield* hearText(response, call)
   })
 
-const withoutSilence =
-  ({ url }: Peer) =>
+const within =
+  ({ url }: Peer, duration: Duration.Duration, what = "silent") =>
   <A, R>(effect: Effect.Effect<A, UpstreamFatal, R>) =>
     Effect.timeoutFail(effect, {
-      duration: maxSilence,
-      onTimeout: () => fatal({ message: `${url.host}: silent for ${Duration.format(maxSilence)}` })
+      duration,
+      onTimeout: () => fatal({ message: `${url.host}: ${what} for ${Duration.format(duration)}` })
     })
 
 const refused = (response: IncomingMessage, peer: Peer) =>
   Effect.gen(function* () {
-    const text = yield* withoutSilence(peer)(beginning(response, maxRefusal))
-    const says = text.replace(/\s+/g, " ").trim().slice(0, maxRefusal)
+    const { text } = yield* hear(response, refusal)
+    const says = text.replace(/[\s\p{Cc}]+/gu, " ").trim()
     return yield* fatal({
       message: `${peer.url.host}: answered ${response.statusCode}${says === "" ? "" : `: ${says}`}`
     })
@@ -131,16 +137,25 @@ const nextBytes = (response: IncomingMessage, { url }: Peer) =>
     return Effect.sync(stop)
   })
 
-const hearEvents = (response: IncomingMessage, { peer, merge, gate }: Call) =>
+/** The next lines that are complete. */
+const nextLines = (response: IncomingMessage, peer: Peer, cutter: LineCutter) =>
   Effect.gen(function* () {
-    const cutter = new LineCutter(maxEventLength)
-    while (!merge.done) {
-      const bytes = yield* withoutSilence(peer)(nextBytes(response, peer))
+    while (true) {
+      const bytes = yield* within(peer, maxSilence)(nextBytes(response, peer))
       if (bytes === undefined)
         return yield* fatal({ message: `${peer.url.host}: the answer ended too early` })
       const lines = cutter.push(bytes)
       if (lines === undefined)
         return yield* fatal({ message: `${peer.url.host}: the answer has a line that is no event` })
+      if (lines.length > 0) return lines
+    }
+  }).pipe(within(peer, maxEventTime, "no whole event"))
+
+const hearEvents = (response: IncomingMessage, { peer, merge, gate }: Call) =>
+  Effect.gen(function* () {
+    const cutter = new LineCutter(maxEventLength)
+    while (!merge.done) {
+      const lines = yield* nextLines(response, peer, cutter)
       gate.close()
       yield* gate.wait(merge.take(lines))
     }
@@ -148,13 +163,13 @@ const hearEvents = (response: IncomingMessage, { peer, merge, gate }: Call) =>
   })
 
 /** An older relay prints what its agents print, as they print it: it may be silent for as long as they are. */
-const hearText = (response: IncomingMessage, { peer, output, gate }: Call) =>
+const hearText = (response: IncomingMessage, { peer, output, gate, longestAgent }: Call) =>
   Effect.acquireUseRelease(
     Effect.sync(output),
     (lines) =>
       Effect.gen(function* () {
         while (true) {
-          const bytes = yield* nextBytes(response, peer)
+          const bytes = yield* within(peer, longestAgent)(nextBytes(response, peer))
           if (bytes === undefined) return "unreported" as const
           gate.close()
           yield* gate.wait(lines.write("stdout", bytes, gate.open))

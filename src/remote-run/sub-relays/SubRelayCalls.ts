@@ -28,7 +28,9 @@ const missing = (relay: Node, outcome: Outcome): NodeEnding =>
     : failure(relay, { message: "did not report this node" })
 
 const make = Effect.gen(function* () {
-  const { general } = yield* RelayConfig
+  const { general, remoteRun } = yield* RelayConfig
+  // Where an agent takes longest, the last word is that it is ended.
+  const longestAgent = Duration.sum(remoteRun.timeout, Duration.minutes(1))
   const client = yield* PeerClient
   const certificates = yield* Certificates
   const cancels = yield* FiberSet.make<void>()
@@ -90,7 +92,15 @@ const make = Effect.gen(function* () {
         const onSent = () => {
           sent = true
         }
-        const conversation = yield* converse({ peer, form: body, merge, output, gate, onSent }).pipe(
+        const conversation = yield* converse({
+          peer,
+          form: body,
+          merge,
+          output,
+          gate,
+          onSent,
+          longestAgent
+        }).pipe(
           Effect.scoped,
           Effect.provideService(PeerClient, client),
           Effect.interruptible,

@@ -197,6 +197,13 @@ export const make = (parts: {
       Effect.andThen(due(key, Duration.toMillis(retry.max)))
     )
 
+  /** A defect concerns one file, and ends neither the others' deliveries nor its own. */
+  const afterDefect = (key: string) => (defect: unknown) =>
+    Effect.logError("a delivery failed by a defect").pipe(
+      Effect.annotateLogs({ file: key, defect: String(defect) }),
+      Effect.andThen(due(key, Duration.toMillis(retry.max)))
+    )
+
   const launch = (key: string, pass: Pass) =>
     Effect.suspend(() => {
       const other = flights.get(key)
@@ -212,6 +219,7 @@ export const make = (parts: {
       })
       return deliver(key, flight, pass).pipe(
         Effect.catchTag("DiskError", afterFailure(key)),
+        Effect.catchAllDefect(afterDefect(key)),
         Effect.interruptible,
         Effect.ensuring(Effect.andThen(end, pass.release)),
         Effect.withSpan("Outbox.deliver", { attributes: { file: key } }),

@@ -344,7 +344,14 @@ const ask = (
 ) =>
   upstream.has(name, hash).pipe(
     Effect.tap(() => gate.answered),
-    Effect.catchTag("UpstreamUnreachable", ({ message }) => Effect.fail(new UpstreamFatal({ message })))
+    Effect.tapErrorTag("UpstreamFatal", ({ message }) =>
+      Effect.logWarning("the policy server can't say whether it has a file").pipe(
+        Effect.annotateLogs({ ...name, error: message })
+      )
+    ),
+    Effect.catchTag("UpstreamUnreachable", ({ message }) =>
+      Effect.zipRight(gate.unanswered(message), Effect.fail(new UpstreamFatal({ message })))
+    )
   )
 
 const iso = (millis: number): string => new Date(millis).toISOString()

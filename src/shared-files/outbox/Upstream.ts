@@ -1,15 +1,18 @@
 /** The policy server as the one to whom shared files are sent, and who is asked for them. */
 import type { ClientRequest, IncomingMessage } from "node:http"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { FileSystem } from "@effect/platform"
-import { Context, Data, Effect, Layer, Option, Schema } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option, Schema } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { ContentHash } from "../../disk/ContentHash.ts"
-import { ask, beginning, PeerClient, type PeerRequest, PeerUnreachable } from "../../peers/PeerClient.ts"
+import { exchange, type Heard, hear, type PeerRequest } from "../../peers/Exchange.ts"
+import { PeerClient } from "../../peers/PeerClient.ts"
+import { unreachable as noAnswer, PeerUnreachable } from "../../peers/PeerUnreachable.ts"
 import { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import * as CertificateFile from "../../topology/CertificateFile.ts"
 import * as WatchedFile from "../../topology/WatchedFile.ts"
 import type { SharedFileName } from "../file/FileId.ts"
+import { isRefusal } from "../Refusal.ts"
 
 /** There was no answer: no connection, none to trust, it broke off, or fell silent. Whatever is asked next fares alike. */
 export class UpstreamUnreachable extends Data.TaggedError("UpstreamUnreachable")<{
@@ -60,10 +63,13 @@ const maxMessage = 200
 /** Of an answer's body, what is read so that the connection can be used again. Bytes. */
 const maxBody = 16 * 1024
 
+/** What an answer has to say besides its status is waited for no longer. */
+const sayWithin = Duration.seconds(5)
+
 const unreachable = ({ message }: { readonly message: string }) => new UpstreamUnreachable({ message })
 
 const make = Effect.gen(function* () {
-  const { limits, output } = yield* RelayConfig
+  const { output, sharedFiles } = yield* RelayConfig
   if (Option.isNone(output.upstream.url)) {
     const none = unreachable({ message: "this relay has no policy server" })
     return Upstream.of({ put: () => none, has: () => none })
@@ -71,16 +77,12 @@ const make = Effect.gen(function* () {
   const url = output.upstream.url.value
   const pool = yield* makePool(url, output.upstream.serverCertificateFile)
 
+  const patience = sharedFiles.forwardTimeout
+  const listening = { maxLength: maxBody, within: Duration.min(sayWithin, Duration.times(patience, 1 / 2)) }
+
   /** A connection that the policy server had closed meanwhile is no news of it: then another is made, once. */
-  const exchange = <A, E>(
-    request: Omit<PeerRequest, "silence">,
-    use: (response: IncomingMessage) => Effect.Effect<A, E>
-  ) =>
-    Effect.gen(function* () {
-      const response = yield* ask(yield* pool.current, { ...request, silence: limits.bodyIdleTimeout })
-      return yield* use(response)
-    }).pipe(
-      Effect.scoped,
+  const asking = <A, E>(request: PeerRequest, use: (response: IncomingMessage) => Effect.Effect<A, E>) =>
+    Effect.flatMap(pool.current, (connections) => exchange(connections, request, patience, use)).pipe(
       Effect.tapError((error) => (isStale(error) ? pool.forget : Effect.void)),
       Effect.retry({ times: 1, while: isStale })
     )
@@ -91,13 +93,21 @@ const make = Effect.gen(function* () {
       const send = (request: ClientRequest) => {
         upload = new Upload(request, file)
       }
+      const taken = (response: IncomingMessage) =>
+        Effect.suspend(() => {
+          const isTaken = isSuccess(response)
+          // One that says no is not sent the rest.
+          if (!isTaken) upload?.stop()
+          const wanted = isTaken ? { ...listening, within: patience } : listening
+          return Effect.flatMap(hear(response, wanted), (heard) => meaning(response, heard, url))
+        })
       const headers = {
         "content-type": "application/octet-stream",
         "content-length": Buffer.byteLength(file.header) + file.size
       }
-      return exchange(
+      return asking(
         { method: "PUT", url: address(url, file.name, { ttl: file.ttl }), headers, send },
-        (response) => Effect.suspend(() => (upload === undefined ? Effect.void : taken(response, upload)))
+        taken
       ).pipe(
         Effect.catchTag(
           "PeerUnreachable",
@@ -110,7 +120,7 @@ const make = Effect.gen(function* () {
     }).pipe(Effect.withSpan("Upstream.put", { attributes: { ...file.name } }))
 
   const has = (name: SharedFileName, hash: ContentHash) =>
-    exchange(
+    asking(
       {
         method: "HEAD",
         url: address(url, name, { hash: hash.hex }),
@@ -119,7 +129,7 @@ const make = Effect.gen(function* () {
       },
       (response) =>
         Effect.flatMap(
-          beginning(response, maxBody),
+          hear(response, listening),
           (): Effect.Effect<boolean, UpstreamRejected | UpstreamFatal> => {
             const { statusCode: status = 0 } = response
             if (status === 200) return Effect.succeed(true)
@@ -168,27 +178,38 @@ const address = (
   return new URL(`${base.pathname.replace(/\/*$/, "/")}${path}?${new URLSearchParams(query)}`, base)
 }
 
+/** Each is taken within `shared_files.forward_timeout`, or the policy server stands still, also over a slow line. Bytes. */
+const pieceLength = 64 * 1024
+
+/** As the content gives them, but small enough that it is seen how the sending gets on. */
+async function* inPieces(content: Readable): AsyncGenerator<Buffer> {
+  for await (const bytes of content) {
+    const whole: Uint8Array = bytes
+    for (let from = 0; from < whole.length; from += pieceLength)
+      yield Buffer.from(whole.buffer, whole.byteOffset + from, Math.min(pieceLength, whole.length - from))
+  }
+}
+
 /** A body on its way: the header block, then exactly as many bytes of content as were announced. */
 class Upload {
   /** Why it can't be sent, where that is not the policy server's fault. */
   problem: string | undefined
   private readonly request: ClientRequest
+  private readonly source: Readable
   private readonly content: Readable
-  private complete = false
 
   constructor(request: ClientRequest, { header, size, content }: SentFile) {
     this.request = request
-    this.content = content()
+    this.source = content()
+    this.content = Readable.from(inPieces(this.source), { objectMode: false })
     let left = size
     // What is small goes out in one piece.
     request.cork()
     request.write(header)
-    request.once("close", () => this.content.destroy())
-    // Node says so too when the last write failed.
-    request.once("finish", () => {
-      this.complete = request.socket?.errored === null
-    })
-    this.content.on("error", (error) => this.fail(`the content can't be read: ${error.message}`))
+    request.once("close", () => this.stop())
+    const unreadable = (error: Error) => this.fail(`the content can't be read: ${error.message}`)
+    this.source.on("error", unreadable)
+    this.content.on("error", unreadable)
     this.content.once("data", () => process.nextTick(() => request.uncork()))
     this.content.on("data", (bytes: Uint8Array) => {
       left -= bytes.length
@@ -204,19 +225,8 @@ class Upload {
   stop(): void {
     this.content.unpipe(this.request)
     this.content.destroy()
+    this.source.destroy()
   }
-
-  /** Succeeds when all of it is sent, be it long after the answer. */
-  readonly sent = Effect.async<void, UpstreamUnreachable>((resume) => {
-    const over = () =>
-      resume(
-        this.complete
-          ? Effect.void
-          : unreachable({ message: "the connection broke off behind an answer that came too early" })
-      )
-    if (this.complete || this.request.closed) return over()
-    this.request.once("finish", over).once("close", over)
-  })
 
   private fail(problem: string): void {
     if (this.problem !== undefined || this.request.writableEnded) return
@@ -225,22 +235,24 @@ class Upload {
   }
 }
 
-/** What the answer to an upload means. One that says no is not sent the rest. */
-const taken = (response: IncomingMessage, upload: Upload) =>
-  Effect.gen(function* () {
-    const status = response.statusCode ?? 0
-    const done = status >= 200 && status < 300
-    if (!done) upload.stop()
-    const text = yield* beginning(response, maxBody)
-    if (done) return yield* upload.sent
-    if (!isRefusal(status)) return yield* fatal(response, text)
-    return yield* new UpstreamRejected({ message: messageOf(text), status })
-  })
+const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300
 
-/** Who is asked, or how often, is what these are about: not the file. */
-const laterStatus: ReadonlySet<number> = new Set([401, 407, 408, 429])
-
-const isRefusal = (status: number): boolean => status >= 400 && status < 500 && !laterStatus.has(status)
+/**
+ * What the answer to an upload means. One that is whole counts, also where it came before all was sent. That a file is
+ * taken has to be said to the end; that it is not, the status alone says.
+ */
+const meaning = (
+  response: IncomingMessage,
+  { text, whole }: Heard,
+  { host }: URL
+): Effect.Effect<void, UpstreamRejected | UpstreamFatal | PeerUnreachable> => {
+  const status = response.statusCode ?? 0
+  if (isSuccess(response))
+    return whole ? Effect.void : noAnswer("broken", `${host}: the answer ${status} broke off`)
+  return isRefusal(status)
+    ? new UpstreamRejected({ message: messageOf(text), status })
+    : fatal(response, text)
+}
 
 const fatal = ({ statusCode }: IncomingMessage, text: string) => {
   const message = messageOf(text)
@@ -254,6 +266,6 @@ const decodeMessage = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct(
 /** What an answer says, in one line: the message of an error of ours, or the text that it is. */
 const messageOf = (text: string): string =>
   Option.match(decodeMessage(text), { onNone: () => text, onSome: ({ message }) => message })
-    .replace(/\s+/g, " ")
+    .replace(/[\s\p{Cc}]+/gu, " ")
     .trim()
     .slice(0, maxMessage)

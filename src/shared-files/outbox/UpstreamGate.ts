@@ -27,6 +27,8 @@ export interface UpstreamGate {
   readonly enter: Effect.Effect<Pass>
   /** The policy server was seen to answer. */
   readonly answered: Effect.Effect<void>
+  /** It did not answer what was asked besides: it is told, and nothing is held back yet. */
+  readonly unanswered: (message: string) => Effect.Effect<void>
   /** A probe may go now. */
   readonly probeNow: Effect.Effect<void>
   readonly status: Effect.Effect<GateStatus>
@@ -115,6 +117,14 @@ export const make = (retry: RetrySettings): UpstreamGate => {
   return {
     enter,
     answered: Effect.andThen(reopen, tell),
+    unanswered: (message) =>
+      Effect.suspend(() => {
+        if (Option.isSome(problem)) return Effect.void
+        problem = Option.some(message)
+        return Effect.logWarning("the policy server does not answer").pipe(
+          Effect.annotateLogs({ error: message })
+        )
+      }),
     probeNow: Effect.suspend(() => {
       nextProbe = 0
       return tell

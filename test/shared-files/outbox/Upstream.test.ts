@@ -12,6 +12,7 @@ import { NodeId } from "../../../src/NodeId.ts"
 import { PeerClient } from "../../../src/peers/PeerClient.ts"
 import { FileId } from "../../../src/shared-files/file/FileId.ts"
 import { type SentFile, Upstream, type UpstreamService } from "../../../src/shared-files/outbox/Upstream.ts"
+import { endlessBodies, type MadPeer, madPeers } from "../../support/MadPeers.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
 
 const certificate = selfSigned([["UID", "root"]])
@@ -97,7 +98,7 @@ const calling = <A, E>(
     writeFileSync(serverCertificateFile, certificate.cert)
     const settings = makeSettings({
       output: { upstream: { url: Option.some(url), serverCertificateFile } },
-      limits: { bodyIdleTimeout: Duration.decode(silence) }
+      sharedFiles: { forwardTimeout: Duration.decode(silence) }
     })
     return yield* Effect.flatMap(Upstream, (upstream) => test(upstream, serverCertificateFile)).pipe(
       Effect.provide(
@@ -268,41 +269,65 @@ describe("an upstream", () => {
     )
   )
 
-  it.live("that says 200 before it has the body, and goes, has not taken it", () =>
-    rawly(
-      (socket) =>
-        socket.once("data", () => {
-          socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-          setImmediate(() => socket.destroy())
-        }),
-      (upstream) =>
-        Effect.gen(function* () {
-          expect(yield* Effect.flip(upstream.put(file(large)))).toMatchObject({ _tag: "UpstreamUnreachable" })
-        })
-    )
+  const taken = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+  const closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+  const older = "HTTP/1.0 200 OK\r\n\r\nok"
+
+  interface Early {
+    readonly answer: string
+    readonly how: string
+    readonly close: (socket: Net.Socket) => void
+  }
+  const ways: ReadonlyArray<Omit<Early, "answer">> = [
+    { how: "closes at once", close: (socket) => socket.end(() => socket.destroy()) },
+    { how: "closes a moment later", close: (socket) => setImmediate(() => socket.destroy()) },
+    { how: "resets the connection", close: (socket) => setImmediate(() => socket.resetAndDestroy()) }
+  ]
+  const earlies = [taken, closing, older].flatMap((answer) => ways.map((way): Early => ({ answer, ...way })))
+
+  it.live.each(earlies)(
+    "that answers $answer before it has the body, and $how, is taken at its word, and sent nothing twice",
+    ({ answer, close }) => {
+      let connections = 0
+      return rawly(
+        (socket) => {
+          connections++
+          socket.once("data", () => {
+            socket.pause()
+            socket.write(answer, () => close(socket))
+          })
+        },
+        (upstream) =>
+          Effect.gen(function* () {
+            for (let n = 1; n <= 20; n++) {
+              yield* upstream.put(file(large))
+              expect(connections).toBe(n)
+            }
+          })
+      )
+    }
   )
 
-  interface Behaviour {
-    readonly what: string
-    readonly connection: (socket: Net.Socket) => void
-  }
-
-  it.live.each<Behaviour>([
-    { what: "closes at once", connection: (socket) => socket.destroy() },
-    {
-      what: "closes when it has read",
-      connection: (socket) => socket.once("data", () => socket.destroy())
-    },
-    { what: "answers nonsense", connection: (socket) => socket.end("nonsense\r\n\r\n") },
-    { what: "never reads", connection: (socket) => socket.pause() },
-    { what: "reads and never answers", connection: (socket) => socket.resume() }
-  ])("that $what is not there", ({ connection }) =>
+  it.live.each<MadPeer>(madPeers)("that $what is not there", ({ connection }) =>
     rawly(
       connection,
       (upstream) =>
         Effect.gen(function* () {
           expect(yield* Effect.flip(upstream.put(file(large)))).toMatchObject({ _tag: "UpstreamUnreachable" })
           expect(yield* Effect.flip(upstream.has(name, { algorithm: "sha256", hex: "00" }))).toMatchObject({
+            _tag: "UpstreamUnreachable"
+          })
+        }),
+      "200 millis"
+    )
+  )
+
+  it.live.each<MadPeer>(endlessBodies)("that $what has not taken a file", ({ connection }) =>
+    rawly(
+      connection,
+      (upstream) =>
+        Effect.gen(function* () {
+          expect(yield* Effect.flip(upstream.put(file(Buffer.from("x"))))).toMatchObject({
             _tag: "UpstreamUnreachable"
           })
         }),
@@ -317,12 +342,12 @@ describe("an upstream", () => {
         socket.on("data", (bytes: Buffer) => {
           left -= bytes.length
           socket.pause()
-          setTimeout(() => socket.resume(), bytes.length / 20_000)
+          setTimeout(() => socket.resume(), bytes.length / 6_000)
           if (left <= 0) socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         })
       },
       (upstream) => upstream.put(file(large)),
-      "400 millis"
+      "2 seconds"
     )
   )
 

@@ -1,0 +1,184 @@
+/** One request to a peer and its answer. Every way in which an answer can end is a result here, and none takes for ever. */
+import * as Http from "node:http"
+import type * as Net from "node:net"
+import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effect"
+import { PeerPool } from "./PeerPool.ts"
+import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
+
+export interface PeerRequest {
+  readonly method: "DELETE" | "HEAD" | "POST" | "PUT"
+  readonly url: URL
+  readonly headers: Http.OutgoingHttpHeaders
+  /** Sends the body, and ends the request. */
+  readonly send: (request: Http.ClientRequest) => void
+}
+
+interface Exchange {
+  readonly request: Http.ClientRequest
+  readonly url: URL
+  readonly answer: Deferred.Deferred<Http.IncomingMessage, PeerUnreachable>
+  /** How often the request got on. */
+  steps: number
+  /** Bytes of the connection that were read before. */
+  read: number
+}
+
+const ignoreError = () => {}
+
+/** All in one turn: what happens to a request while nobody listens is lost, or ends the process. */
+const begin = (via: Net.Socket | PeerPool, { method, url, headers, send }: PeerRequest): Exchange => {
+  const request = Http.request({
+    method,
+    path: `${url.pathname}${url.search}`,
+    headers: { host: url.host, ...headers },
+    ...(via instanceof PeerPool ? { agent: via } : { createConnection: () => via })
+  })
+  const answer = Deferred.unsafeMake<Http.IncomingMessage, PeerUnreachable>(FiberId.none)
+  const exchange: Exchange = { request, url, answer, steps: 0, read: 0 }
+  const step = () => {
+    exchange.steps++
+  }
+  const failed = (error: PeerUnreachable) => Deferred.unsafeDone(answer, error)
+  const broken = (message: string) =>
+    failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
+  request.on("error", ignoreError)
+  request.once("error", (error) => (error instanceof PeerUnreachable ? failed(error) : broken(text(error))))
+  request.once("close", () => broken("the connection was closed without an answer"))
+  const otherProtocol = () =>
+    failed(unreachable("broken", `${url.host}: answered 101, which is no answer to what was asked`))
+  request.once("upgrade", (_, socket) => {
+    socket.destroy()
+    otherProtocol()
+  })
+  request.once("response", (response) => {
+    // A reader that comes later finds it in the message's state.
+    response.on("error", ignoreError)
+    if (response.statusCode === 101) otherProtocol()
+    else Deferred.unsafeDone(answer, Effect.succeed(response))
+  })
+  request.once("socket", (socket) => {
+    step()
+    exchange.read = socket.bytesRead
+    // Node waits for the end of a connection, and that may have been.
+    if (socket.destroyed) request.destroy(new Error("the connection was closed"))
+  })
+  request.on("drain", step).once("finish", step)
+  send(request)
+  return exchange
+}
+
+const beginScoped = (via: Net.Socket | PeerPool, request: PeerRequest) =>
+  Effect.acquireRelease(
+    Effect.sync(() => begin(via, request)),
+    (exchange) => Effect.sync(() => exchange.request.destroy())
+  )
+
+/**
+ * Asks, and succeeds with the answer's head as soon as that is there, be the request sent or not; redirects are not
+ * followed. What is not over with the scope is cut off. How long that may take is for the caller to say.
+ */
+export const ask = (
+  via: Net.Socket | PeerPool,
+  request: PeerRequest
+): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
+  Effect.flatMap(beginScoped(via, request), ({ answer }) => Deferred.await(answer))
+
+/** So often within its patience it is looked whether an exchange got on. */
+const looks = 4
+
+/** Fails when for that long no more of the request was taken, or, once all of it was, the answer was not read to its end. */
+const silence = (exchange: Exchange, patience: Duration.Duration): Effect.Effect<never, PeerUnreachable> =>
+  Effect.suspend(() => {
+    let seen = -1
+    let still = 0
+    const look = () => {
+      still = exchange.steps === seen ? still + 1 : 0
+      seen = exchange.steps
+      return still
+    }
+    return Effect.repeat(Effect.sync(look), {
+      schedule: Schedule.spaced(Duration.times(patience, 1 / looks)),
+      until: (times) => times >= looks
+    }).pipe(
+      Effect.flatMap(() => {
+        const { request, url, read } = exchange
+        const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
+        return unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
+      })
+    )
+  })
+
+/** Succeeds when the request is sent, or will never be. */
+const sent = ({ request }: Exchange) =>
+  Effect.async<void>((resume) => {
+    const over = () => resume(Effect.void)
+    if (request.writableFinished || request.closed) return over()
+    request.once("finish", over).once("close", over)
+  })
+
+/**
+ * Asks, and makes of the answer what `use` does. An answer is one as soon as it is whole: what happens to the connection
+ * behind it changes nothing. Where it came before all of the request was sent, the rest is still offered.
+ *
+ * @param patience so long the request may stand still, and so long its answer may take
+ */
+export const exchange = <A, E>(
+  via: Net.Socket | PeerPool,
+  request: PeerRequest,
+  patience: Duration.Duration,
+  use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
+): Effect.Effect<A, E | PeerUnreachable> =>
+  Effect.gen(function* () {
+    const begun = yield* beginScoped(via, request)
+    const used = Effect.flatMap(Deferred.await(begun.answer), use)
+    const result = yield* Effect.raceFirst(used, silence(begun, patience))
+    yield* Effect.ignore(Effect.raceFirst(sent(begun), silence(begun, patience)))
+    return result
+  }).pipe(Effect.scoped)
+
+export interface Heard {
+  readonly text: string
+  /** It was read to its end, or as much of it as was wanted. */
+  readonly whole: boolean
+}
+
+/**
+ * The beginning of an answer's body: never more than `maxLength` bytes, and what came `within` a time. Never fails: of
+ * what breaks off it has what was there.
+ */
+export const hear = (
+  message: Http.IncomingMessage,
+  { maxLength, within }: { readonly maxLength: number; readonly within: Duration.Duration }
+): Effect.Effect<Heard> =>
+  Effect.suspend(() => {
+    const parts: Array<Buffer> = []
+    return reading(message, maxLength, parts).pipe(
+      Effect.timeoutTo({ duration: within, onSuccess: (whole) => whole, onTimeout: () => false }),
+      Effect.map((whole) => ({ text: Buffer.concat(parts).toString("utf8"), whole }))
+    )
+  })
+
+const reading = (message: Http.IncomingMessage, maxLength: number, parts: Array<Buffer>) =>
+  Effect.async<boolean>((resume) => {
+    let left = maxLength
+    const finish = (whole: boolean) => {
+      stop()
+      resume(Effect.succeed(whole))
+    }
+    const more = (bytes: Buffer) => {
+      parts.push(bytes.subarray(0, left))
+      left -= bytes.length
+      if (left <= 0) finish(true)
+    }
+    const ended = () => finish(message.complete)
+    const closed = () => finish(message.complete && message.readableEnded)
+    const stop = () => message.off("data", more).off("end", ended).off("close", closed)
+    if (message.destroyed) {
+      // It says nothing more of itself, but what it has it gives.
+      const rest: unknown = message.read()
+      if (rest instanceof Buffer) parts.push(rest.subarray(0, maxLength))
+      return closed()
+    }
+    message.on("data", more).once("end", ended).once("close", closed)
+    return Effect.sync(stop)
+  })

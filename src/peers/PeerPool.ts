@@ -1,0 +1,76 @@
+/** Connections to one peer that are used again. */
+import * as Http from "node:http"
+import type * as Net from "node:net"
+import { Duration } from "effect"
+import type { PeerUnreachable } from "./PeerUnreachable.ts"
+
+export type Connected = (error: PeerUnreachable | null, socket: Net.Socket | undefined) => void
+
+/** Makes a connection; what it gives stops that. */
+export type Establish = (connected: Connected) => () => void
+
+export class PeerPool extends Http.Agent {
+  private readonly establish: Establish
+  private readonly idleMillis: number
+  private readonly current = new Set<Net.Socket>()
+  private readonly beginning = new Set<() => void>()
+  /** Of each connection that nobody uses, what ends it when the peer speaks unasked. */
+  private readonly unasked = new WeakMap<Net.Socket, () => void>()
+
+  constructor(idle: Duration.Duration, establish: Establish) {
+    const idleMillis = Duration.toMillis(idle)
+    super({ keepAlive: idleMillis > 0, timeout: idleMillis })
+    this.establish = establish
+    this.idleMillis = idleMillis
+  }
+
+  override createConnection(
+    _options: Http.ClientRequestArgs,
+    callback?: (error: Error | null, socket: Net.Socket) => void
+  ): undefined {
+    let stop: (() => void) | undefined
+    let isOver = false
+    stop = this.establish((error, socket) => {
+      isOver = true
+      if (stop !== undefined) this.beginning.delete(stop)
+      if (socket !== undefined) {
+        this.current.add(socket)
+        socket.once("close", () => this.current.delete(socket))
+        socket.setTimeout(this.idleMillis)
+      }
+      // Node takes no socket where there is an error, though its type asks for one.
+      callback?.(error, socket as Net.Socket)
+    })
+    if (!isOver) this.beginning.add(stop)
+    return undefined
+  }
+
+  /** Uses none of the connections that are open now again: who they lead to may not be trusted any more. */
+  forget(): void {
+    this.current.clear()
+    for (const sockets of Object.values(this.freeSockets))
+      for (const socket of [...(sockets ?? [])]) socket.destroy()
+  }
+
+  override keepSocketAlive(socket: Net.Socket): boolean {
+    const kept: unknown = super.keepSocketAlive(socket)
+    if (kept !== true || !this.current.has(socket)) return false
+    // What comes now would be taken for the answer to what is asked next.
+    const end = () => socket.destroy()
+    this.unasked.set(socket, end)
+    socket.once("data", end)
+    return true
+  }
+
+  override reuseSocket(socket: Net.Socket, request: Http.ClientRequest): void {
+    const end = this.unasked.get(socket)
+    if (end !== undefined) socket.off("data", end)
+    super.reuseSocket(socket, request)
+  }
+
+  override destroy(): void {
+    for (const stop of this.beginning) stop()
+    super.destroy()
+    for (const socket of this.current) socket.destroy()
+  }
+}

@@ -1,0 +1,56 @@
+/** How a policy server's refusal, whose status is the policy server's own, stands in the API; and what HEAD says without a body. */
+import { HttpApiSchema } from "@effect/platform"
+import { ParseResult, Schema } from "effect"
+import { InvalidRequest, StorageError, TooBusy, UpstreamRejected } from "../RelayError.ts"
+
+/** Who is asked, or how often, is what these are about: not the file. */
+const laterStatus: ReadonlySet<number> = new Set([401, 407, 408, 429])
+
+/** Whether it will be said again, however often one asks. */
+export const isRefusal = (status: number): boolean =>
+  status >= 400 && status < 500 && !laterStatus.has(status)
+
+const statuses = Array.from({ length: 100 }, (_, n) => 400 + n).filter(isRefusal)
+
+/** `UpstreamRejected` with any of its statuses. */
+export const ofUpload: Schema.Schema<UpstreamRejected, typeof UpstreamRejected.Encoded> = Schema.Union(
+  UpstreamRejected,
+  ...statuses.map((status) => UpstreamRejected.annotations(HttpApiSchema.annotations({ status })))
+)
+
+/** A meaning that a status has for a client where there is no body. A relay itself says nothing in this form. */
+export const bodiless = <A, I>(of: Schema.Schema<A, I>, status: number, meaning: A): Schema.Schema<A, void> =>
+  Schema.transformOrFail(Schema.Void, Schema.typeSchema(of), {
+    strict: true,
+    decode: () => ParseResult.succeed(meaning),
+    encode: (value, _, ast) => ParseResult.fail(new ParseResult.Forbidden(ast, value, "only read"))
+  }).annotations({
+    ...HttpApiSchema.annotations({ status }),
+    [HttpApiSchema.AnnotationEmptyDecodeable]: true
+  })
+
+const message = (status: number): string => `answered ${status}`
+
+const rejection = (status: number) =>
+  bodiless(UpstreamRejected, status, new UpstreamRejected({ message: message(status), status }))
+
+/** The errors of a HEAD, which has no body to tell them apart: a refusal where it may be one. */
+export const ofCheck: Schema.Schema<InvalidRequest | TooBusy | StorageError | UpstreamRejected, void> =
+  Schema.Union(
+    bodiless(InvalidRequest, 400, new InvalidRequest({ message: message(400) })),
+    bodiless(StorageError, 500, new StorageError({ message: message(500) })),
+    bodiless(TooBusy, 503, new TooBusy({ message: message(503), retryAfterSeconds: 10 })),
+    ...statuses.filter((status) => status !== 400 && status !== 404).map(rejection)
+  )
+
+/** What this API says itself, and so has a line of its own in its description. */
+const ownStatuses: ReadonlySet<string> = new Set(["400", "403", "404", "405", "413"])
+
+/** In the description of the API a refusal is one line, not a hundred. */
+export const inShort = (operation: Record<string, unknown>): Record<string, unknown> => {
+  const { responses } = operation
+  if (typeof responses !== "object" || responses === null) return operation
+  const kept = Object.entries(responses).filter(([status]) => !/^4/.test(status) || ownStatuses.has(status))
+  const refused = { description: "the policy server's refusal (UpstreamRejected), with its own status" }
+  return { ...operation, responses: { ...Object.fromEntries(kept), "4XX": refused } }
+}
