@@ -9,7 +9,9 @@ import { Duration, Effect, Layer } from "effect"
 import { Access } from "./access/Access.ts"
 import { RelayConfig } from "./config/RelayConfig.ts"
 import { Disk } from "./disk/Disk.ts"
+import * as FolderLease from "./disk/FolderLease.ts"
 import { Hasher } from "./disk/Hasher.ts"
+import * as RegularFiles from "./disk/RegularFiles.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
@@ -32,7 +34,10 @@ import { Certificates } from "./topology/Certificates.ts"
 import { NodesList } from "./topology/NodesList.ts"
 
 /** Remote runs over the agents, history and topology that are provided. */
-export const remoteRun = RemoteRun.layer.pipe(Layer.provide(RunHistory.layer))
+export const remoteRun = RemoteRun.layer.pipe(
+  Layer.provide(RunHistory.layer),
+  Layer.provide(RegularFiles.layer)
+)
 
 /** Shared files on the disk that is provided, and those on their way to the policy server that is; the shared folder. */
 export const sharedFiles = Layer.merge(SharedFiles.layer, SharedFolder.layer).pipe(
@@ -46,7 +51,7 @@ const peers = Layer.mergeAll(SubRelays.layer, Upstream.layer).pipe(Layer.provide
 
 /** Everything live: what the daemon uses. */
 export const services = Layer.mergeAll(remoteRun, sharedFiles).pipe(
-  Layer.provide([AgentProcess.layer, peers, Disk.layer]),
+  Layer.provide([AgentProcess.layer, peers, Disk.layer, FolderLease.layer]),
   Layer.provideMerge(Access.layer),
   Layer.provideMerge(Layer.mergeAll(NodesList.layer, Certificates.layer))
 )
@@ -133,6 +138,7 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),
+    Layer.provide(RegularFiles.layer),
     Layer.provide(NodeHttpServer.layerContext)
   )
 }

@@ -19,6 +19,7 @@ import {
   AgentProcess,
   Certificates,
   Disk,
+  FolderLease,
   makeSettings,
   NodeId,
   NodesList,
@@ -65,7 +66,7 @@ const upstream = Layer.succeed(Upstream, {
 })
 
 const parts = Layer.mergeAll(Relay.remoteRun, Relay.sharedFiles, Access.layer, Reload.layer([])).pipe(
-  Layer.provide([agents, SubRelays.unreachable, Disk.layer, Certificates.none, upstream]),
+  Layer.provide([agents, SubRelays.unreachable, Disk.layer, FolderLease.layer, Certificates.none, upstream]),
   Layer.provideMerge(
     nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
   ),

@@ -6,6 +6,7 @@ import {
   Access,
   Certificates,
   Disk,
+  FolderLease,
   type GivenSettings,
   makeSettings,
   NodeId,
@@ -41,6 +42,7 @@ export const servedRelay = (
       scriptedAgents(() => ({})),
       SubRelays.unreachable,
       Disk.layer,
+      FolderLease.layer,
       Certificates.none,
       nobodyAbove
     ]),

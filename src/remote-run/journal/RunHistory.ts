@@ -17,7 +17,9 @@ import {
   Stream
 } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
-import { StorageError } from "../../RelayError.ts"
+import * as Lease from "../../disk/Lease.ts"
+import { storageError } from "../../disk/StorageFailure.ts"
+import type { StorageError } from "../../RelayError.ts"
 import { RunDone, type RunStarted } from "../RunEvent.ts"
 import { RunId, startedAt } from "../RunId.ts"
 import { RunHead, type RunSummary } from "../RunRecord.ts"
@@ -42,6 +44,7 @@ export interface RunHistoryService {
 }
 
 export class RunHistory extends Context.Tag("rudder-relay/RunHistory")<RunHistory, RunHistoryService>() {
+  /** `FolderUnusable`: its folder can't be made, written, or had for this relay alone. */
   static readonly layer = Layer.scoped(
     RunHistory,
     Effect.suspend(() => make)
@@ -52,15 +55,28 @@ const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
 const decodeDone = Schema.decodeUnknown(Schema.parseJson(RunDone))
 const isRunId = Schema.is(RunId)
 
+const folderMode = 0o700
+
 /** A run's folder: the first 24 bits of its time, 4.7 hours, so that no folder grows without bound. */
 const folderOf = (id: RunId): string => id.slice(0, 6)
-
-const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const { remoteRun } = yield* RelayConfig
+  const { general, remoteRun } = yield* RelayConfig
+  const root = path.resolve(remoteRun.directory)
+  /** A folder, and those above it that are missing. */
+  const makeFolder = (folder: string) =>
+    Effect.gen(function* () {
+      if (yield* fs.exists(folder)) return
+      yield* fs.makeDirectory(folder, { recursive: true, mode: folderMode })
+      // The umask may have taken from it.
+      yield* fs.chmod(folder, folderMode)
+    })
+  const prepare = Effect.andThen(makeFolder(root), fs.access(root, { readable: true, writable: true }))
+  // Without remote runs nothing is written or read there: the folder may be another's, or missing. Taken first, it is
+  // given back last.
+  if (remoteRun.enabled) yield* Lease.hold({ root, prepare }, general.shutdownGrace)
   const room = new JournalRoom(remoteRun.maxSize)
   const active = new Map<RunId, RunJournal>()
   const runtime = yield* Effect.runtime<never>()
@@ -72,22 +88,22 @@ const make = Effect.gen(function* () {
   /** Bytes of the runs of the past; none until they were counted. */
   let total: Option.Option<number> = Option.none()
 
-  const openPath = (id: RunId) => path.join(remoteRun.directory, folderOf(id), `${id}.open`)
-  const finalPath = (id: RunId) => path.join(remoteRun.directory, folderOf(id), `${id}.run`)
+  const openPath = (id: RunId) => path.join(root, folderOf(id), `${id}.open`)
+  const finalPath = (id: RunId) => path.join(root, folderOf(id), `${id}.run`)
   const size = (file: string) =>
     fs.stat(file).pipe(
       Effect.map((info) => Number(info.size)),
       Effect.orElseSucceed(() => 0)
     )
   const names = (folder: string) => fs.readDirectory(folder).pipe(Effect.orElseSucceed(() => [] as string[]))
-  const folders = Effect.map(names(remoteRun.directory), (found) =>
+  const folders = Effect.map(names(root), (found) =>
     found.filter((name) => /^[0-9a-f]{6}$/.test(name)).sort()
   )
 
   const begin = (id: RunId, head: RunHead, started: RunStarted) =>
     Effect.gen(function* () {
       // A failure shows, and is logged, when the journal writes.
-      yield* Effect.ignore(fs.makeDirectory(path.dirname(openPath(id)), { recursive: true, mode: 0o700 }))
+      yield* Effect.ignore(makeFolder(path.dirname(openPath(id))))
       const journal = new RunJournal({ fs, room, fork, path: openPath(id), finalPath: finalPath(id) })
       active.set(id, journal)
       journal.event(Kind.head, "", head, 0)
@@ -151,7 +167,7 @@ const make = Effect.gen(function* () {
     }).pipe(Effect.scoped, Effect.mapError(storageError))
 
   const idsOf = (folder: string) =>
-    Effect.map(names(path.join(remoteRun.directory, folder)), (found) =>
+    Effect.map(names(path.join(root, folder)), (found) =>
       found
         .map((name) => name.replace(/\.(run|open)$/, ""))
         .filter(isRunId)
@@ -171,8 +187,8 @@ const make = Effect.gen(function* () {
   const count = Effect.gen(function* () {
     let bytes = 0
     for (const folder of yield* folders)
-      for (const name of yield* names(path.join(remoteRun.directory, folder)))
-        if (name.endsWith(".run")) bytes += yield* size(path.join(remoteRun.directory, folder, name))
+      for (const name of yield* names(path.join(root, folder)))
+        if (name.endsWith(".run")) bytes += yield* size(path.join(root, folder, name))
     total = Option.some(bytes)
   })
 
@@ -190,22 +206,22 @@ const make = Effect.gen(function* () {
         total = Option.map(total, (sum) => sum - bytes)
       }
       // Only an empty folder can be removed like this.
-      yield* Effect.ignore(fs.remove(path.join(remoteRun.directory, folder)))
+      yield* Effect.ignore(fs.remove(path.join(root, folder)))
     }
   }).pipe(Effect.uninterruptible, pruning.withPermits(1), Effect.withSpan("RunHistory.prune"))
 
   const repairAll = Effect.gen(function* () {
     for (const folder of yield* folders)
-      for (const name of yield* names(path.join(remoteRun.directory, folder))) {
+      for (const name of yield* names(path.join(root, folder))) {
         const id = name.replace(/\.open$/, "")
         if (name.endsWith(".open") && isRunId(id)) yield* Effect.ignoreLogged(repair(id))
       }
   })
 
-  yield* Effect.ignore(fs.makeDirectory(remoteRun.directory, { recursive: true, mode: 0o700 }))
-  yield* Effect.forkScoped(
-    Effect.andThen(repairAll, Effect.repeat(prune, Schedule.spaced(Duration.minutes(1))))
-  )
+  if (remoteRun.enabled)
+    yield* Effect.forkScoped(
+      Effect.andThen(repairAll, Effect.repeat(prune, Schedule.spaced(Duration.minutes(1))))
+    )
   return RunHistory.of({ begin, finish, find, summary, ids, prune })
 })
 

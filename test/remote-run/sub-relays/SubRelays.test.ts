@@ -15,6 +15,7 @@ import { RemoteRun, type RunOrder } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import { SubRelays } from "../../../src/remote-run/sub-relays/SubRelays.ts"
 import { Certificates, type CertificatesService } from "../../../src/topology/Certificates.ts"
+import { alone } from "../../support/Leases.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
 import { nodesListLayer, nodesOf, type Tree } from "../../support/Topology.ts"
 
@@ -103,6 +104,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         Layer.provide(SubRelays.layer),
         Layer.provideMerge(RunHistory.layer),
         Layer.provide([
+          alone(),
           peerClient ?? PeerClient.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),
