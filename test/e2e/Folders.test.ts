@@ -6,6 +6,7 @@ import {
   existsSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   statSync,
   writeFileSync
@@ -187,8 +188,13 @@ describe("two daemons on one state", () => {
     const run = curl(`${old.url}/remote-run/node/n1?output=keep&format=ndjson`)
     await until("the agent runs", () => existsSync(join(old.directory, "started")))
     old.kill("SIGTERM")
-    const next = start({ ...options, directory: old.directory })
+    const log = join(old.directory, "next.log")
+    const kept = ["bash", "-c", 'exec "$@" 2> >(tee "$0" >&2)', log]
+    const next = start({ ...options, directory: old.directory, prefix: kept })
     await until("the old one is about to stop", () => old.log().includes("stopping"))
+    await until("the next one waits, or does not", () => {
+      return existsSync(log) && /it is waited for|message=listening/.test(readFileSync(log, "utf8"))
+    })
     sent.end("0123456789".repeat(500))
     expect(await status).toBe(200)
     writeFileSync(join(old.directory, "go"), "")
