@@ -9,7 +9,10 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { type Context, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
 import { Disk } from "./disk/Disk.ts"
+import * as FolderLease from "./disk/FolderLease.ts"
 import { Hasher } from "./disk/Hasher.ts"
+import { Lease } from "./disk/Lease.ts"
+import * as RegularFiles from "./disk/RegularFiles.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
@@ -38,7 +41,12 @@ import * as WatchedCertificates from "./topology/WatchedCertificates.ts"
 import * as WatchedNodesList from "./topology/WatchedNodesList.ts"
 
 /** What a relay does, over what is provided: each service that one of these uses is a requirement of their type. */
-export const services = Layer.mergeAll(RemoteRun.layer, SharedFiles.layer, SharedFolder.layer, Access.layer)
+export const services = Layer.mergeAll(
+  RemoteRun.layer,
+  SharedFiles.layer,
+  SharedFolder.layer,
+  Access.layer
+).pipe(Layer.provide(RegularFiles.layer))
 
 /** What is there already is used; else what is live. So what is live uses what is there too. */
 const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
@@ -69,12 +77,14 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
         orGiven(AgentProcess, LocalAgents.layer),
         orGiven(PeerClient, PeerClient.layer),
         orGiven(Disk, Disk.layer),
+        orGiven(Lease, FolderLease.layer),
         orGiven(Hasher, Hasher.layer),
         orGiven(NodesList, WatchedNodesList.layer),
         orGiven(Certificates, WatchedCertificates.layer)
       )
     ),
-    Layer.provideMerge(replaced)
+    Layer.provideMerge(replaced),
+    Layer.provide(RegularFiles.layer)
   )
 
 /** All that `services` uses, real. */
@@ -138,6 +148,7 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),
+    Layer.provide(RegularFiles.layer),
     Layer.provide(NodeHttpServer.layerContext)
   )
 }

@@ -2,7 +2,8 @@
 import { Command, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
 import { NodeContext } from "@effect/platform-node"
-import { Cause, Console, Effect, Exit, Option } from "effect"
+import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
+import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
 import { check } from "./Check.ts"
 import { sandbox } from "./Sandbox.ts"
@@ -30,7 +31,10 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   })
 
 export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
-  cli(argv).pipe(Effect.tapErrorCause(report), Effect.provide(NodeContext.layer))
+  cli(argv).pipe(
+    Effect.tapErrorCause(report),
+    Effect.provide(Layer.provideMerge(RegularFiles.layer, NodeContext.layer))
+  )
 
 /** Exit codes: 0 normal, 1 crash, 2 invalid configuration, 3 any other start error (a wrong command line too). */
 export const teardown: Teardown = (exit, onExit) => {

@@ -4,6 +4,7 @@ import type { HttpServerError } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import { load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import type { FolderUnusable } from "../disk/FolderUnusable.ts"
 import { daemon, live } from "../Relay.ts"
 import { Listener } from "../server/Listener.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
@@ -43,11 +44,17 @@ const announce = Layer.effectDiscard(
   })
 )
 
-const startError = (settings: Settings) => (error: HttpServerError.ServeError | IdentityError) => {
-  const { host, port } = settings.general.listen
-  const cause = "cause" in error && error.cause instanceof Error ? error.cause : error
-  return new StartError({ code: exitCode.start, message: `can't serve on ${host}:${port}: ${cause.message}` })
-}
+const startError =
+  (settings: Settings) => (error: HttpServerError.ServeError | IdentityError | FolderUnusable) => {
+    if (error._tag === "FolderUnusable")
+      return new StartError({ code: exitCode.start, message: error.message })
+    const { host, port } = settings.general.listen
+    const cause = "cause" in error && error.cause instanceof Error ? error.cause : error
+    return new StartError({
+      code: exitCode.start,
+      message: `can't serve on ${host}:${port}: ${cause.message}`
+    })
+  }
 
 /** What else than the nodes list can be loaded again. */
 const reloadables = (directory: string, logging: Logging["Type"]): ReadonlyArray<Reloadable> => [

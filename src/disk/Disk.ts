@@ -32,11 +32,11 @@ export interface DiskFile {
 }
 
 export interface DiskService {
-  /** A new file, which must not be there yet. */
+  /** A new file, which must not be there yet; it has this mode whatever the umask. */
   readonly create: (path: string, mode: number) => Effect.Effect<DiskFile, DiskError>
   readonly rename: (from: string, to: string) => Effect.Effect<void, DiskError>
   readonly remove: (path: string) => Effect.Effect<void, DiskError>
-  /** Succeeds where the folder is there. */
+  /** Succeeds where the folder is there, and leaves its mode; a new one has this mode whatever the umask. */
   readonly makeFolder: (path: string, mode: number) => Effect.Effect<void, DiskError>
   readonly removeFolder: (path: string) => Effect.Effect<void, DiskError>
   /** What was created, renamed or removed in a folder is on the disk afterwards. */
@@ -44,10 +44,15 @@ export interface DiskService {
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<DiskEntry>, DiskError>
   /** Undefined where there is nothing. */
   readonly status: (path: string) => Effect.Effect<DiskStatus | undefined, DiskError>
-  /** The text of a small file; undefined where there is none. Does not follow a link. */
+  /**
+   * The text of a small file; undefined where there is none. Does not follow a link, nor wait for what is no file
+   * (`EFTYPE`); `EFBIG`: it is not small.
+   */
   readonly readText: (path: string) => Effect.Effect<string | undefined, DiskError>
-  /** A file's content, piece by piece. Does not follow a link. */
+  /** A file's content, piece by piece. Does not follow a link; what is no file is an `EFTYPE`. */
   readonly read: (path: string) => AsyncIterable<Uint8Array>
+  /** Fails where this process may not list, fill and empty a folder. */
+  readonly checkWritable: (path: string) => Effect.Effect<void, DiskError>
   /** Bytes that are free on the file system of a path. */
   readonly free: (path: string) => Effect.Effect<number, DiskError>
 }
@@ -64,13 +69,36 @@ export const diskError = (cause: unknown): DiskError =>
     ? cause
     : new DiskError({ message: cause instanceof Error ? cause.message : String(cause), code: codeOf(cause) })
 
+/** What is at a path is not what belongs there: a link, a folder, a pipe or a device in place of a file, say. */
+export const notOfItsKind = (path: string): DiskError =>
+  new DiskError({
+    message: `${path} is in the way: a link, or another thing than belongs there`,
+    code: "EFTYPE"
+  })
+
+/** Also where the system says it: of a link that is not followed, and of a socket. */
+export const isNotOfItsKind = ({ code }: DiskError): boolean =>
+  code === "EFTYPE" || code === "ELOOP" || code === "ENXIO"
+
 /** As much of node's `fs` as is needed: memfs has it too. */
 export interface NodeFs {
   readonly promises: Pick<
     typeof fs.promises,
-    "open" | "rename" | "unlink" | "mkdir" | "rmdir" | "readdir" | "lstat" | "statfs"
+    "open" | "rename" | "unlink" | "mkdir" | "rmdir" | "readdir" | "lstat" | "statfs" | "chmod" | "access"
   >
-  readonly constants: Pick<typeof fs.constants, "O_RDONLY" | "O_WRONLY" | "O_CREAT" | "O_EXCL" | "O_NOFOLLOW">
+  readonly constants: Pick<
+    typeof fs.constants,
+    | "O_RDONLY"
+    | "O_WRONLY"
+    | "O_CREAT"
+    | "O_EXCL"
+    | "O_NOFOLLOW"
+    | "O_NONBLOCK"
+    | "O_DIRECTORY"
+    | "R_OK"
+    | "W_OK"
+    | "X_OK"
+  >
 }
 
 const attempt = <A>(operation: () => Promise<A>) => Effect.tryPromise({ try: operation, catch: diskError })
@@ -93,10 +121,34 @@ const kindOf = (entry: {
 const firstPiece = 16 * 1024
 const furtherPiece = 1 << 20
 
+/** No record of ours is longer; what is would only fill the memory. Bytes. */
+const longestText = 1 << 20
+
+/** The bits of a mode that say who may do what. */
+const permissions = 0o777
+
+/** Whether the umask left a mode as it was asked for. */
+const hasMode = (found: number, mode: number): boolean => (found & permissions) === mode
+
+/** What is needed besides, such as a folder's group that its files take over, stays. */
+const withMode = (found: number, mode: number): number => (found & 0o7000) | mode
+
+/** Undoes what the umask took from a new file's mode. */
+const giveMode = async (file: fs.promises.FileHandle, mode: number): Promise<void> => {
+  try {
+    if (!hasMode((await file.stat()).mode, mode)) await file.chmod(mode)
+  } catch (cause) {
+    await file.close()
+    throw cause
+  }
+}
+
 /** Reads a file in pieces. */
 async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGenerator<Uint8Array> {
-  const file = await promises.open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  // Opening a pipe would wait for who writes it, on a thread that others need.
+  const file = await promises.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
+    if (!(await file.stat()).isFile()) throw notOfItsKind(path)
     let buffer = Buffer.allocUnsafe(firstPiece)
     while (true) {
       const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
@@ -157,6 +209,7 @@ export const make = (node: NodeFs): DiskService => {
           constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
           mode
         )
+        await giveMode(file, mode)
         const early = new EarlySync(() => file.datasync())
         return {
           write: async (bytes) => {
@@ -177,14 +230,19 @@ export const make = (node: NodeFs): DiskService => {
     remove: (path) => Effect.asVoid(unlessMissing(attempt(() => promises.unlink(path)))),
     makeFolder: (path, mode) =>
       Effect.catchIf(
-        attempt(() => promises.mkdir(path, { mode })),
+        attempt(async () => {
+          await promises.mkdir(path, { mode })
+          const made = await promises.lstat(path)
+          if (!hasMode(made.mode, mode)) await promises.chmod(path, withMode(made.mode, mode))
+        }),
         ({ code }) => code === "EEXIST",
         () => Effect.void
-      ).pipe(Effect.asVoid),
+      ),
     removeFolder: (path) => attempt(() => promises.rmdir(path)),
     syncFolder: (path) =>
       attempt(async () => {
-        const folder = await promises.open(path, constants.O_RDONLY)
+        const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants
+        const folder = await promises.open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
         try {
           await folder.sync()
         } finally {
@@ -210,11 +268,19 @@ export const make = (node: NodeFs): DiskService => {
       unlessMissing(
         attempt(async () => {
           const parts: Array<Uint8Array> = []
-          for await (const piece of pieces(node, path)) parts.push(Buffer.from(piece))
+          let length = 0
+          for await (const piece of pieces(node, path)) {
+            length += piece.length
+            if (length > longestText)
+              throw new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
+            parts.push(Buffer.from(piece))
+          }
           return Buffer.concat(parts).toString("utf8")
         })
       ),
     read: (path) => pieces(node, path),
+    checkWritable: (path) =>
+      attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),
     free: (path) =>
       Effect.map(
         attempt(() => promises.statfs(path)),

@@ -1,34 +1,69 @@
-/** The folders that stored files are in: made where they are missing, on the disk before a file in them counts. */
-import { Effect } from "effect"
-import { StorageError } from "../RelayError.ts"
-import type { DiskError, DiskService } from "./Disk.ts"
+/**
+ * A folder of the relay's and those in it: made where they are missing, with their modes, and on the disk before a file
+ * in them counts.
+ */
+import { resolve } from "node:path"
+import { Effect, Option } from "effect"
+import { type DiskError, type DiskService, notOfItsKind } from "./Disk.ts"
+
+/** What is being written stands in this folder of a folder of the relay's, and nowhere else. No node has such an id. */
+export const temporaryName = "~tmp"
+
+export interface FoldersSettings {
+  /** A relative one is meant from the folder that the process was started in. */
+  readonly root: string
+  /** Of every folder that is made, whatever the umask. */
+  readonly mode: number
+  /** Names of folders in the root that are there from the start on. */
+  readonly within: ReadonlyArray<string>
+}
 
 export interface Folders {
-  /** The root and what is above it, made where they are missing. What is above may be links. */
+  /** Absolute. */
+  readonly root: string
+  /** The folder for what is being written, where there is one. */
+  readonly temporary: string
+  /**
+   * The root, what is above it, and what is always within, made where they are missing and on the disk. What is above
+   * may be links. Fails where the root, or what is within, can't be written by this process.
+   */
   readonly prepare: Effect.Effect<void, DiskError>
-  /** The folder of these names, one in the other, below the root; `StorageError`: a link or a file is in the way. */
-  readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError | StorageError>
+  /** Does it once more where the folders were removed under a relay that runs: they are made again. */
+  readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
+  /** The folder of these names, one in the other, below the root; `EFTYPE`: a link or a file is in the way. */
+  readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
   /** The same, if all of it is there; undefined: not yet. */
-  readonly find: (names: ReadonlyArray<string>) => Effect.Effect<string | undefined, DiskError | StorageError>
+  readonly find: (names: ReadonlyArray<string>) => Effect.Effect<string | undefined, DiskError>
+  /** Removes what is in the folder for what is being written, but for what can't be. */
+  readonly emptyTemporary: Effect.Effect<void, DiskError>
 }
 
 /** So many folders are known to be on the disk; past them it is made sure of again. */
 const mostKnown = 10_000
 
-const mode = 0o750
-
-/** Something is where a folder, or a file, of ours belongs. */
-export const blocked = (path: string) =>
-  Effect.logError("a link, or a file, is in the way of shared files; it is not followed").pipe(
-    Effect.annotateLogs({ path }),
-    Effect.andThen(new StorageError({ message: `${path} is in the way of shared files` }))
-  )
+/** There was nothing at a path, or no folder on the way to it. */
+export const isMissing = ({ code }: DiskError): boolean => code === "ENOENT"
 
 /** A folder that can't be synced because of whose it is was not filled by this relay. */
 const isForeign = ({ code }: DiskError): boolean =>
   code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "EINVAL"
 
-export const make = (disk: DiskService, root: string): Folders => {
+/** What is wrong with the folders by now, if they can't be used: they were removed, say. */
+export const problem = (disk: DiskService, { temporary }: Folders): Effect.Effect<Option.Option<string>> =>
+  Effect.map(Effect.option(disk.status(temporary)), (found) =>
+    Option.liftPredicate(`${temporary} is not there`, () => Option.getOrUndefined(found)?.kind !== "folder")
+  )
+
+/** Removes a folder of files. */
+export const remove = (disk: DiskService, path: string): Effect.Effect<void, DiskError> =>
+  Effect.gen(function* () {
+    for (const { name } of yield* disk.list(path)) yield* disk.remove(`${path}/${name}`)
+    yield* disk.removeFolder(path)
+  })
+
+export const make = (disk: DiskService, { root: given, mode, within }: FoldersSettings): Folders => {
+  const root = resolve(given)
+  const temporary = `${root}/${temporaryName}`
   /**
    * That a folder is there does not tell that a stop would leave it there: another upload may just have made it, or a
    * process that was killed.
@@ -39,7 +74,7 @@ export const make = (disk: DiskService, root: string): Folders => {
     durable.add(folder)
   }
 
-  const prepare = Effect.gen(function* () {
+  const prepareAbove = Effect.gen(function* () {
     let folder = ""
     for (const name of root.split("/").filter((part) => part !== "")) {
       const parent = folder === "" ? "/" : folder
@@ -54,8 +89,36 @@ export const make = (disk: DiskService, root: string): Folders => {
     }
   })
 
+  const prepare = Effect.gen(function* () {
+    yield* prepareAbove
+    yield* disk.checkWritable(root)
+    const inner = within.map((name) => `${root}/${name}`)
+    for (const folder of inner) {
+      yield* disk.makeFolder(folder, mode)
+      if ((yield* disk.status(folder))?.kind !== "folder") return yield* notOfItsKind(folder)
+      yield* disk.checkWritable(folder)
+    }
+    // Those who were killed may have left changes that are not on the disk.
+    for (const folder of [root, ...inner]) yield* disk.syncFolder(folder)
+  })
+
+  const emptyTemporary = Effect.gen(function* () {
+    for (const { name, kind } of yield* disk.list(temporary)) {
+      const path = `${temporary}/${name}`
+      yield* Effect.catchAll(kind === "folder" ? remove(disk, path) : disk.remove(path), (error) =>
+        // Somebody else put it there; it is in nobody's way.
+        Effect.logWarning("a temporary file can't be removed").pipe(
+          Effect.annotateLogs({ path, error: error.message })
+        )
+      )
+    }
+  })
+
   return {
+    root,
+    temporary,
     prepare,
+    again: (effect) => Effect.catchIf(effect, isMissing, () => Effect.andThen(prepare, effect)),
     make: (names) =>
       Effect.gen(function* () {
         let folder = root
@@ -63,7 +126,7 @@ export const make = (disk: DiskService, root: string): Folders => {
           const parent = folder
           folder = `${folder}/${name}`
           const found = yield* disk.status(folder)
-          if (found !== undefined && found.kind !== "folder") return yield* blocked(folder)
+          if (found !== undefined && found.kind !== "folder") return yield* notOfItsKind(folder)
           if (found !== undefined && durable.has(folder)) continue
           if (found === undefined) yield* disk.makeFolder(folder, mode)
           yield* disk.syncFolder(parent)
@@ -78,9 +141,10 @@ export const make = (disk: DiskService, root: string): Folders => {
           folder = `${folder}/${name}`
           const found = yield* disk.status(folder)
           if (found === undefined) return undefined
-          if (found.kind !== "folder") return yield* blocked(folder)
+          if (found.kind !== "folder") return yield* notOfItsKind(folder)
         }
         return folder
-      })
+      }),
+    emptyTemporary
   }
 }

@@ -18,7 +18,8 @@ import { RelayConfig } from "../config/RelayConfig.ts"
 import type { HashAlgorithm } from "../disk/ContentHash.ts"
 import { type DiskError, diskError } from "../disk/Disk.ts"
 import { Hasher } from "../disk/Hasher.ts"
-import { StorageError } from "../RelayError.ts"
+import * as StorageFailure from "../disk/StorageFailure.ts"
+import type { StorageError } from "../RelayError.ts"
 import type { ByteRange } from "./Conditions.ts"
 import type { FolderPath } from "./FolderPath.ts"
 
@@ -95,12 +96,6 @@ const unlessAbsent = <A, R>(effect: Effect.Effect<A, DiskError, R>) =>
     onFailure: (error) => (absent.has(error.code ?? "") ? Effect.succeedNone : Effect.fail<DiskError>(error)),
     onSuccess: Effect.succeedSome
   })
-
-const storageError = (error: DiskError): Effect.Effect<never, StorageError> =>
-  Effect.logError("a file of the shared folder can't be read").pipe(
-    Effect.annotateLogs({ error: error.message }),
-    Effect.andThen(new StorageError({ message: error.message }))
-  )
 
 /** Opens what is at a place that has no link in it; none where that is no file. */
 const openPlace = ({ promises }: FolderFs, place: string) =>
@@ -197,7 +192,7 @@ export const make = (node: FolderFs) =>
         Effect.scoped,
         unlessAbsent,
         Effect.map(Option.flatten),
-        Effect.catchAll(storageError),
+        Effect.catchAll(StorageFailure.failed),
         hashing.withPermits(1),
         Effect.withSpan("SharedFolder.hash", { attributes: { place } })
       )
@@ -246,7 +241,7 @@ export const make = (node: FolderFs) =>
           const file = yield* Effect.map(unlessAbsent(openPlace(node, place.value)), Option.flatten)
           return Option.map(file, (opened) => describe(place.value, opened))
         }).pipe(
-          Effect.catchTag("DiskError", storageError),
+          Effect.catchTag("DiskError", StorageFailure.failed),
           Effect.withSpan("SharedFolder.open", { attributes: { path: path.join("/") } })
         )
     })

@@ -1,8 +1,11 @@
-import { constants } from "node:fs"
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
-import { make, type NodeFs } from "../../src/disk/Disk.ts"
+import { DiskError, diskError, isNotOfItsKind, make, type NodeFs } from "../../src/disk/Disk.ts"
+import { temporaryFolder } from "../support/Folders.ts"
 
 const piece = new Uint8Array(16 * 1024 * 1024)
 
@@ -15,7 +18,7 @@ const disk = (datasync: () => Promise<void>) => {
     return file
   }
   // memfs says of itself that it is node's fs, and has what `NodeFs` names; its types differ in overloads only.
-  return make({ promises: { ...promises, open }, constants } as unknown as NodeFs)
+  return make({ promises: { ...promises, open }, constants: fs.constants } as unknown as NodeFs)
 }
 
 const written = (datasync: () => Promise<void>, pieces: number) =>
@@ -48,6 +51,66 @@ describe("a file that is written", () => {
         cause: { message: "EIO" }
       })
       yield* Effect.promise(() => file.close())
+    })
+  )
+})
+
+/** In place of a file: what can be opened, and read from, in its way or not at all. */
+const inPlace: ReadonlyArray<{ readonly what: string; readonly make: (path: string) => void }> = [
+  { what: "a pipe", make: (path) => execFileSync("mkfifo", [path]) },
+  { what: "a folder", make: (path) => fs.mkdirSync(path) },
+  { what: "a link", make: (path) => fs.symlinkSync("/dev/zero", path) },
+  { what: "a device", make: (path) => execFileSync("mknod", [path, "c", "1", "5"]) },
+  {
+    what: "a socket",
+    make: (path) => {
+      // It ends at once, and leaves its socket behind.
+      const code = 'require("net").createServer().listen(process.argv[1], () => process.exit())'
+      execFileSync(process.execPath, ["-e", `${code}`, path])
+    }
+  }
+]
+
+const hangs = {
+  duration: "10 seconds",
+  onTimeout: () => new DiskError({ message: "it hangs", code: undefined })
+} as const
+
+/** Whoever waits for the other end of a pipe waits no more. */
+const letGo = (path: string) =>
+  Effect.sync(() => {
+    if (fs.lstatSync(path).isFIFO())
+      fs.closeSync(fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_NONBLOCK))
+  })
+
+describe("what is no file, where a file belongs", () => {
+  // Only root may make a device.
+  for (const { what, make: put } of inPlace)
+    it.scopedLive.skipIf(what === "a device" && process.getuid?.() !== 0)(
+      `is not read, nor waited for: ${what}`,
+      () =>
+        Effect.gen(function* () {
+          const path = join(yield* temporaryFolder, "file")
+          put(path)
+          yield* Effect.addFinalizer(() => letGo(path))
+          const disk = make(fs)
+          const read = Effect.tryPromise({
+            try: async () => {
+              for await (const _ of disk.read(path)) return
+            },
+            catch: diskError
+          })
+          for (const reading of [disk.readText(path), read])
+            expect(isNotOfItsKind(yield* Effect.flip(Effect.timeoutFail(reading, hangs)))).toBe(true)
+        })
+    )
+
+  it.scopedLive("is no record either where it has no end", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "file")
+      fs.writeFileSync(path, "")
+      fs.truncateSync(path, 1e12)
+      expect(yield* Effect.flip(make(fs).readText(path))).toMatchObject({ code: "EFBIG" })
     })
   )
 })

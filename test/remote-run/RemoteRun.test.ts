@@ -15,6 +15,7 @@ import { RemoteRun, type RunOrder, type RunTarget } from "../../src/remote-run/R
 import { RunDone } from "../../src/remote-run/RunEvent.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
+import { alone } from "../support/Leases.ts"
 import { nodesListLayer, type Tree } from "../support/Topology.ts"
 
 interface Setting {
@@ -42,6 +43,7 @@ const withRelay = <A, E>(
       Layer.provideMerge(RunHistory.layer),
       Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
       Layer.provide([
+        alone(),
         nodesListLayer(setting.tree, { neverLoaded: setting.neverLoaded ?? false }),
         Layer.succeed(AgentProcess, { run: setting.agent, unkillable: Effect.succeed(0) }),
         setting.subRelay === undefined

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, FastCheck, Fiber, Option, TestClock } from "effect"
+import { FolderUnusable } from "../../src/disk/FolderUnusable.ts"
 import * as EventLoop from "../../src/EventLoop.ts"
 import { keyOf, metadataSuffix } from "../../src/shared-files/file/Location.ts"
 import * as Metadata from "../../src/shared-files/file/Metadata.ts"
@@ -268,7 +269,14 @@ const live = (world: World, { rounds, fault, end, seed }: Life) =>
         yield* Effect.forEach(round, (one) => perform(world, one), { concurrency: "unbounded" })
         yield* checkAll(world)
       }
-    }).pipe(Effect.provide(storeLayer(world.disk.disk, { cleanupFrequency: Duration.days(1000) })))
+    }).pipe(
+      Effect.provide(storeLayer(world.disk.disk, { cleanupFrequency: Duration.days(1000) })),
+      // The disk failed the start; what was acknowledged before is there for the next.
+      Effect.catchIf(
+        (error) => error instanceof FolderUnusable,
+        () => Effect.void
+      )
+    )
     world.next(end === "killed" ? world.disk.takeOver(seed) : world.disk.restart(seed, seed))
   })
 

@@ -23,6 +23,7 @@ import {
 import type { Layout } from "../../src/shared-files/file/Location.ts"
 import { CrashingDisk } from "../support/CrashingDisk.ts"
 import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
+import { alone } from "../support/Leases.ts"
 import { nodesOf } from "../support/Topology.ts"
 
 const key = newKey()
@@ -102,6 +103,7 @@ const relay = (disk: CrashingDisk, list: Obliging, layout: Layout) =>
           agents,
           SubRelays.unreachable,
           Layer.succeed(Disk, disk.disk),
+          alone(),
           Certificates.none,
           upstream,
           list.layer

@@ -354,6 +354,8 @@ export class CrashingDisk {
         readdir: (path: string) =>
           this.run({ kind: "readdir", paths: [path] }, () => fs.readdirSync(path, { withFileTypes: true })),
         lstat: (path: string) => this.run({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path)),
+        chmod: async (path: string, mode: number) => fs.chmodSync(path, mode),
+        access: async (path: string, mode: number) => fs.accessSync(path, mode),
         statfs: (path: string) => this.run({ kind: "statfs", paths: [path] }, () => fs.statfsSync(path))
       }
     }
@@ -382,6 +384,8 @@ export class CrashingDisk {
       return { bytesWritten: bytes.length }
     }
     return {
+      stat: opened.stat,
+      chmod: async (mode: number) => fs.fchmodSync(descriptor, mode),
       write: (bytes: Uint8Array, from: number, count: number) => {
         const given = bytes.subarray(from, from + count)
         const inPart = () => void append(given.subarray(0, count >> 1))
@@ -412,6 +416,7 @@ export class CrashingDisk {
     const descriptor = await this.run({ kind: "open", paths: [path] }, () => fs.openSync(path, flags))
     const opened = this.opened(path, descriptor)
     return {
+      stat: opened.stat,
       read: (buffer: Uint8Array, from: number, count: number) =>
         opened.run("read", () => ({ bytesRead: fs.readSync(descriptor, buffer, from, count, null) })),
       sync: () =>
@@ -432,6 +437,8 @@ export class CrashingDisk {
         underWay = Promise.allSettled([underWay, done])
         return done
       },
+      /** Of what is open the disk need not be asked. */
+      stat: async () => this.contents.fs.fstatSync(descriptor),
       close: async () => {
         await underWay
         this.contents.fs.closeSync(descriptor)

@@ -52,6 +52,9 @@ interface Version {
   rejected: number | undefined
 }
 
+/** Folders that are the relay's to make lie as deep as on a real disk. */
+const root = "/var/relay/outbox"
+
 const week = 7 * 86_400_000
 
 /** Bytes that a version's content has besides as many as its number. */
@@ -105,19 +108,30 @@ class World {
     }
   })
 
-  /** A start of the program; where the disk fails it, there is another. */
+  /** A start of the program; where the disk fails it, there is no process until there is another. */
   readonly start = Effect.gen(this, function* () {
     const scope = yield* Scope.make()
     const { disk } = this.crashing
-    const context = yield* Layer.buildWithScope(outboxLayer({ disk, upstream: this.upstream }), scope)
-    this.process = { scope, context, outbox: Context.get(context, Outbox) }
-    const { problem } = yield* this.process.outbox.status
-    if (Option.isNone(problem)) this.checkTemporary()
+    const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root } })
+    const built = yield* Effect.exit(Layer.buildWithScope(layer, scope))
+    this.process = undefined
+    if (Exit.isFailure(built)) return yield* Scope.close(scope, Exit.void)
+    this.process = { scope, context: built.value, outbox: Context.get(built.value, Outbox) }
+    this.checkTemporary()
   })
+
+  /** The very first start, which is killed at the n-th operation of the disk, unless it is ready before; and one that is not. */
+  readonly startBehindKill = (at: number) =>
+    Effect.gen(this, function* () {
+      this.crashing.stopAt(at)
+      yield* this.start
+      this.crashing.failWhen(() => undefined)
+      yield* this.restart("kill")
+    })
 
   private checkTemporary(): void {
     for (const path of this.crashing.files().keys())
-      if (path.startsWith("/outbox/~tmp/")) this.violations.push(`${path} is left by a start`)
+      if (path.startsWith(`${root}/~tmp/`)) this.violations.push(`${path} is left by a start`)
   }
 
   readonly restart = (how: "power" | "kill" | "gently") =>
@@ -136,9 +150,7 @@ class World {
       yield* this.rest
       this.latest = Math.max(this.latest, this.clock.unsafeCurrentTimeMillis())
       if (this.crashing.isStopped) yield* this.restart(this.stopping)
-      const isUnusable =
-        this.process === undefined || Option.isSome((yield* this.process.outbox.status).problem)
-      if (isUnusable) yield* this.restart("gently")
+      if (this.process === undefined) yield* this.restart("gently")
       this.check(`behind ${step.do}`)
     })
 
@@ -243,7 +255,8 @@ class World {
     const found = new Set<number>()
     const files = disk.files()
     for (const [path, { content }] of files) {
-      const [, folder, name] = /^(\/outbox\/entries\/[0-9a-f]{3}\/([^/]+))\/content$/.exec(path) ?? []
+      const [, folder, name] =
+        /^(\/var\/relay\/outbox\/entries\/[0-9a-f]{3}\/([^/]+))\/content$/.exec(path) ?? []
       const entry = Option.flatMap(Option.fromNullable(name), EntryName.parse)
       const request = files.get(`${folder}/request`)?.content.toString() ?? ""
       const number = content.length - baseSize
@@ -371,12 +384,17 @@ class World {
 /** Has all of it happen, and gives what did not hold. */
 export const run = (
   steps: ReadonlyArray<Step>,
-  options: { readonly seed: number; readonly retriesRefused: boolean }
+  options: {
+    readonly seed: number
+    readonly retriesRefused: boolean
+    /** The very first start is killed at this operation of the disk. */
+    readonly firstKilledAt?: number | undefined
+  }
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.suspend(() => {
     const world = new World(options.seed)
     return Effect.gen(function* () {
-      yield* world.start
+      yield* options.firstKilledAt === undefined ? world.start : world.startBehindKill(options.firstKilledAt)
       for (const step of steps) yield* world.perform(step)
       yield* world.end(options.retriesRefused)
       return world.violations

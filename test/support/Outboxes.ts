@@ -11,6 +11,7 @@ import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
+import { alone } from "./Leases.ts"
 import type { ScriptedUpstream } from "./ScriptedUpstream.ts"
 import { nodesOf, type Tree } from "./Topology.ts"
 
@@ -48,7 +49,7 @@ export const outboxLayer = (parts: {
   Outbox.layer.pipe(
     Layer.provideMerge(SharedFileStore.layer),
     Layer.provideMerge(nodesListOf(parts.topology ?? topology())),
-    Layer.provide([parts.upstream.layer, Layer.succeed(Disk, parts.disk)]),
+    Layer.provide([parts.upstream.layer, Layer.succeed(Disk, parts.disk), alone()]),
     Layer.provideMerge(
       Layer.succeed(
         RelayConfig,

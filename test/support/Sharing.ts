@@ -14,6 +14,7 @@ import { SharedFiles, type Upload } from "../../src/shared-files/SharedFiles.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
 import { Certificates } from "../../src/topology/Certificates.ts"
 import { hashOf, type Key, newKey, signatureOf } from "./Keys.ts"
+import { alone } from "./Leases.ts"
 import { memory, nodesListOf, type Topology } from "./Outboxes.ts"
 import { ScriptedUpstream } from "./ScriptedUpstream.ts"
 import type { Tree } from "./Topology.ts"
@@ -64,7 +65,8 @@ export const sharingLayer = (parts: Parts = {}) => {
     Layer.provideMerge(SharedFileStore.layer),
     Layer.provide([
       (parts.upstream ?? new ScriptedUpstream()).layer,
-      Layer.succeed(Disk, parts.disk ?? memory())
+      Layer.succeed(Disk, parts.disk ?? memory()),
+      alone()
     ]),
     Layer.provideMerge(nodesListOf(topology)),
     Layer.provideMerge(Layer.succeed(RelayConfig, settings))

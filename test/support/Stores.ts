@@ -6,6 +6,7 @@ import { Disk, type DiskService, make as makeDisk } from "../../src/disk/Disk.ts
 import { type Location, locate } from "../../src/shared-files/file/Location.ts"
 import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
+import { alone } from "./Leases.ts"
 import { metadataOf, nameOf } from "./Outboxes.ts"
 
 const defaults = makeSettings({ sharedFiles: { path: "/store", minFree: 0 } })
@@ -14,6 +15,7 @@ export const storeLayer = (disk: DiskService, sharedFiles: Partial<Settings["sha
   SharedFileStore.layer.pipe(
     Layer.provide([
       Layer.succeed(Disk, disk),
+      alone(),
       Layer.succeed(RelayConfig, { ...defaults, sharedFiles: { ...defaults.sharedFiles, ...sharedFiles } })
     ])
   )

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Exit, Scope } from "effect"
+import * as RunFolders from "./RunFolders.ts"
 
 /** A stretch of a journal that is in one file. */
 export interface JournalPart {
@@ -142,7 +143,7 @@ export class JournalFiles {
   private openAt(offset: number): Effect.Effect<OpenFile, PlatformError.PlatformError> {
     const { fs, path } = this.options
     return Effect.gen(function* () {
-      if (offset === 0) yield* fs.makeDirectory(dirname(path), { recursive: true, mode: 0o700 })
+      if (offset === 0) yield* RunFolders.makeFolder(fs, dirname(path))
       const opened = yield* scoped(fs.open(path, { flag: offset === 0 ? "w" : "r+", mode: 0o600 }))
       yield* opened.file.seek(offset, "start")
       return opened

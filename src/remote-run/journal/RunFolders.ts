@@ -2,7 +2,7 @@
  * Where the files of runs are: `<directory>/<time>/<id>.open` while a run goes on, `.run` when it is over. A time's
  * folder may have something else too, which is no run's.
  */
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { StorageError } from "../../RelayError.ts"
@@ -16,6 +16,10 @@ export interface RunFile {
 }
 
 export interface RunFolders {
+  /** Absolute. */
+  readonly root: string
+  /** Makes the root where it is missing; fails where it can't be made, or written. */
+  readonly prepare: Effect.Effect<void, PlatformError.PlatformError>
   readonly openPath: (id: RunId) => string
   readonly finalPath: (id: RunId) => string
   /** The names of the times' folders, oldest first. */
@@ -27,6 +31,19 @@ export interface RunFolders {
 }
 
 const isRunId = Schema.is(RunId)
+
+const folderMode = 0o700
+
+/** Makes a folder, and those above it that are missing: this user's alone, whatever the umask. */
+export const makeFolder = (
+  fs: FileSystem.FileSystem,
+  folder: string
+): Effect.Effect<void, PlatformError.PlatformError> =>
+  Effect.gen(function* () {
+    if (yield* fs.exists(folder)) return
+    yield* fs.makeDirectory(folder, { recursive: true, mode: folderMode })
+    yield* fs.chmod(folder, folderMode)
+  })
 
 /** A run's folder: the first 24 bits of its time, 4.7 hours, so that no folder grows without bound. */
 export const folderOf = (id: RunId): string => id.slice(0, 6)
@@ -45,8 +62,10 @@ const isMissing = (error: PlatformError.PlatformError): boolean =>
 
 const nothing = (): ReadonlyArray<string> => []
 
-export const make = (directory: string): Effect.Effect<RunFolders, never, FileSystem.FileSystem> =>
+/** A relative folder is meant from the one that the process was started in. */
+export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
+    const directory = resolve(given)
     const fs = yield* FileSystem.FileSystem
     const names = (folder: string) =>
       fs.readDirectory(folder).pipe(Effect.catchIf(isMissing, () => Effect.sync(nothing)))
@@ -67,6 +86,11 @@ export const make = (directory: string): Effect.Effect<RunFolders, never, FileSy
       )
 
     return {
+      root: directory,
+      prepare: Effect.andThen(
+        makeFolder(fs, directory),
+        fs.access(directory, { readable: true, writable: true })
+      ),
       openPath: (id) => join(directory, folderOf(id), `${id}.open`),
       finalPath: (id) => join(directory, folderOf(id), `${id}.run`),
       folders: names(directory).pipe(

@@ -2,7 +2,9 @@
 import { FileSystem } from "@effect/platform"
 import { Clock, Context, Duration, Effect, FiberSet, Layer, Option, Runtime, Schedule, Stream } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
-import { StorageError } from "../../RelayError.ts"
+import * as Lease from "../../disk/Lease.ts"
+import { storageError } from "../../disk/StorageFailure.ts"
+import type { StorageError } from "../../RelayError.ts"
 import type { RunStarted } from "../RunEvent.ts"
 import { type RunId, startedAt } from "../RunId.ts"
 import type { RunHead, RunSummary } from "../RunRecord.ts"
@@ -31,17 +33,20 @@ export interface RunHistoryService {
 }
 
 export class RunHistory extends Context.Tag("rudder-relay/RunHistory")<RunHistory, RunHistoryService>() {
+  /** `FolderUnusable`: its folder can't be made, written, or had for this relay alone. */
   static readonly layer = Layer.scoped(
     RunHistory,
     Effect.suspend(() => make)
   )
 }
 
-const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
-
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const { remoteRun } = yield* RelayConfig
+  const { general, remoteRun } = yield* RelayConfig
+  const folders = yield* RunFolders.make(remoteRun.directory)
+  // Without remote runs nothing is written or read there: the folder may be another's, or missing. Taken first, it is
+  // given back last.
+  if (remoteRun.enabled) yield* Lease.hold(folders, general.shutdownGrace)
   const room = new JournalRoom(remoteRun.maxSize)
   const active = new Map<RunId, RunJournal>()
   const kept = new KeptJournals()
@@ -49,7 +54,6 @@ const make = Effect.gen(function* () {
   const runFork = Runtime.runFork(yield* Effect.runtime<never>())
   const fork = (effect: Effect.Effect<void>) => FiberSet.unsafeAdd(writes, runFork(effect))
   const repairing = yield* Effect.makeSemaphore(1)
-  const folders = yield* RunFolders.make(remoteRun.directory)
   const { openPath, finalPath } = folders
   const inUse = () => new Set([...active.keys(), ...kept.ids()])
   const pruning = yield* RunPruning.make({
@@ -150,9 +154,9 @@ const make = Effect.gen(function* () {
         if (id !== undefined && path === openPath(id)) yield* Effect.ignore(repair(id))
   }).pipe(Effect.catchAll(logFolder))
 
-  yield* Effect.ignore(fs.makeDirectory(remoteRun.directory, { recursive: true, mode: 0o700 }))
-  yield* Effect.forkScoped(
-    Effect.andThen(repairAll, Effect.repeat(prune, Schedule.spaced(Duration.minutes(1))))
-  )
+  if (remoteRun.enabled)
+    yield* Effect.forkScoped(
+      Effect.andThen(repairAll, Effect.repeat(prune, Schedule.spaced(Duration.minutes(1))))
+    )
   return RunHistory.of({ begin, finish, find, summary, ids, prune })
 })

@@ -14,9 +14,6 @@ export interface Location {
   readonly file: string
 }
 
-/** Temporary files live in this folder and nowhere else. No node has such an id. */
-export const temporary = "~tmp"
-
 /** Of the file beside a stored file. No file id ends in it. */
 export const metadataSuffix = ".metadata"
 

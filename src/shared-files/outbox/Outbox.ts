@@ -4,7 +4,11 @@ import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import { Disk, type DiskError, diskError } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
+import * as Folders from "../../disk/Folders.ts"
+import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
+import * as Lease from "../../disk/Lease.ts"
+import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { root } from "../../NodeId.ts"
 import { StorageError, StorageFull, UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import type { SharedFileName } from "../file/FileId.ts"
@@ -74,7 +78,10 @@ export interface OutboxService {
 }
 
 export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxService>() {
-  /** On the disk of the configuration; sends until its scope ends. The root server has none. */
+  /**
+   * On the disk of the configuration; sends until its scope ends. The root server has none. `FolderUnusable`: its
+   * folder can't be made, written, read, or had for this relay alone.
+   */
   static readonly layer = Layer.scoped(
     Outbox,
     Effect.suspend(() => make)
@@ -84,20 +91,17 @@ export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxSer
 /** So many refused entries are looked for at once when room is short. */
 const evictedAtOnce = 100
 
-const diskFailed = ({ message }: DiskError) => Effect.fail(new StorageError({ message }))
-
 const make = Effect.gen(function* () {
-  const { general } = yield* RelayConfig
-  if (general.nodeId === root) return unusable(Option.none())
-  return yield* Effect.catchTag(working, "DiskError", (error) =>
-    Effect.as(
-      Effect.logError("the outbox can't be used").pipe(Effect.annotateLogs({ error: error.message })),
-      unusable(Option.some(error.message))
-    )
+  const { general, sharedFiles } = yield* RelayConfig
+  if (general.nodeId === root) return none
+  const folders = Spool.foldersAt(yield* Disk, sharedFiles.outbox)
+  yield* Lease.hold(folders, general.shutdownGrace)
+  return yield* Effect.catchTag(working(folders), "DiskError", ({ message }) =>
+    FolderUnusable.because(folders.root, message)
   )
 })
 
-/** What the outbox is made of, while it can be used. */
+/** What the outbox is made of. */
 interface Parts {
   readonly spool: Spool.Spool
   readonly gate: UpstreamGate.UpstreamGate
@@ -108,7 +112,7 @@ interface Parts {
   readonly scope: Scope.Scope
 }
 
-const working = Effect.gen(function* () {
+const working = Effect.fnUntraced(function* (folders: Folders.Folders) {
   const { sharedFiles } = yield* RelayConfig
   const upstream = yield* Upstream
   const attempt = yield* Attempt.make
@@ -119,9 +123,11 @@ const working = Effect.gen(function* () {
   const evicting = Effect.unsafeMakeSemaphore(1)
   const makeRoom = (size: number): Effect.Effect<void, StorageFull | StorageError> =>
     evicting.withPermits(1)(Effect.suspend(() => evict(spool, locks, size)))
+  const disk = yield* Disk
   const spool: Spool.Spool = yield* Spool.open(
-    yield* Disk,
-    { path: sharedFiles.outbox, maxSize: sharedFiles.outboxMaxSize, minFree: sharedFiles.minFree },
+    disk,
+    folders,
+    { maxSize: sharedFiles.outboxMaxSize, minFree: sharedFiles.minFree },
     makeRoom
   )
   const deliveries = Deliveries.make({ spool, gate, locks, retry, attempt, scope })
@@ -135,12 +141,13 @@ const working = Effect.gen(function* () {
   return Outbox.of({
     turn: (name) => locks.turn(EntryName.keyOf(name)),
     checkRefused,
-    checkRoom: (size) => Effect.catchTag(Effect.asVoid(missingOf(spool, size)), "DiskError", diskFailed),
+    checkRoom: (size) =>
+      Effect.catchTag(Effect.asVoid(missingOf(spool, size)), "DiskError", StorageFailure.failed),
     begin: spool.begin,
     commit: (name, turn, incoming, metadata) =>
       // Before the file's lock is held: what makes room for it may be an older version of it.
       Effect.andThen(makeRoom(0), accept(parts, name, turn, incoming, metadata)).pipe(
-        Effect.catchTag("DiskError", (error) => Effect.fail(spool.errorOf(error))),
+        Effect.catchTag("DiskError", StorageFailure.failedToWrite),
         Effect.withSpan("Outbox.commit", { attributes: { ...name } })
       ),
     errorOf: (cause) => (cause instanceof StorageFull ? cause : spool.errorOf(diskError(cause))),
@@ -151,13 +158,19 @@ const working = Effect.gen(function* () {
         yield* checkRefused(name, hash)
         return yield* ask(upstream, gate, name, hash)
       }).pipe(Effect.withSpan("Outbox.has", { attributes: { ...name } })),
-    list: (limit, before) => Effect.catchTag(list(parts, limit, before), "DiskError", diskFailed),
-    retry: retryAll(parts).pipe(Effect.catchTag("DiskError", diskFailed), Effect.withSpan("Outbox.retry")),
+    list: (limit, before) => Effect.catchTag(list(parts, limit, before), "DiskError", StorageFailure.failed),
+    retry: retryAll(parts).pipe(
+      Effect.catchTag("DiskError", StorageFailure.failed),
+      Effect.withSpan("Outbox.retry")
+    ),
     remove: (id) =>
-      remove(parts, id).pipe(Effect.catchTag("DiskError", diskFailed), Effect.withSpan("Outbox.remove")),
-    status: Effect.map(gate.status, ({ problem }) => ({
-      problem: Option.none(),
-      upstream: problem,
+      remove(parts, id).pipe(
+        Effect.catchTag("DiskError", StorageFailure.failed),
+        Effect.withSpan("Outbox.remove")
+      ),
+    status: Effect.zipWith(gate.status, Folders.problem(disk, folders), ({ problem: upstream }, problem) => ({
+      problem,
+      upstream,
       ...spool.amounts()
     }))
   })
@@ -199,7 +212,7 @@ const evict = (
         )
       }
     }
-  }).pipe(Effect.catchTag("DiskError", diskFailed))
+  }).pipe(Effect.catchTag("DiskError", StorageFailure.failed))
 
 const queued: Effect.Effect<Forwarded> = Effect.succeed("queued")
 
@@ -313,7 +326,7 @@ const refusalOf =
         )
       }
       return Option.none()
-    }).pipe(locks.alone(key), Effect.catchTag("DiskError", diskFailed))
+    }).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
   }
 
 /** Whether the version that waits has this content; none where none waits. */
@@ -333,7 +346,7 @@ const waits = (
       return Option.some(yield* matches(entry, record.value, hash))
     }
     return Option.none()
-  }).pipe(locks.alone(key), Effect.catchTag("DiskError", diskFailed))
+  }).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
 }
 
 const ask = (
@@ -438,25 +451,24 @@ const remove = ({ spool, locks, deliveries }: Parts, text: string) =>
     }).pipe(locks.alone(key))
   })
 
-/** The root server's, which forwards nothing; or one whose folder can't be used. */
-const unusable = (problem: Option.Option<string>): OutboxService => {
-  const refuse = new StorageError({
-    message: `the outbox can't be used: ${Option.getOrElse(problem, () => "this is the root server")}`
+const refuse = new StorageError({ message: "there is no outbox on the root server" })
+
+/** The root server's, which forwards nothing. */
+const none: OutboxService = {
+  turn: () => Effect.succeed({ began: 0, write: (effect) => effect }),
+  checkRefused: () => refuse,
+  checkRoom: () => refuse,
+  begin: refuse,
+  commit: () => refuse,
+  errorOf: () => refuse,
+  has: () => refuse,
+  list: () => Effect.succeed({ entries: [], next: null }),
+  retry: Effect.succeed(0),
+  remove: () => Effect.succeed(false),
+  status: Effect.succeed({
+    problem: Option.none(),
+    upstream: Option.none(),
+    waiting: { entries: 0, bytes: 0 },
+    refused: { entries: 0, bytes: 0 }
   })
-  const none = { entries: 0, bytes: 0 }
-  /** Root has no entries; those in a folder that can't be used are not known. */
-  const instead = <A>(ofRoot: A) => (Option.isSome(problem) ? refuse : Effect.succeed(ofRoot))
-  return {
-    turn: () => Effect.succeed({ began: 0, write: (effect) => effect }),
-    checkRefused: () => refuse,
-    checkRoom: () => refuse,
-    begin: refuse,
-    commit: () => refuse,
-    errorOf: () => refuse,
-    has: () => refuse,
-    list: () => instead({ entries: [], next: null }),
-    retry: instead(0),
-    remove: () => instead(false),
-    status: Effect.succeed({ problem, upstream: Option.none(), waiting: none, refused: none })
-  }
 }

@@ -7,15 +7,17 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Option, type Scope } from "effect"
-import { type Disk, type DiskError, diskError } from "../../disk/Disk.ts"
+import { type Disk, type DiskError, diskError, isNotOfItsKind } from "../../disk/Disk.ts"
+import * as Folders from "../../disk/Folders.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
-import { StorageError, StorageFull } from "../../RelayError.ts"
+import * as StorageFailure from "../../disk/StorageFailure.ts"
+import * as TextFile from "../../disk/TextFile.ts"
+import type { StorageError, StorageFull } from "../../RelayError.ts"
 import type { Incoming } from "../store/SharedFileStore.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 
 export interface SpoolSettings {
-  readonly path: string
   /** Bytes of content, what is on its way in included. */
   readonly maxSize: number
   /** Bytes that stay free on the file system. */
@@ -77,16 +79,11 @@ export interface Spool {
 
 const folderMode = 0o700
 const fileMode = 0o600
-const temporaryFolder = "~tmp"
+const entriesName = "entries"
 
-const isGone = ({ code }: DiskError): boolean => code === "ENOENT"
-
-const isFull = ({ code }: DiskError): boolean => code === "ENOSPC" || code === "EDQUOT"
-
-const storageError = (error: DiskError): StorageError | StorageFull =>
-  isFull(error)
-    ? new StorageFull({ message: "the disk is full" })
-    : new StorageError({ message: error.message })
+/** The folders of an outbox. */
+export const foldersAt = (disk: Disk["Type"], root: string): Folders.Folders =>
+  Folders.make(disk, { root, mode: folderMode, within: [Folders.temporaryName, entriesName] })
 
 /** How much is held, by what the names say. */
 class Tally {
@@ -108,17 +105,19 @@ class Tally {
 /**
  * Opens the outbox, empties `~tmp`, and counts what is there, shard by shard.
  *
+ * @param folders made, and this relay's alone
  * @param makeRoom called where there is no room for a piece of content
  */
 export const open = (
   disk: Disk["Type"],
-  { path: root, maxSize, minFree }: SpoolSettings,
+  folders: Folders.Folders,
+  { maxSize, minFree }: SpoolSettings,
   makeRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
 ): Effect.Effect<Spool, DiskError> =>
   Effect.gen(function* () {
     const watchRoom = yield* RoomWatch.make(makeRoom)
-    const temporary = `${root}/${temporaryFolder}`
-    const entries = `${root}/entries`
+    const { root, temporary } = folders
+    const entries = `${root}/${entriesName}`
     const tally = new Tally()
     const known = new Set<number>()
 
@@ -136,39 +135,24 @@ export const open = (
         found.filter((entry) => entry.key === key).sort(EntryName.byAge)
       )
 
-    const prepare = Effect.gen(function* () {
-      yield* makeFolders(disk, root)
-      for (const folder of [temporary, entries]) yield* disk.makeFolder(folder, folderMode)
-      // Those who were killed may have left changes that are not on the disk.
-      for (const folder of [root, entries]) yield* disk.syncFolder(folder)
-    })
-
-    /** Does it once more where the folders were removed under a relay that runs: they are made again. */
-    const inFolders = <A>(effect: Effect.Effect<A, DiskError>) =>
-      Effect.catchIf(effect, isGone, () => Effect.andThen(prepare, effect))
-
     const makeShard = (number: number) =>
-      Effect.gen(function* () {
-        yield* disk.makeFolder(shardPath(number), folderMode)
-        yield* disk.syncFolder(entries)
-        known.add(number)
-      })
+      Effect.map(folders.make([entriesName, EntryName.printShard(number)]), () => known.add(number))
 
     /** Moves an entry to its place. A shard that is known may have been removed all the same. */
     const place = (folder: string, entry: EntryName.EntryName) => {
       const number = EntryName.shardOf(entry.key)
       const move = disk.rename(folder, pathOf(entry))
-      const moveIntoNew = inFolders(Effect.andThen(makeShard(number), move))
-      return known.has(number) ? Effect.catchIf(move, isGone, () => moveIntoNew) : moveIntoNew
+      const moveIntoNew = folders.again(Effect.andThen(makeShard(number), move))
+      return known.has(number) ? Effect.catchIf(move, Folders.isMissing, () => moveIntoNew) : moveIntoNew
     }
 
     /** Nothing that matters is lost where this fails: the next start removes it. */
-    const discard = (name: string) => Effect.ignore(removeFolder(disk, `${temporary}/${name}`))
+    const discard = (name: string) => Effect.ignore(Folders.remove(disk, `${temporary}/${name}`))
 
     const begin = Effect.gen(function* () {
       const name = randomUUID()
       const folder = `${temporary}/${name}`
-      yield* Effect.acquireRelease(inFolders(disk.makeFolder(folder, folderMode)), () => discard(name))
+      yield* Effect.acquireRelease(folders.again(disk.makeFolder(folder, folderMode)), () => discard(name))
       const file = yield* Effect.acquireRelease(disk.create(`${folder}/content`, fileMode), (opened) =>
         Effect.promise(() => opened.close().catch(() => {}))
       )
@@ -189,19 +173,11 @@ export const open = (
         await file.write(bytes)
       }
       return { write, sync: file.sync, name }
-    }).pipe(Effect.mapError(storageError))
+    }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
 
     const writeText = (path: string, text: string, durable: boolean) =>
-      Effect.acquireUseRelease(
-        disk.create(path, fileMode),
-        (file) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            Effect.tryPromise({
-              try: () => file.write(Buffer.from(text)).then(() => (durable ? file.sync(now) : undefined)),
-              catch: diskError
-            })
-          ),
-        (file) => Effect.promise(() => file.close().catch(() => {}))
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        TextFile.write(disk, path, text, { mode: fileMode, synced: durable ? now : undefined })
       )
 
     const commit: Spool["commit"] = (incoming, record, { key, order }) =>
@@ -274,25 +250,18 @@ export const open = (
       file: string,
       parse: (text: string) => Option.Option<A>
     ) =>
-      Effect.map(disk.readText(`${pathOf(entry)}/${file}`), (text) =>
-        Option.flatMap(Option.fromNullable(text), parse)
+      disk.readText(`${pathOf(entry)}/${file}`).pipe(
+        // What is no file was not written by a relay, no more than one that can't be parsed.
+        Effect.catchIf(isNotOfItsKind, () => Effect.succeed(undefined)),
+        Effect.map((text) => Option.flatMap(Option.fromNullable(text), parse))
       )
 
     const missing = (size: number) =>
-      Effect.map(inFolders(disk.free(root)), (free) =>
+      Effect.map(folders.again(disk.free(root)), (free) =>
         Math.max(0, tally.bytes + size - maxSize, minFree - (free - size))
       )
 
-    yield* prepare
-    for (const { name, kind } of yield* disk.list(temporary)) {
-      const path = `${temporary}/${name}`
-      yield* Effect.catchAll(kind === "folder" ? removeFolder(disk, path) : disk.remove(path), (error) =>
-        // Somebody else put it there; it is in nobody's way.
-        Effect.logWarning("a temporary file of the outbox can't be removed").pipe(
-          Effect.annotateLogs({ path, error: error.message })
-        )
-      )
-    }
+    yield* folders.emptyTemporary
     for (const { name } of yield* disk.list(entries)) {
       const number = EntryName.parseShard(name)
       if (Option.isNone(number)) continue
@@ -309,7 +278,10 @@ export const open = (
       record: (entry) => readWith(entry, "request", EntryRecord.parse),
       attempts: (entry) => readWith(entry, "attempts", EntryRecord.parseAttempts),
       isWhole: (entry) =>
-        Effect.map(disk.status(`${pathOf(entry)}/content`), (found) => found?.size === entry.size),
+        Effect.map(
+          disk.status(`${pathOf(entry)}/content`),
+          (found) => found?.kind === "file" && found.size === entry.size
+        ),
       content: (entry) => disk.read(`${pathOf(entry)}/content`),
       change,
       remove,
@@ -317,26 +289,6 @@ export const open = (
       settle,
       missing,
       amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } }),
-      errorOf: storageError
-    }
-  })
-
-/** Removes a folder of files. */
-const removeFolder = (disk: Disk["Type"], path: string) =>
-  Effect.gen(function* () {
-    for (const { name } of yield* disk.list(path)) yield* disk.remove(`${path}/${name}`)
-    yield* disk.removeFolder(path)
-  })
-
-/** A folder and those above it. */
-const makeFolders = (disk: Disk["Type"], path: string) =>
-  Effect.gen(function* () {
-    let folder = ""
-    for (const part of path.split("/").filter((name) => name !== "")) {
-      const parent = folder
-      folder = `${folder}/${part}`
-      if ((yield* disk.status(folder)) !== undefined) continue
-      yield* disk.makeFolder(folder, folderMode)
-      yield* disk.syncFolder(parent === "" ? "/" : parent)
+      errorOf: StorageFailure.writeError
     }
   })

@@ -9,13 +9,16 @@ import { createHash, randomUUID } from "node:crypto"
 import { Clock, Context, Effect, Layer, Option, Schedule, Schema, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { Disk, type DiskError, diskError } from "../../disk/Disk.ts"
+import { Disk, diskError, isNotOfItsKind, notOfItsKind } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
-import { blocked, make as makeFolders } from "../../disk/Folders.ts"
+import * as Folders from "../../disk/Folders.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
+import * as Lease from "../../disk/Lease.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
-import { StorageError, StorageFull } from "../../RelayError.ts"
-import { keyOf, type Location, metadataSuffix, temporary as temporaryFolder } from "../file/Location.ts"
+import * as StorageFailure from "../../disk/StorageFailure.ts"
+import * as TextFile from "../../disk/TextFile.ts"
+import { type StorageError, StorageFull } from "../../RelayError.ts"
+import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import * as Succession from "../file/Succession.ts"
@@ -64,7 +67,10 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
   SharedFileStore,
   SharedFileStoreService
 >() {
-  /** Completes or removes what a stop left, and cleans up every `shared_files.cleanup.frequency`. */
+  /**
+   * Completes or removes what a stop left, and cleans up every `shared_files.cleanup.frequency`. `FolderUnusable`: it
+   * can't be made, written, or had for this relay alone.
+   */
   static readonly layer = Layer.scoped(
     SharedFileStore,
     Effect.gen(function* () {
@@ -83,13 +89,6 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
 
 const folderMode = 0o750
 const fileMode = 0o640
-
-const storageError = (error: DiskError): StorageError | StorageFull =>
-  error.code === "ENOSPC" || error.code === "EDQUOT"
-    ? new StorageFull({ message: "the disk is full" })
-    : new StorageError({ message: error.message })
-
-const onlyStorageError = (error: DiskError): StorageError => new StorageError({ message: error.message })
 
 /** Which temporary files belong where. */
 const Intent = Schema.parseJson(
@@ -130,19 +129,22 @@ const steadily = (pass: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>>
   })
 
 export const make = Effect.gen(function* () {
-  const { sharedFiles } = yield* RelayConfig
+  const { general, sharedFiles } = yield* RelayConfig
   const disk = yield* Disk
-  const { path: root } = sharedFiles
-  const temporary = `${root}/${temporaryFolder}`
   const locks = FileLocks.make()
-  const folders = makeFolders(disk, root)
+  const folders = Folders.make(disk, {
+    root: sharedFiles.path,
+    mode: folderMode,
+    within: [Folders.temporaryName]
+  })
+  const { root, temporary } = folders
   const hashesTo = HashCheck.make()
 
   /** What is there of a file; a link in its place is not followed. */
   const current = (folder: string, name: string) =>
     Effect.gen(function* () {
       const content = yield* disk.status(`${folder}/${name}`)
-      if (content !== undefined && content.kind !== "file") return yield* blocked(`${folder}/${name}`)
+      if (content !== undefined && content.kind !== "file") return yield* notOfItsKind(`${folder}/${name}`)
       const text = yield* disk.readText(`${folder}/${name}${metadataSuffix}`)
       const metadata = text === undefined ? Option.none() : Metadata.parse(text)
       return content === undefined
@@ -152,22 +154,9 @@ export const make = Effect.gen(function* () {
 
   const removeTemporary = (name: string) => Effect.ignore(disk.remove(`${temporary}/${name}`))
 
-  const prepare = folders.prepare.pipe(
-    Effect.andThen(disk.makeFolder(temporary, folderMode)),
-    Effect.andThen(disk.syncFolder(root))
-  )
-
-  /** Does it once more where the folders were removed under a relay that runs: they are made again. */
-  const inFolders = <A>(effect: Effect.Effect<A, DiskError>) =>
-    Effect.catchIf(
-      effect,
-      ({ code }) => code === "ENOENT",
-      () => Effect.andThen(prepare, effect)
-    )
-
   const checkRoom = (size: number) =>
     Effect.gen(function* () {
-      const free = yield* Effect.mapError(inFolders(disk.free(root)), onlyStorageError)
+      const free = yield* Effect.catchAll(folders.again(disk.free(root)), StorageFailure.failed)
       if (free - size < sharedFiles.minFree)
         return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
     })
@@ -175,7 +164,7 @@ export const make = Effect.gen(function* () {
 
   const begin = Effect.gen(function* () {
     const name = randomUUID()
-    const create = inFolders(disk.create(`${temporary}/${name}`, fileMode))
+    const create = folders.again(disk.create(`${temporary}/${name}`, fileMode))
     const file = yield* Effect.acquireRelease(create, (opened) =>
       Effect.promise(() => opened.close().catch(() => {})).pipe(Effect.andThen(removeUnlessIntended(name)))
     )
@@ -184,7 +173,7 @@ export const make = Effect.gen(function* () {
       await file.write(bytes)
     }
     return { write, sync: file.sync, name }
-  }).pipe(Effect.mapError(storageError))
+  }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
 
   /** What an intent names is its to move. */
   const intended = new Set<string>()
@@ -192,15 +181,7 @@ export const make = Effect.gen(function* () {
     Effect.suspend(() => (intended.delete(name) ? Effect.void : removeTemporary(name)))
 
   const writeText = (name: string, text: string, modified: number) =>
-    Effect.acquireUseRelease(
-      disk.create(`${temporary}/${name}`, fileMode),
-      (file) =>
-        Effect.tryPromise({
-          try: () => file.write(Buffer.from(text)).then(() => file.sync(modified)),
-          catch: diskError
-        }),
-      (file) => Effect.promise(() => file.close().catch(() => {}))
-    )
+    TextFile.write(disk, `${temporary}/${name}`, text, { mode: fileMode, synced: modified })
 
   /** Whether there may be an intent that was not completed: an upload cut off by the disk, or by a stop. */
   let isUnsettled = true
@@ -318,7 +299,7 @@ export const make = Effect.gen(function* () {
       )
       return kept
     }).pipe(
-      Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
+      Effect.catchTag("DiskError", StorageFailure.failedToWrite),
       Effect.withSpan("SharedFileStore.commit", { attributes: { file: keyOf(location) } })
     )
 
@@ -332,10 +313,7 @@ export const make = Effect.gen(function* () {
         ({ metadata }) =>
           Option.isNone(metadata.scope) && Option.exists(Metadata.dateOf(metadata), (date) => date > time)
       )
-    }).pipe(
-      Effect.catchTag("DiskError", (error) => Effect.fail(storageError(error))),
-      locks.alone(keyOf(location))
-    )
+    }).pipe(Effect.catchTag("DiskError", StorageFailure.failedToWrite), locks.alone(keyOf(location)))
 
   const has: SharedFileStoreService["has"] = (location, asked) =>
     Effect.gen(function* () {
@@ -357,7 +335,7 @@ export const make = Effect.gen(function* () {
         isSame ? [asked] : [asked, metadata.hash]
       )
     }).pipe(
-      Effect.catchTag("DiskError", (error) => Effect.fail(onlyStorageError(error))),
+      Effect.catchTag("DiskError", StorageFailure.failed),
       locks.alone(keyOf(location)),
       Effect.withSpan("SharedFileStore.has", { attributes: { file: keyOf(location) } })
     )
@@ -394,10 +372,10 @@ export const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const entries = yield* disk.list([root, ...names].join("/"))
       for (const { name, kind } of entries) {
-        if (kind === "folder" && !(names.length === 0 && name === temporaryFolder))
+        if (kind === "folder" && !(names.length === 0 && name === Folders.temporaryName))
           yield* cleanFolder([...names, name], now)
-        if (kind === "file" && name.endsWith(metadataSuffix))
-          yield* removeExpired(names, name.slice(0, -metadataSuffix.length), now)
+        const fileId = name.slice(0, -metadataSuffix.length)
+        if (kind !== "folder" && name.endsWith(metadataSuffix)) yield* removeExpired(names, fileId, now)
       }
     }).pipe(
       Effect.catchAll((error) =>
@@ -411,17 +389,18 @@ export const make = Effect.gen(function* () {
     Effect.withSpan("SharedFileStore.cleanUp")
   )
 
-  /** Whether nothing is left to do about an intent: what is in its way is logged, and stands in nobody else's. */
+  /** Whether nothing is left to do about an intent: what has something in its way is given up. */
   const recoverIntent = (name: string) =>
     settle(name).pipe(
       Effect.as(true),
-      Effect.catchTags({
-        StorageError: () => Effect.succeed(true),
-        DiskError: (error) =>
-          Effect.logError("a shared file can't be completed; the next who asks for it tries again").pipe(
-            Effect.annotateLogs({ intent: name, error: error.message }),
-            Effect.as(false)
-          )
+      Effect.catchAll((error) => {
+        const log = isNotOfItsKind(error)
+          ? Effect.logError("a shared file can't be completed, and is given up")
+          : Effect.logError("a shared file can't be completed; the next who asks for it tries again")
+        return log.pipe(
+          Effect.annotateLogs({ intent: name, error: error.message }),
+          Effect.as(isNotOfItsKind(error))
+        )
       })
     )
 
@@ -430,13 +409,14 @@ export const make = Effect.gen(function* () {
     const records = (yield* disk.list(temporary)).filter(({ name }) => name.endsWith(".intent"))
     const done = yield* Effect.forEach(records, ({ name }) => recoverIntent(name))
     if (done.includes(false)) return
-    for (const { name } of yield* disk.list(temporary)) yield* disk.remove(`${temporary}/${name}`)
+    yield* folders.emptyTemporary
     yield* disk.syncFolder(temporary)
     isUnsettled = false
   })
 
-  yield* Effect.catchAll(Effect.andThen(prepare, recover), (error) =>
-    Effect.logError("the folder of shared files can't be used").pipe(
+  yield* Lease.hold(folders, general.shutdownGrace)
+  yield* Effect.catchAll(recover, (error) =>
+    Effect.logError("what a stop left of shared files can't be completed or removed").pipe(
       Effect.annotateLogs({ path: root, error: error.message })
     )
   )
@@ -448,11 +428,9 @@ export const make = Effect.gen(function* () {
     begin,
     commit,
     has,
-    errorOf: (cause) => (cause instanceof StorageFull ? cause : storageError(diskError(cause))),
+    errorOf: (cause) => (cause instanceof StorageFull ? cause : StorageFailure.writeError(diskError(cause))),
     cleanUp,
-    problem: Effect.map(disk.status(temporary).pipe(Effect.option), (found) =>
-      Option.liftPredicate(`${temporary} is not there`, () => Option.getOrUndefined(found)?.kind !== "folder")
-    )
+    problem: Folders.problem(disk, folders)
   })
 })
 

@@ -11,6 +11,7 @@ import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { generator, type RunId } from "../../../src/remote-run/RunId.ts"
 import { type FileOperation, failingFiles } from "../../support/FailingFiles.ts"
 import { record } from "../../support/Journals.ts"
+import { alone } from "../../support/Leases.ts"
 import { logLines } from "../../support/LogLines.ts"
 
 const day = Duration.toMillis(Duration.days(1))
@@ -43,7 +44,7 @@ const withHistory = <A, E>(
       remoteRun: { directory, retention: Duration.days(3), maxSize: options.maxSize ?? 1e9 }
     })
     const history = RunHistory.layer.pipe(
-      Layer.provide(Layer.succeed(RelayConfig, settings)),
+      Layer.provide([Layer.succeed(RelayConfig, settings), alone()]),
       Layer.provide(Layer.succeed(FileSystem.FileSystem, failingFiles(real, options.fails ?? (() => false))))
     )
     return yield* Effect.provide(test({ directory, lines }), history)

@@ -17,6 +17,7 @@ import { RunId } from "../../../src/remote-run/RunId.ts"
 import * as SubRelayCalls from "../../../src/remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "../../../src/remote-run/sub-relays/SubRelays.ts"
 import { Certificates, type CertificatesService } from "../../../src/topology/Certificates.ts"
+import { alone } from "../../support/Leases.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
 import { nodesListLayer, nodesOf, type Tree } from "../../support/Topology.ts"
 
@@ -105,6 +106,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         Layer.provide(SubRelayCalls.layer),
         Layer.provideMerge(RunHistory.layer),
         Layer.provide([
+          alone(),
           peerClient ?? PeerClient.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),

@@ -1,4 +1,5 @@
 /** The outbox where somebody else changes its folders. */
+import { userInfo } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
@@ -67,19 +68,23 @@ describe("folders of the outbox that are removed under a relay that runs", () =>
   })
 })
 
-describe("an outbox that could not be used when the relay started", () => {
-  it.effect("says so to who asks for its entries, and does not say that there are none", () => {
+describe("an outbox whose folder can't be used", () => {
+  it.effect("is no start, and it is said whose folder it is", () => {
     const { fs, disk } = openDisk()
     fs.writeFileSync("/outbox", "in the way")
     return Effect.gen(function* () {
-      const { list, retry, remove, status } = yield* Outbox
-      for (const asked of [
-        Effect.asVoid(list(10, Option.none())),
-        Effect.asVoid(retry),
-        Effect.asVoid(remove("none"))
-      ])
-        expect(yield* Effect.flip(asked)).toMatchObject({ _tag: "StorageError" })
-      expect(Option.isSome((yield* status).problem)).toBe(true)
+      const error = yield* Effect.flip(Effect.provide(Outbox, outboxLayer({ upstream: failing(), disk })))
+      expect(error).toMatchObject({ _tag: "FolderUnusable", folder: "/outbox" })
+      expect(error.message).toContain("/outbox")
+      expect(error.message).toContain(userInfo().username)
+    })
+  })
+
+  it.effect("is told of by its status where it was removed under a relay that runs", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      fs.rmSync("/outbox", { recursive: true })
+      expect((yield* (yield* Outbox).status).problem).toEqual(Option.some("/outbox/~tmp is not there"))
     }).pipe(Effect.provide(outboxLayer({ upstream: failing(), disk })))
   })
 })

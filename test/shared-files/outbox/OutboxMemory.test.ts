@@ -62,6 +62,7 @@ const diskOf = (count: number, time: number): DiskService => ({
   read: async function* () {
     yield Buffer.from("hello")
   },
+  checkWritable: () => Effect.void,
   free: () => Effect.succeed(Number.MAX_SAFE_INTEGER)
 })
 

@@ -84,8 +84,13 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
   }
 )
 
-const violationsOf = (steps: ReadonlyArray<Step>, seed: number, retriesRefused: boolean) =>
-  run(steps, { seed, retriesRefused }).pipe(
+const violationsOf = (
+  steps: ReadonlyArray<Step>,
+  seed: number,
+  retriesRefused: boolean,
+  firstKilledAt?: number
+) =>
+  run(steps, { seed, retriesRefused, firstKilledAt }).pipe(
     Effect.withRandom(Random.make(seed)),
     Logger.withMinimumLogLevel(LogLevel.None),
     Effect.runPromise
@@ -133,6 +138,18 @@ describe("the outbox", () => {
       { numRuns: 120, examples }
     )
   }, 120_000)
+
+  it("loses nothing behind a first start that was killed, at whichever operation", async () => {
+    for (let at = 1; at <= 40; at++) {
+      const steps: Array<Step> = [
+        { do: "answer", answers: ["fail"] },
+        { do: "upload", uploads: [once] },
+        { do: "restart", how: "power" },
+        { do: "upload", uploads: [once] }
+      ]
+      expect({ at, violations: await violationsOf(steps, at, false, at) }).toEqual({ at, violations: [] })
+    }
+  })
 
   /** One version after the other, and what the policy server answers to the first and to the next. */
   const scenarios: Array<{ name: string; first: Answer; next: Answer }> = [

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto"
+import { userInfo } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import type { DiskService } from "../../../src/disk/Disk.ts"
@@ -299,8 +300,9 @@ describe("the clean-up", () => {
       yield* (yield* SharedFileStore).cleanUp
       expect(fs.readdirSync("/store/target/source")).toEqual(["a", "a.metadata", "b", "b.metadata"])
       const complaints = said.filter((line) => line.startsWith("a shared file can't be looked at"))
-      expect(complaints).toHaveLength(1)
+      expect(complaints).toHaveLength(2)
       expect(complaints[0]).toContain("target/source/a")
+      expect(complaints[1]).toContain("target/source/b")
     }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
   })
 })
@@ -457,15 +459,13 @@ describe("a start", () => {
       }).pipe(Effect.provide(storeLayer(disk)))
     })
 
-  it.effect("on a folder that can't be made says so, and what it can't do is the disk's fault", () => {
+  it.effect("is none on a folder that can't be made, and it is said whose folder it is", () => {
     const { fs, disk } = openDisk()
-    const { said, layer } = listening()
     fs.writeFileSync("/store", "in the way")
     return Effect.gen(function* () {
-      const { problem } = yield* SharedFileStore
-      expect(said.join("\n")).toContain("the folder of shared files can't be used")
-      expect(yield* problem).toEqual(Option.some("/store/~tmp is not there"))
-      expect(yield* Effect.flip(upload(location, "hello"))).toMatchObject({ _tag: "StorageError" })
-    }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+      const error = yield* Effect.flip(Effect.provide(SharedFileStore, storeLayer(disk)))
+      expect(error).toMatchObject({ _tag: "FolderUnusable", folder: "/store" })
+      expect(error.message).toContain(userInfo().username)
+    })
   })
 })
