@@ -7,6 +7,7 @@ import { type NodeId, root } from "../NodeId.ts"
 import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { isHostname } from "../topology/Hostname.ts"
 import { type Node, NodesList } from "../topology/NodesList.ts"
+import * as AgentWarnings from "./AgentWarnings.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { type AgentError, type AgentExit, AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
@@ -92,6 +93,7 @@ interface ActiveRun {
   readonly stopStarting: Deferred.Deferred<void>
   readonly cancelled: Deferred.Deferred<void>
   readonly over: Deferred.Deferred<void>
+  readonly warnings: AgentWarnings.AgentWarnings
   running: number
   ok: number
   failed: number
@@ -178,6 +180,7 @@ const make = Effect.gen(function* () {
         stopStarting: yield* Deferred.make<void>(),
         cancelled: yield* Deferred.make<void>(),
         over: yield* Deferred.make<void>(),
+        warnings: AgentWarnings.make(),
         running: 0,
         ok: 0,
         failed: 0
@@ -193,6 +196,7 @@ const make = Effect.gen(function* () {
       const waiting = new Set(run.own)
       yield* Effect.exit(Effect.interruptible(runAll(run, waiting)))
       yield* endWaiting(run, waiting)
+      yield* run.warnings.rest
       const now = yield* Clock.currentTimeMillis
       const done: RunDone = {
         event: "done",
@@ -250,10 +254,11 @@ const make = Effect.gen(function* () {
 
   const endNode = (run: ActiveRun, log: NodeLog, ending: NodeEnding, now: number) => {
     const outcome = log.end(ending, now)
-    if (outcome === undefined) return
+    if (outcome === undefined) return undefined
     const result = verdict(outcome)
     if (result === "ok") run.ok++
     if (result === "failed") run.failed++
+    return outcome
   }
 
   const endWaiting = (run: ActiveRun, waiting: Set<Node>) =>
@@ -278,7 +283,8 @@ const make = Effect.gen(function* () {
         run.running--
         if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
           yield* Effect.logError("agent failed", exit.cause)
-        endNode(run, log, endingOf(exit), yield* Clock.currentTimeMillis)
+        const outcome = endNode(run, log, endingOf(exit), yield* Clock.currentTimeMillis)
+        if (outcome !== undefined) yield* run.warnings.ended(outcome)
       })
     ).pipe(
       Effect.annotateLogs({ node: node.id }),
