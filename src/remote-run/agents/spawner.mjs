@@ -50,7 +50,7 @@ const openFifo = (path) => {
   }
 }
 
-/** Cookies of the agents that run, by the process id of their leader. */
+/** Cookies and marks of the agents that run, by the process id of their leader. */
 const agents = new Map()
 
 const start = ({ id, program, parameters, environment, cookie, stdout, stderr, mark }) => {
@@ -71,7 +71,7 @@ const start = ({ id, program, parameters, environment, cookie, stdout, stderr, m
       tell({ id, exit: { code, signal } })
     })
     if (pid === undefined) return
-    agents.set(pid, cookie)
+    agents.set(pid, { cookie, mark })
     tell({ id, pid })
   } catch (error) {
     failure(id, error)
@@ -81,7 +81,7 @@ const start = ({ id, program, parameters, environment, cookie, stdout, stderr, m
 }
 
 process.on("message", (message) => {
-  if (message.guard !== undefined) agents.set(message.guard, message.cookie)
+  if (message.guard !== undefined) agents.set(message.guard, { cookie: message.cookie })
   else if (message.release !== undefined) agents.delete(message.release)
   else start(message)
 })
@@ -105,9 +105,14 @@ const processes = () =>
       return [{ pid: Number(name), parent: Number(parent), session: Number(session), start: rest[15] }]
     })
 
-/** Gives, each time, who lives of the agents that ran: by descent, by session, by cookie, or as one that was given before. */
+/** Gives, each time, who lives of the agents that ran: by descent, by session, by cookie or mark, or as one that was given before. */
 const membersOf = (agents) => {
-  const cookies = new Set(agents.values())
+  const cookies = new Set(Array.from(agents.values(), ({ cookie }) => cookie))
+  const marks = new Set(Array.from(agents.values(), ({ mark }) => mark))
+  const controlGroup = read("self", "cgroup")
+  // No other process of this service has a mark that is in use.
+  const hasMark = ({ pid }) =>
+    marks.has(Number.parseInt(read(pid, "coredump_filter"), 16)) && read(pid, "cgroup") === controlGroup
   const known = new Map()
   const hasCookie = ({ pid }) =>
     read(pid, "environ")
@@ -117,7 +122,11 @@ const membersOf = (agents) => {
     const table = processes()
     const members = table.filter(
       (one) =>
-        known.get(one.pid) === one.start || agents.has(one.pid) || agents.has(one.session) || hasCookie(one)
+        known.get(one.pid) === one.start ||
+        agents.has(one.pid) ||
+        agents.has(one.session) ||
+        hasCookie(one) ||
+        hasMark(one)
     )
     for (const { pid } of members)
       for (const one of table) if (one.parent === pid && !members.includes(one)) members.push(one)
