@@ -21,6 +21,7 @@ import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { isHostname } from "../topology/Hostname.ts"
 import type { Node } from "../topology/Node.ts"
 import { NodesList } from "../topology/NodesList.ts"
+import * as AgentWarnings from "./AgentWarnings.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { type AgentError, type AgentExit, AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
@@ -106,6 +107,7 @@ interface ActiveRun {
   readonly stopStarting: Deferred.Deferred<void>
   readonly cancelled: Deferred.Deferred<void>
   readonly over: Deferred.Deferred<void>
+  readonly warnings: AgentWarnings.AgentWarnings
   running: number
   ok: number
   failed: number
@@ -192,6 +194,7 @@ const make = Effect.gen(function* () {
         stopStarting: yield* Deferred.make<void>(),
         cancelled: yield* Deferred.make<void>(),
         over: yield* Deferred.make<void>(),
+        warnings: AgentWarnings.make(),
         running: 0,
         ok: 0,
         failed: 0
@@ -207,6 +210,7 @@ const make = Effect.gen(function* () {
       const waiting = new Set(run.own)
       yield* Effect.exit(Effect.interruptible(runAll(run, waiting)))
       yield* endWaiting(run, waiting)
+      yield* run.warnings.rest
       const now = yield* Clock.currentTimeMillis
       const done: RunDone = {
         event: "done",
@@ -264,10 +268,11 @@ const make = Effect.gen(function* () {
 
   const endNode = (run: ActiveRun, log: NodeLog, ending: NodeEnding, now: number) => {
     const outcome = log.end(ending, now)
-    if (outcome === undefined) return
+    if (outcome === undefined) return undefined
     const result = verdict(outcome)
     if (result === "ok") run.ok++
     if (result === "failed") run.failed++
+    return outcome
   }
 
   const endWaiting = (run: ActiveRun, waiting: Set<Node>) =>
@@ -292,7 +297,8 @@ const make = Effect.gen(function* () {
         run.running--
         if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
           yield* Effect.logError("agent failed", exit.cause)
-        endNode(run, log, endingOf(exit), yield* Clock.currentTimeMillis)
+        const outcome = endNode(run, log, endingOf(exit), yield* Clock.currentTimeMillis)
+        if (outcome !== undefined) yield* run.warnings.ended(outcome)
       })
     ).pipe(
       Effect.annotateLogs({ node: node.id }),

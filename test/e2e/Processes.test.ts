@@ -1,5 +1,8 @@
 /** What is left of an agent: nothing; and how the program itself ends. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
 import { cleanUp, curl, events, nodes, processesWith, start, until } from "./support/Program.ts"
 
@@ -17,9 +20,123 @@ echo started
 `
 
 const gone = (seconds: string) =>
-  until(`no process of the agent is left`, async () =>
-    (await processesWith(`sleep ${seconds}`)).length === 0 ? true : undefined
+  until("no process of the agent is left", async () => (await processesWith(`sleep ${seconds}`)).length === 0)
+
+/** The process of a relay's that starts its agents. */
+const spawnerOf = (pid: number) =>
+  until("it starts agents by another process", () =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+      .split(" ")
+      .map(Number)
+      .find((child) => {
+        try {
+          return readFileSync(`/proc/${child}/cmdline`, "utf8").includes("spawner.mjs")
+        } catch {
+          return false
+        }
+      })
   )
+
+/** Folders in the temporary one that relays of these process ids made. */
+const foldersOf = (pids: ReadonlyArray<number>) =>
+  readdirSync(tmpdir()).filter((name) => pids.some((pid) => name.startsWith(`rudder-relay-fifos-${pid}-`)))
+
+describe("what an agent leaves behind when it ends by itself", () => {
+  it("goes on: in its session or another, holding the output or not, also over the end of the relay", async () => {
+    const seconds = mark()
+    const relay = await start({
+      nodes: nodes(1),
+      agent: `
+(while [ ! -e ticks ]; do sleep 0.1; done; echo tick; sleep ${seconds}; :) &
+sleep ${seconds} & setsid sleep ${seconds} &
+setsid sleep ${seconds} >/dev/null 2>&1 &
+echo over`,
+      config: { remote_run: { kill_grace: "100ms" } }
+    })
+    const { body } = await curl(`${relay.url}/remote-run/node/n0?output=keep`)
+    expect(events(body).find(({ event }) => event === "end")).toMatchObject({ code: 0 })
+    expect(body).toContain("n0:over")
+    expect((await curl(`${relay.url}/remote-run/node/n0?output=keep`)).body).toContain("n0:over")
+    expect(await relay.stop()).toBe(0)
+    const left = await processesWith(`^sleep ${seconds}`)
+    for (const pid of left) process.kill(pid, "SIGKILL")
+    expect(left.length).toBe(6)
+  })
+})
+
+describe("a relay that is killed", () => {
+  it("takes along what it started, also while it starts 300 nodes; the next start removes its folders", async () => {
+    const seconds = mark()
+    const killed: Array<number> = []
+    let directory: string | undefined
+    for (let round = 0; round < 20; round++) {
+      const relay = await start({
+        ...(directory === undefined ? {} : { directory }),
+        nodes: nodes(300),
+        agent: `exec sleep ${seconds}`,
+        config: { remote_run: { max_concurrent: 300, kill_grace: "1s" } }
+      })
+      directory = relay.directory
+      const spawner = await spawnerOf(relay.pid)
+      await curl("-d", "async=yes", `${relay.url}/remote-run/all`)
+      const running = Math.floor(Math.random() * 60)
+      await until("some run", async () => (await processesWith(`^sleep ${seconds}`)).length >= running)
+      relay.kill("SIGKILL")
+      await relay.exited
+      killed.push(relay.pid)
+      await until("what starts agents is gone", () => !existsSync(`/proc/${spawner}`))
+      await gone(seconds)
+    }
+    const last = await start({ ...(directory === undefined ? {} : { directory }), nodes: nodes(1) })
+    expect(foldersOf(killed)).toEqual([])
+    expect(await last.stop()).toBe(0)
+    expect(foldersOf([last.pid])).toEqual([])
+  }, 600_000)
+
+  it("ends descendants in other sessions too, and those that are deaf to SIGTERM", async () => {
+    const seconds = mark()
+    const relay = await start({
+      nodes: nodes(2),
+      agent: `${family(seconds)} sleep ${seconds}`,
+      config: { remote_run: { kill_grace: "300ms" } }
+    })
+    await curl("-d", "async=yes", `${relay.url}/remote-run/all`)
+    await until("both agents run", async () => (await processesWith(`^sleep ${seconds}`)).length >= 10)
+    relay.kill("SIGKILL")
+    await gone(seconds)
+  })
+})
+
+describe("when what starts agents is killed", () => {
+  it("agents go on to an end that says so, others start at once, and nothing is counted that is not there", async () => {
+    const relay = await start({
+      nodes: nodes(3),
+      agent: `while [ ! -e ${"$"}{0%/*}/go ]; do sleep 0.05; done; echo end`
+    })
+    const first = curl(`${relay.url}/remote-run/nodes?nodes=n0,n1&output=keep`)
+    const status = async () => JSON.parse((await curl(`${relay.url}/system/status`)).body).data.runs
+    await until("both run", async () => (await processesWith(`${relay.directory}/agent`)).length >= 2)
+    process.kill(await spawnerOf(relay.pid), "SIGKILL")
+    const other = curl(`${relay.url}/remote-run/node/n2?output=keep`)
+    await until(
+      "the other runs too",
+      async () => (await processesWith(`${relay.directory}/agent`)).length >= 3
+    )
+    writeFileSync(join(relay.directory, "go"), "")
+    const { body } = await first
+    const ends = events(body).filter(({ event }) => event === "end")
+    expect(ends.length).toBe(2)
+    for (const end of ends) {
+      expect(end).toMatchObject({ code: null, error: { _tag: "AgentError" } })
+      expect(JSON.stringify(end)).toContain(
+        "ended is not known: the process that starts agents has ended (SIGKILL)"
+      )
+    }
+    expect(body).toContain("n0:end")
+    expect(events((await other).body).find(({ event }) => event === "end")).toMatchObject({ code: 0 })
+    expect(await status()).toMatchObject({ unkillable: 0 })
+  })
+})
 
 describe("no process of an agent is left", () => {
   it("after a time-out", async () => {
@@ -52,20 +169,6 @@ describe("no process of an agent is left", () => {
     expect(ends.map(({ cancelled }) => cancelled)).toEqual([true, true, true])
     expect(await processesWith(`sleep ${seconds}`)).toEqual([])
     expect((await curl("-X", "DELETE", `${relay.url}/remote-run/runs/${id}`)).status).toBe(200)
-  })
-
-  it("after a run that left some behind", async () => {
-    const seconds = mark()
-    const relay = await start({
-      nodes: nodes(1),
-      agent: `sleep ${seconds} & setsid sleep ${seconds} & echo over`,
-      config: { remote_run: { kill_grace: "300ms" } }
-    })
-    const { body } = await curl(`${relay.url}/remote-run/node/n0?output=keep`)
-    const end = events(body).find(({ event }) => event === "end")
-    expect(end).toMatchObject({ code: 0 })
-    expect(body).toContain("n0:over")
-    await gone(seconds)
   })
 
   it("after a shutdown", async () => {
@@ -160,9 +263,11 @@ describe("the program ends", () => {
       `${first.url}/remote-run/all`
     )
     const [{ id } = { id: "" }] = events(body)
+    await until("its output is on the disk", async () =>
+      (await curl("-m", "1", `${first.url}/remote-run/runs/${id}/output`)).body.includes("n0:before")
+    )
     first.kill("SIGKILL")
     await first.exited
-    for (const pid of await processesWith(`sleep ${seconds}`)) process.kill(pid, "SIGKILL")
     const second = await start({ directory: first.directory, nodes: nodes(3) })
     const run = JSON.parse((await curl(`${second.url}/remote-run/runs/${id}`)).body)
     expect(run).toMatchObject({ id, interrupted: true, nodes: 3, running: 0, ok: 0, failed: 3 })

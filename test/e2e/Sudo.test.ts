@@ -164,11 +164,12 @@ describe.each([
     expect(await left(seconds)).toEqual([])
   })
 
-  it("after a run that left some behind", async () => {
+  it("after the relay was killed", async () => {
     const seconds = mark()
-    const { url } = await deploy({ agent: `${family(seconds)} sleep 0.2`, defaults })
-    const { body } = await curl(`${url}/remote-run/node/n0?output=keep`)
-    expect(end(body)).toMatchObject({ code: 0 })
+    const relay = await deploy({ agent: `${family(seconds)} sleep ${seconds}`, defaults, count: 2 })
+    await curl("-d", "async=yes", `${relay.url}/remote-run/all`)
+    await until("both run", async () => (await left(seconds)).length === 2 * size)
+    relay.kill("SIGKILL")
     await until("nothing is left", async () => (await left(seconds)).length === 0)
   })
 
@@ -179,6 +180,25 @@ describe.each([
     await until("both run", async () => (await left(seconds)).length === 2 * size)
     expect(await relay.stop()).toBe(0)
     expect(await left(seconds)).toEqual([])
+  })
+})
+
+describe("what an agent under sudo leaves behind when it ends by itself", () => {
+  it("goes on, though later agents are ended", async () => {
+    const seconds = mark()
+    const { url } = await deploy({
+      agent: `case $host in n0*) setsid sleep ${seconds} & sleep ${seconds} >/dev/null 2>&1 & ;; *) sleep ${seconds} ;; esac`,
+      count: 2,
+      config: { timeout: "4s" }
+    })
+    const { body } = await curl(`${url}/remote-run/nodes?nodes=n0,n1&output=keep`)
+    expect(
+      events(body)
+        .filter(({ event }) => event === "end")
+        .map(({ code }) => code)
+    ).toEqual([0, null])
+    expect((await left(seconds)).length).toBe(2)
+    expect(await unkillable(url)).toBe(0)
   })
 })
 

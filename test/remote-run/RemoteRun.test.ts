@@ -1,7 +1,18 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck, Fiber, Layer, Option, Schema, Stream, TestClock, TestContext } from "effect"
+import {
+  Effect,
+  FastCheck,
+  Fiber,
+  Layer,
+  Logger,
+  Option,
+  Schema,
+  Stream,
+  TestClock,
+  TestContext
+} from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import {
@@ -319,6 +330,45 @@ describe("a run", () => {
       })
     )
   })
+
+  it.effect(
+    "has up to twenty failed agents in the log, each with its reason, and the number of the others",
+    () => {
+      const agent: AgentProcessService["run"] = ({ hostname }, output) => {
+        if (hostname === "ok") return Effect.succeed({ code: 0, signal: null })
+        if (hostname !== "bad0")
+          return Effect.fail(new AgentError({ message: `no such command for ${hostname}` }))
+        output.write(
+          "stderr",
+          Buffer.from("sudo: \x1b[31ma password\nsudo: a password is required\n"),
+          () => {}
+        )
+        return Effect.succeed({ code: 1, signal: null })
+      }
+      const names = ["ok", ...Array.from({ length: 23 }, (_, index) => `bad${index}`)]
+      const tree = Object.fromEntries(names.map((hostname) => [hostname, { hostname }]))
+      const lines: Array<string> = []
+      const logger = Logger.make(({ logLevel, message, annotations }) => {
+        if (logLevel._tag === "Warning")
+          lines.push([message, ...[...annotations].map(([key, value]) => `${key}=${value}`)].join(" "))
+      })
+      return withRelay(
+        { tree, agent, maxConcurrent: 1 },
+        Effect.gen(function* () {
+          const remoteRun = yield* RemoteRun
+          const run = yield* remoteRun.start(order(all, { output: "discard" }))
+          yield* passTimeUntil(yield* Effect.fork(readAll(run)))
+          expect(lines.length).toBe(21)
+          expect(lines[0]).toContain("an agent failed")
+          expect(lines[0]).toContain("node=bad0")
+          expect(lines[0]).toContain("reason=it ended with code 1: sudo: a password is required")
+          expect(lines[19]).toContain("reason=no such command for bad19")
+          expect(lines[20]).toContain("more agents failed")
+          expect(lines[20]).toContain("agents=3")
+        })
+      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    }
+  )
 
   it.effect("that is cancelled ends what runs and what waits", () => {
     let interrupted = 0

@@ -36,6 +36,24 @@ export const node = (script: string) =>
     return file
   })
 
+/** Sets variables of this process's environment until the scope ends. */
+export const environment = (variables: Readonly<Record<string, string>>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const before = { ...process.env }
+      Object.assign(process.env, variables)
+      return before
+    }),
+    (before) =>
+      Effect.sync(() => {
+        for (const name of Object.keys(variables)) {
+          const value = before[name]
+          if (value === undefined) delete process.env[name]
+          else process.env[name] = value
+        }
+      })
+  )
+
 /** The live Layer with this agent. */
 export const live = (
   command: string,

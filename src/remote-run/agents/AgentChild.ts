@@ -3,58 +3,97 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net"
 import type { Readable } from "node:stream"
-import { Deferred, Effect, Exit, FiberId, Option } from "effect"
+import { Deferred, Effect, Either, Exit, FiberId } from "effect"
+import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit, AgentOutput } from "./AgentProcess.ts"
 import * as Fifos from "./Fifos.ts"
 import type { Spawner, SpawnRequest } from "./Spawner.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
 export interface AgentChild {
-  readonly pid: number
-  readonly exit: Deferred.Deferred<AgentExit, SpawnFailure.SpawnFailure>
+  /** Undefined where it is not known any more: it may run all the same. */
+  readonly pid: number | undefined
+  readonly exit: Effect.Effect<AgentExit, SpawnFailure.ExitUnknown>
   readonly exited: () => boolean
   /** Both streams have been read to their end, or closed. */
   readonly drained: Deferred.Deferred<void>
   /** Whether a stream waits for its reader rather than for its writer. */
   readonly paused: () => boolean
+  /** From now on what is printed is read, so that who prints it goes on, and dropped. */
+  readonly discard: () => void
   /** Closes both streams, read or not. */
   readonly close: () => void
 }
 
 export interface AgentChildOptions {
   readonly spawner: Spawner
-  readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment" | "mark">
-  /** None: ordinary pipes of node, which can't be opened by name. */
-  readonly fifos: Option.Option<Fifos.FifoPair>
+  readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment" | "cookie" | "mark">
+  /** Why there are none: then it gets ordinary pipes of node, which can't be opened by name. */
+  readonly fifos: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
   readonly output: AgentOutput
 }
 
-/** Starts it. Fails with what node says where it can't; everything is closed again then. */
-export const start = (options: AgentChildOptions): Effect.Effect<AgentChild, SpawnFailure.SpawnFailure> =>
-  Option.match(options.fifos, {
-    onNone: () => startHere(options),
-    onSome: (fifos) => startOn(fifos, options)
+/**
+ * Starts it. Fails with what node says where it can't, or with `SpawnerEnded` where it has not been started for that
+ * reason alone; everything is closed again then.
+ */
+export const start = (
+  options: AgentChildOptions
+): Effect.Effect<AgentChild, SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded> =>
+  Either.match(options.fifos, {
+    onLeft: () => startHere(options),
+    onRight: (fifos) => startOn(fifos, options)
   })
 
 const startOn = (fifos: Fifos.FifoPair, { spawner, command, output }: AgentChildOptions) =>
   Effect.acquireUseRelease(
     Effect.try({ try: () => openAll(fifos), catch: SpawnFailure.from }),
-    ([stdout, stderr]) =>
-      spawner.spawn({ ...command, stdout: fifos[0], stderr: fifos[1] }).pipe(
-        Effect.map((spawned) => ({ ...spawned, ...follow(stdout.readEnd, stderr.readEnd, output) })),
-        Effect.tapError(() =>
+    (pipes) => {
+      const followed = () => follow(pipes[0].readEnd, pipes[1].readEnd, output)
+      return spawner.spawn({ ...command, stdout: fifos[0], stderr: fifos[1] }).pipe(
+        Effect.map((spawned): AgentChild => ({ ...spawned, ...followed() })),
+        Effect.catchTag("SpawnerEnded", (ended) =>
+          isStarted(pipes, output) ? Effect.succeed(orphan(followed(), ended)) : Effect.fail(ended)
+        ),
+        Effect.onError(() =>
           Effect.sync(() => {
-            for (const { readEnd } of [stdout, stderr]) fs.closeSync(readEnd)
+            for (const { readEnd } of pipes) fs.closeSync(readEnd)
           })
         )
-      ),
+      )
+    },
     (pipes) =>
       Effect.sync(() => {
-        // The end of a stream is seen only when nobody else could write to it.
-        for (const { writeEnd } of pipes) fs.closeSync(writeEnd)
+        for (const { closeWriteEnd } of pipes) closeWriteEnd()
         for (const fifo of fifos) fs.rmSync(fifo, { force: true })
       })
   )
+
+/** Whether somebody still holds the other end of a pipe, or has written to it; what was written is handed on. */
+const isUsed = ({ readEnd }: Fifos.Pipe, write: (bytes: Buffer) => void): boolean => {
+  try {
+    const length = fs.readSync(readEnd, buffer)
+    if (length > 0) write(buffer.subarray(0, length))
+    return length > 0
+  } catch (cause) {
+    return SpawnFailure.from(cause).code === "EAGAIN"
+  }
+}
+
+/** Whether an agent runs, or ran, on these pipes, where what was to start it has ended before it said so. */
+const isStarted = ([stdout, stderr]: Pipes, output: AgentOutput): boolean => {
+  for (const { closeWriteEnd } of [stdout, stderr]) closeWriteEnd()
+  const printed = isUsed(stdout, (bytes) => output.write("stdout", bytes, () => {}))
+  return isUsed(stderr, (bytes) => output.write("stderr", bytes, () => {})) || printed
+}
+
+/** An agent that runs, but nobody knows as what process: it is over when its output is. */
+const orphan = (followed: ReturnType<typeof follow>, { message }: SpawnFailure.SpawnerEnded): AgentChild => ({
+  ...followed,
+  pid: undefined,
+  exit: Effect.zipRight(Deferred.await(followed.drained), new SpawnFailure.ExitUnknown({ message })),
+  exited: () => true
+})
 
 /** From the relay's own process, which blocks it for some milliseconds: a machine without FIFOs has no better way. */
 const startHere = ({
@@ -69,33 +108,42 @@ const startHere = ({
           stdio: ["ignore", "pipe", "pipe"],
           detached: true,
           cwd: "/",
-          env: { ...process.env, ...environment }
+          env: { ...AgentEnvironment.of(process.env), ...environment }
         }),
       catch: SpawnFailure.from
     })
-    const exit = Deferred.unsafeMake<AgentExit, SpawnFailure.SpawnFailure>(FiberId.none)
+    const { pid } = child
+    if (pid === undefined) {
+      const failed = Effect.async<never, SpawnFailure.SpawnFailure>((resume) => {
+        child.once("error", (cause) => resume(Effect.fail(SpawnFailure.from(cause))))
+      })
+      return yield* failed
+    }
+    // Also where a signal can't be sent: that is no news of the process.
+    child.on("error", () => {})
+    const exit = Deferred.unsafeMake<AgentExit>(FiberId.none)
     let exited = false
     child.once("exit", (code, signal) => {
       exited = true
       Deferred.unsafeDone(exit, Exit.succeed({ code, signal }))
     })
-    child.once("error", (cause) => Deferred.unsafeDone(exit, Exit.fail(SpawnFailure.from(cause))))
-    const followed = follow(child.stdout, child.stderr, output)
-    const { pid } = child
-    if (pid !== undefined) return { pid, exit, exited: () => exited, ...followed }
-    followed.close()
-    // It has no process, so it has no exit but this failure.
-    yield* Deferred.await(exit)
-    return yield* SpawnFailure.from("no process")
+    return {
+      pid,
+      exit: Deferred.await(exit),
+      exited: () => exited,
+      ...follow(child.stdout, child.stderr, output)
+    }
   })
 
-const openAll = ([stdout, stderr]: Fifos.FifoPair): readonly [Fifos.Pipe, Fifos.Pipe] => {
+type Pipes = readonly [stdout: Fifos.Pipe, stderr: Fifos.Pipe]
+
+const openAll = ([stdout, stderr]: Fifos.FifoPair): Pipes => {
   const first = Fifos.open(stdout)
   try {
     return [first, Fifos.open(stderr)]
   } catch (cause) {
     fs.closeSync(first.readEnd)
-    fs.closeSync(first.writeEnd)
+    first.closeWriteEnd()
     throw cause
   }
 }
@@ -126,11 +174,13 @@ const follow = (stdout: number | Readable, stderr: number | Readable, output: Ag
   const drained = Deferred.unsafeMake<void>(FiberId.none)
   const paused = new Set<string>()
   const open = new Set<string>()
+  let discarding = false
   const read = (name: "stdout" | "stderr", source: number | Readable) => {
     const resume = () => {
       if (paused.delete(name)) stream.resume()
     }
     const onBytes = (bytes: Buffer) => {
+      if (discarding) return true
       paused.add(name)
       // `resume` may be called before `write` returns.
       if (output.write(name, bytes, resume)) paused.delete(name)
@@ -152,6 +202,14 @@ const follow = (stdout: number | Readable, stderr: number | Readable, output: Ag
   return {
     drained,
     paused: () => paused.size > 0,
+    discard: () => {
+      discarding = true
+      for (const stream of streams) {
+        stream.resume()
+        // What keeps the program alive are its own tasks.
+        if (stream instanceof Socket) stream.unref()
+      }
+    },
     close: () => {
       for (const stream of streams) stream.destroy()
     }

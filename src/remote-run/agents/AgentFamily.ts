@@ -2,8 +2,8 @@
 import { find, type Process, type ProcessTable } from "./ProcessTable.ts"
 
 export interface AgentFamily {
-  /** The process that the relay started, in a session and group of its own. */
-  readonly leader: number
+  /** The process that the relay started, in a session and group of its own; undefined where it is not known which. */
+  readonly leader: number | undefined
   /** In the environment of every member that did not drop it: finds those that let go of parent and session. */
   readonly cookie: string
   /** In what every member inherits, where cookies can't be read. */
@@ -20,12 +20,12 @@ export interface AgentFamily {
 
 /** The family of a process that has just been started. */
 export const make = (options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">): AgentFamily => {
-  const process = find(options.leader)
+  const process = options.leader === undefined ? undefined : find(options.leader)
   return {
     ...options,
     since: process?.start ?? 0,
     members: new Map(process?.zombie === false ? [[process.pid, process]] : []),
-    sessions: new Set([options.leader])
+    sessions: new Set(options.leader === undefined ? [] : [options.leader])
   }
 }
 

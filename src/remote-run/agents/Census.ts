@@ -1,5 +1,5 @@
 /** Keeps up who belongs to which agent. One look at /proc serves everyone who asks at the same time. */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Schedule, type Scope } from "effect"
 import * as AgentFamily from "./AgentFamily.ts"
 import type { Marks } from "./Marks.ts"
 import * as ProcessTable from "./ProcessTable.ts"
@@ -16,8 +16,10 @@ export interface Census {
   /** Families that are looked for. */
   readonly families: ReadonlySet<AgentFamily.AgentFamily>
   readonly add: (family: AgentFamily.AgentFamily) => void
-  /** Also gives its mark back. */
+  /** Nothing is left of it: also gives its mark back. */
   readonly forget: (family: AgentFamily.AgentFamily) => void
+  /** What is left of it may stay, and is nobody's. */
+  readonly leave: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
   /** Looks; what the families then say is of a moment after the call. */
   readonly take: Effect.Effect<void>
 }
@@ -47,43 +49,67 @@ class SeenTraces {
     return traces
   }
 
+  /** The marks of all these processes. */
+  marksOf(table: ProcessTable.ProcessTable): ReadonlySet<number> {
+    const found = new Set<number>()
+    for (const process of table.values()) {
+      const { mark } = this.of(process)
+      if (mark !== undefined) found.add(mark)
+    }
+    return found
+  }
+
   keepOnly(table: ProcessTable.ProcessTable): void {
     for (const pid of this.seen.keys()) if (!table.has(pid)) this.seen.delete(pid)
   }
 }
 
-export const make = (marks: Marks | undefined): Census => {
-  const families = new Set<AgentFamily.AgentFamily>()
-  const traces = new SeenTraces(marks)
-  const one = Effect.unsafeMakeSemaphore(1)
-  let asked = 0
-  let answered = 0
-  let nextLook = 0
+/** While marks rest, it looks by itself whether they come back. */
+export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const families = new Set<AgentFamily.AgentFamily>()
+    const traces = new SeenTraces(marks)
+    const one = Effect.unsafeMakeSemaphore(1)
+    let asked = 0
+    let answered = 0
+    let nextLook = 0
 
-  const look = Effect.gen(function* () {
-    yield* Effect.sleep(nextLook - (yield* Clock.currentTimeMillis))
-    const asking = asked
-    const started = yield* Clock.currentTimeMillis
-    const table = yield* Effect.promise(ProcessTable.readAll)
-    for (const [family, processes] of AgentFamily.attribute(table, families, traces.of)) {
-      family.members = new Map(processes.map((process) => [process.pid, process]))
-      family.sessions = new Set(processes.map((process) => process.session))
-    }
-    traces.keepOnly(table)
-    answered = asking
-    const ended = yield* Clock.currentTimeMillis
-    nextLook = ended + Math.max(pause, idleShare * (ended - started))
-  })
+    const look = Effect.gen(function* () {
+      yield* Effect.sleep(nextLook - (yield* Clock.currentTimeMillis))
+      const asking = asked
+      const started = yield* Clock.currentTimeMillis
+      const table = yield* Effect.promise(ProcessTable.readAll)
+      for (const [family, processes] of AgentFamily.attribute(table, families, traces.of)) {
+        family.members = new Map(processes.map((process) => [process.pid, process]))
+        family.sessions = new Set(processes.map((process) => process.session))
+      }
+      if (marks?.resting() === true) marks.seen(traces.marksOf(table))
+      traces.keepOnly(table)
+      answered = asking
+      const ended = yield* Clock.currentTimeMillis
+      nextLook = ended + Math.max(pause, idleShare * (ended - started))
+    })
 
-  return {
-    families,
-    add: (family) => void families.add(family),
-    forget: (family) => {
-      if (families.delete(family) && family.mark !== undefined) marks?.give(family.mark)
-    },
-    take: Effect.suspend(() => {
+    const take = Effect.suspend(() => {
       const mine = ++asked
       return one.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
     })
-  }
-}
+    if (marks !== undefined)
+      yield* Effect.suspend(() => (marks.resting() ? take : Effect.void)).pipe(
+        Effect.repeat(Schedule.spaced("2 seconds")),
+        Effect.forkScoped
+      )
+
+    return {
+      families,
+      add: (family) => void families.add(family),
+      forget: (family) => {
+        if (families.delete(family) && family.mark !== undefined) marks?.give(family.mark)
+      },
+      leave: (family) =>
+        Effect.sync(() => {
+          if (families.delete(family) && family.mark !== undefined) marks?.rest(family.mark)
+        }),
+      take
+    }
+  })

@@ -5,25 +5,27 @@
  * program can make them: `mkfifo` makes many at once, each is used for one stream of one agent.
  */
 import { execFile } from "node:child_process"
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
-import * as path from "node:path"
 import { promisify } from "node:util"
-import { Effect, Option } from "effect"
+import { Clock, Effect } from "effect"
+import * as FifoFolder from "./FifoFolder.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
 /** Paths of two FIFOs that nobody used yet: for stdout and stderr. */
 export type FifoPair = readonly [stdout: string, stderr: string]
 
 export interface Fifos {
-  /** None: they can't be made here, and ordinary pipes have to do. */
-  readonly take: Effect.Effect<Option.Option<FifoPair>>
+  /** Fails where they can't be made now, and ordinary pipes have to do; it is tried again some seconds later. */
+  readonly take: Effect.Effect<FifoPair, SpawnFailure.SpawnFailure>
   /** Forgets those that were made: something removed their folder. */
   readonly renew: Effect.Effect<void>
 }
 
 const pairsPerBatch = 64
+
+/** How long no others are tried after they could not be made. Milliseconds. */
+const pause = 10_000
 
 /**
  * Nobody but the daemon's user gets into their folder. The write permission is for an agent that sudo runs as another
@@ -31,56 +33,134 @@ const pairsPerBatch = 64
  */
 const mode = "0622"
 
-/** The folder is removed at the end of the scope. */
-export const make = Effect.gen(function* () {
-  const one = yield* Effect.makeSemaphore(1)
-  const folders = new Set<string>()
-  const pairs: Array<FifoPair> = []
-  let unavailable = false
+/** Where FIFOs are made, and where in its stead when that is full, or broken. */
+const usualPlace = (): string => os.tmpdir()
+const otherPlace = "/dev/shm"
 
-  yield* Effect.addFinalizer(() =>
-    Effect.promise(() =>
-      Promise.allSettled(
-        Array.from(folders, (folder) => fs.promises.rm(folder, { recursive: true, force: true }))
+const mkfifo = (files: ReadonlyArray<string>) =>
+  promisify(execFile)("mkfifo", ["-m", mode, ...files], { timeout: 10_000, killSignal: "SIGKILL" })
+
+/** A folder with its sign of life. */
+interface Claimed {
+  readonly folder: string
+  readonly claim: number
+}
+
+const claimIn = async (parent: string): Promise<Claimed> => {
+  const folder = await FifoFolder.make(parent)
+  try {
+    await mkfifo([FifoFolder.signOf(folder)])
+    return { folder, claim: FifoFolder.claim(folder) }
+  } catch (cause) {
+    FifoFolder.remove(folder)
+    throw cause
+  }
+}
+
+const batchIn = async (folder: string): Promise<ReadonlyArray<FifoPair>> => {
+  const batch = Array.from({ length: pairsPerBatch }, (): FifoPair => {
+    const name = FifoFolder.newName(folder)
+    return [`${name}.out`, `${name}.err`]
+  })
+  try {
+    await mkfifo(batch.flat())
+    return batch
+  } catch (cause) {
+    for (const file of batch.flat()) fs.rmSync(file, { force: true })
+    throw cause
+  }
+}
+
+/** Removes a folder; one that can't be removed is said. */
+const discard = (folder: string) =>
+  Effect.try({ try: () => FifoFolder.remove(folder), catch: SpawnFailure.from }).pipe(
+    Effect.catchIf(
+      ({ code }) => code === "ENOENT",
+      () => Effect.void
+    ),
+    Effect.catchAll(({ message }) =>
+      Effect.logWarning("a folder of FIFOs can't be removed").pipe(
+        Effect.annotateLogs({ folder, cause: message })
       )
     )
   )
 
-  const makeBatch = Effect.tryPromise({
-    try: async (): Promise<ReadonlyArray<FifoPair>> => {
-      const [folder = await fs.promises.mkdtemp(path.join(os.tmpdir(), "rudder-relay-"))] = folders
-      folders.add(folder)
-      const batch = Array.from({ length: pairsPerBatch }, (): FifoPair => {
-        const name = path.join(folder, randomUUID())
-        return [`${name}.out`, `${name}.err`]
-      })
-      await promisify(execFile)("mkfifo", ["-m", mode, ...batch.flat()], { timeout: 10_000 })
-      return batch
-    },
-    catch: SpawnFailure.from
-  })
+/** Removes what daemons left that were killed. A place that can't be read has nothing that could be removed. */
+const discardAbandoned = Effect.forEach(
+  new Set([usualPlace(), otherPlace]),
+  (place) =>
+    Effect.try(() => FifoFolder.abandoned(place)).pipe(
+      Effect.orElseSucceed((): ReadonlyArray<string> => []),
+      Effect.flatMap(Effect.forEach(discard, { discard: true }))
+    ),
+  { discard: true }
+)
 
-  const refill = makeBatch.pipe(
-    Effect.tap((batch) => Effect.sync(() => pairs.push(...batch))),
-    Effect.catchAll((cause) =>
-      Effect.suspend(() => {
-        unavailable = true
-        return Effect.logWarning(
-          "no FIFOs for the output of agents: those that open /dev/stdout or /dev/stderr will fail"
-        ).pipe(Effect.annotateLogs({ cause: cause.message }))
-      })
+/** Their folder is removed at the end of the scope; what daemons left that were killed, before this returns. */
+export const make = Effect.gen(function* () {
+  const one = yield* Effect.makeSemaphore(1)
+  const pairs: Array<FifoPair> = []
+  let current: Claimed | undefined
+  let failure: SpawnFailure.SpawnFailure | undefined
+  let tryAgainAt = 0
+
+  yield* discardAbandoned
+  const renew = Effect.suspend(() => {
+    pairs.length = 0
+    if (current === undefined) return Effect.void
+    const { folder, claim } = current
+    current = undefined
+    fs.closeSync(claim)
+    return discard(folder)
+  })
+  yield* Effect.addFinalizer(() => renew)
+
+  const fill = (place: string) =>
+    Effect.tryPromise({
+      try: async () => {
+        const claimed = current ?? (await claimIn(place))
+        current = claimed
+        pairs.push(...(await batchIn(claimed.folder)))
+      },
+      catch: SpawnFailure.from
+    }).pipe(
+      // The other place, or the next time, begins with a new folder.
+      Effect.tapError(() => renew)
     )
+
+  const refill = fill(usualPlace()).pipe(
+    Effect.catchAll((cause) => Effect.mapError(fill(otherPlace), () => cause)),
+    Effect.tapBoth({
+      onSuccess: () =>
+        Effect.sync(() => {
+          failure = undefined
+        }),
+      onFailure: (cause) =>
+        Effect.gen(function* () {
+          const known = failure !== undefined
+          failure = cause
+          tryAgainAt = (yield* Clock.currentTimeMillis) + pause
+          if (!known)
+            yield* Effect.logWarning(
+              "no FIFOs for the output of agents: those that open /dev/stdout or /dev/stderr will fail"
+            ).pipe(Effect.annotateLogs({ cause: cause.message }))
+        })
+    }),
+    // Made or not, what is made is known of.
+    Effect.uninterruptible
   )
 
+  const next: Fifos["take"] = Effect.gen(function* () {
+    const pair = pairs.pop()
+    if (pair !== undefined) return pair
+    if (failure !== undefined && (yield* Clock.currentTimeMillis) < tryAgainAt) return yield* failure
+    yield* refill
+    return yield* next
+  })
+
   const fifos: Fifos = {
-    take: Effect.suspend(() => (pairs.length === 0 && !unavailable ? refill : Effect.void)).pipe(
-      Effect.map(() => Option.fromNullable(pairs.pop())),
-      one.withPermits(1)
-    ),
-    renew: Effect.sync(() => {
-      pairs.length = 0
-      folders.clear()
-    })
+    take: one.withPermits(1)(next),
+    renew
   }
   return fifos
 })
@@ -88,7 +168,8 @@ export const make = Effect.gen(function* () {
 /** Both ends of a pipe, open. */
 export interface Pipe {
   readonly readEnd: number
-  readonly writeEnd: number
+  /** Closes the other end. The end of the stream is seen only when nobody could write to it. */
+  readonly closeWriteEnd: () => void
 }
 
 /** Opens both ends of a FIFO. Throws what `fs` throws; nothing is left open then. */
@@ -96,7 +177,13 @@ export const open = (fifo: string): Pipe => {
   // Without O_NONBLOCK this waits for a writer, with it the writer finds its reader there.
   const readEnd = fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
   try {
-    return { readEnd, writeEnd: fs.openSync(fifo, fs.constants.O_WRONLY) }
+    const writeEnd = fs.openSync(fifo, fs.constants.O_WRONLY)
+    let open = true
+    const closeWriteEnd = () => {
+      if (open) fs.closeSync(writeEnd)
+      open = false
+    }
+    return { readEnd, closeWriteEnd }
   } catch (cause) {
     fs.closeSync(readEnd)
     throw cause

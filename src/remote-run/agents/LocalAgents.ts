@@ -1,93 +1,138 @@
 /** Agents as processes of this machine: from the command line to the last of their descendants. */
 import { randomUUID } from "node:crypto"
-import { Deferred, Effect, Exit, Layer, Schedule, type Scope } from "effect"
+import { Cause, Deferred, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import {
   type AgentCommand,
   AgentError,
+  type AgentExit,
   type AgentOutput,
   AgentProcess,
   type AgentProcessService
 } from "./AgentProcess.ts"
+import * as AgentProgram from "./AgentProgram.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
+import * as HeldOutputs from "./HeldOutputs.ts"
 import * as Marks from "./Marks.ts"
 import * as Reaper from "./Reaper.ts"
 import * as Spawner from "./Spawner.ts"
-import type { SpawnFailure } from "./SpawnFailure.ts"
+import type * as SpawnFailure from "./SpawnFailure.ts"
 
 export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
 
 /** What an agent's processes are known by. */
 type Identity = Pick<AgentFamily.AgentFamily, "cookie" | "mark">
 
-/** Nothing of it is left at the end of the scope. */
+/** Nothing that runs is left at the end of the scope. */
 export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const startedIn = yield* currentFolder
     const fifos = yield* Fifos.make
     // Nobody but root reads the environment of what sudo starts.
     const marks = options.useSudo && process.geteuid?.() !== 0 ? Marks.make() : undefined
-    const census = Census.make(marks)
+    const census = yield* Census.make(marks)
+    const spawner = yield* Spawner.make(options.killGrace)
     const reaper = yield* Reaper.make({ census, killGrace: options.killGrace })
-    const spawner = yield* Spawner.make
+    const heldOutputs = yield* HeldOutputs.make
     const mine = randomUUID()
     let count = 0
 
-    const startChild = (command: AgentCommand, output: AgentOutput, { cookie, mark }: Identity) =>
+    const lineOf = (command: AgentCommand) => {
+      const program = AgentProgram.find(options.command, { folder: startedIn, path: process.env.PATH })
+      return commandLine({ command: program, useSudo: options.useSudo }, command)
+    }
+
+    const startChild = (line: CommandLine, output: AgentOutput, { cookie, mark }: Identity) =>
       Effect.gen(function* () {
-        const pair = yield* fifos.take
+        const pair = yield* Effect.either(fifos.take)
         const environment = { [Census.cookieName]: cookie }
-        return yield* AgentChild.start({
-          spawner,
-          command: { ...commandLine(options, command), environment, mark },
-          fifos: pair,
-          output
-        })
+        const command = { ...line, environment, cookie, mark }
+        const child = yield* AgentChild.start({ spawner, command, fifos: pair, output })
+        return { child, withoutFifos: Either.getLeft(pair) }
       }).pipe(
         Effect.tapError((cause) => (isMissingFifo(cause) ? fifos.renew : Effect.void)),
-        Effect.retry({ times: 1, while: isMissingFifo }),
+        Effect.retry({ times: 3, while: isWorthAnother }),
         Effect.onError(() => Effect.sync(() => mark !== undefined && marks?.give(mark)))
       )
+
+    /** Waits, interruptibly by `restore`, for its end; interrupted, ends it. */
+    const follow = (child: AgentChild.AgentChild, identity: Identity, restore: Restore) =>
+      Effect.gen(function* () {
+        const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited })
+        census.add(family)
+        if (child.pid !== undefined) yield* spawner.guard(child.pid, identity.cookie)
+        return yield* restore(finished(child)).pipe(
+          Effect.onExit((exit) => {
+            if (isOver(exit)) return Effect.andThen(census.leave(family), heldOutputs.hold(child))
+            const end = Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd))
+            return Effect.ensuring(end, Effect.sync(child.close))
+          })
+        )
+      }).pipe(Effect.scoped)
 
     const run: AgentProcessService["run"] = (command, output) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           // Interrupted before it is started, it never is.
           yield* restore(Effect.yieldNow())
+          const line = lineOf(command)
           const identity: Identity = { cookie: `${mine}.${++count}`, mark: marks?.take() }
-          const child = yield* startChild(command, output, identity)
-          const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited })
-          census.add(family)
-          return yield* restore(finished(child)).pipe(
-            Effect.onExit((exit) =>
-              Exit.isSuccess(exit)
-                ? reaper.endWhatIsLeft(family)
-                : Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd))
-            ),
-            Effect.ensuring(Effect.sync(child.close))
+          const { child, withoutFifos } = yield* Effect.mapError(
+            startChild(line, output, identity),
+            (cause) => startFailure(line.program, cause)
           )
+          const exit = yield* follow(child, identity, restore).pipe(
+            Effect.mapError(
+              ({ message }) =>
+                new AgentError({ message: `how ${line.program} ended is not known: ${message}` })
+            )
+          )
+          if (Option.isSome(withoutFifos) && exit.code !== 0)
+            output.write("stderr", noFifos(withoutFifos.value), () => {})
+          return exit
         })
-      ).pipe(
-        Effect.mapError((cause) => startFailure(commandLine(options, command).program, cause)),
-        Effect.withSpan("AgentProcess.run", { attributes: { hostname: command.hostname } })
-      )
+      ).pipe(Effect.withSpan("AgentProcess.run", { attributes: { hostname: command.hostname } }))
 
     return { run, unkillable: reaper.unkillable }
   })
 
-/** Processes of this machine, as `remote_run.*` says. At its end none of theirs is left that can be ended. */
+/** Processes of this machine, as `remote_run.*` says. At its end none that runs is left that can be ended. */
 export const layer = Layer.scoped(
   AgentProcess,
   Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
 )
 
+/** One that was removed since is none. */
+const currentFolder = Effect.sync(() => process.cwd()).pipe(Effect.catchAllDefect(() => Effect.succeed("/")))
+
+/** An agent that failed may have done so for this reason. */
+const noFifos = ({ message }: SpawnFailure.SpawnFailure): Uint8Array =>
+  new TextEncoder().encode(
+    `rudder-relay: /dev/stdout and /dev/stderr could not be opened by name, since no FIFOs could be made: ${message.trim()}\n`
+  )
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** It has come to an end of its own, known or not. */
+const isOver = <E>(exit: Exit.Exit<AgentExit, E>): boolean =>
+  Exit.match(exit, {
+    onSuccess: () => true,
+    onFailure: (cause) => !Cause.isInterrupted(cause) && Option.isSome(Cause.failureOption(cause))
+  })
+
+interface CommandLine {
+  readonly program: string
+  readonly parameters: ReadonlyArray<string>
+}
+
 /** Never through a shell, and nothing in it is an option but what is meant as one. */
 export const commandLine = (
   { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
   { hostname, classes }: AgentCommand
-): { readonly program: string; readonly parameters: ReadonlyArray<string> } => {
+): CommandLine => {
   const conditions = classes.length === 0 ? [] : ["-D", classes.join(",")]
   const parameters = ["remote", "run", ...conditions, "--", hostname]
   return useSudo
@@ -101,7 +146,7 @@ const step = "50 millis"
 
 /** The process has exited and its output is read. */
 const finished = (child: AgentChild.AgentChild) =>
-  Effect.zipLeft(Deferred.await(child.exit), drained(child, stepsAfterExit))
+  Effect.exit(child.exit).pipe(Effect.zipLeft(drained(child, stepsAfterExit)), Effect.flatten)
 
 /** Waits for the end of the output; time in which its reader wants no more does not count. */
 const drained = (child: AgentChild.AgentChild, steps: number) =>
@@ -121,7 +166,13 @@ const drained = (child: AgentChild.AgentChild, steps: number) =>
 const stepsAfterEnd = 4
 
 /** Programs that tidy /tmp may take FIFOs for leftovers. */
-const isMissingFifo = ({ code, syscall }: SpawnFailure): boolean => code === "ENOENT" && syscall === "open"
+const isMissingFifo = (cause: StartFailure): boolean =>
+  cause._tag === "SpawnFailure" && cause.code === "ENOENT" && cause.syscall === "open"
+
+type StartFailure = SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded
+
+/** It has not been started, and another spawner, or another FIFO, is there to do it. */
+const isWorthAnother = (cause: StartFailure): boolean => cause._tag === "SpawnerEnded" || isMissingFifo(cause)
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "no such command",
@@ -135,5 +186,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENFILE: "too many open files"
 }
 
-const startFailure = (program: string, { code, message }: SpawnFailure): AgentError =>
-  new AgentError({ message: `${program} could not be started: ${reasons[code ?? ""] ?? message}` })
+const startFailure = (program: string, cause: StartFailure): AgentError => {
+  const reason = cause._tag === "SpawnFailure" ? reasons[cause.code ?? ""] : undefined
+  return new AgentError({ message: `${program} could not be started: ${reason ?? cause.message}` })
+}

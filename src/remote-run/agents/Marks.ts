@@ -8,9 +8,15 @@
 import * as fs from "node:fs"
 
 export interface Marks {
-  /** One that no other family has; undefined when all are taken. Comes back by `give`. */
+  /** One that no process has; undefined when all are taken. Comes back by `give` or `rest`. */
   readonly take: () => number | undefined
+  /** No process has it any more. */
   readonly give: (mark: number) => void
+  /** Its family is over, but what an agent left behind may have it: it comes back when looks at all processes say so. */
+  readonly rest: (mark: number) => void
+  readonly resting: () => boolean
+  /** What such a look has found, which began when the marks in question were resting. */
+  readonly seen: (marks: ReadonlySet<number>) => void
   /** The mark of a process that runs beside this one; undefined when it has none. */
   readonly of: (pid: number) => number | undefined
 }
@@ -33,6 +39,9 @@ const read = (pid: number | "self", name: string): string | undefined => {
 
 const filterOf = (pid: number | "self"): number => Number.parseInt(read(pid, "coredump_filter") ?? "", 16)
 
+/** In how many looks running nobody had it. One may miss who is born to somebody that it did not come to yet, and that ended. */
+const looksWithout = 2
+
 /** Undefined on a system that has no such property. */
 export const make = (): Marks | undefined => {
   const usual = filterOf("self")
@@ -42,9 +51,22 @@ export const make = (): Marks | undefined => {
     (filter) => filter !== usual && !inUse.has(filter)
   )
   const all: ReadonlySet<number> = new Set(free)
+  /** With the looks that did not see it. */
+  const resting = new Map<number, number>()
   return {
     take: () => free.shift(),
     give: (mark) => void free.push(mark),
+    rest: (mark) => void resting.set(mark, 0),
+    resting: () => resting.size > 0,
+    seen: (marks) => {
+      for (const [mark, looks] of resting)
+        if (marks.has(mark)) resting.set(mark, 0)
+        else if (looks < looksWithout) resting.set(mark, looks + 1)
+        else {
+          resting.delete(mark)
+          free.push(mark)
+        }
+    },
     of: (pid) => {
       const filter = filterOf(pid)
       // Whoever sets a filter for its own sake is in another service.

@@ -8,8 +8,6 @@ import * as Signals from "./Signals.ts"
 export interface Reaper {
   /** SIGTERM, after the grace SIGKILL; returns when all are gone, or can't be made to go. */
   readonly end: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
-  /** The same in the background, for what an agent that ended by itself may have left. */
-  readonly endWhatIsLeft: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
   /** Processes that could not be made to go and are still there. */
   readonly unkillable: Effect.Effect<number>
 }
@@ -27,13 +25,10 @@ const poll = Schedule.exponential("15 millis", 1.2).pipe(Schedule.union(Schedule
 /** At its end no family is left, but for the unkillable. */
 export const make = ({ census, killGrace }: ReaperOptions) =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const ended = new Set<AgentFamily.AgentFamily>()
     const unkillable = new Set<AgentFamily.AgentFamily>()
 
     const end = (family: AgentFamily.AgentFamily): Effect.Effect<void> =>
       Effect.gen(function* () {
-        ended.delete(family)
         const gone =
           (yield* signal(census, family, "SIGTERM", killGrace)) ||
           (yield* signal(census, family, "SIGKILL", stuckAfter))
@@ -43,17 +38,6 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
           Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
         )
       }).pipe(Effect.uninterruptible, Effect.withSpan("AgentProcess.end"))
-
-    const sweep = Effect.gen(function* () {
-      if (ended.size === 0) return
-      const over = [...ended]
-      yield* census.take
-      for (const family of over) {
-        ended.delete(family)
-        if (AgentFamily.left(family) === 0) census.forget(family)
-        else yield* Effect.forkIn(end(family), scope)
-      }
-    })
 
     const recount = Effect.gen(function* () {
       if (unkillable.size === 0) return
@@ -74,12 +58,10 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
         )
       )
     )
-    yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced("500 millis")))
     yield* Effect.forkScoped(Effect.repeat(recount, Schedule.spaced("2 seconds")))
 
     const reaper: Reaper = {
       end,
-      endWhatIsLeft: (family) => Effect.sync(() => ended.add(family)),
       unkillable: Effect.sync(() => {
         let count = 0
         for (const family of unkillable) count += AgentFamily.left(family)
@@ -113,7 +95,8 @@ const signal = (
   const toAll = (): boolean => {
     if (family.members.size === 0) {
       // Nothing can be seen of it where /proc is hidden, but until it has been waited for its group is its own.
-      toldGroup ??= family.exited() ? "Gone" : Signals.toGroup(family.leader, name)
+      toldGroup ??=
+        family.leader === undefined || family.exited() ? "Gone" : Signals.toGroup(family.leader, name)
       return toldGroup === "Denied"
     }
     const oldestFirst = Array.from(family.members.values()).sort((a, b) => a.start - b.start || a.pid - b.pid)

@@ -1,4 +1,4 @@
-/** Why a process could not be started, or is not known of any more. */
+/** Why a process could not be started, or what became of it is not known. */
 import { Data } from "effect"
 
 export class SpawnFailure extends Data.TaggedError("SpawnFailure")<{
@@ -8,6 +8,12 @@ export class SpawnFailure extends Data.TaggedError("SpawnFailure")<{
   /** What failed with it, such as `open` or `spawn sudo`. */
   readonly syscall: string | undefined
 }> {}
+
+/** The process that starts agents has ended: what it was asked for it may have done or not. */
+export class SpawnerEnded extends Data.TaggedError("SpawnerEnded")<{ readonly message: string }> {}
+
+/** The process did run, and is gone; how it ended is not known. */
+export class ExitUnknown extends Data.TaggedError("ExitUnknown")<{ readonly message: string }> {}
 
 const text = (cause: object, name: string): string | undefined => {
   const value: unknown = Object.getOwnPropertyDescriptor(cause, name)?.value

@@ -1,14 +1,18 @@
 /** Starts processes from a small process of its own: see `spawner.mjs`. */
 import { type ChildProcess, fork } from "node:child_process"
-import { Deferred, Effect, Exit, FiberId, Schema, type Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, FiberId, Schedule, Schema, type Scope } from "effect"
+import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit } from "./AgentProcess.ts"
-import * as SpawnFailure from "./SpawnFailure.ts"
+import * as ProcessTable from "./ProcessTable.ts"
+import * as Failure from "./SpawnFailure.ts"
 
 export interface SpawnRequest {
   readonly program: string
   readonly parameters: ReadonlyArray<string>
-  /** On top of the relay's own. */
+  /** On top of what an agent gets of the relay's own. */
   readonly environment: Readonly<Record<string, string>>
+  /** What of the environment its processes are known by. */
+  readonly cookie: string
   /** The core dump filter that it is started with: see `Marks`. */
   readonly mark?: number | undefined
   /** Paths of FIFOs whose other ends are open. */
@@ -18,14 +22,18 @@ export interface SpawnRequest {
 
 export interface Spawned {
   readonly pid: number
-  /** Fails when it can't be known any more. */
-  readonly exit: Deferred.Deferred<AgentExit, SpawnFailure.SpawnFailure>
+  /** Where what started the process has ended, it is waited for until it is gone. */
+  readonly exit: Effect.Effect<AgentExit, Failure.ExitUnknown>
   readonly exited: () => boolean
 }
 
 export interface Spawner {
   /** Fails with what node says where the program can't be started. */
-  readonly spawn: (request: SpawnRequest) => Effect.Effect<Spawned, SpawnFailure.SpawnFailure>
+  readonly spawn: (
+    request: SpawnRequest
+  ) => Effect.Effect<Spawned, Failure.SpawnFailure | Failure.SpawnerEnded>
+  /** Until the scope ends, this agent, whoever started it, is ended should the relay be killed. */
+  readonly guard: (pid: number, cookie: string) => Effect.Effect<void, never, Scope.Scope>
 }
 
 const Message = Schema.Struct({
@@ -46,97 +54,230 @@ const isMessage = Schema.is(Message)
 
 /** A child that was asked for. */
 class Expected {
-  readonly pid = Deferred.unsafeMake<number, SpawnFailure.SpawnFailure>(FiberId.none)
-  readonly exit = Deferred.unsafeMake<AgentExit, SpawnFailure.SpawnFailure>(FiberId.none)
+  readonly pid = Deferred.unsafeMake<number, Failure.SpawnFailure | Failure.SpawnerEnded>(FiberId.none)
+  readonly exit = Deferred.unsafeMake<AgentExit>(FiberId.none)
+  running: number | undefined
   exited = false
-
-  fail(cause: SpawnFailure.SpawnFailure): void {
-    Deferred.unsafeDone(this.pid, Exit.fail(cause))
-    Deferred.unsafeDone(this.exit, Exit.fail(cause))
-  }
 }
 
-/** One spawning process and the children it was asked for. When it ends, nothing more is known of them. */
+/** One spawning process and the children it was asked for. */
 class Connection {
   private readonly process: ChildProcess
   private readonly expected = new Map<number, Expected>()
+  private readonly started = performance.now()
   private count = 0
-  ended = false
+  /** Why it is of no more use; what is told of its children has been told by then. */
+  readonly ended = Deferred.unsafeMake<string>(FiberId.none)
+  /** False from the first sign on. */
+  usable = true
+  /** Those of its children that run. */
+  readonly running = new Set<number>()
 
-  constructor() {
-    this.process = fork(new URL("./spawner.mjs", import.meta.url), {
+  /** Throws what node throws. */
+  constructor(killGrace: Duration.Duration) {
+    this.process = fork(new URL("./spawner.mjs", import.meta.url), [`${Duration.toMillis(killGrace)}`], {
       // It allocates next to nothing, and is started from more cheaply the smaller it is.
       execArgv: ["--max-semi-space-size=1"],
+      env: AgentEnvironment.of(process.env),
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       detached: true,
       cwd: "/"
     })
     this.process.on("message", (message) => this.told(message))
-    this.process.once("error", (error) => this.end(error))
-    this.process.once("exit", () => this.end("the process that starts agents has ended"))
+    this.process.once("error", (error) => this.end(`could not be started: ${error.message}`))
+    // The last that it said may come after its exit, but not after the end of the channel.
+    let ends = 2
+    let what = ""
+    const over = () => {
+      if (--ends === 0) this.end(what)
+    }
+    this.process.once("exit", (code, signal) => {
+      what = `has ended (${signal ?? `code ${code}`})`
+      over()
+    })
+    this.process.once("disconnect", () => {
+      // One that can't be asked any more is of no use, but it may live.
+      this.kill()
+      over()
+    })
     // What keeps the program alive are its own tasks.
     this.process.unref()
     this.process.channel?.unref()
+  }
+
+  /** Milliseconds. */
+  get age(): number {
+    return performance.now() - this.started
   }
 
   ask(request: SpawnRequest): Expected {
     const id = ++this.count
     const expected = new Expected()
     this.expected.set(id, expected)
-    this.process.send({ id, ...request }, (error) => {
-      if (error !== null) expected.fail(SpawnFailure.from(error))
-    })
+    this.tell({ id, ...request })
     return expected
   }
 
-  /** Succeeds when the process is gone. */
-  readonly close: Effect.Effect<void> = Effect.async((resume) => {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return resume(Effect.void)
+  tell(message: object): void {
+    if (!this.usable) return
+    // Where it can't be sent, the process is dead or dying, and its end says so.
+    this.process.send(message, (error) => {
+      if (error !== null) this.kill()
+    })
+  }
+
+  /** Its children go on. */
+  kill(): void {
+    this.usable = false
+    this.process.kill("SIGKILL")
+  }
+
+  /** Succeeds when the process is gone, or will never be. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.kill()
     this.process.ref()
-    this.process.once("exit", () => resume(Effect.void))
-    if (this.process.connected) this.process.disconnect()
+    return Deferred.await(this.ended).pipe(
+      Effect.timeoutOption("2 seconds"),
+      Effect.zipRight(Effect.sync(() => this.process.unref()))
+    )
   })
 
   private told(message: unknown): void {
     const expected = isMessage(message) ? this.expected.get(message.id) : undefined
     if (expected === undefined || !isMessage(message)) return
     const { id, pid, exit, failure } = message
-    if (pid !== undefined) Deferred.unsafeDone(expected.pid, Exit.succeed(pid))
+    if (pid !== undefined) {
+      expected.running = pid
+      this.running.add(pid)
+      Deferred.unsafeDone(expected.pid, Exit.succeed(pid))
+    }
     if (exit !== undefined) {
       expected.exited = true
+      if (expected.running !== undefined) this.running.delete(expected.running)
       Deferred.unsafeDone(expected.exit, Exit.succeed(exit))
     }
-    if (failure !== undefined)
-      expected.fail(
-        new SpawnFailure.SpawnFailure({
-          message: failure.message,
-          code: failure.code,
-          syscall: failure.syscall
-        })
-      )
+    if (failure !== undefined) {
+      const { message, code, syscall } = failure
+      Deferred.unsafeDone(expected.pid, Exit.fail(new Failure.SpawnFailure({ message, code, syscall })))
+    }
     if (exit !== undefined || failure !== undefined) this.expected.delete(id)
   }
 
-  private end(cause: unknown): void {
-    this.ended = true
-    for (const expected of this.expected.values()) expected.fail(SpawnFailure.from(cause))
+  private end(what: string): void {
+    this.usable = false
+    const message = `the process that starts agents ${what}`
+    for (const { pid } of this.expected.values())
+      Deferred.unsafeDone(pid, Exit.fail(new Failure.SpawnerEnded({ message })))
     this.expected.clear()
+    Deferred.unsafeDone(this.ended, Exit.succeed(message))
   }
 }
 
+/** A process that hangs at the start of a program (on a file system that does not answer) is given up then. */
+const answerWithin = "30 seconds"
+
+/** One that ends sooner than this is not replaced before there is something to start. Milliseconds. */
+const worthReplacing = 1000
+
 /** The process lives until the scope ends; should it end before, another takes its place. */
-export const make: Effect.Effect<Spawner, never, Scope.Scope> = Effect.gen(function* () {
-  let connection = new Connection()
-  yield* Effect.addFinalizer(() => connection.close)
-  const spawn = (request: SpawnRequest) =>
-    Effect.suspend(() => {
-      if (connection.ended) connection = new Connection()
-      const expected = connection.ask(request)
-      return Effect.map(Deferred.await(expected.pid), (pid) => ({
-        pid,
-        exit: expected.exit,
-        exited: () => expected.exited
-      }))
-    })
-  return { spawn }
-})
+export const make = (killGrace: Duration.Duration): Effect.Effect<Spawner, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const guarded = new Map<number, string>()
+    let current: Connection | undefined
+    yield* Effect.addFinalizer(() => current?.close ?? Effect.void)
+
+    const connect = Effect.try({
+      // In one go: nobody else connects meanwhile.
+      try: () => {
+        const connection = new Connection(killGrace)
+        for (const [guard, cookie] of guarded) connection.tell({ guard, cookie })
+        current = connection
+        return connection
+      },
+      catch: Failure.from
+    }).pipe(
+      // A fiber starts as interruptible as the one that forks it.
+      Effect.tap((connection) => Effect.forkIn(Effect.interruptible(replaced(connection)), scope))
+    )
+
+    /** Agents that go on when it has ended are guarded by the next. */
+    const replaced = (connection: Connection): Effect.Effect<void> =>
+      Deferred.await(connection.ended).pipe(
+        Effect.tap((reason) =>
+          Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
+        ),
+        Effect.andThen(
+          Effect.suspend(() =>
+            current === connection && connection.age > worthReplacing ? Effect.ignore(connect) : Effect.void
+          )
+        )
+      )
+
+    const connected = Effect.suspend(() => (current?.usable === true ? Effect.succeed(current) : connect))
+    yield* Effect.ignore(connected)
+
+    const spawn: Spawner["spawn"] = (request) =>
+      Effect.gen(function* () {
+        const connection = yield* connected
+        const expected = connection.ask(request)
+        // Interruptible, since the time-out comes when what it ends has ended.
+        const pid = yield* Effect.interruptible(Deferred.await(expected.pid)).pipe(
+          Effect.timeoutTo({
+            duration: answerWithin,
+            onSuccess: Effect.succeed,
+            // Then it ends, and with that what is waited for here.
+            onTimeout: () =>
+              Effect.andThen(
+                Effect.sync(() => connection.kill()),
+                Deferred.await(expected.pid)
+              )
+          }),
+          Effect.flatten
+        )
+        const gone = goneOf(pid)
+        const lost = Deferred.await(connection.ended).pipe(
+          Effect.zipLeft(Effect.repeat(Effect.sync(gone), { until: (is) => is, schedule: poll })),
+          Effect.flatMap((message) => new Failure.ExitUnknown({ message }))
+        )
+        return {
+          pid,
+          exit: Effect.raceFirst(Deferred.await(expected.exit), lost),
+          exited: () => expected.exited || (!connection.usable && gone())
+        }
+      })
+
+    const guard: Spawner["guard"] = (pid, cookie) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          guarded.set(pid, cookie)
+          if (current?.running.has(pid) === false) current.tell({ guard: pid, cookie })
+        }),
+        () =>
+          Effect.sync(() => {
+            guarded.delete(pid)
+            if (current?.running.has(pid) === false) current.tell({ release: pid })
+          })
+      )
+    return { spawn, guard }
+  })
+
+const poll = Schedule.spaced("100 millis")
+
+const exists = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "EPERM"
+  }
+}
+
+/** Says whether a process that lives now is gone by then; where /proc hides it, whether any has its number. */
+const goneOf = (pid: number) => {
+  const start = ProcessTable.find(pid)?.start
+  return (): boolean => {
+    if (start === undefined) return !exists(pid)
+    const now = ProcessTable.find(pid)
+    return now === undefined || now.zombie || now.start !== start
+  }
+}

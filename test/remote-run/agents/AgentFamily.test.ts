@@ -128,7 +128,7 @@ describe("for any table, also one read while processes come and go,", () => {
             assert.isFalse(owners.has(pid))
             owners.set(pid, one)
           }
-        for (const { leader } of given) if (all.has(leader)) assert.isTrue(owners.has(leader))
+        for (const { leader = 0 } of given) if (all.has(leader)) assert.isTrue(owners.has(leader))
         for (const { pid, parent, start } of processes) {
           const above = all.get(parent)
           if (above !== undefined && above.start < start && owners.has(parent)) assert.isTrue(owners.has(pid))

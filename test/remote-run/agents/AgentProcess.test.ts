@@ -8,6 +8,7 @@ import type { DurationInput } from "effect/Duration"
 import { AgentProcess } from "../../../src/remote-run/agents/AgentProcess.ts"
 import {
   collect,
+  environment,
   folder,
   live,
   lives,
@@ -21,6 +22,8 @@ import {
 
 /** Goes on until it is killed. */
 const forever = "setInterval(() => {}, 1000)\n"
+
+const unkillable = Effect.flatMap(AgentProcess, (agents) => agents.unkillable)
 
 describe("AgentProcess", () => {
   describe("what is run", () => {
@@ -77,22 +80,129 @@ describe("AgentProcess", () => {
       })
     )
 
-    it.scopedLive("is started again when the process that starts agents has been killed", () =>
+    it.scopedLive("has the daemon's environment without what is the daemon's alone", () =>
       Effect.gen(function* () {
-        const agent = yield* shell("echo $PPID; [ $4 = slow ] && sleep 300; exit 0")
-        const layer = yield* Layer.build(live(agent))
-        const first = collect()
-        const slow = yield* Effect.fork(
-          run(first.output, { hostname: "slow", classes: [] }).pipe(Effect.provide(layer), Effect.flip)
-        )
-        yield* until(() => first.text("stdout").endsWith("\n"))
-        process.kill(Number(first.text("stdout")), "SIGKILL")
-        // What became of an agent can't be known then.
-        assert.strictEqual((yield* Fiber.join(slow))._tag, "AgentError")
-        assert.deepStrictEqual(yield* run(collect().output).pipe(Effect.provide(layer)), {
-          code: 0,
-          signal: null
+        const agent = yield* shell("env")
+        yield* environment({
+          RUDDER_RELAY_LOG__LEVEL: "debug",
+          NOTIFY_SOCKET: "/nonexistent/notify",
+          LISTEN_FDS: "1",
+          WATCHDOG_USEC: "1000000",
+          JOURNAL_STREAM: "8:1",
+          OF_THE_ADMINISTRATOR: "kept"
         })
+        const { output, text } = collect()
+        yield* run(output).pipe(Effect.provide(live(agent)))
+        const names = text("stdout").split("\n")
+        assert.include(names, "OF_THE_ADMINISTRATOR=kept")
+        assert.deepStrictEqual(
+          names.filter((line) => /^(RUDDER_RELAY_|NOTIFY|LISTEN|WATCHDOG|JOURNAL|NODE_CHANNEL)/.test(line)),
+          []
+        )
+      })
+    )
+
+    it.scopedLive("may be given from the folder that the daemon was started in, or by name, for PATH", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell("pwd")
+        const outputOf = (command: string) =>
+          Effect.suspend(() => {
+            const { output, text } = collect()
+            return run(output).pipe(
+              Effect.provide(live(command)),
+              Effect.map(() => text("stdout"))
+            )
+          })
+        assert.strictEqual(yield* outputOf(path.relative(process.cwd(), agent)), "/\n")
+        yield* environment({
+          PATH: `${path.relative(process.cwd(), path.dirname(agent))}:${process.env.PATH}`
+        })
+        assert.strictEqual(yield* outputOf("agent"), "/\n")
+      })
+    )
+  })
+
+  describe("when the process that starts agents has been killed,", () => {
+    const killParent = (text: () => string) =>
+      until(() => text().includes("\n")).pipe(
+        Effect.andThen(
+          Effect.sync(() => {
+            const spawner = Number(text().split("\n")[0])
+            process.kill(spawner, "SIGKILL")
+            return spawner
+          })
+        )
+      )
+
+    it.scopedLive("an agent that runs goes on, to an end that says what is not known of it", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `echo $PPID; while [ ! -e "$DIR/go" ]; do sleep 0.02; done; echo "to the end"`
+        )
+        const layer = yield* Layer.build(live(agent))
+        const { output, text } = collect()
+        const fiber = yield* Effect.fork(Effect.flip(run(output).pipe(Effect.provide(layer))))
+        const spawner = yield* killParent(() => text("stdout"))
+        yield* until(() => !lives(spawner))
+        assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+        fs.writeFileSync(path.join(path.dirname(agent), "go"), "")
+        assert.strictEqual(
+          (yield* Fiber.join(fiber)).message,
+          `how ${agent} ended is not known: the process that starts agents has ended (SIGKILL)`
+        )
+        assert.include(text("stdout"), "to the end\n")
+        assert.strictEqual(yield* unkillable.pipe(Effect.provide(layer)), 0)
+      })
+    )
+
+    it.scopedLive("an agent that runs is ended as ever, with its descendants", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `echo $$ >>"$DIR/pids"; sleep 300 & echo $! >>"$DIR/pids"; setsid sleep 300 & echo $! >>"$DIR/pids"; echo $PPID; wait`
+        )
+        const layer = yield* Layer.build(live(agent, { killGrace: "1 hour" }))
+        const { output, text } = collect()
+        const fiber = yield* Effect.fork(run(output).pipe(Effect.provide(layer)))
+        const spawner = yield* killParent(() => text("stdout"))
+        yield* until(() => !lives(spawner))
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual((yield* pids(agent, "pids")).filter(lives), [])
+        assert.strictEqual(yield* unkillable.pipe(Effect.provide(layer)), 0)
+      })
+    )
+
+    it.scopedLive("others are started by the next one, and each once", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `echo "$4 $PPID" >>"$DIR/started"; while [ ! -e "$DIR/go" ]; do sleep 0.05; done`
+        )
+        const started = () => {
+          const file = path.join(path.dirname(agent), "started")
+          return fs.existsSync(file) ? fs.readFileSync(file, "utf8").split("\n").slice(0, -1) : []
+        }
+        const count = 60
+        const layer = yield* Layer.build(live(agent))
+        const fiber = yield* Effect.forEach(
+          Array.from({ length: count }, (_, index) => `node${index}`),
+          (hostname) => Effect.either(run(collect().output, { hostname, classes: [] })),
+          { concurrency: "unbounded" }
+        ).pipe(Effect.provide(layer), Effect.fork)
+        yield* until(() => started().length > 5)
+        process.kill(Number(started()[0]?.split(" ")[1]), "SIGKILL")
+        yield* until(() => started().length === count)
+        fs.writeFileSync(path.join(path.dirname(agent), "go"), "")
+        const ends = yield* Fiber.join(fiber)
+        assert.strictEqual(new Set(started().map((line) => line.split(" ")[0])).size, count)
+        assert.isTrue(
+          ends.every((end) =>
+            end._tag === "Right" ? end.right.code === 0 : /is not known/.test(end.left.message)
+          )
+        )
+        assert.isTrue(ends.some((end) => end._tag === "Right"))
+        const parents = new Set(started().map((line) => line.split(" ")[1]))
+        // An orphan's is process 1.
+        parents.delete("1")
+        assert.strictEqual(parents.size, 2)
       })
     )
   })
@@ -109,18 +219,26 @@ describe("AgentProcess", () => {
       })
     )
 
-    it.scopedLive("comes though a descendant holds the output open; what is left of it is ended", () =>
-      Effect.gen(function* () {
-        const agent = yield* shell(`sleep 300 & echo $! >"$DIR/left"; echo said`)
-        const { output, text } = collect()
-        yield* Effect.gen(function* () {
-          const exit = yield* run(output)
-          assert.deepStrictEqual(exit, { code: 0, signal: null })
-          assert.strictEqual(text("stdout"), "said\n")
+    it.scopedLive(
+      "comes though a descendant holds the output open, which goes on, also when it prints more",
+      () =>
+        Effect.gen(function* () {
+          // More than a pipe holds, to an end that only one comes to that is neither ended nor stopped.
+          const agent = yield* shell(`{ while [ ! -e "$DIR/over" ]; do sleep 0.02; done
+          head -c 200000 /dev/zero && echo also >&2 && echo $$ >"$DIR/printed"; exec sleep 300; } &
+          echo $! >"$DIR/left"; echo said`)
+          const { output, text } = collect()
+          yield* Effect.gen(function* () {
+            const exit = yield* run(output)
+            assert.deepStrictEqual(exit, { code: 0, signal: null })
+            fs.writeFileSync(path.join(path.dirname(agent), "over"), "")
+            yield* pids(agent, "printed")
+            assert.deepStrictEqual([text("stdout"), text("stderr")], ["said\n", ""])
+          }).pipe(Effect.provide(live(agent)))
           const [left = 0] = yield* pids(agent, "left")
-          yield* until(() => !lives(left))
-        }).pipe(Effect.provide(live(agent)))
-      })
+          assert.isTrue(lives(left))
+          process.kill(left)
+        })
     )
 
     it.scopedLive("has what descendants print within a second", () =>
@@ -132,28 +250,28 @@ describe("AgentProcess", () => {
       })
     )
 
-    it.scopedLive("ends a descendant that left its session, closed its output and ignores SIGTERM", () =>
+    it.scopedLive("ends nothing of what it left, in whatever session, nor does the end of the Layer", () =>
       Effect.gen(function* () {
-        const agent = yield* node(`
-          const left = spawn("/bin/sh", ["-c", "trap '' TERM; echo $$ >$0/left; while :; do sleep 300; done", dir],
-            { detached: true, stdio: "ignore" })
-          left.unref()
-          const wait = setInterval(() => { if (fs.existsSync(dir + "/left")) clearInterval(wait) }, 5)
-        `)
-        yield* Effect.gen(function* () {
-          yield* run(collect().output)
-          const [left = 0] = yield* pids(agent, "left")
-          yield* until(() => !lives(left))
-        }).pipe(Effect.provide(live(agent, { killGrace: "100 millis" })))
-      })
-    )
-
-    it.scopedLive("of the Layer is the end of all that is left", () =>
-      Effect.gen(function* () {
-        const agent = yield* shell(`sleep 300 >/dev/null 2>&1 & echo $! >"$DIR/left"`)
-        yield* run(collect().output).pipe(Effect.provide(live(agent)))
-        const [left = 0] = yield* pids(agent, "left")
-        assert.isFalse(lives(left))
+        // A process of the agent's that would be ended notes it.
+        const service = `trap "echo $$ >>$DIR/ended" TERM HUP PIPE; echo $$ >>"$DIR/left"; while :; do sleep 0.05; done`
+        const agent = yield* shell(`[ "$4" = next ] && exit; export DIR; cat >"$DIR/service" <<'EOF'
+${service}
+EOF
+          sh "$DIR/service" >/dev/null 2>&1 & sh "$DIR/service" & setsid sh "$DIR/service" &
+          setsid sh "$DIR/service" >/dev/null 2>&1 &
+          while [ "$(wc -l <"$DIR/left")" -lt 4 ]; do sleep 0.02; done`)
+        const next = run(collect().output, { hostname: "next", classes: [] })
+        yield* Effect.andThen(run(collect().output), next).pipe(
+          Effect.provide(live(agent, { killGrace: "10 millis" }))
+        )
+        const left = yield* pids(agent, "left")
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            for (const pid of left) process.kill(pid, "SIGKILL")
+          })
+        )
+        assert.strictEqual(left.filter(lives).length, 4)
+        assert.isFalse(fs.existsSync(path.join(path.dirname(agent), "ended")))
       })
     )
   })
@@ -263,6 +381,16 @@ describe("AgentProcess", () => {
       })
     )
 
+    it.scopedLive("may be written to by name also where the temporary folder is of no use", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell("echo err >/dev/stderr")
+        yield* environment({ TMPDIR: "/nonexistent" })
+        const { output, text } = collect()
+        const exit = yield* run(output).pipe(Effect.provide(live(agent)))
+        assert.deepStrictEqual([exit.code, text("stderr")], [0, "err\n"])
+      })
+    )
+
     it.scopedLive("goes through ordinary pipes where FIFOs can't be made, with one warning", () =>
       Effect.gen(function* () {
         const agent = yield* shell("echo out; echo err >&2")
@@ -271,16 +399,7 @@ describe("AgentProcess", () => {
           Logger.defaultLogger,
           Logger.make(({ message }) => void warnings.push(message))
         )
-        const before = process.env.PATH
-        yield* Effect.acquireRelease(
-          Effect.sync(() => {
-            process.env.PATH = "/nonexistent"
-          }),
-          () =>
-            Effect.sync(() => {
-              process.env.PATH = before
-            })
-        )
+        yield* environment({ PATH: "/nonexistent" })
         const { output, text } = collect()
         yield* Effect.andThen(run(output), run(output)).pipe(
           Effect.provide(Layer.provideMerge(live(agent), logger))
@@ -288,6 +407,22 @@ describe("AgentProcess", () => {
         assert.deepStrictEqual([text("stdout"), text("stderr")], ["out\nout\n", "err\nerr\n"])
         assert.strictEqual(warnings.length, 1)
       })
+    )
+
+    it.scopedLive(
+      "says why it could not be written to by name, where that may be what an agent failed of",
+      () =>
+        Effect.gen(function* () {
+          const agent = yield* shell("echo err >/dev/stderr || exit 3")
+          yield* environment({ PATH: "/nonexistent" })
+          const { output, text } = collect()
+          const exit = yield* run(output).pipe(Effect.provide(live(agent)))
+          assert.strictEqual(exit.code, 3)
+          assert.include(
+            text("stderr"),
+            "rudder-relay: /dev/stdout and /dev/stderr could not be opened by name, since no FIFOs could be made: "
+          )
+        })
     )
   })
 
