@@ -144,7 +144,7 @@ export const load = (
       ...problemsOf(found, remarks.problems),
       ...logging.problems
     ]
-    if (problems.length > 0) return yield* new ConfigError({ problems })
+    if (problems.length > 0) return yield* new ConfigError({ problems, settings })
     const { nodeId } = settings.general
     return {
       settings,
