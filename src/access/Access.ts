@@ -1,5 +1,6 @@
 /** Who may call which routes: by address, or by client certificate. */
 import { Context, Effect, Either, Layer, Option } from "effect"
+import * as AccessEntry from "../config/AccessEntry.ts"
 import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import { AccessDenied } from "../RelayError.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
@@ -63,7 +64,7 @@ const rulesOf = ({ access, output }: Settings) => ({
 })
 
 const aboutOf = ({ certificate, peer }: Caller, address: string): Record<string, string> => ({
-  ...(AddressSet.normalize(peer) === address ? {} : { peer }),
+  ...(AccessEntry.normalizeAddress(peer) === address ? {} : { peer }),
   ...Option.match(certificate, {
     onNone: () => ({}),
     onSome: ({ keyHash }) => ({ certificateKeyHash: keyHash })
@@ -105,7 +106,7 @@ const make = Effect.gen(function* () {
 
   const refuseForwarded = (error: AccessDenied, { peer }: Caller) =>
     Effect.gen(function* () {
-      const address = AddressSet.normalize(peer)
+      const address = AccessEntry.normalizeAddress(peer)
       if (address !== undefined)
         yield* log("a caller was refused: the X-Forwarded-For of a trusted proxy can't be read", {
           address,
@@ -123,7 +124,7 @@ const make = Effect.gen(function* () {
   const checkSharedFolder = (caller: Caller) =>
     Effect.gen(function* () {
       if (sets("trustedProxies")(caller.peer) || (yield* isNode(caller))) return
-      const peer = AddressSet.normalize(caller.peer) ?? "a connection without an address"
+      const peer = AccessEntry.normalizeAddress(caller.peer) ?? "a connection without an address"
       return yield* refuse("sharedFolder", caller, peer)
     })
 

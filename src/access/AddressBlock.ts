@@ -1,6 +1,6 @@
 /** Whom an address counts as, where a bound is one for each address. */
 import { isIP } from "node:net"
-import { normalize } from "./AddressSet.ts"
+import { normalizeAddress } from "../config/AccessEntry.ts"
 
 /** So many groups of 16 bits of an IPv6 address are the network's; all below is one machine's to choose from. */
 const networkGroups = 4
@@ -14,7 +14,7 @@ const groupsOf = (side: string): ReadonlyArray<string> =>
  * taken as it is.
  */
 export const of = (text: string): string => {
-  const address = normalize(text)
+  const address = normalizeAddress(text)
   if (address === undefined || isIP(address) === 4) return address ?? text
   const [before = "", after] = address.split("::")
   const head = groupsOf(before)

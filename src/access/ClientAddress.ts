@@ -1,14 +1,15 @@
 /** Whose request it is: the peer's, or whom a trusted proxy says it forwards for. */
 import { Either } from "effect"
+import { normalizeAddress } from "../config/AccessEntry.ts"
 import { AccessDenied } from "../RelayError.ts"
-import { type AddressSet, normalize } from "./AddressSet.ts"
+import type { AddressSet } from "./AddressSet.ts"
 
 /** Some proxies name the port too: `1.2.3.4:5678`, `[::1]:80`. Without brackets, `::1:80` is all address. */
 const withPort = /^(?:\[([^[\]]+)\]|([\d.]+))(?::\d{1,5})?$/
 
 const parse = (entry: string): string | undefined => {
   const found = withPort.exec(entry)
-  return normalize(found?.[1] ?? found?.[2] ?? entry)
+  return normalizeAddress(found?.[1] ?? found?.[2] ?? entry)
 }
 
 const unreadable = (entry: string) =>
@@ -25,14 +26,14 @@ const unreadable = (entry: string) =>
  * named before. A header that is blank altogether counts as absent.
  *
  * @param forwardedFor all `X-Forwarded-For` headers in their order, joined by commas
- * @returns the address, as `AddressSet.normalize` has it
+ * @returns the address, as `AccessEntry.normalizeAddress` has it
  */
 export const clientAddress = (
   peer: string,
   forwardedFor: string | undefined,
   trusted: AddressSet
 ): Either.Either<string, AccessDenied> => {
-  let address = normalize(peer)
+  let address = normalizeAddress(peer)
   if (address === undefined)
     return Either.left(new AccessDenied({ message: "the connection has no address" }))
   if (forwardedFor === undefined || forwardedFor.trim() === "") return Either.right(address)

@@ -1,5 +1,6 @@
 /** Address sets that follow the host names in them: looked up at the start, and again every minute. */
 import { Deferred, Duration, Effect, Option, Record, Schedule, type Scope } from "effect"
+import * as AccessEntry from "../config/AccessEntry.ts"
 import * as AddressSet from "./AddressSet.ts"
 import { ResolveError, Resolver } from "./Resolver.ts"
 
@@ -12,7 +13,7 @@ const concurrency = 4
 /** The set of a rule, with the addresses that its names have now. */
 export type FollowedSets<Key extends string> = (key: Key) => AddressSet.AddressSet
 
-const tagOf = (entry: string) => Option.getOrUndefined(AddressSet.parseEntry(entry))?._tag
+const tagOf = (entry: string) => Option.getOrUndefined(AccessEntry.parse(entry))?._tag
 
 const resolve = (name: string) =>
   Effect.gen(function* () {

@@ -188,10 +188,10 @@ const playOn = (chosen: string, port: number) =>
     const path = yield* Path.Path
     const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
     const keys = yield* Effect.mapError(write(directory, port), failed)
-    const { settings } = yield* configuration(directory)
+    const loaded = yield* configuration(directory)
     const url = `http://127.0.0.1:${port}${base}`
     const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url, keys)))
-    return yield* Layer.launch(Layer.provide(shown, relay(settings, directory)))
+    return yield* Layer.launch(Layer.provide(shown, relay(loaded, directory)))
   })
 
 const isTaken = (error: StartError): boolean => error.message.includes("EADDRINUSE")

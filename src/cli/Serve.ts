@@ -1,23 +1,18 @@
 /** `rudder-relay serve`: the daemon. */
-import { Command, Options } from "@effect/cli"
 import type { HttpServerError } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer, Runtime } from "effect"
-import { load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { Effect, Layer, Option, Runtime } from "effect"
+import { type LoadedSettings, load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import type { FolderUnusable } from "../disk/FolderUnusable.ts"
 import { daemon, live } from "../Relay.ts"
 import { Listener } from "../server/Listener.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
-import { Reload, type Reloadable } from "../system/Reload.ts"
+import { Reload } from "../system/Reload.ts"
 import * as Tracing from "../system/Tracing.ts"
+import * as ConfigurationReload from "./ConfigurationReload.ts"
 import { onEachHangup } from "./FirstMoment.ts"
+import * as Preflight from "./Preflight.ts"
 import { exitCode, StartError } from "./StartError.ts"
-
-export const configDirectory = Options.text("config").pipe(
-  Options.withDescription("The folder with main.conf, and logging.conf if there"),
-  Options.withPseudoName("DIR")
-)
 
 /** SIGHUP loads again what can be, as soon as there is something; while the relay stops it does nothing. */
 const reloadOnHangup = Layer.scopedDiscard(
@@ -56,25 +51,13 @@ const startError =
     })
   }
 
-/** What else than the nodes list can be loaded again. */
-const reloadables = (directory: string, logging: Logging["Type"]): ReadonlyArray<Reloadable> => [
-  {
-    name: "log level",
-    reload: load(directory, process.env).pipe(
-      Effect.mapError((error) => error.message),
-      Effect.provide(NodeContext.layer),
-      Effect.flatMap(({ settings }) => logging.setLevel(settings.log.level))
-    )
-  }
-]
-
 /** The daemon on a configuration that has been read, until its scope ends. */
-export const relay = (settings: Settings, directory: string) =>
+export const relay = ({ keys, settings }: Pick<LoadedSettings, "keys" | "settings">, directory: string) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
-      const logging = yield* Logging
+      const configuration = yield* ConfigurationReload.make(directory, keys, yield* Logging)
       return Layer.mergeAll(reloadOnHangup, announce).pipe(
-        Layer.provideMerge(daemon(reloadables(directory, logging))),
+        Layer.provideMerge(daemon([configuration])),
         Layer.provide(live)
       )
     })
@@ -92,11 +75,15 @@ export const configuration = (directory: string) =>
     (error) => new StartError({ code: exitCode.configuration, message: error.message })
   )
 
-export const serve = Command.make("serve", { config: configDirectory }, ({ config }) =>
+/** Serves the configuration of a folder. */
+export const serveFolder = (directory: string) =>
   Effect.gen(function* () {
-    const { settings, warnings } = yield* configuration(config)
-    const warn = Layer.effectDiscard(Effect.forEach(warnings, (warning) => Effect.logWarning(warning)))
+    const { findings, loaded } = yield* Preflight.examine(directory)
+    const error = Preflight.errorOf(findings)
+    if (Option.isSome(error)) return yield* error.value
+    const { keys, settings } = yield* loaded
+    const all = Preflight.warningsOf(findings)
+    const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(warning)))
     const logged = Layer.provide(warn, Logging.layer(settings.log, process.stderr.isTTY === true))
-    return yield* Layer.launch(Layer.merge(logged, relay(settings, config)))
+    return yield* Layer.launch(Layer.merge(logged, relay({ keys, settings }, directory)))
   })
-).pipe(Command.withDescription("Run the relay on DIR/main.conf"))

@@ -1,5 +1,6 @@
 /** Everything that is wrong with a configuration, said at once. */
 import { Data } from "effect"
+import type { Settings } from "./Settings.ts"
 
 export interface ConfigProblem {
   /** The file, or the environment variable, that has the value. */
@@ -10,13 +11,17 @@ export interface ConfigProblem {
   readonly message: string
 }
 
+/** A problem as it is told. */
+export const lineOf = ({ source, key, message }: ConfigProblem): string =>
+  `${source}: ${key === undefined ? "" : `${key}: `}${message}`
+
 export class ConfigError extends Data.TaggedError("ConfigError")<{
   readonly problems: ReadonlyArray<ConfigProblem>
+  /** The settings without the keys that are wrong, where there is anything to read them from: more may be wrong with them. */
+  readonly settings?: Settings
 }> {
   /** One line for each problem. */
   override get message(): string {
-    return this.problems
-      .map(({ source, key, message }) => `${source}: ${key === undefined ? "" : `${key}: `}${message}`)
-      .join("\n")
+    return this.problems.map(lineOf).join("\n")
   }
 }

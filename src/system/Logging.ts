@@ -1,13 +1,15 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
 import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
 import type { LogLevelName, Settings } from "../config/RelayConfig.ts"
+import * as LogText from "./LogText.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {
   trace: LogLevel.Trace,
   debug: LogLevel.Debug,
   info: LogLevel.Info,
   warn: LogLevel.Warning,
-  error: LogLevel.Error
+  error: LogLevel.Error,
+  off: LogLevel.None
 }
 
 export interface LoggingService {
@@ -60,8 +62,11 @@ const bounded = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, v
 const toStderr = (logger: Logger.Logger<unknown, string>): Logger.Logger<unknown, void> =>
   Logger.map(logger, (line) => void process.stderr.write(`${line}\n`))
 
+/** Colours on a terminal, unless its user wants none. */
+const colours = process.stderr.isTTY === true && !process.env.NO_COLOR
+
 const formats: Record<"pretty" | "logfmt" | "json", Logger.Logger<unknown, void>> = {
-  pretty: Logger.prettyLogger({ stderr: true }),
-  logfmt: toStderr(Logger.logfmtLogger),
-  json: toStderr(Logger.jsonLogger)
+  pretty: toStderr(LogText.pretty(colours)),
+  logfmt: toStderr(LogText.logfmt),
+  json: toStderr(LogText.json)
 }

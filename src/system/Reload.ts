@@ -6,6 +6,8 @@ import { NodesList } from "../topology/NodesList.ts"
 export interface Reloadable {
   readonly name: string
   readonly reload: Effect.Effect<void, string>
+  /** Keys of the configuration that have changed since the start and wait for a restart, as far as the last reload saw. */
+  readonly waiting?: Effect.Effect<ReadonlyArray<string>>
 }
 
 export interface ReloadService {
@@ -13,6 +15,8 @@ export interface ReloadService {
   readonly reload: Effect.Effect<ReadonlyArray<string>>
   /** What the last reload found wrong, but for the nodes list, which is loaded again by itself and has a status of its own. */
   readonly problems: Effect.Effect<ReadonlyArray<string>>
+  /** Keys of the configuration that have changed, as the last reload saw, and wait for a restart. */
+  readonly waiting: Effect.Effect<ReadonlyArray<string>>
 }
 
 export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadService>() {
@@ -34,6 +38,10 @@ export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadSer
             onSuccess: () => [],
             onFailure: (problem) => [`${part.name}: ${problem}`]
           })
+        const waiting = Effect.map(
+          Effect.forEach(others, (part) => part.waiting ?? Effect.succeed([])),
+          (keys) => keys.flat()
+        )
         const reload = Effect.gen(function* () {
           const wrongNodes = yield* load(nodes)
           const wrong = (yield* Effect.forEach(others, load)).flat()
@@ -44,9 +52,14 @@ export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadSer
             yield* Effect.logError("configuration was not reloaded completely").pipe(
               Effect.annotateLogs({ problems: found.join("; ") })
             )
+          const keys = yield* waiting
+          if (keys.length > 0)
+            yield* Effect.logWarning("keys of main.conf have changed and wait for a restart").pipe(
+              Effect.annotateLogs({ keys: keys.join(" ") })
+            )
           return found
         }).pipe(Effect.withSpan("Reload.reload"))
-        return { reload, problems: Ref.get(problems) }
+        return { reload, problems: Ref.get(problems), waiting }
       })
     )
 }

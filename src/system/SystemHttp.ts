@@ -18,7 +18,15 @@ import * as Version from "./Version.ts"
 const healthOf = (problems: ReadonlyArray<string>): Health =>
   problems.length === 0 ? { status: "success" } : { status: "error", details: problems.join("; ") }
 
-const configuration = Effect.flatMap(Reload, (reload) => Effect.map(reload.problems, healthOf))
+/** What did not load is wrong; what has changed and waits for a restart is not, and is told. */
+const configuration = Effect.gen(function* () {
+  const reload = yield* Reload
+  const problems = yield* reload.problems
+  const waiting = yield* reload.waiting
+  if (waiting.length === 0) return healthOf(problems)
+  const details = [...problems, `changed, and waiting for a restart: ${waiting.join(", ")}`].join("; ")
+  return { ...healthOf(problems), details }
+})
 
 const nodes = Effect.gen(function* () {
   const list = yield* NodesList

@@ -2,6 +2,7 @@ import { isIPv6 } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, Option } from "effect"
 import * as AddressSet from "../../src/access/AddressSet.ts"
+import * as AccessEntry from "../../src/config/AccessEntry.ts"
 
 const octets = FastCheck.tuple(FastCheck.nat(255), FastCheck.nat(255), FastCheck.nat(255), FastCheck.nat(255))
 const v4 = octets.map((bytes) => bytes.join("."))
@@ -36,22 +37,22 @@ describe("an address", () => {
     ["1.2.3.4\n", undefined],
     ["localhost", undefined]
   ])("%j is compared as %j", (text, expected) => {
-    expect(AddressSet.normalize(text)).toBe(expected)
+    expect(AccessEntry.normalizeAddress(text)).toBe(expected)
   })
 
   it.prop("has one text, however it is written", [octets], ([bytes]) => {
-    expect(new Set(mappedForms(bytes).map(AddressSet.normalize))).toEqual(new Set([bytes.join(".")]))
+    expect(new Set(mappedForms(bytes).map(AccessEntry.normalizeAddress))).toEqual(new Set([bytes.join(".")]))
   })
 
   it.prop("in IPv6 stays itself when read again", [FastCheck.ipV6()], ([address]) => {
-    const once = AddressSet.normalize(address)
+    const once = AccessEntry.normalizeAddress(address)
     expect(once).toBeDefined()
-    expect(AddressSet.normalize(once ?? "")).toBe(once)
+    expect(AccessEntry.normalizeAddress(once ?? "")).toBe(once)
   })
 
   it.prop("is nothing but an address", [FastCheck.string({ unit: "binary" })], ([text]) => {
-    const address = AddressSet.normalize(text)
-    if (address !== undefined) expect(AddressSet.normalize(address)).toBe(address)
+    const address = AccessEntry.normalizeAddress(text)
+    if (address !== undefined) expect(AccessEntry.normalizeAddress(address)).toBe(address)
   })
 })
 
@@ -71,7 +72,7 @@ describe("an entry", () => {
     ["3com", { _tag: "Name", name: "3com" }],
     ["localhost", { _tag: "Name", name: "localhost" }]
   ])("may be %s", (text, entry) => {
-    expect(AddressSet.parseEntry(text)).toEqual(Option.some(entry))
+    expect(AccessEntry.parse(text)).toEqual(Option.some(entry))
   })
 
   it.each([
@@ -98,12 +99,12 @@ describe("an entry", () => {
     "relay\n",
     "x".repeat(254)
   ])("may not be %j", (text) => {
-    expect(AddressSet.parseEntry(text)).toEqual(Option.none())
+    expect(AccessEntry.parse(text)).toEqual(Option.none())
   })
 
   it.prop("of any text is read or refused", [FastCheck.string({ unit: "binary" })], ([text]) => {
     expect(() => AddressSet.make([text])).not.toThrow()
-    expect(() => AddressSet.parseEntry(text)).not.toThrow()
+    expect(() => AccessEntry.parse(text)).not.toThrow()
   })
 })
 
@@ -159,7 +160,7 @@ describe("a set", () => {
     ([one, other]) => {
       const set = AddressSet.make([one])
       expect(isIPv6(one) && set(one)).toBe(true)
-      expect(set(other)).toBe(AddressSet.normalize(one) === AddressSet.normalize(other))
+      expect(set(other)).toBe(AccessEntry.normalizeAddress(one) === AccessEntry.normalizeAddress(other))
     }
   )
 })

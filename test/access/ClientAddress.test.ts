@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
 import * as AddressSet from "../../src/access/AddressSet.ts"
 import { clientAddress } from "../../src/access/ClientAddress.ts"
+import * as AccessEntry from "../../src/config/AccessEntry.ts"
 
 const trusted = AddressSet.make([...AddressSet.loopback, "10.0.0.0/8", "fd00::/8"])
 
@@ -133,7 +134,7 @@ describe("whatever X-Forwarded-For says, the client's address", () => {
     ],
     ([peer, forwardedFor]) => {
       const result = clientAddress(peer, forwardedFor, () => true)
-      if (Either.isRight(result)) expect(AddressSet.normalize(result.right)).toBe(result.right)
+      if (Either.isRight(result)) expect(AccessEntry.normalizeAddress(result.right)).toBe(result.right)
     }
   )
 })

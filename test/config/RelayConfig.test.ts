@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
@@ -169,7 +170,9 @@ describe("main.conf", () => {
         `${root}colour = "red"\n[remote_run]\nmax_concurent = 3\n[reports]\nx.y = 1\n`
       )
       expect(warnings.length).toBe(1)
-      expect(warnings[0]).toMatch(/general\.colour, remote_run\.max_concurent, reports\.x\.y$/)
+      expect(warnings[0]).toMatch(
+        /general\.colour, remote_run\.max_concurent \(nearest: remote_run\.max_concurrent\), reports\.x\.y$/
+      )
     })
   )
 
@@ -217,6 +220,73 @@ policy_server_key_hash = ["sha256//short"]
       expect(found).toContain(
         "DIR/main.conf: remote_run.max_concurrent: expected a whole number from 1 to 10000, got 0"
       )
+    })
+  )
+
+  it.effect("is refused where a section is a value, or a value a section", () =>
+    Effect.gen(function* () {
+      expect(yield* problems('access = 3\n[general]\nnode_id = "root"\nlisten = { port = 1 }\n')).toEqual([
+        "DIR/main.conf: access: expected a section, got 3",
+        'DIR/main.conf: general.listen: expected an address and a port such as "127.0.0.1:3030", got {"port":1}'
+      ])
+    })
+  )
+
+  it.effect.each(["relay.1", "web.0x1f", "10.1"])(
+    "is refused where %s, which looks like a number, stands for a host",
+    (name) =>
+      Effect.gen(function* () {
+        const found = yield* problems(
+          `${root}[access]\nadmin = ["${name}"]\nhosts = ["${name}"]\n[output.upstream]\nhost = "${name}"\n`
+        )
+        expect(found.map((line) => line.split(": ")[1])).toEqual([
+          "output.upstream.host",
+          "access.admin",
+          "access.hosts"
+        ])
+      })
+  )
+
+  it.effect("on root may name no policy server by an empty host", () =>
+    Effect.gen(function* () {
+      const { settings } = yield* loaded(`${root}[output.upstream]\nhost = ""\n`)
+      expect(settings.output.upstream).toMatchObject({ host: Option.none(), url: Option.none() })
+      expect((yield* problems('[general]\nnode_id = "relay"\n[output.upstream]\nhost = ""\n'))[0]).toMatch(
+        /output\.upstream\.host: expected/
+      )
+    })
+  )
+
+  it.effect("takes relayd's older URL, with a warning, only where no host is there", () =>
+    Effect.gen(function* () {
+      const upstream = (lines: string) => loaded(`${root}[output.upstream]\n${lines}\n`)
+      const alone = yield* upstream('url = "http://old:1"\nhost = ""')
+      expect(Option.map(alone.settings.output.upstream.url, String)).toEqual(Option.some("http://old:1/"))
+      expect(alone.warnings[0]).toMatch(/output\.upstream\.url: is an older name/)
+      const beside = yield* upstream('url = "no URL"\nhost = "up"')
+      expect(Option.map(beside.settings.output.upstream.url, String)).toEqual(Option.some("https://up/"))
+      expect(beside.warnings[0]).toMatch(/output\.upstream\.url: is not used/)
+      const override = yield* upstream('base_url = "http://up:8080"\nhost = "up"')
+      expect(Option.map(override.settings.output.upstream.url, String)).toEqual(
+        Option.some("http://up:8080/")
+      )
+      expect(override.settings.output.upstream.host).toEqual(Option.some("up"))
+      expect(override.warnings).toEqual([])
+    })
+  )
+
+  it.effect("means relative paths from the folder that the daemon was started in", () =>
+    Effect.gen(function* () {
+      const { settings } = yield* loaded(
+        `${root}[shared_files]\npath = "files"\n[remote_run]\ncommand = "bin/agent"\ndirectory = "./runs"\n`
+      )
+      expect(settings.sharedFiles.path).toBe(join(process.cwd(), "files"))
+      expect(settings.remoteRun).toMatchObject({
+        command: join(process.cwd(), "bin/agent"),
+        directory: join(process.cwd(), "runs")
+      })
+      const named = yield* loaded(`${root}[remote_run]\ncommand = "rudder"\n`)
+      expect(named.settings.remoteRun.command).toBe("rudder")
     })
   )
 
@@ -290,7 +360,57 @@ describe("the environment", () => {
   )
 })
 
+describe("the environment's names", () => {
+  it.effect("that are no key of ours are told, with the nearest one", () =>
+    Effect.gen(function* () {
+      const { warnings } = yield* loaded(root, {
+        RUDDER_RELAY_REMOTE_RUN__MAX_CONCURRRENT: "8",
+        RUDDER_RELAY_QUITE_ANOTHER_THING: "1",
+        RUDDER_RELAY_GENERAL__CORE_THREADS: "4",
+        RUDDER_RELAY_URL: "http://elsewhere",
+        PATH: "/bin"
+      })
+      expect(warnings).toEqual([
+        "environment: unknown variables, ignored: RUDDER_RELAY_QUITE_ANOTHER_THING, RUDDER_RELAY_REMOTE_RUN__MAX_CONCURRRENT (nearest: RUDDER_RELAY_REMOTE_RUN__MAX_CONCURRENT)"
+      ])
+    })
+  )
+})
+
 describe("logging.conf", () => {
+  it.effect.each([
+    ["off", "off"],
+    ["warning", "warn"],
+    ["warn", "warn"]
+  ] as const)("may say %s, as relayd's", ([level, expected]) =>
+    Effect.gen(function* () {
+      const logging = { "logging.conf": `[general]\nlevel = "${level}"\n` }
+      const { settings, warnings } = yield* loaded(root, {}, logging)
+      expect(settings.log.level).toBe(expected)
+      expect(warnings).toEqual([])
+    })
+  )
+
+  it.effect("may have a filter, of which is said that it is ignored", () =>
+    Effect.gen(function* () {
+      const logging = { "logging.conf": '[general]\nfilter = "relayd::api=debug"\n' }
+      const { settings, warnings } = yield* loaded(root, {}, logging)
+      expect(settings.log.level).toBe("info")
+      expect(warnings).toEqual([expect.stringMatching(/logging\.conf: general\.filter is ignored/)])
+    })
+  )
+
+  it.effect("is told to be wrong together with main.conf", () =>
+    Effect.gen(function* () {
+      const result = yield* loading({ "main.conf": "listen", "logging.conf": '[general]\nlevel = "loud"\n' })
+      const told = result._tag === "Left" ? result.left.message.split("\n") : []
+      expect(told).toEqual([
+        expect.stringMatching(/main\.conf:1:/),
+        expect.stringMatching(/logging\.conf: general\.level: expected/)
+      ])
+    })
+  )
+
   it.effect("gives the log level, which main.conf overrides", () =>
     Effect.gen(function* () {
       const logging = { "logging.conf": '[general]\nlevel = "debug"\nfilter = ""\n' }

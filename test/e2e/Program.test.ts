@@ -40,11 +40,11 @@ describe("rudder-relay", () => {
     expect((await program("--completions", "bash")).stdout).toContain("complete")
   })
 
-  it("says what is wrong with a command line, and exits with 3", async () => {
+  it("says what is wrong with a command line, and exits with 2", async () => {
     const { code, stdout, stderr } = await program("serv")
-    expect(code).toBe(3)
+    expect(code).toBe(2)
     expect(stdout + stderr).toContain("serve")
-    expect((await program("serve")).code).toBe(3)
+    expect((await program("serve", "--config")).code).toBe(2)
   })
 })
 

@@ -27,6 +27,8 @@ export interface Options {
   /** Starts the program by this command, such as setpriv. */
   readonly prefix?: ReadonlyArray<string>
   readonly directory?: string
+  /** What is said before the folder, in place of `serve --config`. */
+  readonly command?: ReadonlyArray<string>
 }
 
 export interface Relay {
@@ -133,8 +135,7 @@ export const start = async (options: Options = {}): Promise<Relay> => {
     ...(options.prefix ?? []),
     process.execPath,
     main,
-    "serve",
-    "--config",
+    ...(options.command ?? ["serve", "--config"]),
     directory
   ]
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() })

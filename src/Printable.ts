@@ -1,0 +1,19 @@
+/** Text of others in a line of ours: it ends no line, moves no cursor and hides nothing. */
+
+/** C0 and C1 controls, line separators, and what turns the direction of text. */
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+const escape = (character: string): string => {
+  const code = character.charCodeAt(0)
+  if (code === 0x0a) return "\\n"
+  return code <= 0xff
+    ? `\\x${code.toString(16).padStart(2, "0")}`
+    : `\\u${code.toString(16).padStart(4, "0")}`
+}
+
+/** The text as one line, with what is not printable escaped: `\n`, `\x1b`, `\u202e`. */
+export const line = (text: string): string => text.replaceAll(unprintable, escape)
+
+/** JSON as one line: what JSON lets stand is escaped as JSON has it. */
+export const json = (text: string): string =>
+  text.replaceAll(unprintable, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)

@@ -1,0 +1,95 @@
+/** One key of the configuration: a field of the settings' schema, with what a person has to know about it. */
+import { Option, Schema, SchemaAST } from "effect"
+import * as Values from "./Values.ts"
+
+interface Facts {
+  readonly doc: string
+  /** As the documentation shows it. */
+  readonly shown: string
+  /** The key's last part, where it is not the field's name in snake case. */
+  readonly name: string | undefined
+}
+
+const FactsId = Symbol.for("rudder-relay/config/Facts")
+
+interface More {
+  readonly name?: string
+  /** What the documentation says in place of the default's own text. */
+  readonly shown?: string
+}
+
+const shownValue = (encoded: unknown): string =>
+  Array.isArray(encoded) ? (encoded.length === 0 ? "–" : encoded.join(", ")) : String(encoded)
+
+/** A key with a default. */
+export const setting = <A, I>(
+  schema: Schema.Schema<A, I>,
+  fallback: NoInfer<A>,
+  doc: string,
+  more: More = {}
+) =>
+  Schema.optionalWith(
+    schema.annotations({
+      [FactsId]: {
+        doc,
+        shown: more.shown ?? shownValue(Schema.encodeSync(schema)(fallback)),
+        name: more.name
+      } satisfies Facts
+    }),
+    { default: () => fallback }
+  )
+
+/** A key that may be absent. */
+export const optional = <A, I>(schema: Schema.Schema<A, I>, doc: string, more: More = {}) =>
+  Schema.optionalWith(
+    schema.annotations({ [FactsId]: { doc, shown: more.shown ?? "–", name: more.name } satisfies Facts }),
+    { as: "Option" }
+  )
+
+/** A key as it is read and documented. */
+export interface Key {
+  /** `shared_files.cleanup.frequency` */
+  readonly key: string
+  /** Where the settings have it: `sharedFiles`, `cleanupFrequency`. */
+  readonly path: ReadonlyArray<string>
+  /** Completes "expected …". */
+  readonly expected: string
+  readonly fallback: string
+  readonly doc: string
+  /** What the text of its environment variable stands for in TOML. */
+  readonly fromText: (text: string) => unknown
+}
+
+const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+/** The schema of a key's value; undefined where the field is a section. */
+const valueOf = (field: Schema.Struct.Field): SchemaAST.AST | undefined =>
+  Schema.isPropertySignature(field) && "from" in field && Schema.isSchema(field.from)
+    ? field.from.ast
+    : undefined
+
+const isSection = (field: Schema.Struct.Field): field is Schema.Struct<Schema.Struct.Fields> =>
+  Schema.isSchema(field) && "fields" in field
+
+/** The keys of a schema of sections, in its order. */
+export const keysOf = (
+  section: { readonly fields: Schema.Struct.Fields },
+  path: ReadonlyArray<string> = [],
+  prefix = ""
+): ReadonlyArray<Key> =>
+  Object.entries(section.fields).flatMap(([name, field]): ReadonlyArray<Key> => {
+    if (isSection(field)) return keysOf(field, [...path, name], `${prefix}${snake(name)}.`)
+    const ast = valueOf(field)
+    const facts = ast && Option.getOrUndefined(SchemaAST.getAnnotation<Facts>(FactsId)(ast))
+    if (ast === undefined || facts === undefined) return []
+    return [
+      {
+        key: `${prefix}${facts.name ?? snake(name)}`,
+        path: [...path, name],
+        expected: Option.getOrElse(SchemaAST.getDescriptionAnnotation(ast), () => "another value"),
+        fallback: facts.shown,
+        doc: facts.doc,
+        fromText: (text) => Values.fromText(ast, text)
+      }
+    ]
+  })

@@ -1,0 +1,66 @@
+/**
+ * An entry of the log as text, in each of the log's formats. What peers and callers wrote may be in any part of it: none of
+ * it begins a line, or reaches a terminal as anything but text.
+ */
+import { Array as Arr, Cause, FiberId, Inspectable, List, Logger, LogSpan } from "effect"
+import * as Printable from "../Printable.ts"
+
+export const logfmt: Logger.Logger<unknown, string> = Logger.map(Logger.logfmtLogger, Printable.line)
+
+export const json: Logger.Logger<unknown, string> = Logger.map(Logger.jsonLogger, Printable.json)
+
+const codes = {
+  bold: "\x1b[1m",
+  white: "\x1b[37m",
+  cyan: "\x1b[36m",
+  green: "\x1b[32m",
+  blue: "\x1b[34m",
+  yellow: "\x1b[33m",
+  red: "\x1b[31m",
+  none: "\x1b[0m"
+}
+type Code = keyof typeof codes
+
+const levelCodes: Readonly<Record<string, Code>> = {
+  Trace: "white",
+  Debug: "blue",
+  Info: "green",
+  Warning: "yellow",
+  Error: "red",
+  Fatal: "red"
+}
+
+const shown = (value: unknown): string =>
+  Printable.line(typeof value === "string" ? value : Inspectable.toStringUnknown(value, 0))
+
+const time = (date: Date): string => date.toTimeString().slice(0, 8) + date.toISOString().slice(19, 23)
+
+/** What follows the first line of an entry is indented, so that it can't be taken for another's. */
+const indented = (text: string): string => `\n  ${text}`
+
+/** For people: one line, and below it the annotations, one a line, and the cause. */
+export const pretty = (colours: boolean): Logger.Logger<unknown, string> => {
+  const paint = (text: string, ...of: ReadonlyArray<Code>): string =>
+    colours ? `${of.map((code) => codes[code]).join("")}${text}${codes.none}` : text
+  return Logger.make(({ annotations, cause, date, fiberId, logLevel, message, spans }) => {
+    const now = date.getTime()
+    const durations = List.toArray(spans).map((span) => ` ${Printable.line(LogSpan.render(now)(span))}`)
+    const head = [
+      paint(`[${time(date)}]`, "white"),
+      paint(logLevel.label, levelCodes[logLevel._tag] ?? "white"),
+      `(${FiberId.threadName(fiberId)})${durations.join("")}:`,
+      ...Arr.ensure(message).map((part, place) =>
+        place === 0 ? paint(shown(part), "bold", "cyan") : shown(part)
+      )
+    ].join(" ")
+    const about = [...annotations].map(([key, value]) =>
+      indented(`${paint(`${Printable.line(key)}:`, "bold")} ${shown(value)}`)
+    )
+    const reasons = Cause.isEmpty(cause)
+      ? []
+      : Cause.pretty(cause, { renderErrorCause: true })
+          .split("\n")
+          .map((text) => indented(Printable.line(text)))
+    return [head, ...reasons, ...about].join("")
+  })
+}

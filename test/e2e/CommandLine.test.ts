@@ -1,0 +1,88 @@
+/** What is said to the program, and how it answers where no relay is involved. */
+import { rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterEach, describe, expect, it } from "vitest"
+import { cleanUp, command, prepare, program, start } from "./support/Program.ts"
+
+const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
+const folders: Array<string> = []
+
+afterEach(async () => {
+  await cleanUp()
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+const prepared = (...args: Parameters<typeof prepare>) => {
+  const directory = prepare(...args)
+  folders.push(directory)
+  return directory
+}
+
+describe("what relayd's unit and scripts say", () => {
+  it("-c DIR alone serves, -t besides checks, -V is the version", async () => {
+    const directory = prepared()
+    expect((await program("-V")).stdout).toMatch(/^\d+\.\d+\.\d+\s*$/)
+    const checked = await program("-t", "-c", directory)
+    expect(checked).toMatchObject({ code: 0, stdout: `${directory}: the configuration is valid\n` })
+    writeFileSync(join(directory, "main.conf"), "listen")
+    for (const args of [
+      ["-c", directory],
+      ["-c", directory, "-t"],
+      ["-c", directory, "check"],
+      ["check", "-c", directory],
+      ["serve", "--config", directory]
+    ]) {
+      const { code, stderr } = await program(...args)
+      expect(code).toBe(2)
+      expect(stderr).toContain(`${directory}/main.conf:1`)
+    }
+  })
+
+  it("-c DIR serves until it is ended", async () => {
+    const relay = await start({ command: ["-c"] })
+    expect(await relay.stop()).toBe(0)
+  })
+
+  it("nothing is meant of relayd's own folder", async () => {
+    const ended = await program("check")
+    expect(ended.stdout + ended.stderr).toContain("/opt/rudder/etc/relayd")
+  })
+})
+
+describe("the help", () => {
+  const inTerminal = (environment: string) =>
+    command("script", ["-qec", `${environment} ${process.execPath} ${main} --help`, "/dev/null"])
+
+  it("has colours on a terminal, and none in a pipe or where NO_COLOR is set", async () => {
+    expect((await program("--help")).stdout).not.toContain("\u001b")
+    expect((await program("--bogus")).stderr).not.toContain("\u001b")
+    expect((await inTerminal("NO_COLOR=1")).stdout).not.toContain("\u001b[")
+    expect((await inTerminal("env -u NO_COLOR")).stdout).toContain("\u001b[")
+  })
+})
+
+describe("completion in bash", () => {
+  /** What bash offers for a command line of which the last word is being typed. */
+  const offered = async (...words: ReadonlyArray<string>) => {
+    const directory = prepared()
+    const file = join(directory, "completions")
+    writeFileSync(file, (await program("--completions", "bash")).stdout)
+    const script = `
+      source "$1"; shift
+      COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+      $(complete -p rudder-relay | sed 's/.*-F \\([^ ]*\\).*/\\1/') rudder-relay "\${COMP_WORDS[COMP_CWORD]}" ""
+      printf '%s\\n' "\${COMPREPLY[@]}"`
+    const { code, stdout, stderr } = await command("bash", ["-c", script, "bash", file, ...words])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    return stdout.split("\n").filter((line) => line !== "")
+  }
+
+  it("offers commands, and behind each its own options", async () => {
+    expect(await offered("rudder-relay", "s")).toEqual(["sandbox", "serve"])
+    expect(await offered("rudder-relay", "serve", "--c")).toEqual(["--config", "--completions"])
+    expect(await offered("rudder-relay", "check", "--conf")).toEqual(["--config"])
+    expect(await offered("rudder-relay", "sandbox", "--d")).toEqual(["--directory"])
+    expect(await offered("rudder-relay", "serve", "--config", "/proc/vers")).toEqual(["/proc/version"])
+  })
+})

@@ -1,0 +1,50 @@
+/** The package, as npm makes it of a clean clone. */
+import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { expect, it } from "vitest"
+import { command } from "./support/Program.ts"
+
+const top = fileURLToPath(new URL("../..", import.meta.url))
+
+it("is whole when it is packed from a clean clone", async () => {
+  // What is installed is then known to be what the clone wants, which has it by a link and must not install anew.
+  const setup = join(top, "scripts/setup.mjs")
+  const script = `import(${JSON.stringify(setup)}).then(({ install }) => install())`
+  expect((await command(process.execPath, ["-e", script])).code).toBe(0)
+  const clone = mkdtempSync(join(tmpdir(), "rudder-relay-clone-"))
+  try {
+    for (const name of readdirSync(top))
+      if (!["node_modules", "dist", ".git", "sandbox"].includes(name))
+        cpSync(join(top, name), join(clone, name), { recursive: true })
+    symlinkSync(join(top, "node_modules"), join(clone, "node_modules"))
+    const packed = await command("npm", [
+      "--prefix",
+      clone,
+      "pack",
+      clone,
+      "--dry-run",
+      "--json",
+      "--offline"
+    ])
+    expect(packed.code).toBe(0)
+    const files = [...packed.stdout.matchAll(/"path": "([^"]+)"/g)].map(([, path]) => path)
+    expect(files).toEqual(
+      expect.arrayContaining([
+        ...["README.md", "LICENSE", "package.json", "docs/configuration.md"],
+        ...[
+          "dist/main.js",
+          "dist/index.js",
+          "dist/spawner.mjs",
+          "dist/hasher.mjs",
+          "dist/types/src/index.d.ts"
+        ],
+        ...readdirSync(join(top, "src/ncf")).map((name) => `src/ncf/${name}`)
+      ])
+    )
+    expect(files.filter((path) => path?.startsWith("test/") || path?.includes("node_modules"))).toEqual([])
+  } finally {
+    rmSync(clone, { recursive: true, force: true })
+  }
+})
