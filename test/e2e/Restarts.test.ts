@@ -16,7 +16,7 @@ import { entryOf, newSender, removeSenders, type Sender } from "./support/Sender
 import { fieldsOf } from "./support/Sharing.ts"
 
 const wanted = setting("E2E_REQUESTS", 1000)
-const perLife = 50
+const perLife = 100
 
 /** A call that takes longer is left hanging: none of these has anything to wait for. */
 const limit = 30_000
@@ -172,7 +172,7 @@ describe(`${wanted} requests under restarts`, () => {
         } else if (outcome.kind === "hung") faults.push(`${call.method} ${call.path.slice(0, 80)} hangs`)
         else codes.add(outcome.code)
         // Soon again: a start is to be met in all its moments.
-        if (outcome.kind === "refused") await after(5)
+        if (outcome.kind === "refused") await after(20)
       }
     }
     const callers = callsOf(ledger, sender.query).flatMap((next, i) =>
