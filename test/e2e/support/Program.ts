@@ -29,6 +29,21 @@ export interface Options {
   readonly directory?: string
   /** What is said before the folder, in place of `serve --config`. */
   readonly command?: ReadonlyArray<string>
+  /** The folder that it is started in. */
+  readonly cwd?: string
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A program that was started, and may not listen yet. */
+export interface Launched {
+  readonly directory: string
+  readonly pid: number
+  readonly log: () => string
+  readonly exited: Promise<number | null>
+  readonly kill: (signal: NodeJS.Signals) => void
+  /** Fails where the program ends before. */
+  readonly listening: () => Promise<Relay>
 }
 
 export interface Relay {
@@ -128,8 +143,8 @@ export const writeNodes = (directory: string, list: Record<string, NodeEntry> | 
 
 const running = new Set<{ readonly child: ChildProcess; readonly directory: string }>()
 
-/** Starts `serve` and waits until it listens. */
-export const start = async (options: Options = {}): Promise<Relay> => {
+/** Starts `serve`. */
+export const launch = (options: Options = {}): Launched => {
   const directory = prepare(options)
   const [command = "", ...args] = [
     ...(options.prefix ?? []),
@@ -138,7 +153,11 @@ export const start = async (options: Options = {}): Promise<Relay> => {
     ...(options.command ?? ["serve", "--config"]),
     directory
   ]
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() })
+  const child = spawn(command, args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    cwd: options.cwd,
+    env: { ...environment(), ...options.env }
+  })
   const entry = { child, directory }
   running.add(entry)
   let log = ""
@@ -150,27 +169,32 @@ export const start = async (options: Options = {}): Promise<Relay> => {
   void exited.then(() => {
     gone = true
   })
-  const port = await until(`listening: ${log}`, () => {
-    if (gone) throw new Error(`the relay ended: ${log}`)
-    const found = /message=listening .*address=\S+:(\d+)/.exec(log)?.[1]
-    return found === undefined ? undefined : Number(found)
-  })
-  const origin = `http://127.0.0.1:${port}`
-  return {
+  const launched = {
     directory,
     pid: child.pid ?? 0,
-    port,
-    origin,
-    url: `${origin}/rudder/relay-api`,
     log: () => log,
     exited,
-    kill: (signal) => void child.kill(signal),
-    stop: () => {
+    kill: (signal: NodeJS.Signals) => void child.kill(signal)
+  }
+  const listening = async (): Promise<Relay> => {
+    const port = await until(`listening: ${log}`, () => {
+      const found = /message=listening .*address=\S+:(\d+)/.exec(log)?.[1]
+      if (found !== undefined) return Number(found)
+      if (gone) throw new Error(`the relay ended: ${log}`)
+      return undefined
+    })
+    const origin = `http://127.0.0.1:${port}`
+    const stop = () => {
       child.kill("SIGTERM")
       return exited
     }
+    return { ...launched, port, origin, url: `${origin}/rudder/relay-api`, stop }
   }
+  return { ...launched, listening }
 }
+
+/** Starts `serve` and waits until it listens. */
+export const start = (options: Options = {}): Promise<Relay> => launch(options).listening()
 
 /** Ends whatever a test left, and removes its folders. */
 export const cleanUp = async (): Promise<void> => {
