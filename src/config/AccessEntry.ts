@@ -1,7 +1,7 @@
 /** One entry of an access rule: the only reader of it, for the configuration and for the rules in force. */
 import { isIP, SocketAddress } from "node:net"
 import { Option } from "effect"
-import { isResolvable } from "../topology/Hostname.ts"
+import { isResolvable } from "../Hostname.ts"
 
 /** An address is a network of one. */
 export type AccessEntry =

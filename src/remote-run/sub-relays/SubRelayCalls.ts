@@ -1,10 +1,10 @@
 /** The calls that hand runs to sub-relays, and the cancels that follow them. */
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
+import { isHostname } from "../../Hostname.ts"
 import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import { Certificates } from "../../topology/Certificates.ts"
-import { isHostname } from "../../topology/Hostname.ts"
 import type { Node } from "../../topology/Node.ts"
 import type { NodeEnding } from "../journal/NodeLog.ts"
 import type { RunId } from "../RunId.ts"

@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto"
 import { Option } from "effect"
 import * as ContentHash from "../../disk/ContentHash.ts"
-import { isHostname } from "../../topology/Hostname.ts"
+import { isHostname } from "../../Hostname.ts"
 import type { Node } from "../../topology/Node.ts"
 import * as HeaderBlock from "./HeaderBlock.ts"
 import * as Signature from "./Signature.ts"
