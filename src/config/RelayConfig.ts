@@ -57,7 +57,9 @@ const LoggingKeys = Schema.Struct({
   general: Schema.optionalWith(
     Schema.Struct({ level: Schema.optional(Schema.Unknown), filter: Schema.optional(Schema.Unknown) }),
     { default: () => ({}) }
-  )
+  ),
+  /** Older relayd's have a section of that name. */
+  filter: Schema.optional(Schema.Unknown)
 })
 
 /** The log level of `logging.conf`, which Rudder's own relay keeps there; `info` without one. */
@@ -69,7 +71,7 @@ const loggingConf = (file: string): Effect.Effect<LoggingConf, never, FileSystem
       Effect.mapError((error) => problem(file, error.message))
     )
     const table = yield* parseToml(file, text)
-    const { general } = yield* Effect.mapError(Schema.decodeUnknown(LoggingKeys)(table), () =>
+    const { filter, general } = yield* Effect.mapError(Schema.decodeUnknown(LoggingKeys)(table), () =>
       problem(file, "expected a section", "general")
     )
     const level = yield* Effect.mapError(Schema.decodeUnknown(Values.LogLevel)(general.level ?? "info"), () =>
@@ -79,11 +81,14 @@ const loggingConf = (file: string): Effect.Effect<LoggingConf, never, FileSystem
         "general.level"
       )
     )
-    const isFiltered = general.filter !== undefined && general.filter !== ""
+    const filters = [
+      ...(general.filter === undefined || general.filter === "" ? [] : ["general.filter"]),
+      ...(filter === undefined ? [] : ["filter"])
+    ]
     return {
       level,
       problems: [],
-      warnings: isFiltered ? [`${file}: general.filter is ignored: this relay has one level for all`] : []
+      warnings: filters.map((key) => `${file}: ${key} is ignored: this relay has one level for all`)
     }
   }).pipe(Effect.catchAll((found) => Effect.succeed({ ...noLoggingConf, problems: [found] })))
 

@@ -62,14 +62,21 @@ const runs = Effect.gen(function* () {
   return { ...healthOf(problems), active: runs, agents, unkillable }
 })
 
+/** What keeps history from the folder that it goes to. */
+const historyProblems = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const { enabled, directory } = (yield* RelayConfig).remoteRun
+  if (!enabled) return []
+  const { type } = yield* fs.stat(directory)
+  if (type !== "Directory") return [`${directory} is not a folder`]
+  yield* fs.access(directory, { writable: true })
+  return []
+}).pipe(Effect.catchAll((error) => Effect.succeed([error.message])))
+
 /** The folders that history and shared files go to. */
 const storage = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
   const store = yield* SharedFileStore
-  const { remoteRun } = yield* RelayConfig
-  const history = yield* fs
-    .access(remoteRun.directory, { writable: true })
-    .pipe(Effect.match({ onSuccess: () => [], onFailure: (error) => [error.message] }))
+  const history = yield* historyProblems
   return healthOf([...history, ...Option.toArray(yield* store.problem)])
 })
 

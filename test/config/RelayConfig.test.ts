@@ -393,10 +393,15 @@ describe("logging.conf", () => {
 
   it.effect("may have a filter, of which is said that it is ignored", () =>
     Effect.gen(function* () {
-      const logging = { "logging.conf": '[general]\nfilter = "relayd::api=debug"\n' }
+      const logging = {
+        "logging.conf": '[general]\nfilter = "relayd::api=debug"\n[filter]\nlevel = "error"\n'
+      }
       const { settings, warnings } = yield* loaded(root, {}, logging)
       expect(settings.log.level).toBe("info")
-      expect(warnings).toEqual([expect.stringMatching(/logging\.conf: general\.filter is ignored/)])
+      expect(warnings).toEqual([
+        expect.stringMatching(/logging\.conf: general\.filter is ignored/),
+        expect.stringMatching(/logging\.conf: filter is ignored/)
+      ])
     })
   )
 

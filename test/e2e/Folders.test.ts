@@ -12,6 +12,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { request } from "node:http"
+import { userInfo } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import {
@@ -131,7 +132,7 @@ describe("a folder that can't be made, or written", () => {
       })
       const { code, stderr } = await program("serve", "--config", directory)
       expect(stderr).toContain(folder)
-      expect(stderr).toMatch(/user \S+ \(\d+\)/)
+      expect(stderr).toContain(`by ${userInfo().username}: `)
       expect(code).toBe(3)
     })
 })

@@ -1,6 +1,6 @@
 /** Requests as they come: all answers of a run, hostile input, who may call, and the bounds. */
 
-import { readdirSync, statSync, writeFileSync } from "node:fs"
+import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
@@ -147,11 +147,12 @@ describe("a run is answered", () => {
     expect((await curl(`${relay.url}/remote-run/runs?before=x`)).status).toBe(400)
   })
 
-  it("though its list entry names a command that is not there: every node gets its end", async () => {
-    const broken = await start({
-      nodes: nodes(3),
-      config: { remote_run: { command: "/nonexistent/rudder" } }
-    })
+  it("though the command is not there any more: every node gets its end", async () => {
+    const directory = prepare({ nodes: nodes(3) })
+    const command = join(directory, "rudder-that-goes")
+    writeFileSync(command, "#!/bin/sh\n", { mode: 0o755 })
+    const broken = await start({ directory, nodes: nodes(3), config: { remote_run: { command } } })
+    rmSync(command)
     const all = events((await curl(`${broken.url}/remote-run/all?output=keep`)).body)
     const ends = all.filter(({ event }) => event === "end")
     expect(ends.length).toBe(3)
@@ -396,10 +397,10 @@ describe("on the disk", () => {
   })
 
   it("a history that can't be written stops no run", async () => {
-    const directory = prepare({ nodes: nodes(2) })
+    const relay = await start({ nodes: nodes(2), agent: "echo hello" })
     // Below a file there can be no folder.
-    const config = { remote_run: { directory: join(directory, "main.conf", "runs") } }
-    const relay = await start({ directory, nodes: nodes(2), config })
+    rmSync(join(relay.directory, "runs"), { recursive: true })
+    writeFileSync(join(relay.directory, "runs"), "")
     const { status, body } = await curl(`${relay.url}/remote-run/all?output=keep`)
     expect(status).toBe(200)
     expect(
@@ -408,6 +409,7 @@ describe("on the disk", () => {
         .sort()
     ).toEqual(["done", "end", "end", "run", "start", "start"])
     expect(events(body).find(({ event }) => event === "end")).toMatchObject({ code: 0 })
+    expect(body).toContain("n0:hello")
     expect((await curl(`${relay.url}/system/status`)).body).toContain('"storage":{"status":"error"')
   })
 })

@@ -31,6 +31,8 @@ describe("an upgrade", () => {
   it("that is followed by a reset ends nothing, at whatever moment, and leaves no descriptor", async () => {
     const relay = await start({ nodes: nodes(1) })
     await answersStill(relay)
+    // What the first agent needs is there for the next.
+    await curl(`${relay.url}/remote-run/all?output=keep`)
     const before = descriptors(relay)
     const whole = [
       head(`GET ${base}/system/info`, ...upgrade),
