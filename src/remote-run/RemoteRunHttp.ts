@@ -13,11 +13,12 @@ import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run, type RunTarget } from "./RemoteRun.ts"
+import { RemoteRun, type Run } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
 import * as RunParameters from "./RunParameters.ts"
+import type { RunTarget } from "./RunPlan.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }

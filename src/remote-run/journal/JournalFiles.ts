@@ -8,17 +8,8 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Exit, Scope } from "effect"
+import type { JournalPart } from "./JournalSource.ts"
 import * as RunFolders from "./RunFolders.ts"
-
-/** A stretch of a journal that is in one file. */
-export interface JournalPart {
-  /** Behind its last byte. */
-  readonly to: number
-  /** Where the file is: it moves, once, from the first of these to the second. None: it can only be read here. */
-  readonly paths: ReadonlyArray<string>
-  /** Reads from an offset of the journal on; -1: its bytes are elsewhere meanwhile. Only where there are no paths. */
-  readonly read: (offset: number, into: Uint8Array) => Effect.Effect<number, PlatformError.PlatformError>
-}
 
 export interface JournalFilesOptions {
   readonly fs: FileSystem.FileSystem

@@ -9,9 +9,9 @@ import { StorageError } from "../../RelayError.ts"
 import { type NodeEnded, NodeOutcome, type RunDone, RunStarted, seconds, verdict } from "../RunEvent.ts"
 import { RunHead } from "../RunRecord.ts"
 import { encodeHeader, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
+import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as PastJournal from "./PastJournal.ts"
-import type { JournalSource } from "./RunJournal.ts"
 
 const isNodeId = Schema.is(NodeId)
 const decodeHead = Schema.decodeUnknownOption(Schema.parseJson(RunHead))

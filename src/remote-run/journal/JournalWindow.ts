@@ -2,7 +2,6 @@
 import { FileSystem } from "@effect/platform"
 import { Effect, Scope } from "effect"
 import { StorageError } from "../../RelayError.ts"
-import type { JournalPart } from "./JournalFiles.ts"
 import {
   decodeHeader,
   decodeRecord,
@@ -11,7 +10,7 @@ import {
   type RecordHeader,
   recordLength
 } from "./JournalRecord.ts"
-import type { JournalSource } from "./RunJournal.ts"
+import type { JournalPart, JournalSource } from "./JournalSource.ts"
 
 const windowLength = 64 * 1024
 

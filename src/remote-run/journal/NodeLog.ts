@@ -1,18 +1,15 @@
 /** One node's part in a run, written to the run's journal: its start, its output, and exactly one end. */
 import type { AgentOutput } from "../agents/AgentProcess.ts"
-import { type NodeOutcome, seconds, shorten } from "../RunEvent.ts"
+import { type NodeEnding, type NodeOutcome, seconds, shorten } from "../RunEvent.ts"
 import { Kind } from "./JournalRecord.ts"
+import type { Journal } from "./JournalSource.ts"
 import { OutputLines, type Piece } from "./OutputLines.ts"
-import type { RunJournal } from "./RunJournal.ts"
 
 /** The end of stderr that an `end` event carries. Bytes. */
 const maxStderr = 64 * 1024
 
-/** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
-export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
-
 export interface NodeLogOptions {
-  readonly journal: RunJournal
+  readonly journal: Journal
   readonly node: string
   /** Whether the run keeps output lines. */
   readonly keep: boolean

@@ -7,33 +7,10 @@
  */
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Cause, Effect, Exit } from "effect"
-import { JournalFiles, type JournalPart } from "./JournalFiles.ts"
+import { JournalFiles } from "./JournalFiles.ts"
 import { encodeHeader, headerLength, type Kind } from "./JournalRecord.ts"
 import type { JournalRoom } from "./JournalRoom.ts"
-
-/** What a reader needs of a journal, whether its run goes on or is over. Offsets are bytes from its beginning. */
-export interface JournalSource {
-  /** In which file an offset is. */
-  readonly partAt: (offset: number) => JournalPart
-  /** Records before this offset can be read. */
-  readonly length: () => number
-  /** Bytes from `offset` on that are not in the file because it could not be written. */
-  readonly unwritten: (offset: number) => Buffer | undefined
-  /** Nothing will be appended any more. */
-  readonly ended: () => boolean
-  /** Succeeds when there is more than `length`, or the journal has ended. */
-  readonly grownBeyond: (length: number) => Effect.Effect<void>
-}
-
-/** Counts bytes of output that were read and not kept. */
-export interface OutputAccount {
-  dropped: number
-}
-
-export interface RecordFlags {
-  readonly continued: boolean
-  readonly open: boolean
-}
+import type { Journal, JournalPart, OutputAccount, RecordFlags } from "./JournalSource.ts"
 
 /** Small records of one node that follow each other become one, up to this size. */
 const maxJoined = 64 * 1024
@@ -79,7 +56,7 @@ export interface JournalOptions {
   readonly temporary?: string
 }
 
-export class RunJournal implements JournalSource {
+export class RunJournal implements Journal {
   private pending: Array<Pending> = []
   private flushing = false
   private readonly files: JournalFiles

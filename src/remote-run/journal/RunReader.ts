@@ -3,9 +3,9 @@ import type { FileSystem } from "@effect/platform"
 import { Clock, Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../RelayError.ts"
 import { type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
+import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as RunFormat from "./RunFormat.ts"
-import type { JournalSource } from "./RunJournal.ts"
 
 export interface ReadOptions {
   readonly format: RunFormat.RunFormat
@@ -185,47 +185,5 @@ export const stream = (
       const window = yield* JournalWindow.open(source)
       const reader = new Reader(source, window, options, yield* Clock.currentTimeMillis)
       return Stream.repeatEffectOption(reader.next)
-    })
-  )
-
-/** A record that is not output, as the JSON it holds. */
-export interface StoredEvent {
-  readonly kind: Kind
-  readonly node: string
-  readonly json: string
-}
-
-/** The events of a journal as it is now, output passed over. */
-export const events = (
-  source: JournalSource
-): Stream.Stream<StoredEvent, StorageError, FileSystem.FileSystem> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const window = yield* JournalWindow.open(source)
-      const length = source.length()
-      let position = 0
-      const next: Effect.Effect<StoredEvent, Option.Option<StorageError>> = Effect.gen(function* () {
-        while (position < length) {
-          const at = position
-          if (window.header(at) === undefined) yield* Effect.mapError(window.load(at), Option.some)
-          const header = window.header(at)
-          if (header === undefined) break
-          if (header.kind === Kind.stdout || header.kind === Kind.stderr) {
-            position = at + recordLength(header)
-            continue
-          }
-          if (window.record(at) === undefined) yield* Effect.mapError(window.load(at), Option.some)
-          const record = window.record(at)
-          if (record === undefined) break
-          position = at + recordLength(header)
-          return {
-            kind: record.kind,
-            node: record.node.toString("latin1"),
-            json: record.payload.toString("utf8")
-          }
-        }
-        return yield* Effect.fail(Option.none())
-      })
-      return Stream.repeatEffectOption(next)
     })
   )

@@ -4,8 +4,7 @@
  * error; anything else that can't be read is ignored and counted.
  */
 import { Either, ParseResult, Schema } from "effect"
-import type { NodeEnding } from "../journal/NodeLog.ts"
-import { NodeEnded, NodeStarted } from "../RunEvent.ts"
+import { NodeEnded, type NodeEnding, NodeStarted } from "../RunEvent.ts"
 import { RunId } from "../RunId.ts"
 import type { SubRelayNode } from "./SubRelays.ts"
 

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer } from "effect"
 import type { Node } from "../../topology/Node.ts"
 import type { AgentOutput } from "../agents/AgentProcess.ts"
-import type { NodeEnding } from "../journal/NodeLog.ts"
+import type { NodeEnding } from "../RunEvent.ts"
 
 /** What a sub-relay reports of one node; `start` and `end` count once. */
 export interface SubRelayNode extends AgentOutput {

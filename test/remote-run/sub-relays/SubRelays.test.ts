@@ -10,8 +10,8 @@ import { PeerClient } from "../../../src/peers/PeerClient.ts"
 import { PeerUnreachable } from "../../../src/peers/PeerUnreachable.ts"
 import { AgentProcess, type AgentProcessService } from "../../../src/remote-run/agents/AgentProcess.ts"
 import { ClassName } from "../../../src/remote-run/ClassName.ts"
+import * as FolderHistory from "../../../src/remote-run/journal/FolderHistory.ts"
 import type { RunFormat } from "../../../src/remote-run/journal/RunFormat.ts"
-import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
 import { RemoteRun, type RunOrder } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import * as SubRelayCalls from "../../../src/remote-run/sub-relays/SubRelayCalls.ts"
@@ -104,7 +104,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
       })
       return RemoteRun.layer.pipe(
         Layer.provide(SubRelayCalls.layer),
-        Layer.provideMerge(RunHistory.layer),
+        Layer.provideMerge(FolderHistory.layer),
         Layer.provide([
           alone(),
           peerClient ?? PeerClient.layer,
