@@ -52,6 +52,20 @@ const withBody = (
   after = 0
 ) => streamed(request, run.read({ format, order, after }), contentType[format])
 
+/** What a request asks for: its form is read, and decoded together with the query. */
+const decodeStart = Effect.fn("RemoteRun.decode")(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  old: boolean,
+  targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
+) {
+  const { limits } = yield* RelayConfig
+  const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
+  const { versioned } = yield* BasePath
+  const route = { method: request.method, versioned, old, accept: request.headers.accept }
+  const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  return { parameters, target: yield* targetOf(parameters) }
+})
+
 /** Starts the run that a request asks for, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
@@ -59,13 +73,8 @@ const start = (
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
-    const { limits } = yield* RelayConfig
     const remoteRun = yield* RemoteRun
-    const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
-    const { versioned } = yield* BasePath
-    const route = { method: request.method, versioned, old, accept: request.headers.accept }
-    const parameters = yield* RunParameters.decode(route, Query.of(request), form)
-    const target = yield* targetOf(parameters)
+    const { parameters, target } = yield* decodeStart(request, old, targetOf)
     const run = yield* remoteRun
       .start({ target, classes: parameters.classes, output: parameters.output })
       .pipe(

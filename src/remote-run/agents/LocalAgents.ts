@@ -73,9 +73,10 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
         )
       }).pipe(Effect.scoped)
 
-    const run: AgentProcessService["run"] = (command, output) =>
+    const run: AgentProcessService["run"] = Effect.fn("AgentProcess.run")((command, output) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
+          yield* Effect.annotateCurrentSpan("hostname", command.hostname)
           // Interrupted before it is started, it never is.
           yield* restore(Effect.yieldNow())
           const line = lineOf(command)
@@ -94,7 +95,8 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
             output.write("stderr", noFifos(withoutFifos.value), () => {})
           return exit
         })
-      ).pipe(Effect.withSpan("AgentProcess.run", { attributes: { hostname: command.hostname } }))
+      )
+    )
 
     return { run, unkillable: reaper.unkillable }
   })

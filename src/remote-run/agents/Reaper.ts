@@ -27,17 +27,16 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
   Effect.gen(function* () {
     const unkillable = new Set<AgentFamily.AgentFamily>()
 
-    const end = (family: AgentFamily.AgentFamily): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        const gone =
-          (yield* signal(census, family, "SIGTERM", killGrace)) ||
-          (yield* signal(census, family, "SIGKILL", stuckAfter))
-        if (gone) return census.forget(family)
-        unkillable.add(family)
-        yield* Effect.logWarning("processes of an agent can't be ended").pipe(
-          Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
-        )
-      }).pipe(Effect.uninterruptible, Effect.withSpan("AgentProcess.end"))
+    const end: Reaper["end"] = Effect.fn("AgentProcess.end")(function* (family) {
+      const gone =
+        (yield* signal(census, family, "SIGTERM", killGrace)) ||
+        (yield* signal(census, family, "SIGKILL", stuckAfter))
+      if (gone) return census.forget(family)
+      unkillable.add(family)
+      yield* Effect.logWarning("processes of an agent can't be ended").pipe(
+        Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
+      )
+    }, Effect.uninterruptible)
 
     const recount = Effect.gen(function* () {
       if (unkillable.size === 0) return
