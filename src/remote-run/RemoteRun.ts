@@ -22,6 +22,7 @@ import { RunProgress } from "./RunProgress.ts"
 import type { OutputChoice, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
+/** What a caller orders. */
 export interface RunOrder {
   readonly target: RunPlan.RunTarget
   readonly classes: ReadonlyArray<ClassName>
@@ -45,6 +46,7 @@ export interface StartedRun extends Run {
   readonly started: RunStarted
 }
 
+/** The registry of runs. */
 export interface RemoteRunService {
   /**
    * Starts a run and returns at once. `UnknownTarget`: the one node is not known. `TooBusy`: the relay is stopping, or

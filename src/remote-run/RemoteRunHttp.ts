@@ -167,6 +167,7 @@ const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     return HttpServerResponse.setStatus(detail, wasGoingOn ? 202 : 200)
   })
 
+/** The handlers of the group `remoteRun`. */
 export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
   handlers
     .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))

@@ -73,6 +73,7 @@ export type NodeOutcome = typeof NodeOutcome.Type
 /** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
 export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
 
+/** The one end of a node. */
 export const NodeEnded = Schema.Struct({
   event: Schema.Literal("end"),
   node: Schema.String,
@@ -91,6 +92,7 @@ export const RunDone = Schema.Struct({
 })
 export type RunDone = typeof RunDone.Type
 
+/** Any event of a run. `run` is first, `done` last, and every node has one `end`. */
 export const RunEvent = Schema.Union(RunStarted, NodeStarted, NodeEnded, RunDone)
 export type RunEvent = typeof RunEvent.Type
 

@@ -15,6 +15,7 @@ import type { RunProgress } from "./RunProgress.ts"
 import * as SubRelayReports from "./sub-relays/SubRelayReports.ts"
 import type { SubRelaysService } from "./sub-relays/SubRelays.ts"
 
+/** A run, from its first agent to its last end. */
 export interface RunExecution {
   /** Succeeds when every node has its end, also where it is interrupted. To be run once. */
   readonly run: Effect.Effect<void>
@@ -44,6 +45,7 @@ interface Parts extends RunExecutionParts {
   readonly cancelled: Deferred.Deferred<void>
 }
 
+/** Nothing is started before `run`. */
 export const make = (
   shared: RunExecutionParts,
   plan: RunPlan,

@@ -11,6 +11,7 @@ export type RunTarget =
   | { readonly _tag: "Nodes"; readonly ids: ReadonlyArray<NodeId> }
   | { readonly _tag: "One"; readonly id: NodeId }
 
+/** Every known node of a target, under who runs it. */
 export interface RunPlan {
   /** Nodes whose agents this relay starts, in the order of the target. */
   readonly own: ReadonlyArray<Node>
@@ -36,7 +37,7 @@ const idsOf = (nodes: Nodes, target: RunTarget): Iterable<NodeId> => {
   }
 }
 
-/** The plan by one version of the nodes list. A long list is gone through with pauses, so that others get their turn. */
+/** The plan by one version of the nodes list. A long list is gone through with pauses, so that other work is not held up. */
 export const make = (nodes: Nodes, target: RunTarget): Effect.Effect<RunPlan> =>
   Effect.gen(function* () {
     const own: Array<Node> = []

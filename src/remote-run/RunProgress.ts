@@ -4,6 +4,7 @@ import { NodeLog } from "./journal/NodeLog.ts"
 import { type NodeEnding, type NodeOutcome, verdict } from "./RunEvent.ts"
 import type { RunHead, RunSummary } from "./RunRecord.ts"
 
+/** Every part of a run that writes or counts does it here. */
 export class RunProgress {
   /** Nodes whose agents run. */
   running = 0

@@ -38,6 +38,7 @@ const copyLength = 256 * 1024
 const close = (open: OpenFile | undefined): Effect.Effect<void> =>
   open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)
 
+/** The bytes of one journal, in whichever place they could be written. Lengths and offsets in bytes. */
 export class JournalFiles {
   /** Bytes in the files. */
   private written = 0
@@ -55,7 +56,7 @@ export class JournalFiles {
     return this.written + this.memory.length
   }
 
-  /** Some of it is in memory: nothing more is written, until `settle`. */
+  /** Some of it is in memory: nothing more is written, until `finish`. */
   get isStuck(): boolean {
     return this.memory.length > 0
   }
@@ -110,7 +111,7 @@ export class JournalFiles {
    * Brings everything into the journal's own file, and that to its final place. The disk may have room again. Where this
    * fails, all stays where it is.
    */
-  readonly settle: Effect.Effect<void, PlatformError.PlatformError> = Effect.gen(this, function* () {
+  readonly finish: Effect.Effect<void, PlatformError.PlatformError> = Effect.gen(this, function* () {
     yield* this.closeIdle
     if (this.substitute !== undefined || this.memory.length > 0) yield* this.bringHome(this.substitute)
     yield* this.options.fs.rename(this.options.path, this.options.finalPath)

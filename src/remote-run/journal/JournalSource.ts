@@ -32,6 +32,7 @@ export interface OutputAccount {
   dropped: number
 }
 
+/** Where a record of output cuts a line: see `Piece`. */
 export interface RecordFlags {
   readonly continued: boolean
   readonly open: boolean

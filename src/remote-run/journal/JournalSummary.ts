@@ -48,6 +48,7 @@ const count = (source: JournalSource) =>
     return outcome === "unreported" ? sum : { ...sum, [outcome]: sum[outcome] + 1 }
   })
 
+/** The summary of a run that is over. `StorageError`: its journal can't be read, or has no head. */
 export const read = (source: JournalSource): Effect.Effect<RunSummary, StorageError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const first = yield* Stream.runHead(JournalEvents.stored(source))

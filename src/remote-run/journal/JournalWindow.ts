@@ -14,6 +14,7 @@ import type { JournalPart, JournalSource } from "./JournalSource.ts"
 
 const windowLength = 64 * 1024
 
+/** A stretch of a journal in memory. Offsets are bytes from the journal's beginning. */
 export interface JournalWindow {
   /** The record at this offset, if it is in the buffer. Valid until the next `load`. */
   readonly record: (offset: number) => JournalRecord | undefined

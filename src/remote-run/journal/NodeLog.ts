@@ -8,6 +8,7 @@ import { OutputLines, type Piece } from "./OutputLines.ts"
 /** The end of stderr that an `end` event carries. Bytes. */
 const maxStderr = 64 * 1024
 
+/** Whose part it is, and how much of its output is kept. */
 export interface NodeLogOptions {
   readonly journal: Journal
   readonly node: string
@@ -15,7 +16,7 @@ export interface NodeLogOptions {
   readonly keep: boolean
   /** Bytes of output that are kept. */
   readonly outputLimit: number
-  /** When the node's part began: milliseconds since 1970. */
+  /** When the node's part began. Milliseconds since 1970. */
   readonly started: number
 }
 
@@ -43,6 +44,7 @@ class Tail {
   }
 }
 
+/** The writer of one node's part. Nothing is written behind its end. */
 export class NodeLog implements AgentOutput {
   private readonly options: NodeLogOptions
   private readonly lines = { stdout: new OutputLines(), stderr: new OutputLines() }
@@ -95,8 +97,8 @@ export class NodeLog implements AgentOutput {
     return outcome
   }
 
-  /** Ends lines that are no node's: nothing is said but where they end. */
-  pass(): void {
+  /** Ends lines that no node is named for: a mark says where they end, and no event. */
+  close(): void {
     if (this.ended) return
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
     this.ended = true

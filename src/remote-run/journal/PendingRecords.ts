@@ -5,6 +5,7 @@ import type { OutputAccount, RecordFlags } from "./JournalSource.ts"
 /** Small records of one node that follow each other become one, up to this size. Bytes. */
 const maxJoined = 64 * 1024
 
+/** A record that is in no file yet. */
 export interface PendingRecord {
   /** Where it begins, should all before it be written. */
   at: number
@@ -37,6 +38,7 @@ export const encode = (
     ])
   )
 
+/** The records in their order, and where each will begin. */
 export class PendingRecords {
   private records: Array<PendingRecord> = []
   /** Where the next record will begin. */

@@ -6,6 +6,7 @@ import type { RunId } from "../RunId.ts"
 import type { RunHead, RunSummary } from "../RunRecord.ts"
 import type { Journal, JournalSource } from "./JournalSource.ts"
 
+/** What keeps runs, and gives them to readers. */
 export interface RunHistoryService {
   /** Begins a journal with the run's head and first event. Never fails: what can't be written there goes elsewhere. */
   readonly begin: (id: RunId, head: RunHead, started: RunStarted) => Effect.Effect<Journal>

@@ -15,10 +15,11 @@ import * as Pending from "./PendingRecords.ts"
 
 const noFlags: RecordFlags = { continued: false, open: false }
 
+/** What a journal is made with. */
 export interface JournalOptions {
   readonly fs: FileSystem.FileSystem
   readonly room: JournalRoom
-  /** Runs a write in the daemon's scope. */
+  /** Runs a write, which must not outlive the daemon. */
   readonly fork: (effect: Effect.Effect<void>) => void
   /** Where the file is while the run goes on, and where it is kept. */
   readonly path: string
@@ -27,6 +28,7 @@ export interface JournalOptions {
   readonly temporary?: string
 }
 
+/** A journal whose bytes go to files; `close` ends it. */
 export class RunJournal implements Journal {
   private flushing = false
   private readonly files: JournalFiles
@@ -108,15 +110,15 @@ export class RunJournal implements Journal {
    */
   readonly close: Effect.Effect<boolean> = Effect.gen(this, function* () {
     yield* this.flushed
-    const settled = yield* Effect.exit(this.files.settle)
-    if (Exit.isFailure(settled))
+    const finished = yield* Effect.exit(this.files.finish)
+    if (Exit.isFailure(finished))
       yield* Effect.logWarning("the run's history is not where it belongs").pipe(
-        Effect.annotateLogs({ file: this.options.path, problem: reasonOf(settled.cause) })
+        Effect.annotateLogs({ file: this.options.path, problem: reasonOf(finished.cause) })
       )
     this.closed = true
     this.options.room.release(this.reserved)
     this.wake()
-    return Exit.isSuccess(settled)
+    return Exit.isSuccess(finished)
   }).pipe(Effect.uninterruptible)
 
   /** Whether all that is left of it is in files. */

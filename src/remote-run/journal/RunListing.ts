@@ -4,6 +4,7 @@ import type { StorageError } from "../../RelayError.ts"
 import type { RunId } from "../RunId.ts"
 import * as RunFolders from "./RunFolders.ts"
 
+/** What is listed. */
 export interface Listed {
   readonly folders: RunFolders.RunFolders
   /** Runs that are there whether they have a file or not. */

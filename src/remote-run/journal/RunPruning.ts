@@ -5,6 +5,7 @@ import type { StorageError } from "../../RelayError.ts"
 import { type RunId, startedAt } from "../RunId.ts"
 import { folderAt, folderOf, type RunFile, type RunFolders } from "./RunFolders.ts"
 
+/** What keeps the history within its bounds. It counts the bytes on the disk once, and keeps the count. */
 export interface RunPruning {
   /** Bytes of a run that is over now. */
   readonly add: (bytes: number) => void
@@ -13,6 +14,7 @@ export interface RunPruning {
   readonly prune: Effect.Effect<void>
 }
 
+/** The bounds, and what they hold for. */
 export interface RunPruningOptions {
   readonly folders: RunFolders
   readonly retention: Duration.Duration
@@ -38,6 +40,7 @@ interface Parts extends RunPruningOptions {
   lastTrouble: string
 }
 
+/** Looks at nothing until the first `prune`. */
 export const make = (options: RunPruningOptions): Effect.Effect<RunPruning, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const alone = yield* Effect.makeSemaphore(1)

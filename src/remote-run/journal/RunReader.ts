@@ -7,6 +7,7 @@ import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as RunFormat from "./RunFormat.ts"
 
+/** How a caller wants to see a run. */
 export interface ReadOptions {
   readonly format: RunFormat.RunFormat
   /**
@@ -29,7 +30,7 @@ const newline = 0x0a
 
 class Reader {
   private position = 0
-  /** Offsets of records that come before the one at `position` is passed: a block, or the parts of a long line. */
+  /** Offsets of records to be shown before the reader goes on at `position`: a block, or the parts of a long line. */
   private plan: Array<number> = []
   private planned = 0
   private out: Array<Buffer> = []
@@ -87,8 +88,8 @@ class Reader {
       if (this.planned >= this.plan.length && this.position >= this.source.length()) return
       const record = this.window.record(at)
       if (record === undefined) {
-        const passed = this.planned >= this.plan.length && this.pass(at)
-        if (!passed) yield* this.window.load(at)
+        const isSteppedOver = this.planned >= this.plan.length && this.stepOver(at)
+        if (!isSteppedOver) yield* this.window.load(at)
       } else if (this.planned < this.plan.length) {
         this.planned++
         this.emit(record, at)
@@ -98,8 +99,8 @@ class Reader {
     }
   })
 
-  /** Passes over output that a block shows later, without reading it. */
-  private pass(at: number): boolean {
+  /** Steps over output that is shown later, without reading it. */
+  private stepOver(at: number): boolean {
     const header = this.window.header(at)
     if (header === undefined || !this.deferred(header)) return false
     this.position = at + recordLength(header)

@@ -23,6 +23,7 @@ const maxEventLength = 4 * 1024 * 1024
 /** Of an answer that says no. */
 const refusal = { maxLength: 200, within: Duration.seconds(5) }
 
+/** What a call is made with, and where what it hears goes. */
 export interface Call {
   readonly peer: Peer
   readonly form: string

@@ -5,11 +5,13 @@ import type { NodeEnding } from "../RunEvent.ts"
 import type { RunProgress } from "../RunProgress.ts"
 import type { SubRelayNode, SubRelayOrder, SubRelayOutput } from "./SubRelays.ts"
 
+/** Where the order for a sub-relay has its reports written. */
 export interface SubRelayReports extends Pick<SubRelayOrder, "report" | "output"> {
   /** Gives the nodes that have no end this one. Returns how many bytes of the sub-relay's own lines were not kept. */
   readonly finish: (missing: NodeEnding) => number
 }
 
+/** The reports of one order; `clock` says when nodes start and end. */
 export const make = (
   progress: RunProgress,
   { relay, nodes }: Pick<SubRelayOrder, "relay" | "nodes">,
@@ -49,10 +51,10 @@ export const make = (
   const output = (): SubRelayOutput => {
     const log = progress.logOf(relay.id, started, nodes.length)
     ownLines.push(log)
-    return { write: log.write, over: () => log.pass() }
+    return { write: log.write, over: () => log.close() }
   }
   const finish = (missing: NodeEnding) => {
-    for (const log of ownLines) log.pass()
+    for (const log of ownLines) log.close()
     for (const node of nodes) end(node, missing)
     return ownLines.reduce((sum, log) => sum + log.dropped, 0)
   }
