@@ -86,14 +86,16 @@ const discard = (folder: string) =>
   )
 
 /** Removes what daemons left that were killed. A place that can't be read has nothing that could be removed. */
-const discardAbandoned = Effect.forEach(
-  new Set([usualPlace(), otherPlace]),
-  (place) =>
-    Effect.try(() => FifoFolder.abandoned(place)).pipe(
-      Effect.orElseSucceed((): ReadonlyArray<string> => []),
-      Effect.flatMap(Effect.forEach(discard, { discard: true }))
-    ),
-  { discard: true }
+const discardAbandoned = Effect.suspend(() =>
+  Effect.forEach(
+    new Set([usualPlace(), otherPlace]),
+    (place) =>
+      Effect.try(() => FifoFolder.abandoned(place)).pipe(
+        Effect.orElseSucceed((): ReadonlyArray<string> => []),
+        Effect.flatMap(Effect.forEach(discard, { discard: true }))
+      ),
+    { discard: true }
+  )
 )
 
 /** The folder of FIFOs is removed at the end of the scope. Folders of daemons that were killed are removed before this returns. */
