@@ -17,6 +17,7 @@ import { PeerClient } from "./peers/PeerClient.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
 import * as LocalAgents from "./remote-run/agents/LocalAgents.ts"
+import * as FolderHistory from "./remote-run/journal/FolderHistory.ts"
 import { RunHistory } from "./remote-run/journal/RunHistory.ts"
 import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
@@ -69,7 +70,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
         orGiven(SubRelays, SubRelayCalls.layer),
         orGiven(Upstream, Upstream.layer),
         orGiven(SharedFileStore, SharedFileStore.layer),
-        orGiven(RunHistory, RunHistory.layer)
+        orGiven(RunHistory, FolderHistory.layer)
       )
     ),
     Layer.provideMerge(

@@ -23,11 +23,11 @@ export {
   RemoteRun,
   type Run,
   type RunOrder,
-  type RunTarget,
   type StartedRun
 } from "./remote-run/RemoteRun.ts"
 export { RunEvent } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
+export type { RunTarget } from "./remote-run/RunPlan.ts"
 export { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 export { FileId, type SharedFileName } from "./shared-files/file/FileId.ts"
 export { BadSignature } from "./shared-files/file/SharedFileError.ts"

@@ -13,11 +13,12 @@ import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run, type RunTarget } from "./RemoteRun.ts"
+import { RemoteRun, type Run } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
 import * as RunParameters from "./RunParameters.ts"
+import type { RunTarget } from "./RunPlan.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -51,6 +52,20 @@ const withBody = (
   after = 0
 ) => streamed(request, run.read({ format, order, after }), contentType[format])
 
+/** What a request asks for: its form is read, and decoded together with the query. */
+const decodeStart = Effect.fn("RemoteRun.decode")(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  old: boolean,
+  targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
+) {
+  const { limits } = yield* RelayConfig
+  const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
+  const { versioned } = yield* BasePath
+  const route = { method: request.method, versioned, old, accept: request.headers.accept }
+  const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  return { parameters, target: yield* targetOf(parameters) }
+})
+
 /** Starts the run that a request asks for, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
@@ -58,13 +73,8 @@ const start = (
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
-    const { limits } = yield* RelayConfig
     const remoteRun = yield* RemoteRun
-    const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
-    const { versioned } = yield* BasePath
-    const route = { method: request.method, versioned, old, accept: request.headers.accept }
-    const parameters = yield* RunParameters.decode(route, Query.of(request), form)
-    const target = yield* targetOf(parameters)
+    const { parameters, target } = yield* decodeStart(request, old, targetOf)
     const run = yield* remoteRun
       .start({ target, classes: parameters.classes, output: parameters.output })
       .pipe(
@@ -157,6 +167,7 @@ const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     return HttpServerResponse.setStatus(detail, wasGoingOn ? 202 : 200)
   })
 
+/** The handlers of the group `remoteRun`. */
 export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
   handlers
     .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))

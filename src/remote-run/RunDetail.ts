@@ -1,16 +1,11 @@
 /** One run with every node's state, as JSON, written while the journal is read: it is as long as the run is large. */
-import { Chunk, Effect, Either, Schema, Stream } from "effect"
+import { Chunk, Effect, Stream } from "effect"
 import type { StorageError } from "../RelayError.ts"
-import { Kind } from "./journal/JournalRecord.ts"
-import type { StoredEvent } from "./journal/RunReader.ts"
 import type { Run } from "./RemoteRun.ts"
-import { NodeEnded, RunStarted } from "./RunEvent.ts"
+import type { RunEvent, UnreadableEvent } from "./RunEvent.ts"
 import type { NodeState } from "./RunRecord.ts"
 
-const decodeStarted = Schema.decodeEither(Schema.parseJson(RunStarted))
-const decodeEnded = Schema.decodeEither(Schema.parseJson(NodeEnded))
-
-/** A node whose end is in the journal, in words that nobody understands, has ended all the same. */
+/** A node whose end is in the history, but can't be read there, has ended all the same. */
 const unreadable = {
   code: null,
   error: { _tag: "StorageError", message: "the record of this node's end can't be read" }
@@ -22,20 +17,22 @@ class Unfinished {
   private readonly running = new Set<string>()
   private readonly ended = new Set<string>()
 
-  meet(event: StoredEvent): NodeState | undefined {
-    if (event.kind === Kind.run) {
-      this.nodes = Either.match(decodeStarted(event.json), {
-        onLeft: () => [],
-        onRight: ({ nodes }) => nodes
-      })
-    }
-    if (event.kind === Kind.start) this.running.add(event.node)
-    if (event.kind !== Kind.end) return undefined
-    this.ended.add(event.node)
-    return Either.match(decodeEnded(event.json), {
-      onLeft: () => ({ node: event.node, state: "ended" as const, ...unreadable }),
-      onRight: ({ event: _, node, ...outcome }) => ({ node, state: "ended" as const, ...outcome })
-    })
+  /** The state of a node that this event ends. */
+  meet(event: RunEvent | UnreadableEvent): NodeState | undefined {
+    if (event.event === "unreadable") return this.meetUnreadable(event)
+    if (event.event === "run") this.nodes = event.nodes
+    if (event.event === "start") this.running.add(event.node)
+    if (event.event !== "end") return undefined
+    const { event: _, node, ...outcome } = event
+    this.ended.add(node)
+    return { node, state: "ended", ...outcome }
+  }
+
+  private meetUnreadable({ of, node }: UnreadableEvent): NodeState | undefined {
+    if (of === "start") this.running.add(node)
+    if (of !== "end") return undefined
+    this.ended.add(node)
+    return { node, state: "ended", ...unreadable }
   }
 
   *states(): Iterable<NodeState> {

@@ -70,6 +70,10 @@ export const NodeOutcome = Schema.Struct({
 })
 export type NodeOutcome = typeof NodeOutcome.Type
 
+/** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
+export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
+
+/** The one end of a node. */
 export const NodeEnded = Schema.Struct({
   event: Schema.Literal("end"),
   node: Schema.String,
@@ -88,8 +92,17 @@ export const RunDone = Schema.Struct({
 })
 export type RunDone = typeof RunDone.Type
 
+/** Any event of a run. `run` is first, `done` last, and every node has one `end`. */
 export const RunEvent = Schema.Union(RunStarted, NodeStarted, NodeEnded, RunDone)
 export type RunEvent = typeof RunEvent.Type
+
+/** An event of which the history says that it happened, of which kind it is and of which node, and no more. */
+export interface UnreadableEvent {
+  readonly event: "unreadable"
+  readonly of: RunEvent["event"]
+  /** Empty where the event is about no node. */
+  readonly node: string
+}
 
 /** Neither ok nor failed is a node of which an older sub-relay reports nothing. */
 export const verdict = (outcome: NodeOutcome): "ok" | "failed" | "unreported" =>

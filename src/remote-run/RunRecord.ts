@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { NodeOutcome } from "./RunEvent.ts"
 
+/** Whether the lines that agents print are kept in the history. */
 export const OutputChoice = Schema.Literal("keep", "discard")
 export type OutputChoice = typeof OutputChoice.Type
 
@@ -39,5 +40,6 @@ export const NodeState = Schema.extend(
 )
 export type NodeState = typeof NodeState.Type
 
+/** A run with the state of every node. */
 export const RunDetail = Schema.Struct({ ...RunSummary.fields, states: Schema.Array(NodeState) })
 export type RunDetail = typeof RunDetail.Type

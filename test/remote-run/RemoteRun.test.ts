@@ -21,10 +21,12 @@ import {
   type AgentProcessService
 } from "../../src/remote-run/agents/AgentProcess.ts"
 import { ClassName } from "../../src/remote-run/ClassName.ts"
-import { RunHistory } from "../../src/remote-run/journal/RunHistory.ts"
-import { RemoteRun, type RunOrder, type RunTarget } from "../../src/remote-run/RemoteRun.ts"
+import * as FolderHistory from "../../src/remote-run/journal/FolderHistory.ts"
+import type { RunHistory } from "../../src/remote-run/journal/RunHistory.ts"
+import { RemoteRun, type RunOrder } from "../../src/remote-run/RemoteRun.ts"
 import { RunDone } from "../../src/remote-run/RunEvent.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
+import type { RunTarget } from "../../src/remote-run/RunPlan.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { alone } from "../support/Leases.ts"
 import { nodesListLayer, type Tree } from "../support/Topology.ts"
@@ -51,7 +53,7 @@ const withRelay = <A, E>(
       remoteRun: { directory, maxConcurrent: setting.maxConcurrent ?? 50 }
     })
     const layer = RemoteRun.layer.pipe(
-      Layer.provideMerge(RunHistory.layer),
+      Layer.provideMerge(FolderHistory.layer),
       Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
       Layer.provide([
         alone(),

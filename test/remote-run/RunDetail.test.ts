@@ -1,8 +1,8 @@
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, Schema, Stream } from "effect"
+import * as JournalEvents from "../../src/remote-run/journal/JournalEvents.ts"
 import { Kind } from "../../src/remote-run/journal/JournalRecord.ts"
-import * as RunReader from "../../src/remote-run/journal/RunReader.ts"
 import * as RunDetail from "../../src/remote-run/RunDetail.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
 import { RunDetail as Detail } from "../../src/remote-run/RunRecord.ts"
@@ -34,7 +34,7 @@ describe("the detail of a run", () => {
         id,
         summary: Effect.succeed(summary),
         doneAt: Effect.succeed(Option.none()),
-        events: RunReader.events(journal).pipe(Stream.provideSomeLayer(NodeContext.layer)),
+        events: JournalEvents.events(journal).pipe(Stream.provideSomeLayer(NodeContext.layer)),
         read: () => Stream.empty
       })
       const text = yield* Stream.runFold(

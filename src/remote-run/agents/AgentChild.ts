@@ -11,7 +11,7 @@ import type { Spawner, SpawnRequest } from "./Spawner.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
 export interface AgentChild {
-  /** Undefined where it is not known any more: it may run all the same. */
+  /** Undefined where it is not known any more; the process may run all the same. */
   readonly pid: number | undefined
   readonly exit: Effect.Effect<AgentExit, SpawnFailure.ExitUnknown>
   readonly exited: () => boolean
@@ -19,7 +19,7 @@ export interface AgentChild {
   readonly drained: Deferred.Deferred<void>
   /** Whether a stream waits for its reader rather than for its writer. */
   readonly paused: () => boolean
-  /** From now on what is printed is read, so that who prints it goes on, and dropped. */
+  /** From now on output is read and dropped, so that whoever prints it is not stopped by a full pipe. */
   readonly discard: () => void
   /** Closes both streams, read or not. */
   readonly close: () => void
@@ -28,7 +28,7 @@ export interface AgentChild {
 export interface AgentChildOptions {
   readonly spawner: Spawner
   readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment" | "cookie" | "mark">
-  /** Why there are none: then it gets ordinary pipes of node, which can't be opened by name. */
+  /** Left: why there are none. Then the agent gets ordinary pipes of node, which can't be opened by name. */
   readonly fifos: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
   readonly output: AgentOutput
 }
@@ -80,14 +80,14 @@ const isUsed = ({ readEnd }: Fifos.Pipe, write: (bytes: Buffer) => void): boolea
   }
 }
 
-/** Whether an agent runs, or ran, on these pipes, where what was to start it has ended before it said so. */
+/** Whether an agent runs, or ran, on these pipes, where the spawner has ended before it said so. */
 const isStarted = ([stdout, stderr]: Pipes, output: AgentOutput): boolean => {
   for (const { closeWriteEnd } of [stdout, stderr]) closeWriteEnd()
   const printed = isUsed(stdout, (bytes) => output.write("stdout", bytes, () => {}))
   return isUsed(stderr, (bytes) => output.write("stderr", bytes, () => {})) || printed
 }
 
-/** An agent that runs, but nobody knows as what process: it is over when its output is. */
+/** An agent that runs, but under a process id that is not known: the end of its output is taken for its end. */
 const orphan = (followed: ReturnType<typeof follow>, { message }: SpawnFailure.SpawnerEnded): AgentChild => ({
   ...followed,
   pid: undefined,
@@ -148,7 +148,7 @@ const openAll = ([stdout, stderr]: Fifos.FifoPair): Pipes => {
   }
 }
 
-/** FIFOs are read into this: what is read is handed on, and copied by whom it matters to, before the next read. */
+/** All FIFOs are read into this buffer: what was read is handed on before the next read, and whoever keeps it copies it. */
 const buffer = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** Hands `bytes` on; false: no more until the stream is resumed. */
@@ -206,7 +206,7 @@ const follow = (stdout: number | Readable, stderr: number | Readable, output: Ag
       discarding = true
       for (const stream of streams) {
         stream.resume()
-        // What keeps the program alive are its own tasks.
+        // Held output alone must not keep the relay's process alive.
         if (stream instanceof Socket) stream.unref()
       }
     },

@@ -4,9 +4,9 @@ import { find, type Process, type ProcessTable } from "./ProcessTable.ts"
 export interface AgentFamily {
   /** The process that the relay started, in a session and group of its own; undefined where it is not known which. */
   readonly leader: number | undefined
-  /** In the environment of every member that did not drop it: finds those that let go of parent and session. */
+  /** A value in the environment of every member that did not drop it: finds members that left parent and session. */
   readonly cookie: string
-  /** In what every member inherits, where cookies can't be read. */
+  /** A core dump filter that every member inherits: finds members where their environments can't be read. */
   readonly mark: number | undefined
   /** No member is older. Clock ticks since boot. */
   readonly since: number

@@ -1,4 +1,4 @@
-/** How many agents may run at once, over all runs, and whose turn it is. */
+/** How many agents may run at once, over all runs, and which run is next to start one. */
 import { Effect, type Scope } from "effect"
 
 interface Waiter {
@@ -11,16 +11,17 @@ interface Waiter {
  * as long as the number of waiting runs, not of their nodes.
  */
 export interface AgentPermits {
-  /** Waits for this lane's turn and holds the permit until the scope closes. */
+  /** Waits until a permit is free and this lane is next, and holds the permit until the scope closes. */
   readonly take: (lane: object) => Effect.Effect<void, never, Scope.Scope>
   readonly inUse: Effect.Effect<number>
 }
 
+/** @param permits how many agents may run at once */
 export const make = (permits: number): AgentPermits => {
   let free = permits
-  /** In the order of their turns. */
+  /** Those that get the next permits, first come first served. */
   const queue = new Set<Waiter>()
-  /** The lane that had the latest turn, asking again: everybody who waits now goes first. */
+  /** The next request of the lane that got the latest permit: whoever waits now goes before it. */
   let latest: Waiter | undefined
   let latestLane: object | undefined
 
@@ -56,7 +57,7 @@ export const make = (permits: number): AgentPermits => {
       return Effect.sync(() => {
         const waiting = queue.delete(waiter) || latest === waiter
         if (latest === waiter) latest = undefined
-        // Granted in the same instant as interrupted: nobody will release it.
+        // The permit was granted at the moment of the interruption: nobody else will release it.
         if (!waiting) release()
       })
     })

@@ -15,6 +15,7 @@ export interface AgentExit {
   readonly signal: string | null
 }
 
+/** What an agent is run with. */
 export interface AgentCommand {
   /** Checked by the caller against the contract's pattern; never given to a shell. */
   readonly hostname: string
@@ -30,6 +31,7 @@ export interface AgentOutput {
   readonly write: (stream: "stdout" | "stderr", bytes: Uint8Array, resume: () => void) => boolean
 }
 
+/** Runs agents. */
 export interface AgentProcessService {
   /**
    * Runs one agent from start to end. Succeeds when the process has exited and its output was read to the end
@@ -43,6 +45,7 @@ export interface AgentProcessService {
   readonly unkillable: Effect.Effect<number>
 }
 
+/** The port: who runs agents. `LocalAgents.layer` is the live one. */
 export class AgentProcess extends Context.Tag("rudder-relay/AgentProcess")<
   AgentProcess,
   AgentProcessService

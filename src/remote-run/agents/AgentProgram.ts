@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** What names are looked up with: the daemon's own. */
+/** Where names of programs are looked up: the daemon's own folder and path. */
 export interface LookUp {
   /** The folder that the daemon was started in. */
   readonly folder: string

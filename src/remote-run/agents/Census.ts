@@ -1,4 +1,4 @@
-/** Keeps up who belongs to which agent. One look at /proc serves everyone who asks at the same time. */
+/** Keeps up which process belongs to which agent. One look at /proc serves everyone who asks at the same time. */
 import { Clock, Effect, Schedule, type Scope } from "effect"
 import * as AgentFamily from "./AgentFamily.ts"
 import type { Marks } from "./Marks.ts"
@@ -7,7 +7,7 @@ import * as ProcessTable from "./ProcessTable.ts"
 /** Carries the cookie. sudo hands on variables of this prefix, and no program gives this one a meaning. */
 export const cookieName = "LC_RUDDER_RELAY_AGENT"
 
-/** After a look it rests this many times as long as it took. */
+/** After a look at all processes the next one waits for this many times as long as the look took. */
 const idleShare = 4
 /** Milliseconds between two looks, at least. */
 const pause = 15
@@ -16,11 +16,11 @@ export interface Census {
   /** Families that are looked for. */
   readonly families: ReadonlySet<AgentFamily.AgentFamily>
   readonly add: (family: AgentFamily.AgentFamily) => void
-  /** Nothing is left of it: also gives its mark back. */
+  /** No process of the family is left: its mark is free again. */
   readonly forget: (family: AgentFamily.AgentFamily) => void
-  /** What is left of it may stay, and is nobody's. */
+  /** The family's agent is over. Processes that it left may stay, and belong to no agent; its mark rests until they are gone. */
   readonly leave: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
-  /** Looks; what the families then say is of a moment after the call. */
+  /** Looks at all processes: afterwards the families' members are those of a moment after the call. */
   readonly take: Effect.Effect<void>
 }
 
@@ -69,7 +69,7 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
   Effect.gen(function* () {
     const families = new Set<AgentFamily.AgentFamily>()
     const traces = new SeenTraces(marks)
-    const one = Effect.unsafeMakeSemaphore(1)
+    const alone = Effect.unsafeMakeSemaphore(1)
     let asked = 0
     let answered = 0
     let nextLook = 0
@@ -92,7 +92,7 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
 
     const take = Effect.suspend(() => {
       const mine = ++asked
-      return one.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
+      return alone.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
     })
     if (marks !== undefined)
       yield* Effect.suspend(() => (marks.resting() ? take : Effect.void)).pipe(

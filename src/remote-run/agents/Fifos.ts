@@ -98,9 +98,9 @@ const discardAbandoned = Effect.suspend(() =>
   )
 )
 
-/** Their folder is removed at the end of the scope; what daemons left that were killed, before this returns. */
+/** The folder of FIFOs is removed at the end of the scope. Folders of daemons that were killed are removed before this returns. */
 export const make = Effect.gen(function* () {
-  const one = yield* Effect.makeSemaphore(1)
+  const alone = yield* Effect.makeSemaphore(1)
   const pairs: Array<FifoPair> = []
   let current: Claimed | undefined
   let failure: SpawnFailure.SpawnFailure | undefined
@@ -148,7 +148,7 @@ export const make = Effect.gen(function* () {
             ).pipe(Effect.annotateLogs({ cause: cause.message }))
         })
     }),
-    // Made or not, what is made is known of.
+    // Uninterruptible: whatever has been made is in `pairs` or `current`.
     Effect.uninterruptible
   )
 
@@ -161,7 +161,7 @@ export const make = Effect.gen(function* () {
   })
 
   const fifos: Fifos = {
-    take: one.withPermits(1)(next),
+    take: alone.withPermits(1)(next),
     renew
   }
   return fifos

@@ -1,18 +1,18 @@
 /**
  * Output that is held open by what agents left behind.
  *
- * Nobody wants it any more, but a pipe that its reader closes ends whoever writes to it, and one that is not read stops
- * them. So it is read and dropped.
+ * Nobody wants this output any more. But a writer is ended by a pipe whose reader has closed it, and stopped by a pipe
+ * that is not read: so the output is read and dropped.
  */
 import { Deferred, Effect, type Scope } from "effect"
 import type { AgentChild } from "./AgentChild.ts"
 
 export interface HeldOutputs {
-  /** Reads on until nobody holds it. */
+  /** Reads on until no process holds the output open. */
   readonly hold: (child: AgentChild) => Effect.Effect<void>
 }
 
-/** Of so many agents at once; then those that have been held for longest are closed. */
+/** Outputs of so many agents are held at once; beyond that the oldest are closed. */
 const limit = 256
 
 /** All are closed at the end of the scope. */

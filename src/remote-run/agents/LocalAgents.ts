@@ -21,6 +21,7 @@ import * as Reaper from "./Reaper.ts"
 import * as Spawner from "./Spawner.ts"
 import type * as SpawnFailure from "./SpawnFailure.ts"
 
+/** What of `remote_run.*` the agents depend on. */
 export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
 
 /** What an agent's processes are known by. */
@@ -58,7 +59,7 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
         Effect.onError(() => Effect.sync(() => mark !== undefined && marks?.give(mark)))
       )
 
-    /** Waits, interruptibly by `restore`, for its end; interrupted, ends it. */
+    /** Waits for the agent's end, interruptibly by `restore`. Interrupted, this ends the agent. */
     const follow = (child: AgentChild.AgentChild, identity: Identity, restore: Restore) =>
       Effect.gen(function* () {
         const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited })
@@ -73,10 +74,11 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
         )
       }).pipe(Effect.scoped)
 
-    const run: AgentProcessService["run"] = (command, output) =>
+    const run: AgentProcessService["run"] = Effect.fn("AgentProcess.run")((command, output) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
-          // Interrupted before it is started, it never is.
+          yield* Effect.annotateCurrentSpan("hostname", command.hostname)
+          // An agent whose run is interrupted before this point is never started.
           yield* restore(Effect.yieldNow())
           const line = lineOf(command)
           const identity: Identity = { cookie: `${mine}.${++count}`, mark: marks?.take() }
@@ -94,18 +96,19 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
             output.write("stderr", noFifos(withoutFifos.value), () => {})
           return exit
         })
-      ).pipe(Effect.withSpan("AgentProcess.run", { attributes: { hostname: command.hostname } }))
+      )
+    )
 
     return { run, unkillable: reaper.unkillable }
   })
 
-/** Processes of this machine, as `remote_run.*` says. At its end none that runs is left that can be ended. */
+/** Agents as processes of this machine, as `remote_run.*` says. At its end no agent runs that could be ended. */
 export const layer = Layer.scoped(
   AgentProcess,
   Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
 )
 
-/** One that was removed since is none. */
+/** A current folder that has been removed counts as `/`. */
 const currentFolder = Effect.sync(() => process.cwd()).pipe(Effect.catchAllDefect(() => Effect.succeed("/")))
 
 /** An agent that failed may have done so for this reason. */
@@ -116,7 +119,7 @@ const noFifos = ({ message }: SpawnFailure.SpawnFailure): Uint8Array =>
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-/** It has come to an end of its own, known or not. */
+/** Whether the agent has come to an end by itself, also where nobody knows how it ended. */
 const isOver = <E>(exit: Exit.Exit<AgentExit, E>): boolean =>
   Exit.match(exit, {
     onSuccess: () => true,
@@ -128,7 +131,7 @@ interface CommandLine {
   readonly parameters: ReadonlyArray<string>
 }
 
-/** Never through a shell, and nothing in it is an option but what is meant as one. */
+/** The command line of an agent. It goes through no shell, and `--` keeps a hostname from being an option. */
 export const commandLine = (
   { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
   { hostname, classes }: AgentCommand
@@ -155,14 +158,14 @@ const drained = (child: AgentChild.AgentChild, steps: number) =>
     const patience = Effect.sync(() => (child.paused() ? left : left--)).pipe(
       Effect.repeat({ until: (left) => left <= 0, schedule: Schedule.spaced(step) })
     )
-    // Interruptible, since the race ends when the one that lost it does; also where the agent is being interrupted.
+    // Interruptible also while the agent is being interrupted: a race ends only when its loser has.
     return Effect.raceFirst(
       Effect.interruptible(Deferred.await(child.drained)),
       Effect.interruptible(Effect.asVoid(patience))
     )
   })
 
-/** What is still in the pipes when all are dead is read in this many steps; the unkillable may hold them for ever. */
+/** Steps in which the pipes are read to their end when the agent's processes are dead; unkillable ones may hold them for ever. */
 const stepsAfterEnd = 4
 
 /** Programs that tidy /tmp may take FIFOs for leftovers. */
@@ -171,7 +174,7 @@ const isMissingFifo = (cause: StartFailure): boolean =>
 
 type StartFailure = SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded
 
-/** It has not been started, and another spawner, or another FIFO, is there to do it. */
+/** Whether the agent has not been started, and may be with another spawner, or another FIFO. */
 const isWorthAnother = (cause: StartFailure): boolean => cause._tag === "SpawnerEnded" || isMissingFifo(cause)
 
 const reasons: Readonly<Record<string, string>> = {

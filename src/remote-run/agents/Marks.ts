@@ -15,7 +15,7 @@ export interface Marks {
   /** Its family is over, but what an agent left behind may have it: it comes back when looks at all processes say so. */
   readonly rest: (mark: number) => void
   readonly resting: () => boolean
-  /** What such a look has found, which began when the marks in question were resting. */
+  /** Tells which marks a look at all processes has found; the look began when the marks in question were resting. */
   readonly seen: (marks: ReadonlySet<number>) => void
   /** The mark of a process that runs beside this one; undefined when it has none. */
   readonly of: (pid: number) => number | undefined
@@ -24,7 +24,7 @@ export interface Marks {
 /** Filters have nine bits. */
 const filters = 512
 
-/** Those that somebody could have set for what they are meant for. */
+/** Core dump filters that an administrator could have set for their own purpose. */
 const inUse: ReadonlySet<number> = new Set([
   0x00, 0x01, 0x03, 0x13, 0x1f, 0x23, 0x33, 0x37, 0x3f, 0x7f, 0xff, 0x1ff
 ])
@@ -39,7 +39,10 @@ const read = (pid: number | "self", name: string): string | undefined => {
 
 const filterOf = (pid: number | "self"): number => Number.parseInt(read(pid, "coredump_filter") ?? "", 16)
 
-/** In how many looks running nobody had it. One may miss who is born to somebody that it did not come to yet, and that ended. */
+/**
+ * After so many looks in a row in which no process has a mark, the mark is free. A single look misses a
+ * process that was born during it, to a parent that ended before the look came there.
+ */
 const looksWithout = 2
 
 /** Undefined on a system that has no such property. */
@@ -51,7 +54,7 @@ export const make = (): Marks | undefined => {
     (filter) => filter !== usual && !inUse.has(filter)
   )
   const all: ReadonlySet<number> = new Set(free)
-  /** With the looks that did not see it. */
+  /** Each resting mark, with how many looks in a row have not seen it. */
   const resting = new Map<number, number>()
   return {
     take: () => free.shift(),

@@ -5,6 +5,7 @@ import type { Census } from "./Census.ts"
 import type { Process } from "./ProcessTable.ts"
 import * as Signals from "./Signals.ts"
 
+/** Ends families, and counts the processes that would not go. */
 export interface Reaper {
   /** SIGTERM, after the grace SIGKILL; returns when all are gone, or can't be made to go. */
   readonly end: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
@@ -27,17 +28,16 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
   Effect.gen(function* () {
     const unkillable = new Set<AgentFamily.AgentFamily>()
 
-    const end = (family: AgentFamily.AgentFamily): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        const gone =
-          (yield* signal(census, family, "SIGTERM", killGrace)) ||
-          (yield* signal(census, family, "SIGKILL", stuckAfter))
-        if (gone) return census.forget(family)
-        unkillable.add(family)
-        yield* Effect.logWarning("processes of an agent can't be ended").pipe(
-          Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
-        )
-      }).pipe(Effect.uninterruptible, Effect.withSpan("AgentProcess.end"))
+    const end: Reaper["end"] = Effect.fn("AgentProcess.end")(function* (family) {
+      const gone =
+        (yield* signal(census, family, "SIGTERM", killGrace)) ||
+        (yield* signal(census, family, "SIGKILL", stuckAfter))
+      if (gone) return census.forget(family)
+      unkillable.add(family)
+      yield* Effect.logWarning("processes of an agent can't be ended").pipe(
+        Effect.annotateLogs({ pids: [...family.members.keys()].join(" ") })
+      )
+    }, Effect.uninterruptible)
 
     const recount = Effect.gen(function* () {
       if (unkillable.size === 0) return
@@ -91,10 +91,10 @@ const signal = (
     told.set(member.pid, { start: member.start, sent })
     return sent
   }
-  /** True when it is of no use. */
+  /** True when no member may be signalled, so that waiting for the signal's effect is of no use. */
   const toAll = (): boolean => {
     if (family.members.size === 0) {
-      // Nothing can be seen of it where /proc is hidden, but until it has been waited for its group is its own.
+      // Where /proc is hidden no member can be seen; but until the leader has been waited for, no other group has its number.
       toldGroup ??=
         family.leader === undefined || family.exited() ? "Gone" : Signals.toGroup(family.leader, name)
       return toldGroup === "Denied"

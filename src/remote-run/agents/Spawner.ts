@@ -6,12 +6,13 @@ import type { AgentExit } from "./AgentProcess.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as Failure from "./SpawnFailure.ts"
 
+/** A program to be started. */
 export interface SpawnRequest {
   readonly program: string
   readonly parameters: ReadonlyArray<string>
-  /** On top of what an agent gets of the relay's own. */
+  /** Variables on top of those that every agent gets from the relay's own environment. */
   readonly environment: Readonly<Record<string, string>>
-  /** What of the environment its processes are known by. */
+  /** The value, in the environment, by which the agent's processes are known. */
   readonly cookie: string
   /** The core dump filter that it is started with: see `Marks`. */
   readonly mark?: number | undefined
@@ -20,19 +21,21 @@ export interface SpawnRequest {
   readonly stderr: string
 }
 
+/** A process that was started. */
 export interface Spawned {
   readonly pid: number
-  /** Where what started the process has ended, it is waited for until it is gone. */
+  /** How the process ended. Where the spawner has ended before, this waits until the process is gone, and fails. */
   readonly exit: Effect.Effect<AgentExit, Failure.ExitUnknown>
   readonly exited: () => boolean
 }
 
+/** Starts processes, and guards them should the relay be killed. */
 export interface Spawner {
-  /** Fails with what node says where the program can't be started. */
+  /** Starts a program. Fails with what node says where it can't be started. */
   readonly spawn: (
     request: SpawnRequest
   ) => Effect.Effect<Spawned, Failure.SpawnFailure | Failure.SpawnerEnded>
-  /** Until the scope ends, this agent, whoever started it, is ended should the relay be killed. */
+  /** Should the relay be killed before the scope ends, this agent is ended, whichever spawner started it. */
   readonly guard: (pid: number, cookie: string) => Effect.Effect<void, never, Scope.Scope>
 }
 
@@ -66,7 +69,7 @@ class Connection {
   private readonly expected = new Map<number, Expected>()
   private readonly started = performance.now()
   private count = 0
-  /** Why it is of no more use; what is told of its children has been told by then. */
+  /** Why the process is of no more use. By then all that it said of its children has been heard. */
   readonly ended = Deferred.unsafeMake<string>(FiberId.none)
   /** False from the first sign on. */
   usable = true
@@ -76,7 +79,7 @@ class Connection {
   /** Throws what node throws. */
   constructor(killGrace: Duration.Duration) {
     this.process = fork(new URL("./spawner.mjs", import.meta.url), [`${Duration.toMillis(killGrace)}`], {
-      // It allocates next to nothing, and is started from more cheaply the smaller it is.
+      // The spawner allocates next to nothing, and the smaller it is, the cheaper its forks are.
       execArgv: ["--max-semi-space-size=1"],
       env: AgentEnvironment.of(process.env),
       stdio: ["ignore", "ignore", "inherit", "ipc"],
@@ -85,7 +88,7 @@ class Connection {
     })
     this.process.on("message", (message) => this.told(message))
     this.process.once("error", (error) => this.end(`could not be started: ${error.message}`))
-    // The last that it said may come after its exit, but not after the end of the channel.
+    // The last message may come after the exit, but not after the end of the channel.
     let ends = 2
     let what = ""
     const over = () => {
@@ -96,11 +99,11 @@ class Connection {
       over()
     })
     this.process.once("disconnect", () => {
-      // One that can't be asked any more is of no use, but it may live.
+      // A spawner that can't be asked any more is of no use, but it may live on.
       this.kill()
       over()
     })
-    // What keeps the program alive are its own tasks.
+    // The spawner alone must not keep the relay's process alive.
     this.process.unref()
     this.process.channel?.unref()
   }
@@ -120,7 +123,7 @@ class Connection {
 
   tell(message: object): void {
     if (!this.usable) return
-    // Where it can't be sent, the process is dead or dying, and its end says so.
+    // Where a message can't be sent, the process is dead or dying, and its end is reported elsewhere.
     this.process.send(message, (error) => {
       if (error !== null) this.kill()
     })
@@ -221,12 +224,12 @@ export const make = (killGrace: Duration.Duration): Effect.Effect<Spawner, never
       Effect.gen(function* () {
         const connection = yield* connected
         const expected = connection.ask(request)
-        // Interruptible, since the time-out comes when what it ends has ended.
+        // Interruptible, since a time-out is over only when the effect that it interrupts is.
         const pid = yield* Effect.interruptible(Deferred.await(expected.pid)).pipe(
           Effect.timeoutTo({
             duration: answerWithin,
             onSuccess: Effect.succeed,
-            // Then it ends, and with that what is waited for here.
+            // The killed spawner's end completes the Deferred, with a failure.
             onTimeout: () =>
               Effect.andThen(
                 Effect.sync(() => connection.kill()),
@@ -272,7 +275,7 @@ const exists = (pid: number): boolean => {
   }
 }
 
-/** Says whether a process that lives now is gone by then; where /proc hides it, whether any has its number. */
+/** Gives a check whether a process that lives now is gone; where /proc hides it, whether no process has its number. */
 const goneOf = (pid: number) => {
   const start = ProcessTable.find(pid)?.start
   return (): boolean => {

@@ -8,17 +8,8 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Exit, Scope } from "effect"
+import type { JournalPart } from "./JournalSource.ts"
 import * as RunFolders from "./RunFolders.ts"
-
-/** A stretch of a journal that is in one file. */
-export interface JournalPart {
-  /** Behind its last byte. */
-  readonly to: number
-  /** Where the file is: it moves, once, from the first of these to the second. None: it can only be read here. */
-  readonly paths: ReadonlyArray<string>
-  /** Reads from an offset of the journal on; -1: its bytes are elsewhere meanwhile. Only where there are no paths. */
-  readonly read: (offset: number, into: Uint8Array) => Effect.Effect<number, PlatformError.PlatformError>
-}
 
 export interface JournalFilesOptions {
   readonly fs: FileSystem.FileSystem
@@ -47,6 +38,7 @@ const copyLength = 256 * 1024
 const close = (open: OpenFile | undefined): Effect.Effect<void> =>
   open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)
 
+/** The bytes of one journal, in whichever place they could be written. Lengths and offsets in bytes. */
 export class JournalFiles {
   /** Bytes in the files. */
   private written = 0
@@ -64,7 +56,7 @@ export class JournalFiles {
     return this.written + this.memory.length
   }
 
-  /** Some of it is in memory: nothing more is written, until `settle`. */
+  /** Some of it is in memory: nothing more is written, until `finish`. */
   get isStuck(): boolean {
     return this.memory.length > 0
   }
@@ -119,7 +111,7 @@ export class JournalFiles {
    * Brings everything into the journal's own file, and that to its final place. The disk may have room again. Where this
    * fails, all stays where it is.
    */
-  readonly settle: Effect.Effect<void, PlatformError.PlatformError> = Effect.gen(this, function* () {
+  readonly finish: Effect.Effect<void, PlatformError.PlatformError> = Effect.gen(this, function* () {
     yield* this.closeIdle
     if (this.substitute !== undefined || this.memory.length > 0) yield* this.bringHome(this.substitute)
     yield* this.options.fs.rename(this.options.path, this.options.finalPath)

@@ -7,6 +7,7 @@
  * the payload: an event's JSON, or bytes of output as `OutputLines` cut them.
  */
 
+/** Bytes of a record before its node's id. */
 export const headerLength = 24
 const magic = 0x524a
 
@@ -20,6 +21,7 @@ const isKind = (value: number): value is Kind => kinds.has(value)
 const flagContinued = 1
 const flagOpen = 2
 
+/** What a record's first bytes say. Lengths in bytes, offsets in bytes from the journal's beginning. */
 export interface RecordHeader {
   readonly kind: Kind
   readonly continued: boolean
@@ -30,12 +32,14 @@ export interface RecordHeader {
   readonly previous: number
 }
 
+/** A record, its bytes shared with the buffer that it was decoded from. */
 export interface JournalRecord extends RecordHeader {
   /** Empty in records that are about no node. */
   readonly node: Buffer
   readonly payload: Buffer
 }
 
+/** Bytes of a whole record. */
 export const recordLength = (header: RecordHeader): number =>
   headerLength + header.nodeLength + header.payloadLength
 

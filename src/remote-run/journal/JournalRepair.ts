@@ -9,9 +9,9 @@ import { StorageError } from "../../RelayError.ts"
 import { type NodeEnded, NodeOutcome, type RunDone, RunStarted, seconds, verdict } from "../RunEvent.ts"
 import { RunHead } from "../RunRecord.ts"
 import { encodeHeader, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
+import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as PastJournal from "./PastJournal.ts"
-import type { JournalSource } from "./RunJournal.ts"
 
 const isNodeId = Schema.is(NodeId)
 const decodeHead = Schema.decodeUnknownOption(Schema.parseJson(RunHead))
@@ -150,11 +150,12 @@ const report = (found: Found, { id }: RunHead, size: number) => {
  * Appends what is missing, and moves the file to its final place. One that does not even say which run it is of is
  * removed: there is nothing to show of it.
  */
-export const repair = (
+export const repair: (
   openPath: string,
   finalPath: string
-): Effect.Effect<void, StorageError, FileSystem.FileSystem> =>
-  Effect.gen(function* () {
+) => Effect.Effect<void, StorageError, FileSystem.FileSystem> = Effect.fn("RunHistory.repair")(
+  function* (openPath, finalPath) {
+    yield* Effect.annotateCurrentSpan("file", openPath)
     const fs = yield* FileSystem.FileSystem
     const info = yield* fs.stat(openPath)
     const size = Number(info.size)
@@ -170,13 +171,15 @@ export const repair = (
     if (!found.done) yield* fs.writeFile(openPath, ending(found, found.head.value, last), { flag: "a" })
     yield* fs.rename(openPath, finalPath)
     yield* report(found, found.head.value, size)
-  }).pipe(
-    Effect.scoped,
-    Effect.mapError((cause) => new StorageError({ message: cause.message })),
-    Effect.tapError(({ message }) =>
-      Effect.logWarning("the history of a run that was cut off can't be closed").pipe(
-        Effect.annotateLogs({ file: openPath, problem: message })
+  },
+  (effect, openPath) =>
+    effect.pipe(
+      Effect.scoped,
+      Effect.mapError((cause) => new StorageError({ message: cause.message })),
+      Effect.tapError(({ message }) =>
+        Effect.logWarning("the history of a run that was cut off can't be closed").pipe(
+          Effect.annotateLogs({ file: openPath, problem: message })
+        )
       )
-    ),
-    Effect.withSpan("RunHistory.repair", { attributes: { file: openPath } })
-  )
+    )
+)

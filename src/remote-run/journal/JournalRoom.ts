@@ -3,6 +3,7 @@
 /** More bytes than this on their way to the disk, and agents are asked to wait. */
 const maxInFlight = 2 * 1024 * 1024
 
+/** The bounds that all journals share. */
 export class JournalRoom {
   private inFlight = 0
   private readonly paused = new Set<() => void>()

@@ -4,9 +4,9 @@ import { Effect, Either, Schema, Stream } from "effect"
 import { StorageError } from "../../RelayError.ts"
 import { NodeOutcome, RunDone, verdict } from "../RunEvent.ts"
 import { RunHead, type RunSummary } from "../RunRecord.ts"
+import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
-import type { JournalSource } from "./RunJournal.ts"
-import * as RunReader from "./RunReader.ts"
+import type { JournalSource } from "./JournalSource.ts"
 
 const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
 const decodeDone = Schema.decodeUnknownEither(Schema.parseJson(RunDone))
@@ -42,15 +42,16 @@ const lastRecord = (source: JournalSource) =>
 
 /** The ends counted one by one: what they say is what `done` would say. */
 const count = (source: JournalSource) =>
-  Stream.runFold(RunReader.events(source), { ok: 0, failed: 0 }, (sum, { kind, json }) => {
+  Stream.runFold(JournalEvents.stored(source), { ok: 0, failed: 0 }, (sum, { kind, json }) => {
     if (kind !== Kind.end) return sum
     const outcome = Either.match(decodeOutcome(json), { onLeft: () => "failed" as const, onRight: verdict })
     return outcome === "unreported" ? sum : { ...sum, [outcome]: sum[outcome] + 1 }
   })
 
+/** The summary of a run that is over. `StorageError`: its journal can't be read, or has no head. */
 export const read = (source: JournalSource): Effect.Effect<RunSummary, StorageError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const first = yield* Stream.runHead(RunReader.events(source))
+    const first = yield* Stream.runHead(JournalEvents.stored(source))
     const head = yield* Effect.flatMap(first, ({ json }) => decodeHead(json)).pipe(
       Effect.mapError(storageError)
     )

@@ -2,7 +2,6 @@
 import { FileSystem } from "@effect/platform"
 import { Effect, Scope } from "effect"
 import { StorageError } from "../../RelayError.ts"
-import type { JournalPart } from "./JournalFiles.ts"
 import {
   decodeHeader,
   decodeRecord,
@@ -11,10 +10,11 @@ import {
   type RecordHeader,
   recordLength
 } from "./JournalRecord.ts"
-import type { JournalSource } from "./RunJournal.ts"
+import type { JournalPart, JournalSource } from "./JournalSource.ts"
 
 const windowLength = 64 * 1024
 
+/** A stretch of a journal in memory. Offsets are bytes from the journal's beginning. */
 export interface JournalWindow {
   /** The record at this offset, if it is in the buffer. Valid until the next `load`. */
   readonly record: (offset: number) => JournalRecord | undefined

@@ -1,24 +1,22 @@
 /** One node's part in a run, written to the run's journal: its start, its output, and exactly one end. */
 import type { AgentOutput } from "../agents/AgentProcess.ts"
-import { type NodeOutcome, seconds, shorten } from "../RunEvent.ts"
+import { type NodeEnding, type NodeOutcome, seconds, shorten } from "../RunEvent.ts"
 import { Kind } from "./JournalRecord.ts"
+import type { Journal } from "./JournalSource.ts"
 import { OutputLines, type Piece } from "./OutputLines.ts"
-import type { RunJournal } from "./RunJournal.ts"
 
 /** The end of stderr that an `end` event carries. Bytes. */
 const maxStderr = 64 * 1024
 
-/** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
-export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
-
+/** Whose part it is, and how much of its output is kept. */
 export interface NodeLogOptions {
-  readonly journal: RunJournal
+  readonly journal: Journal
   readonly node: string
   /** Whether the run keeps output lines. */
   readonly keep: boolean
   /** Bytes of output that are kept. */
   readonly outputLimit: number
-  /** When the node's part began: milliseconds since 1970. */
+  /** When the node's part began. Milliseconds since 1970. */
   readonly started: number
 }
 
@@ -46,6 +44,7 @@ class Tail {
   }
 }
 
+/** The writer of one node's part. Nothing is written behind its end. */
 export class NodeLog implements AgentOutput {
   private readonly options: NodeLogOptions
   private readonly lines = { stdout: new OutputLines(), stderr: new OutputLines() }
@@ -98,8 +97,8 @@ export class NodeLog implements AgentOutput {
     return outcome
   }
 
-  /** Ends lines that are no node's: nothing is said but where they end. */
-  pass(): void {
+  /** Ends lines that no node is named for: a mark says where they end, and no event. */
+  close(): void {
     if (this.ended) return
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
     this.ended = true

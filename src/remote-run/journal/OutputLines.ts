@@ -6,6 +6,7 @@
 /** A line longer than this is cut. Bytes, without its newline. */
 export const maxLineLength = 64 * 1024
 
+/** Bytes of one record: whole lines, or a part of one long line. */
 export interface Piece {
   readonly bytes: Uint8Array
   /** The first byte continues the line of the piece before. */

@@ -15,6 +15,7 @@ export interface RunFile {
   readonly id: RunId | undefined
 }
 
+/** The folder of all runs, and what is below it. */
 export interface RunFolders {
   /** Absolute. */
   readonly root: string

@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer"
 import { headerLength, type JournalRecord, Kind } from "./JournalRecord.ts"
 
+/** What a caller can have a run as: Rudder's text, JSON a line, the bytes of stdout alone, or server-sent events. */
 export type RunFormat = "text" | "ndjson" | "raw" | "sse"
 
 /** One output line of ndjson, without its newline. `base64` has the bytes where they are not UTF-8. */
@@ -29,6 +30,7 @@ export const ping: Record<RunFormat, Buffer | undefined> = {
   sse: Buffer.from('data: {"event":"ping"}\n\n')
 }
 
+/** The media type of each format. */
 export const contentType: Record<RunFormat, string> = {
   text: "text/plain; charset=utf-8",
   ndjson: "application/x-ndjson",

@@ -7,70 +7,19 @@
  */
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Cause, Effect, Exit } from "effect"
-import { JournalFiles, type JournalPart } from "./JournalFiles.ts"
-import { encodeHeader, headerLength, type Kind } from "./JournalRecord.ts"
+import { JournalFiles } from "./JournalFiles.ts"
+import type { Kind } from "./JournalRecord.ts"
 import type { JournalRoom } from "./JournalRoom.ts"
-
-/** What a reader needs of a journal, whether its run goes on or is over. Offsets are bytes from its beginning. */
-export interface JournalSource {
-  /** In which file an offset is. */
-  readonly partAt: (offset: number) => JournalPart
-  /** Records before this offset can be read. */
-  readonly length: () => number
-  /** Bytes from `offset` on that are not in the file because it could not be written. */
-  readonly unwritten: (offset: number) => Buffer | undefined
-  /** Nothing will be appended any more. */
-  readonly ended: () => boolean
-  /** Succeeds when there is more than `length`, or the journal has ended. */
-  readonly grownBeyond: (length: number) => Effect.Effect<void>
-}
-
-/** Counts bytes of output that were read and not kept. */
-export interface OutputAccount {
-  dropped: number
-}
-
-export interface RecordFlags {
-  readonly continued: boolean
-  readonly open: boolean
-}
-
-/** Small records of one node that follow each other become one, up to this size. */
-const maxJoined = 64 * 1024
-
-interface Pending {
-  /** Where it begins, should all before it be written. */
-  at: number
-  readonly kind: Kind
-  readonly node: string
-  readonly previous: number
-  readonly flags: RecordFlags
-  readonly parts: Array<Uint8Array>
-  length: number
-  /** Set for output, which may be dropped. */
-  readonly account: OutputAccount | undefined
-}
+import type { Journal, JournalPart, OutputAccount, RecordFlags } from "./JournalSource.ts"
+import * as Pending from "./PendingRecords.ts"
 
 const noFlags: RecordFlags = { continued: false, open: false }
 
-const lengthOf = (record: Pending): number => headerLength + record.node.length + record.length
-
-/** What the payloads of some records take. */
-const inBytes = (records: ReadonlyArray<Pending>): number =>
-  records.reduce((sum, record) => sum + record.length, 0)
-
-const encode = (batch: ReadonlyArray<Pending>, link: (previous: number) => number): Buffer =>
-  Buffer.concat(
-    batch.flatMap((record) => [
-      encodeHeader(record.kind, record.node, record.length, link(record.previous), record.flags),
-      ...record.parts
-    ])
-  )
-
+/** What a journal is made with. */
 export interface JournalOptions {
   readonly fs: FileSystem.FileSystem
   readonly room: JournalRoom
-  /** Runs a write in the daemon's scope. */
+  /** Runs a write, which must not outlive the daemon. */
   readonly fork: (effect: Effect.Effect<void>) => void
   /** Where the file is while the run goes on, and where it is kept. */
   readonly path: string
@@ -79,18 +28,15 @@ export interface JournalOptions {
   readonly temporary?: string
 }
 
-export class RunJournal implements JournalSource {
-  private pending: Array<Pending> = []
+/** A journal whose bytes go to files; `close` ends it. */
+export class RunJournal implements Journal {
   private flushing = false
   private readonly files: JournalFiles
-  /** Where the next record will begin. */
-  private tail = 0
+  private readonly pending: Pending.PendingRecords
   /** Nothing can be written: events stay in memory, output is dropped. */
   private failed = false
   /** Output was dropped because there was no room, and the log has that. */
   private crowded = false
-  /** Where records are that were on their way when the file failed, by where they would have been; of one that was dropped, where the one before it is. */
-  private readonly moved = new Map<number, number>()
   private closed = false
   private busy = false
   private reserved = 0
@@ -100,6 +46,7 @@ export class RunJournal implements JournalSource {
   constructor(options: JournalOptions) {
     this.options = options
     this.files = new JournalFiles(options)
+    this.pending = new Pending.PendingRecords((offset) => this.files.isWritten(offset))
   }
 
   readonly partAt = (offset: number): JournalPart => this.files.partAt(offset)
@@ -131,16 +78,7 @@ export class RunJournal implements JournalSource {
   /** Appends an event; `previous` is where the node's record before begins. Gives where this one begins. */
   event(kind: Kind, node: string, json: unknown, previous: number): number {
     const bytes = Buffer.from(JSON.stringify(json))
-    return this.append({
-      at: this.tail,
-      kind,
-      node,
-      previous,
-      flags: noFlags,
-      parts: [bytes],
-      length: bytes.length,
-      account: undefined
-    })
+    return this.append({ kind, node, previous, flags: noFlags, account: undefined }, bytes)
   }
 
   /** Appends a copy of output. Gives where the record that holds it begins, or `previous` when it was dropped. */
@@ -158,18 +96,7 @@ export class RunJournal implements JournalSource {
     }
     this.reserved += bytes.length
     const copy = Uint8Array.prototype.slice.call(bytes)
-    const last = this.pending.at(-1)
-    if (last !== undefined && joins(last, kind, account, flags, copy)) return this.join(last, copy)
-    return this.append({
-      at: this.tail,
-      kind,
-      node,
-      previous,
-      flags,
-      parts: [copy],
-      length: copy.length,
-      account
-    })
+    return this.append({ kind, node, previous, flags, account }, copy)
   }
 
   /** False when too much is on its way to the disk; then `resume` is called once there is room again. */
@@ -183,15 +110,15 @@ export class RunJournal implements JournalSource {
    */
   readonly close: Effect.Effect<boolean> = Effect.gen(this, function* () {
     yield* this.flushed
-    const settled = yield* Effect.exit(this.files.settle)
-    if (Exit.isFailure(settled))
+    const finished = yield* Effect.exit(this.files.finish)
+    if (Exit.isFailure(finished))
       yield* Effect.logWarning("the run's history is not where it belongs").pipe(
-        Effect.annotateLogs({ file: this.options.path, problem: reasonOf(settled.cause) })
+        Effect.annotateLogs({ file: this.options.path, problem: reasonOf(finished.cause) })
       )
     this.closed = true
     this.options.room.release(this.reserved)
     this.wake()
-    return Exit.isSuccess(settled)
+    return Exit.isSuccess(finished)
   }).pipe(Effect.uninterruptible)
 
   /** Whether all that is left of it is in files. */
@@ -225,45 +152,34 @@ export class RunJournal implements JournalSource {
     for (const wake of waiting) wake()
   }
 
-  private join(last: Pending, bytes: Uint8Array): number {
-    last.parts.push(bytes)
-    last.length += bytes.length
-    this.tail += bytes.length
+  private append(record: Parameters<Pending.PendingRecords["add"]>[0], bytes: Uint8Array): number {
+    const at = this.pending.add(record, bytes)
     this.options.room.enter(bytes.length)
-    return last.at
-  }
-
-  private append(record: Pending): number {
-    this.pending.push(record)
-    this.tail += lengthOf(record)
-    this.options.room.enter(record.length)
     if (!this.flushing) {
       this.flushing = true
       this.options.fork(this.flush)
     }
-    return record.at
+    return at
   }
 
   private readonly flush: Effect.Effect<void> = Effect.gen(this, function* () {
-    while (this.pending.length > 0) {
-      const batch = this.pending
-      this.pending = []
-      const bytes = encode(batch, (previous) => previous)
-      const result = this.failed ? undefined : yield* Effect.exit(this.files.write(bytes))
+    while (!this.pending.isEmpty) {
+      const batch = this.pending.take()
+      const result = this.failed ? undefined : yield* Effect.exit(this.files.write(Pending.encode(batch)))
       if (result === undefined || Exit.isFailure(result)) yield* this.keepEvents(batch, result?.cause)
-      this.options.room.leave(inBytes(batch))
-      if (this.pending.length > 0) this.wake()
+      this.options.room.leave(Pending.inBytes(batch))
+      if (!this.pending.isEmpty) this.wake()
     }
     if (!this.busy) yield* this.files.closeIdle
     // Something may have been appended while the file was being closed.
-    if (this.pending.length > 0) return yield* this.flush
+    if (!this.pending.isEmpty) return yield* this.flush
     this.flushing = false
     this.wake()
   }).pipe(Effect.uninterruptible)
 
   /** Nothing can be written: what is in the files stays, events of this batch go to memory, output is dropped. */
   private keepEvents(
-    batch: ReadonlyArray<Pending>,
+    batch: ReadonlyArray<Pending.PendingRecord>,
     cause: Cause.Cause<PlatformError.PlatformError> | undefined
   ): Effect.Effect<void> {
     return Effect.gen(this, function* () {
@@ -273,55 +189,11 @@ export class RunJournal implements JournalSource {
           Effect.annotateLogs({ file: this.options.path, problem: reasonOf(cause) })
         )
       }
-      const first = this.moved.size === 0
-      const events = this.relocate(batch, this.length(), first)
-      this.files.remember(encode(events, (previous) => this.link(previous)))
-      if (first) {
-        const before = inBytes(this.pending)
-        this.pending = this.relocate(this.pending, this.length(), first)
-        this.options.room.leave(before - inBytes(this.pending))
-      }
-      this.tail = this.length() + this.pending.reduce((sum, record) => sum + lengthOf(record), 0)
+      this.files.remember(this.pending.eventsOf(batch, this.length()))
+      this.options.room.leave(this.pending.continueAt(this.length()))
     })
-  }
-
-  /** Drops output, and gives what is left the places that it has then. */
-  private relocate(records: ReadonlyArray<Pending>, from: number, note: boolean): Array<Pending> {
-    let at = from
-    const kept: Array<Pending> = []
-    for (const record of records) {
-      if (note) this.moved.set(record.at, record.account === undefined ? at : this.link(record.previous))
-      if (record.account !== undefined) {
-        record.account.dropped += record.length
-        continue
-      }
-      record.at = at
-      at += lengthOf(record)
-      kept.push(record)
-    }
-    return kept
-  }
-
-  /** Where a record that came before is now; a wrong guess ends a chain of links, and nothing else. */
-  private link(previous: number): number {
-    return this.files.isWritten(previous) ? previous : (this.moved.get(previous) ?? previous)
   }
 }
 
 const reasonOf = (cause: Cause.Cause<PlatformError.PlatformError>): string =>
   Cause.squash(cause) instanceof Error ? String(Cause.squash(cause)) : Cause.pretty(cause)
-
-/** One account is one log: a relay's own output and what it passes on have the same id, and each its own chain. */
-const joins = (
-  last: Pending,
-  kind: Kind,
-  account: OutputAccount,
-  flags: RecordFlags,
-  bytes: Uint8Array
-): boolean =>
-  last.kind === kind &&
-  last.account === account &&
-  !last.flags.open &&
-  !flags.open &&
-  !flags.continued &&
-  last.length + bytes.length <= maxJoined

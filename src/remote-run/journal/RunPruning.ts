@@ -5,6 +5,7 @@ import type { StorageError } from "../../RelayError.ts"
 import { type RunId, startedAt } from "../RunId.ts"
 import { folderAt, folderOf, type RunFile, type RunFolders } from "./RunFolders.ts"
 
+/** What keeps the history within its bounds. It counts the bytes on the disk once, and keeps the count. */
 export interface RunPruning {
   /** Bytes of a run that is over now. */
   readonly add: (bytes: number) => void
@@ -13,6 +14,7 @@ export interface RunPruning {
   readonly prune: Effect.Effect<void>
 }
 
+/** The bounds, and what they hold for. */
 export interface RunPruningOptions {
   readonly folders: RunFolders
   readonly retention: Duration.Duration
@@ -24,103 +26,114 @@ export interface RunPruningOptions {
   readonly inUse: () => ReadonlySet<RunId>
 }
 
-/** What a pass over the files could not remove. */
+/** What a look over the files could not remove. */
 interface Trouble {
   count: number
   first: string
 }
 
+interface Parts extends RunPruningOptions {
+  readonly fs: FileSystem.FileSystem
+  /** Bytes of the runs that are over; none until they were counted. */
+  total: Option.Option<number>
+  /** What the log said last. */
+  lastTrouble: string
+}
+
+/** Looks at nothing until the first `prune`. */
 export const make = (options: RunPruningOptions): Effect.Effect<RunPruning, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    const { folders, maxSize } = options
     const alone = yield* Effect.makeSemaphore(1)
-    /** Bytes of the runs that are over; none until they were counted. */
-    let total: Option.Option<number> = Option.none()
-    let lastTrouble = ""
-
-    const isTooMuch = () => Option.exists(total, (bytes) => bytes + options.held() > maxSize)
-
-    const stat = (path: string) => Effect.option(fs.stat(path))
-
-    const count = Effect.gen(function* () {
-      let bytes = 0
-      for (const folder of yield* folders.folders)
-        for (const { path, id } of yield* folders.files(folder))
-          if (id !== undefined && !options.inUse().has(id))
-            bytes += Option.match(yield* stat(path), { onNone: () => 0, onSome: ({ size }) => Number(size) })
-      total = Option.some(bytes)
-    })
-
-    const remove = ({ path }: RunFile, trouble: Trouble) =>
-      Effect.gen(function* () {
-        const info = yield* stat(path)
-        yield* fs.remove(path)
-        const bytes = Option.match(info, { onNone: () => 0, onSome: ({ size }) => Number(size) })
-        total = Option.map(total, (sum) => sum - bytes)
-      }).pipe(
-        Effect.catchAll((error: PlatformError.PlatformError) =>
-          Effect.sync(() => {
-            if (trouble.count++ === 0) trouble.first = error.message
-          })
-        )
-      )
-
-    /** What is no run's is of no use to anybody: it goes when runs of its age do. */
-    const removeStranger = (file: RunFile, now: number, trouble: Trouble) =>
-      Effect.gen(function* () {
-        const info = Option.getOrUndefined(yield* stat(file.path))
-        const modified = Option.getOrUndefined(info?.mtime ?? Option.none<Date>())
-        if (info?.type === "Directory" || modified === undefined) return
-        if (now - modified.getTime() > Duration.toMillis(options.retention)) yield* remove(file, trouble)
-      })
-
-    const pass = (trouble: Trouble) =>
-      Effect.gen(function* () {
-        if (Option.isNone(total)) yield* count
-        const now = yield* Clock.currentTimeMillis
-        const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(options.retention)
-        const inUse = options.inUse()
-        const usedFolders = new Set(Array.from(inUse, folderOf))
-        for (const folder of yield* folders.folders) {
-          for (const file of yield* folders.files(folder)) {
-            if (file.id === undefined) yield* removeStranger(file, now, trouble)
-            else if (options.inUse().has(file.id)) continue
-            else if (isExpired(file.id) || isTooMuch()) yield* remove(file, trouble)
-            else return
-          }
-          if (folder < folderAt(now) && !usedFolders.has(folder)) yield* folders.removeEmpty(folder)
-        }
-      })
-
-    const report = (trouble: Trouble) =>
-      Effect.suspend(() => {
-        const { count: files, first: problem } = trouble
-        const isNew = problem !== lastTrouble
-        lastTrouble = problem
-        return files === 0 || !isNew
-          ? Effect.void
-          : Effect.logWarning("files of runs can't be removed").pipe(Effect.annotateLogs({ files, problem }))
-      })
-
-    const prune = Effect.suspend(() => {
-      const trouble: Trouble = { count: 0, first: "" }
-      return pass(trouble).pipe(
-        Effect.catchAll((error: StorageError) =>
-          Effect.sync(() => {
-            trouble.count++
-            trouble.first = error.message
-          })
-        ),
-        Effect.andThen(report(trouble))
-      )
-    }).pipe(Effect.uninterruptible, alone.withPermits(1), Effect.withSpan("RunHistory.prune"))
-
+    const fs = yield* FileSystem.FileSystem
+    const parts: Parts = { ...options, fs, total: Option.none(), lastTrouble: "" }
     return {
       add: (bytes) => {
-        total = Option.map(total, (sum) => sum + bytes)
+        parts.total = Option.map(parts.total, (sum) => sum + bytes)
       },
-      isTooMuch,
-      prune
+      isTooMuch: () => isTooMuch(parts),
+      prune: prune(parts).pipe(alone.withPermits(1), Effect.withSpan("RunHistory.prune"))
     }
+  })
+
+const prune = (parts: Parts) =>
+  Effect.suspend(() => {
+    const trouble: Trouble = { count: 0, first: "" }
+    return removeAll(parts, trouble).pipe(
+      Effect.catchAll((error: StorageError) =>
+        Effect.sync(() => {
+          trouble.count++
+          trouble.first = error.message
+        })
+      ),
+      Effect.andThen(report(parts, trouble))
+    )
+  }).pipe(Effect.uninterruptible)
+
+/** Oldest first, up to the first run that may stay. */
+const removeAll = (parts: Parts, trouble: Trouble) =>
+  Effect.gen(function* () {
+    const { folders, inUse, retention } = parts
+    if (Option.isNone(parts.total)) parts.total = Option.some(yield* count(parts))
+    const now = yield* Clock.currentTimeMillis
+    const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(retention)
+    const usedFolders = new Set(Array.from(inUse(), folderOf))
+    for (const folder of yield* folders.folders) {
+      for (const file of yield* folders.files(folder)) {
+        if (file.id === undefined) yield* removeStranger(parts, file, now, trouble)
+        else if (inUse().has(file.id)) continue
+        else if (isExpired(file.id) || isTooMuch(parts)) yield* remove(parts, file, trouble)
+        else return
+      }
+      if (folder < folderAt(now) && !usedFolders.has(folder)) yield* folders.removeEmpty(folder)
+    }
+  })
+
+const isTooMuch = ({ total, held, maxSize }: Parts): boolean =>
+  Option.exists(total, (bytes) => bytes + held() > maxSize)
+
+const stat = ({ fs }: Parts, path: string) => Effect.option(fs.stat(path))
+
+const sizeOf = (info: Option.Option<FileSystem.File.Info>): number =>
+  Option.match(info, { onNone: () => 0, onSome: ({ size }) => Number(size) })
+
+const count = (parts: Parts) =>
+  Effect.gen(function* () {
+    const { folders, inUse } = parts
+    let bytes = 0
+    for (const folder of yield* folders.folders)
+      for (const { path, id } of yield* folders.files(folder))
+        if (id !== undefined && !inUse().has(id)) bytes += sizeOf(yield* stat(parts, path))
+    return bytes
+  })
+
+const remove = (parts: Parts, { path }: RunFile, trouble: Trouble) =>
+  Effect.gen(function* () {
+    const bytes = sizeOf(yield* stat(parts, path))
+    yield* parts.fs.remove(path)
+    parts.total = Option.map(parts.total, (sum) => sum - bytes)
+  }).pipe(
+    Effect.catchAll((error: PlatformError.PlatformError) =>
+      Effect.sync(() => {
+        if (trouble.count++ === 0) trouble.first = error.message
+      })
+    )
+  )
+
+/** A file that is no run's is of no use to anybody: it goes when runs of its age do. */
+const removeStranger = (parts: Parts, file: RunFile, now: number, trouble: Trouble) =>
+  Effect.gen(function* () {
+    const info = Option.getOrUndefined(yield* stat(parts, file.path))
+    const modified = Option.getOrUndefined(info?.mtime ?? Option.none<Date>())
+    if (info?.type === "Directory" || modified === undefined) return
+    if (now - modified.getTime() > Duration.toMillis(parts.retention)) yield* remove(parts, file, trouble)
+  })
+
+const report = (parts: Parts, trouble: Trouble) =>
+  Effect.suspend(() => {
+    const { count: files, first: problem } = trouble
+    const isNew = problem !== parts.lastTrouble
+    parts.lastTrouble = problem
+    return files === 0 || !isNew
+      ? Effect.void
+      : Effect.logWarning("files of runs can't be removed").pipe(Effect.annotateLogs({ files, problem }))
   })

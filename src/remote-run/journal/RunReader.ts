@@ -3,10 +3,11 @@ import type { FileSystem } from "@effect/platform"
 import { Clock, Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../RelayError.ts"
 import { type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
+import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as RunFormat from "./RunFormat.ts"
-import type { JournalSource } from "./RunJournal.ts"
 
+/** How a caller wants to see a run. */
 export interface ReadOptions {
   readonly format: RunFormat.RunFormat
   /**
@@ -29,7 +30,7 @@ const newline = 0x0a
 
 class Reader {
   private position = 0
-  /** Offsets of records that come before the one at `position` is passed: a block, or the parts of a long line. */
+  /** Offsets of records to be shown before the reader goes on at `position`: a block, or the parts of a long line. */
   private plan: Array<number> = []
   private planned = 0
   private out: Array<Buffer> = []
@@ -87,8 +88,8 @@ class Reader {
       if (this.planned >= this.plan.length && this.position >= this.source.length()) return
       const record = this.window.record(at)
       if (record === undefined) {
-        const passed = this.planned >= this.plan.length && this.pass(at)
-        if (!passed) yield* this.window.load(at)
+        const isSteppedOver = this.planned >= this.plan.length && this.stepOver(at)
+        if (!isSteppedOver) yield* this.window.load(at)
       } else if (this.planned < this.plan.length) {
         this.planned++
         this.emit(record, at)
@@ -98,8 +99,8 @@ class Reader {
     }
   })
 
-  /** Passes over output that a block shows later, without reading it. */
-  private pass(at: number): boolean {
+  /** Steps over output that is shown later, without reading it. */
+  private stepOver(at: number): boolean {
     const header = this.window.header(at)
     if (header === undefined || !this.deferred(header)) return false
     this.position = at + recordLength(header)
@@ -185,47 +186,5 @@ export const stream = (
       const window = yield* JournalWindow.open(source)
       const reader = new Reader(source, window, options, yield* Clock.currentTimeMillis)
       return Stream.repeatEffectOption(reader.next)
-    })
-  )
-
-/** A record that is not output, as the JSON it holds. */
-export interface StoredEvent {
-  readonly kind: Kind
-  readonly node: string
-  readonly json: string
-}
-
-/** The events of a journal as it is now, output passed over. */
-export const events = (
-  source: JournalSource
-): Stream.Stream<StoredEvent, StorageError, FileSystem.FileSystem> =>
-  Stream.unwrapScoped(
-    Effect.gen(function* () {
-      const window = yield* JournalWindow.open(source)
-      const length = source.length()
-      let position = 0
-      const next: Effect.Effect<StoredEvent, Option.Option<StorageError>> = Effect.gen(function* () {
-        while (position < length) {
-          const at = position
-          if (window.header(at) === undefined) yield* Effect.mapError(window.load(at), Option.some)
-          const header = window.header(at)
-          if (header === undefined) break
-          if (header.kind === Kind.stdout || header.kind === Kind.stderr) {
-            position = at + recordLength(header)
-            continue
-          }
-          if (window.record(at) === undefined) yield* Effect.mapError(window.load(at), Option.some)
-          const record = window.record(at)
-          if (record === undefined) break
-          position = at + recordLength(header)
-          return {
-            kind: record.kind,
-            node: record.node.toString("latin1"),
-            json: record.payload.toString("utf8")
-          }
-        }
-        return yield* Effect.fail(Option.none())
-      })
-      return Stream.repeatEffectOption(next)
     })
   )

@@ -23,46 +23,22 @@ const maxEventLength = 4 * 1024 * 1024
 /** Of an answer that says no. */
 const refusal = { maxLength: 200, within: Duration.seconds(5) }
 
+/** What a call is made with, and where what it hears goes. */
 export interface Call {
   readonly peer: Peer
   readonly form: string
   readonly merge: RunMerge
   readonly output: () => SubRelayOutput
-  readonly gate: Gate
+  /** Opened when more of the answer can be taken, after it could not. */
+  readonly room: Effect.Latch
   /** From now on the sub-relay may have the order. */
   readonly onSent: () => void
   /** So long an agent may be silent, and an older relay with it. */
   readonly longestAgent: Duration.Duration
 }
 
-/** Stops a reader until what it has read is taken. */
-export class Gate {
-  private opened = true
-  private wake: (() => void) | undefined
-
-  readonly open = (): void => {
-    this.opened = true
-    this.wake?.()
-  }
-
-  /** Waits unless `accepted`, or until `open` is called; that may have been before. */
-  wait(accepted: boolean): Effect.Effect<void> {
-    if (accepted) return Effect.void
-    return Effect.async<void>((resume) => {
-      if (this.opened) return resume(Effect.void)
-      this.wake = () => resume(Effect.void)
-    })
-  }
-
-  /** What is not accepted from now on waits. */
-  close(): void {
-    this.opened = false
-    this.wake = undefined
-  }
-}
-
-/** How a call that came to its end ended: `unreported` by an older relay, which says nothing of single nodes. */
-export type Outcome = "reported" | "unreported"
+/** How much a call that came to its end has said: `unreported` is an older relay's, which says nothing of single nodes. */
+export type HowMuch = "reported" | "unreported"
 
 const fatal = ({ message }: { readonly message: string }) => new UpstreamFatal({ message })
 
@@ -81,7 +57,7 @@ export const connect = (peer: Peer) =>
 const runPath = "/rudder/relay-api/remote-run/nodes"
 
 /** The whole of a call. Fails where the sub-relay did not say all there is to say. */
-export const converse = (call: Call): Effect.Effect<Outcome, UpstreamFatal, PeerClient | Scope.Scope> =>
+export const converse = (call: Call): Effect.Effect<HowMuch, UpstreamFatal, PeerClient | Scope.Scope> =>
   Effect.gen(function* () {
     const { peer, form, onSent } = call
     const connection = yield* connect(peer)
@@ -151,28 +127,30 @@ const nextLines = (response: IncomingMessage, peer: Peer, cutter: LineCutter) =>
     }
   }).pipe(within(peer, maxEventTime, "no whole event"))
 
-const hearEvents = (response: IncomingMessage, { peer, merge, gate }: Call) =>
+const hearEvents = (response: IncomingMessage, { peer, merge, room }: Call) =>
   Effect.gen(function* () {
     const cutter = new LineCutter(maxEventLength)
     while (!merge.done) {
       const lines = yield* nextLines(response, peer, cutter)
-      gate.close()
-      yield* gate.wait(merge.take(lines))
+      // First, since room may be made before `take` returns.
+      room.unsafeClose()
+      if (!merge.take(lines)) yield* room.await
     }
     return "reported" as const
   })
 
 /** An older relay prints what its agents print, as they print it: it may be silent for as long as they are. */
-const hearText = (response: IncomingMessage, { peer, output, gate, longestAgent }: Call) =>
+const hearText = (response: IncomingMessage, { peer, output, room, longestAgent }: Call) =>
   Effect.acquireUseRelease(
     Effect.sync(output),
     (lines) =>
       Effect.gen(function* () {
+        const resume = () => room.unsafeOpen()
         while (true) {
           const bytes = yield* within(peer, longestAgent)(nextBytes(response, peer))
           if (bytes === undefined) return "unreported" as const
-          gate.close()
-          yield* gate.wait(lines.write("stdout", bytes, gate.open))
+          room.unsafeClose()
+          if (!lines.write("stdout", bytes, resume)) yield* room.await
         }
       }),
     (lines) => Effect.sync(lines.over)

@@ -2,6 +2,7 @@
 
 const newline = 0x0a
 
+/** The cutter of one stream. */
 export class LineCutter {
   /** The beginning of a line that is not complete: one buffer, since bytes may come one by one. */
   private held: Buffer = Buffer.alloc(0)

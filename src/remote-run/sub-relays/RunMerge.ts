@@ -4,8 +4,7 @@
  * error; anything else that can't be read is ignored and counted.
  */
 import { Either, ParseResult, Schema } from "effect"
-import type { NodeEnding } from "../journal/NodeLog.ts"
-import { NodeEnded, NodeStarted } from "../RunEvent.ts"
+import { NodeEnded, type NodeEnding, NodeStarted } from "../RunEvent.ts"
 import { RunId } from "../RunId.ts"
 import type { SubRelayNode } from "./SubRelays.ts"
 
@@ -50,6 +49,7 @@ const bytesOf = ({ line, base64, partial, unterminated }: typeof Output.Type): R
   partial === true || unterminated === true ? noBytes : newline
 ]
 
+/** Which nodes were asked for, and where what is said of them goes. */
 export interface MergeOptions {
   /** The sub-relay's id. */
   readonly relay: string
@@ -67,6 +67,7 @@ interface PendingOutput {
   readonly parts: Array<Buffer>
 }
 
+/** The events of one call, taken as they come. Every node gets at most one end. */
 export class RunMerge {
   /** The sub-relay has said that its run is over. */
   done = false

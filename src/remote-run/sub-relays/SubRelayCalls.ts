@@ -2,13 +2,13 @@
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { isHostname } from "../../Hostname.ts"
-import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
+import { type Peer, PeerClient, type PeerClientService } from "../../peers/PeerClient.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
-import { Certificates } from "../../topology/Certificates.ts"
+import { Certificates, type CertificatesService } from "../../topology/Certificates.ts"
 import type { Node } from "../../topology/Node.ts"
-import type { NodeEnding } from "../journal/NodeLog.ts"
+import type { NodeEnding } from "../RunEvent.ts"
 import type { RunId } from "../RunId.ts"
-import { cancel, converse, Gate, type Outcome } from "./Conversation.ts"
+import { cancel, converse, type HowMuch } from "./Conversation.ts"
 import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
 import { type SubRelayOrder, SubRelays, type SubRelaysService } from "./SubRelays.ts"
@@ -22,117 +22,139 @@ const failure = (relay: Node, { message }: { readonly message: string }): NodeEn
 })
 
 /** What nodes without an end are told when the call is over. */
-const missing = (relay: Node, outcome: Outcome): NodeEnding =>
-  outcome === "unreported"
+const missing = (relay: Node, howMuch: HowMuch): NodeEnding =>
+  howMuch === "unreported"
     ? { code: null, unreported: true }
     : failure(relay, { message: "did not report this node" })
 
+interface Parts {
+  readonly client: PeerClientService
+  readonly peerOf: (relay: Node) => Peer
+  /** So long an agent may be silent, and an older relay with it. */
+  readonly longestAgent: Duration.Duration
+  /** Cancels that are under way: they outlive the runs that they end. */
+  readonly cancels: FiberSet.FiberSet<void>
+  /** Conversations go on here until they are told to stop, also when their run has left. */
+  readonly conversations: Scope.CloseableScope
+}
+
 const make = Effect.gen(function* () {
   const { general, remoteRun } = yield* RelayConfig
-  // Where an agent takes longest, the last word is that it is ended.
-  const longestAgent = Duration.sum(remoteRun.timeout, Duration.minutes(1))
-  const client = yield* PeerClient
   const certificates = yield* Certificates
   const cancels = yield* FiberSet.make<void>()
   const conversations = yield* Scope.make()
   yield* Effect.addFinalizer((exit) =>
     Effect.andThen(FiberSet.awaitEmpty(cancels), Scope.close(conversations, exit))
   )
-
-  const peerOf = (relay: Node): Peer => ({
-    url: new URL(`https://${relay.hostname}:${general.httpsPort}`),
-    keys: Effect.flatMap(certificates.forNode(relay.id), (known) =>
-      known.length === 0
-        ? Effect.fail(`no certificate of node ${relay.id} is known`)
-        : Effect.succeed(known.map(({ publicKey }) => publicKey))
-    )
-  })
-
-  /** What was sent runs, whoever leaves: it has to be told to stop, once it is known under which id it runs. */
-  const leave = (
-    relay: Node,
-    peer: Peer,
-    conversation: Fiber.RuntimeFiber<Outcome, UpstreamFatal>,
-    run: Deferred.Deferred<RunId>
-  ) =>
-    Effect.gen(function* () {
-      const id = yield* Effect.raceFirst(
-        Effect.asSome(Deferred.await(run)),
-        Effect.as(Fiber.await(conversation), Option.none<RunId>())
-      )
-      if (Option.isSome(id)) yield* cancel(peer, id.value)
-    }).pipe(
-      Effect.provideService(PeerClient, client),
-      Effect.timeoutFail({
-        duration: cancelWithin,
-        onTimeout: () => ({ message: `not in ${Duration.format(cancelWithin)}` })
-      }),
-      Effect.catchAll(({ message }) =>
-        Effect.logWarning("a run could not be cancelled on a sub-relay").pipe(
-          Effect.annotateLogs({ relay: relay.id, problem: message })
-        )
-      ),
-      Effect.ensuring(Fiber.interrupt(conversation))
-    )
-
-  const call = ({ relay, report, output }: SubRelayOrder, { nodes, body }: RunForms.RunForm) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const run = yield* Deferred.make<RunId>()
-        const gate = new Gate()
-        const merge = new RunMerge({
-          relay: relay.id,
-          nodes,
-          report,
-          onRun: (id) => Deferred.unsafeDone(run, Exit.succeed(id)),
-          resume: gate.open
-        })
-        const peer = peerOf(relay)
-        let sent = false
-        const onSent = () => {
-          sent = true
-        }
-        const conversation = yield* converse({
-          peer,
-          form: body,
-          merge,
-          output,
-          gate,
-          onSent,
-          longestAgent
-        }).pipe(
-          Effect.scoped,
-          Effect.provideService(PeerClient, client),
-          Effect.interruptible,
-          Effect.forkIn(conversations)
-        )
-        const left = Effect.suspend((): Effect.Effect<unknown> => {
-          merge.close()
-          return sent
-            ? FiberSet.run(cancels, Effect.interruptible(leave(relay, peer, conversation, run)))
-            : Fiber.interrupt(conversation)
-        })
-        const exit = yield* restore(Fiber.await(conversation)).pipe(Effect.onInterrupt(() => left))
-        yield* logUnreadable(merge)
-        yield* finish(relay, merge, exit)
-      })
-    )
-
-  return {
-    run: (order) =>
-      Effect.suspend(() => {
-        const { relay, nodes, classes, report } = order
-        if (isHostname(relay.hostname))
-          return Effect.forEach(RunForms.make(nodes, classes), (form) => call(order, form), {
-            concurrency: "unbounded",
-            discard: true
-          })
-        const message = `the nodes list has no valid hostname for it: ${JSON.stringify(relay.hostname)}`
-        for (const node of nodes) report(node).end(failure(relay, { message }))
-        return Effect.void
-      }).pipe(Effect.withSpan("SubRelays.run", { attributes: { relay: order.relay.id } }))
-  } satisfies SubRelaysService
+  const parts: Parts = {
+    client: yield* PeerClient,
+    peerOf: (relay) => peerOf(certificates, general.httpsPort, relay),
+    // Where an agent takes longest, the last word is that it is ended.
+    longestAgent: Duration.sum(remoteRun.timeout, Duration.minutes(1)),
+    cancels,
+    conversations
+  }
+  return { run: (order) => run(parts, order) } satisfies SubRelaysService
 })
+
+const peerOf = (certificates: CertificatesService, httpsPort: number, relay: Node): Peer => ({
+  url: new URL(`https://${relay.hostname}:${httpsPort}`),
+  keys: Effect.flatMap(certificates.forNode(relay.id), (known) =>
+    known.length === 0
+      ? Effect.fail(`no certificate of node ${relay.id} is known`)
+      : Effect.succeed(known.map(({ publicKey }) => publicKey))
+  )
+})
+
+const run = Effect.fn("SubRelays.run")(function* (parts: Parts, order: SubRelayOrder) {
+  const { relay, nodes, classes, report } = order
+  yield* Effect.annotateCurrentSpan("relay", relay.id)
+  if (isHostname(relay.hostname))
+    return yield* Effect.forEach(RunForms.make(nodes, classes), (form) => call(parts, order, form), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  const message = `the nodes list has no valid hostname for it: ${JSON.stringify(relay.hostname)}`
+  for (const node of nodes) report(node).end(failure(relay, { message }))
+})
+
+/** One form's call, which goes on by itself, so that who leaves can still tell the sub-relay to stop. */
+const call = (parts: Parts, order: SubRelayOrder, { nodes, body }: RunForms.RunForm) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const { relay, report, output } = order
+      const run = yield* Deferred.make<RunId>()
+      const room = yield* Effect.makeLatch(true)
+      const merge = new RunMerge({
+        relay: relay.id,
+        nodes,
+        report,
+        onRun: (id) => Deferred.unsafeDone(run, Exit.succeed(id)),
+        resume: () => room.unsafeOpen()
+      })
+      const peer = parts.peerOf(relay)
+      let sent = false
+      const onSent = () => {
+        sent = true
+      }
+      const { longestAgent } = parts
+      const conversation = yield* converse({
+        peer,
+        form: body,
+        merge,
+        output,
+        room,
+        onSent,
+        longestAgent
+      }).pipe(
+        Effect.scoped,
+        Effect.provideService(PeerClient, parts.client),
+        Effect.interruptible,
+        Effect.forkIn(parts.conversations)
+      )
+      const left = Effect.suspend((): Effect.Effect<unknown> => {
+        merge.close()
+        const leaving = leave(parts, { relay, peer, conversation, run })
+        return sent
+          ? FiberSet.run(parts.cancels, Effect.interruptible(leaving))
+          : Fiber.interrupt(conversation)
+      })
+      const exit = yield* restore(Fiber.await(conversation)).pipe(Effect.onInterrupt(() => left))
+      yield* logUnreadable(merge)
+      yield* finish(relay, merge, exit)
+    })
+  )
+
+/** A call whose order may have arrived. */
+interface SentCall {
+  readonly relay: Node
+  readonly peer: Peer
+  readonly conversation: Fiber.RuntimeFiber<HowMuch, UpstreamFatal>
+  /** Under which id the order runs there. */
+  readonly run: Deferred.Deferred<RunId>
+}
+
+/** What was sent runs, whoever leaves: it has to be told to stop, once it is known under which id it runs. */
+const leave = ({ client }: Parts, { relay, peer, conversation, run }: SentCall) =>
+  Effect.gen(function* () {
+    const id = yield* Effect.raceFirst(
+      Effect.asSome(Deferred.await(run)),
+      Effect.as(Fiber.await(conversation), Option.none<RunId>())
+    )
+    if (Option.isSome(id)) yield* cancel(peer, id.value)
+  }).pipe(
+    Effect.provideService(PeerClient, client),
+    Effect.timeoutFail({
+      duration: cancelWithin,
+      onTimeout: () => ({ message: `not in ${Duration.format(cancelWithin)}` })
+    }),
+    Effect.catchAll(({ message }) =>
+      Effect.logWarning("a run could not be cancelled on a sub-relay").pipe(
+        Effect.annotateLogs({ relay: relay.id, problem: message })
+      )
+    ),
+    Effect.ensuring(Fiber.interrupt(conversation))
+  )
 
 const logUnreadable = ({ unreadable }: RunMerge) =>
   unreadable === undefined
@@ -141,9 +163,9 @@ const logUnreadable = ({ unreadable }: RunMerge) =>
         Effect.annotateLogs({ events: unreadable.count, problem: unreadable.first })
       )
 
-const finish = (relay: Node, merge: RunMerge, exit: Exit.Exit<Outcome, UpstreamFatal>) =>
+const finish = (relay: Node, merge: RunMerge, exit: Exit.Exit<HowMuch, UpstreamFatal>) =>
   Exit.match(exit, {
-    onSuccess: (outcome) => Effect.sync(() => merge.endAll(missing(relay, outcome))),
+    onSuccess: (howMuch) => Effect.sync(() => merge.endAll(missing(relay, howMuch))),
     onFailure: (cause) => {
       const error = Option.getOrUndefined(Cause.failureOption(cause))
       merge.endAll(failure(relay, error ?? { message: "internal error; the relay's log has it" }))

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer } from "effect"
 import type { Node } from "../../topology/Node.ts"
 import type { AgentOutput } from "../agents/AgentProcess.ts"
-import type { NodeEnding } from "../journal/NodeLog.ts"
+import type { NodeEnding } from "../RunEvent.ts"
 
 /** What a sub-relay reports of one node; `start` and `end` count once. */
 export interface SubRelayNode extends AgentOutput {
@@ -26,6 +26,7 @@ export interface SubRelayOrder {
   readonly output: () => SubRelayOutput
 }
 
+/** Runs nodes that are behind sub-relays. */
 export interface SubRelaysService {
   /**
    * Runs the agents of `nodes`, all behind `relay`, and reports each. Never fails: what goes wrong is reported as the
@@ -34,6 +35,7 @@ export interface SubRelaysService {
   readonly run: (order: SubRelayOrder) => Effect.Effect<void>
 }
 
+/** The port: who calls sub-relays. `SubRelayCalls.layer` is the live one. */
 export class SubRelays extends Context.Tag("rudder-relay/SubRelays")<SubRelays, SubRelaysService>() {
   /** Reaches none: every node behind a sub-relay ends with `UpstreamFatal`. */
   static readonly unreachable = Layer.succeed(SubRelays, {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Logger, Option, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, Option, Scope, TestClock, TestServices } from "effect"
 import type { DurationInput } from "effect/Duration"
 import { AgentProcess } from "../../../src/remote-run/agents/AgentProcess.ts"
 import {
@@ -361,7 +361,7 @@ EOF
       })
     )
 
-    it.scopedLive("waits for its reader longer than for descendants that hold it open", () =>
+    it.scoped("waits for its reader longer than for descendants that hold it open", () =>
       Effect.gen(function* () {
         const agent = yield* shell(`sleep 300 & echo $$ >"$DIR/agent"; echo said; echo also >&2`)
         const { output, text } = collect()
@@ -373,10 +373,15 @@ EOF
             return stream === "stderr"
           }
         }).pipe(Effect.provide(live(agent)), Effect.fork)
-        const [pid = 0] = yield* pids(agent, "agent")
-        yield* until(() => !lives(pid) && text("stdout") === "said\n")
-        assert.isTrue(Option.isNone(yield* Fiber.join(fiber).pipe(Effect.timeoutOption("1500 millis"))))
+        // Processes live in real time, while the time for which they are waited for is the test's.
+        const [pid = 0] = yield* TestServices.provideLive(pids(agent, "agent"))
+        yield* TestServices.provideLive(until(() => !lives(pid) && text("stdout") === "said\n"))
+        yield* TestClock.adjust("1500 millis")
+        assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
         resume()
+        yield* TestClock.adjust("900 millis")
+        assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+        yield* TestClock.adjust("200 millis")
         yield* Fiber.join(fiber)
       })
     )

@@ -2,10 +2,10 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Layer, Stream } from "effect"
+import * as JournalEvents from "../../../src/remote-run/journal/JournalEvents.ts"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import * as JournalRepair from "../../../src/remote-run/journal/JournalRepair.ts"
 import * as PastJournal from "../../../src/remote-run/journal/PastJournal.ts"
-import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { failingFiles } from "../../support/FailingFiles.ts"
 import { record } from "../../support/Journals.ts"
 import { logLines } from "../../support/LogLines.ts"
@@ -63,7 +63,7 @@ const repaired = (
     const events =
       size === 0
         ? []
-        : [...(yield* Stream.runCollect(RunReader.events(PastJournal.make(`${directory}/x.run`, size))))]
+        : [...(yield* Stream.runCollect(JournalEvents.stored(PastJournal.make(`${directory}/x.run`, size))))]
     return { files, events, log: lines }
   }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeContext.layer, layer)), Effect.runPromise)
 }

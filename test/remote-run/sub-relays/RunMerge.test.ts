@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
-import type { NodeEnding } from "../../../src/remote-run/journal/NodeLog.ts"
+import type { NodeEnding } from "../../../src/remote-run/RunEvent.ts"
 import { NodeOutcome } from "../../../src/remote-run/RunEvent.ts"
 import { RunMerge } from "../../../src/remote-run/sub-relays/RunMerge.ts"
 

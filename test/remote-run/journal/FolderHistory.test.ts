@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Stream, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { NodeId } from "../../../src/NodeId.ts"
+import * as FolderHistory from "../../../src/remote-run/journal/FolderHistory.ts"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
@@ -43,7 +44,7 @@ const withHistory = <A, E>(
       general: { nodeId: NodeId.make("me") },
       remoteRun: { directory, retention: Duration.days(3), maxSize: options.maxSize ?? 1e9 }
     })
-    const history = RunHistory.layer.pipe(
+    const history = FolderHistory.layer.pipe(
       Layer.provide([Layer.succeed(RelayConfig, settings), alone()]),
       Layer.provide(Layer.succeed(FileSystem.FileSystem, failingFiles(real, options.fails ?? (() => false))))
     )
@@ -79,7 +80,7 @@ const past = (millis: number, bytes = 10) =>
     log.write("stdout", Buffer.alloc(bytes, "x"), () => {})
     log.end({ code: 0 }, millis)
     journal.event(Kind.done, "", { event: "done", ok: 1, failed: 0, duration: 0 }, 0)
-    yield* history.finish(id, journal)
+    yield* history.finish(id)
     return id
   })
 

@@ -1,0 +1,148 @@
+/** The history of runs in a folder: a file for each run, and for each time a folder of them. */
+import { FileSystem } from "@effect/platform"
+import { Clock, Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
+import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import * as Lease from "../../disk/Lease.ts"
+import { storageError } from "../../disk/StorageFailure.ts"
+import type { StorageError } from "../../RelayError.ts"
+import type { RunStarted } from "../RunEvent.ts"
+import { type RunId, startedAt } from "../RunId.ts"
+import type { RunHead } from "../RunRecord.ts"
+import { Kind } from "./JournalRecord.ts"
+import * as JournalRepair from "./JournalRepair.ts"
+import { JournalRoom } from "./JournalRoom.ts"
+import type { JournalSource } from "./JournalSource.ts"
+import * as JournalSummary from "./JournalSummary.ts"
+import { KeptJournals } from "./KeptJournals.ts"
+import * as PastJournal from "./PastJournal.ts"
+import * as RunFolders from "./RunFolders.ts"
+import { RunHistory, type RunHistoryService } from "./RunHistory.ts"
+import { RunJournal } from "./RunJournal.ts"
+import * as RunListing from "./RunListing.ts"
+import * as RunPruning from "./RunPruning.ts"
+
+interface Parts {
+  readonly fs: FileSystem.FileSystem
+  readonly settings: Pick<Settings["remoteRun"], "retention" | "maxSize">
+  readonly folders: RunFolders.RunFolders
+  readonly room: JournalRoom
+  /** Runs a write, which ends with the Layer at the latest. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  /** The journals of runs that go on. */
+  readonly active: Map<RunId, RunJournal>
+  readonly kept: KeptJournals
+  /** Runs whose files must be left alone. */
+  readonly inUse: () => ReadonlySet<RunId>
+  readonly pruning: RunPruning.RunPruning
+  /** Held while a journal is repaired. */
+  readonly repairing: Effect.Semaphore
+}
+
+const make = Effect.gen(function* () {
+  const { general, remoteRun } = yield* RelayConfig
+  const folders = yield* RunFolders.make(remoteRun.directory)
+  // Without remote runs nothing is written or read there: the folder may be another's, or missing. Taken first, it is
+  // given back last.
+  if (remoteRun.enabled) yield* Lease.hold(folders, general.shutdownGrace)
+  const parts = yield* makeParts(folders, remoteRun)
+  if (remoteRun.enabled)
+    yield* Effect.forkScoped(
+      Effect.andThen(repairAll(parts), Effect.repeat(prune(parts), Schedule.spaced(Duration.minutes(1))))
+    )
+  return {
+    begin: (id, head, started) => begin(parts, id, head, started),
+    finish: (id) => finish(parts, id),
+    find: (id) => find(parts, id),
+    summary: (id, source) =>
+      JournalSummary.read(source).pipe(
+        Effect.provideService(FileSystem.FileSystem, parts.fs),
+        Effect.annotateLogs({ run: id })
+      ),
+    ids: (before) => RunListing.ids(parts, before),
+    prune: prune(parts)
+  } satisfies RunHistoryService
+})
+
+/** `FolderUnusable`: the folder can't be made, written, or had for this relay alone. */
+export const layer = Layer.scoped(RunHistory, make)
+
+const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) =>
+  Effect.gen(function* () {
+    const room = new JournalRoom(settings.maxSize)
+    const active = new Map<RunId, RunJournal>()
+    const kept = new KeptJournals()
+    const inUse = () => new Set([...active.keys(), ...kept.ids()])
+    const parts: Parts = {
+      fs: yield* FileSystem.FileSystem,
+      settings,
+      folders,
+      room,
+      fork: yield* FiberSet.makeRuntime<never, void>(),
+      active,
+      kept,
+      inUse,
+      pruning: yield* RunPruning.make({ ...settings, folders, inUse, held: () => room.held }),
+      repairing: yield* Effect.makeSemaphore(1)
+    }
+    return parts
+  })
+
+const begin = ({ fs, room, fork, folders, active }: Parts, id: RunId, head: RunHead, started: RunStarted) =>
+  Effect.gen(function* () {
+    const path = folders.openPath(id)
+    const journal = new RunJournal({ fs, room, fork, path, finalPath: folders.finalPath(id) })
+    active.set(id, journal)
+    journal.event(Kind.head, "", head, 0)
+    journal.event(Kind.run, "", started, 0)
+    yield* journal.flushed
+    return journal
+  })
+
+const finish = (parts: Parts, id: RunId) =>
+  Effect.gen(function* () {
+    const { active, kept, pruning } = parts
+    const journal = active.get(id)
+    if (journal === undefined) return
+    const isInPlace = yield* journal.close
+    if (isInPlace) pruning.add(journal.length())
+    else if (journal.isWhole) kept.add(id, journal)
+    else yield* journal.discard
+    active.delete(id)
+    if (!isInPlace || pruning.isTooMuch()) yield* prune(parts)
+  })
+
+const prune = ({ pruning, kept, settings }: Parts) =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(settings.retention)
+    yield* pruning.prune
+    yield* kept.prune(isExpired, () => kept.size > settings.maxSize)
+  })
+
+const repair = ({ fs, folders, inUse, repairing }: Parts, id: RunId) =>
+  Effect.gen(function* () {
+    const path = folders.openPath(id)
+    // Another caller may have repaired it while this one waited.
+    const isLeft = !inUse().has(id) && (yield* Effect.orElseSucceed(fs.exists(path), () => false))
+    if (isLeft) yield* JournalRepair.repair(path, folders.finalPath(id))
+  }).pipe(Effect.provideService(FileSystem.FileSystem, fs), repairing.withPermits(1))
+
+const find = (parts: Parts, id: RunId): Effect.Effect<Option.Option<JournalSource>, StorageError> =>
+  Effect.gen(function* () {
+    const { fs, folders, active, kept } = parts
+    const journal = active.get(id) ?? kept.get(id)
+    if (journal !== undefined) return Option.some(journal)
+    if (yield* Effect.mapError(fs.exists(folders.openPath(id)), storageError)) yield* repair(parts, id)
+    const path = folders.finalPath(id)
+    const info = yield* Effect.option(fs.stat(path))
+    return Option.map(info, ({ size }) => PastJournal.make(path, Number(size)))
+  })
+
+/** Closes what an earlier process left open. What can't be repaired is in the log, and does not stop the others. */
+const repairAll = (parts: Parts) =>
+  Effect.gen(function* () {
+    const { folders } = parts
+    for (const folder of yield* folders.folders)
+      for (const { path, id } of yield* folders.files(folder))
+        if (id !== undefined && path === folders.openPath(id)) yield* Effect.ignore(repair(parts, id))
+  }).pipe(Effect.catchAll((error) => RunListing.logUnreadable(parts.folders, error)))
