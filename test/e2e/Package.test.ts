@@ -35,7 +35,9 @@ it("is whole when it is packed from a clean clone", async () => {
         ...["README.md", "LICENSE", "package.json", "docs/configuration.md"],
         ...[
           "dist/main.js",
+          "dist/main.js.map",
           "dist/index.js",
+          "dist/index.js.map",
           "dist/spawner.mjs",
           "dist/hasher.mjs",
           "dist/types/src/index.d.ts"
