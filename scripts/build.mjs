@@ -16,7 +16,9 @@ const common = {
   target: "node20.18",
   format: "esm",
   legalComments: "none",
-  logLevel: "warning"
+  logLevel: "warning",
+  // Beside each file: node reads them only when it is started with --enable-source-maps.
+  sourcemap: true
 }
 
 await build({
@@ -28,6 +30,8 @@ await build({
   // each closure is given its own when it is made.
   minifyWhitespace: true,
   minifySyntax: true,
+  // Where in the sources, which is all that a stack trace says; the sources themselves would be twice the program.
+  sourcesContent: false,
   // Packages in CommonJS ask for node's modules by `require`, which an ES module does not have.
   banner: {
     js: "#!/usr/bin/env node\nimport{createRequire as $$require}from'node:module';const require=$$require(import.meta.url);"

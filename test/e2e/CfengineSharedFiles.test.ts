@@ -28,10 +28,10 @@ import { type Identity, makeIdentity, removeIdentities } from "./support/Identit
 import { cleanUp, command, curl, type Relay, until } from "./support/Program.ts"
 import {
   classesOf,
+  documentedBlocks,
   fieldsOf,
   fromNode,
   install,
-  readmeBlocks,
   reportsOf,
   script,
   secureUrl,
@@ -237,9 +237,9 @@ describe("a file that A shares with B", () => {
     expect(readFileSync(copy, "utf8")).toBe("right")
   })
 
-  it("is shared by the README's policy, which prints what it says there", async () => {
-    const [policy = ""] = readmeBlocks("cfengine")
-    const printed = (readmeBlocks("")[0] ?? "").trimEnd().split("\n")
+  it("is shared by the documentation's policy, which prints what it says there", async () => {
+    const [policy = ""] = documentedBlocks("cfengine")
+    const printed = (documentedBlocks("")[0] ?? "").trimEnd().split("\n")
     expect(await reportsOf(a, policy)).toEqual(printed.slice(0, 1))
     expect(readFileSync(stored("hosts"), "utf8")).toBe(readFileSync("/etc/hosts", "utf8"))
     expect(await reportsOf(a, policy)).toEqual(printed.slice(1, 2))

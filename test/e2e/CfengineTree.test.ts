@@ -27,10 +27,10 @@ import { endLines, lineTo } from "./support/Line.ts"
 import { cleanUp, curl, type Relay, until } from "./support/Program.ts"
 import {
   classesOf,
+  documentedBlocks,
   fieldsOf,
   fromNode,
   install,
-  readmeBlocks,
   reportsOf,
   secureUrl,
   settle,
@@ -206,8 +206,8 @@ describe.each<Layout>(["rudder", "tree"])("in layout %s", (layout) => {
     const { file } = files("modes")
     writeFileSync(file, "modes\n")
     await use(hosts.a, [toNode("B", "id_2", file, "1d"), toNode("E", "id_2", file)])
-    // As the README does it.
-    expect(await reportsOf(hosts.R2, readmeBlocks("cfengine")[2] ?? "")).toEqual([])
+    // As the documentation does it.
+    expect(await reportsOf(hosts.R2, documentedBlocks("cfengine")[2] ?? "")).toEqual([])
     const there = { ...filesIn(join(storage(relays.R2), "B")), ...filesIn(join(storage(relays.R2), "R3")) }
     expect(Object.keys(there)).toContain(
       relative(join(storage(relays.R2), "B"), own(relays.R2, "B", "A", "id_2.metadata"))

@@ -1,5 +1,5 @@
 /** The package, as npm makes it of a clean clone. */
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -35,7 +35,9 @@ it("is whole when it is packed from a clean clone", async () => {
         ...["README.md", "LICENSE", "package.json", "docs/configuration.md"],
         ...[
           "dist/main.js",
+          "dist/main.js.map",
           "dist/index.js",
+          "dist/index.js.map",
           "dist/spawner.mjs",
           "dist/hasher.mjs",
           "dist/types/src/index.d.ts"
@@ -46,5 +48,29 @@ it("is whole when it is packed from a clean clone", async () => {
     expect(files.filter((path) => path?.startsWith("test/") || path?.includes("node_modules"))).toEqual([])
   } finally {
     rmSync(clone, { recursive: true, force: true })
+  }
+})
+
+it("has source maps: a stack trace names the sources", async () => {
+  // What the program calls in the end, made to tell from where.
+  const hook = `import { Server } from "node:net"
+    const listen = Server.prototype.listen
+    Server.prototype.listen = function (...args) {
+      console.error(new Error("called").stack)
+      return listen.apply(this, args)
+    }`
+  const directory = mkdtempSync(join(tmpdir(), "rudder-relay-maps-"))
+  try {
+    writeFileSync(join(directory, "main.conf"), '[general]\nnode_id = "root"\n')
+    const checked = await command(process.execPath, [
+      "--enable-source-maps",
+      "--import",
+      `data:text/javascript,${encodeURIComponent(hook)}`,
+      join(top, "dist/main.js"),
+      ...["check", "--config", directory]
+    ])
+    expect(checked.stderr).toMatch(/^ +at .*\/src\/cli\/Check\.ts:\d+:\d+\)?$/m)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
   }
 })

@@ -175,14 +175,13 @@ export const fieldsOf = (stored: string): Record<string, string | undefined> =>
       .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])
   )
 
-const readme = fileURLToPath(new URL("../../../README.md", import.meta.url))
+const page = fileURLToPath(new URL("../../../docs/ncf-methods.md", import.meta.url))
 
-/** The policies, and what is printed, of README's section about the methods. */
-export const readmeBlocks = (language: "cfengine" | ""): ReadonlyArray<string> => {
-  const [, section = ""] = /^## The two ncf methods.*?$(.*?)^## /ms.exec(readFileSync(readme, "utf8")) ?? []
-  const blocks = section.matchAll(/^```(\w*)\n(.*?)^```$/gms)
-  return [...blocks].flatMap(([, name, text = ""]) => (name === language ? [text] : []))
-}
+/** The policies, and what is printed, of the documentation of the methods. */
+export const documentedBlocks = (language: "cfengine" | ""): ReadonlyArray<string> =>
+  [...readFileSync(page, "utf8").matchAll(/^```(\w*)\n(.*?)^```$/gms)].flatMap(([, name, text = ""]) =>
+    name === language ? [text] : []
+  )
 
 /** Runs cf-agent on a policy as it stands; what it reports. */
 export const reportsOf = async (on: Host, policy: string): Promise<ReadonlyArray<string>> => {
