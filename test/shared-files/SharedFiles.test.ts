@@ -12,6 +12,7 @@ import { memory, pass, type Topology } from "../support/Outboxes.ts"
 import { ScriptedUpstream } from "../support/ScriptedUpstream.ts"
 import { certificateOf, newKey as newSecret } from "../support/SelfSigned.ts"
 import {
+  bodyOf,
   key,
   nameOf,
   otherKey,
@@ -632,7 +633,10 @@ describe("a file whose target comes or goes while its body does", () => {
     Effect.gen(function* () {
       const source = new PassThrough()
       const asked = yield* Deferred.make<void>()
-      const body = Effect.as(Deferred.succeed(asked, undefined), source)
+      const body = Effect.andThen(
+        Deferred.succeed(asked, undefined),
+        bodyOf(() => source)
+      )
       const upload = yield* Effect.fork(send(text, undefined, { name, body }))
       yield* Deferred.await(asked)
       source.write(text.slice(0, 3))
@@ -702,7 +706,7 @@ describe("uploads at once", () => {
   it.effect("are bounded, in all and from one address, and a place is free again after", () => {
     const settings = { sharedFiles: { maxUploads: 3, maxUploadsPerAddress: 2 } }
     return Effect.gen(function* () {
-      const silent = Effect.sync(() => new Readable({ read: () => {} }))
+      const silent = bodyOf(() => new Readable({ read: () => {} }))
       const hang = (address: string) => Effect.fork(send(content, undefined, { address, body: silent }))
       const busy = { _tag: "TooBusy", retryAfterSeconds: 5 }
       const first = yield* hang("192.0.2.1")

@@ -83,7 +83,7 @@ describe("SharedFileStore", () => {
         Effect.gen(function* () {
           const turn = yield* store.turn(location)
           const incoming = yield* store.begin
-          yield* Effect.promise(() => incoming.write(Buffer.from(content)))
+          yield* incoming.write(Buffer.from(content))
           return store.commit(location, turn, incoming, metadataOf(content))
         })
       const earlier = yield* commit("earlier")
@@ -116,7 +116,7 @@ describe("SharedFileStore", () => {
       const fiber = yield* Effect.fork(
         Effect.gen(function* () {
           const incoming = yield* store.begin
-          yield* Effect.promise(() => incoming.write(Buffer.from("hel")))
+          yield* incoming.write(Buffer.from("hel"))
           return yield* Effect.never
         }).pipe(Effect.scoped)
       )
