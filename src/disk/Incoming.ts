@@ -70,8 +70,11 @@ const mostBlocks = 4
 
 const newBlock = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length))
 
-/** A block that is full, and what waits until it is hashed; undefined: all that were full have been given. */
-type Full = { readonly block: Uint8Array; readonly hashed: Effect.Effect<void, HashLost> } | undefined
+/** A block that is full, and what waits until it is hashed. */
+interface Full {
+  readonly block: Uint8Array
+  readonly hashed: Effect.Effect<void, HashLost>
+}
 
 const lost = <A>(effect: Effect.Effect<A, HashLost>): Effect.Effect<A, StorageError> =>
   Effect.mapError(effect, StorageFailure.storageError)
@@ -89,13 +92,19 @@ const manyBlocks = <E>(
   fill: (block: Uint8Array) => Effect.Effect<number, E>
 ) =>
   Effect.gen(function* () {
-    const free = yield* Queue.unbounded<Uint8Array>()
-    const full = yield* Queue.unbounded<Full>()
+    const full = yield* Queue.unbounded<Full | undefined>()
+    const written = yield* Queue.unbounded<Full>()
+    /** The block that was written first, once it is hashed too. */
+    const used = Effect.gen(function* () {
+      const { block, hashed } = yield* Queue.take(written)
+      yield* lost(hashed)
+      return block
+    })
     const filling = Effect.gen(function* () {
       let block = first
       for (let made = 1; ; made++) {
         yield* Queue.offer(full, { block, hashed: yield* hashing.update(block) })
-        block = made < mostBlocks ? newBlock(first.length) : yield* Queue.take(free)
+        block = made < mostBlocks ? newBlock(first.length) : yield* used
         const count = yield* fill(block)
         if (count === block.length) continue
         yield* Queue.offer(full, undefined)
@@ -105,8 +114,7 @@ const manyBlocks = <E>(
     const writing = Effect.gen(function* () {
       for (let next = yield* Queue.take(full); next !== undefined; next = yield* Queue.take(full)) {
         yield* write(next.block)
-        yield* lost(next.hashed)
-        yield* Queue.offer(free, next.block)
+        yield* Queue.offer(written, next)
       }
     })
     return yield* Effect.zipLeft(filling, writing, { concurrent: true })
@@ -127,7 +135,7 @@ export const take = <E>(
       })
     // With a byte to spare, the end of a body that was announced is seen before its block is full.
     const spare = Option.match(expected, { onNone: () => blockSize, onSome: (announced) => announced + 1 })
-    const first = newBlock(Math.min(blockSize, spare))
+    const first = newBlock(Math.max(1, Math.min(blockSize, spare)))
     const count = yield* fill(first)
     const last =
       count < first.length ? first.subarray(0, count) : yield* manyBlocks(incoming, hashing, first, fill)
