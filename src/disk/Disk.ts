@@ -7,11 +7,13 @@ export class DiskError extends Data.TaggedError("DiskError")<{
   readonly code: string | undefined
 }> {}
 
+/** What a folder has under a name. */
 export interface DiskEntry {
   readonly name: string
   readonly kind: "file" | "folder" | "other"
 }
 
+/** What there is at a path. */
 export interface DiskStatus {
   /** Not following a link. */
   readonly kind: "file" | "folder" | "link" | "other"
@@ -30,6 +32,7 @@ export interface DiskFile {
   readonly close: Effect.Effect<void>
 }
 
+/** The operations. Each fails with the system's word for it; none is tried again. */
 export interface DiskService {
   /** A new file, which must not be there yet; it has this mode whatever the umask. */
   readonly create: (path: string, mode: number) => Effect.Effect<DiskFile, DiskError>
@@ -79,4 +82,5 @@ export const notOfItsKind = (path: string): DiskError =>
 export const isNotOfItsKind = ({ code }: DiskError): boolean =>
   code === "EFTYPE" || code === "ELOOP" || code === "ENXIO"
 
+/** The disk that the store and the outbox are on; `NodeDisk.layer` is this machine's. */
 export class Disk extends Context.Tag("rudder-relay/Disk")<Disk, DiskService>() {}

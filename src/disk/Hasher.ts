@@ -16,9 +16,11 @@ export interface Hashing {
   readonly digest: (last: Uint8Array) => Effect.Effect<Buffer, HashLost>
 }
 
+/** Makes hashes, several at once. */
 export interface HasherService {
   /** A hash that is forgotten with its scope. */
   readonly begin: (algorithm: HashAlgorithm) => Effect.Effect<Hashing, never, Scope.Scope>
 }
 
+/** The hasher of uploads and of the shared folder; `WorkerHasher.layer` has a thread for it. */
 export class Hasher extends Context.Tag("rudder-relay/Hasher")<Hasher, HasherService>() {}

@@ -9,6 +9,7 @@ import { type DiskError, type DiskFile, diskError } from "./Disk.ts"
 import type { Hashing, HashLost } from "./Hasher.ts"
 import * as StorageFailure from "./StorageFailure.ts"
 
+/** A file that is written, and not committed yet. */
 export interface Incoming {
   /** Its name among the temporary files. */
   readonly name: string
@@ -48,6 +49,7 @@ export interface Body<E> {
   readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
 }
 
+/** What a body may be, and what hashes it. */
 export interface TakeOptions<E> {
   /** Bytes that were announced. */
   readonly expected: Option.Option<number>
@@ -57,6 +59,7 @@ export interface TakeOptions<E> {
   readonly hashing: Hashing
 }
 
+/** What came. */
 export interface Taken {
   /** Bytes. */
   readonly size: number

@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { DiskError, DiskService } from "./Disk.ts"
 
+/** How a text file is made. */
 export interface TextFileOptions {
   readonly mode: number
   /** Its modification time, with which it is on the disk afterwards: milliseconds since 1970. Undefined: when the system likes. */

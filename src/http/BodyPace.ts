@@ -7,6 +7,7 @@ import { Duration, Effect, Schedule } from "effect"
 import { RequestTimeout } from "../RelayError.ts"
 import type { StreamReader } from "./StreamReader.ts"
 
+/** How slow a body may be. */
 export interface PaceLimits {
   /** So long a body may stand still; and over so long its rate is averaged. */
   readonly idle: Duration.Duration
@@ -19,6 +20,7 @@ export interface PaceLimits {
 /** Who waits for a body's bytes. */
 export type Reading = Pick<StreamReader<unknown>, "isWaiting" | "received">
 
+/** The pace of one body. */
 export interface BodyPace {
   /** So many bytes came. */
   readonly came: (bytes: number) => void
@@ -28,6 +30,7 @@ export interface BodyPace {
 
 const stalled = new RequestTimeout({ message: "the body stopped coming (limits.body_idle_timeout)" })
 
+/** The pace of a body of which nothing has come. */
 export const make = ({ idle, minRate, minRateSetBy = "min_rate" }: PaceLimits): BodyPace => {
   const period = Duration.toMillis(idle)
   const least = (minRate * period) / 1000

@@ -3,6 +3,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Either, Option } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
 
+/** The parameters of a request's query. */
 export const of = (request: HttpServerRequest.HttpServerRequest): URLSearchParams =>
   new URLSearchParams(request.url.includes("?") ? request.url.slice(request.url.indexOf("?") + 1) : "")
 

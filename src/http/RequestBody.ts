@@ -9,6 +9,7 @@ import * as StreamReader from "./StreamReader.ts"
 /** A reader of the body that fails with `InvalidRequest` where the sender breaks off. */
 export type RequestBody = StreamReader.StreamReader<InvalidRequest>
 
+/** The body ended before all of it was there. */
 export const cut = new InvalidRequest({ message: "the body was cut short" })
 
 /**

@@ -5,6 +5,7 @@
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
 
+/** Who reads a stream; only one effect of these runs at a time. */
 export interface StreamReader<E> {
   /** The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short. */
   readonly next: Effect.Effect<Buffer | undefined, E>

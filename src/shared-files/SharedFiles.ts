@@ -38,6 +38,7 @@ export interface Announcement {
   readonly length: number
 }
 
+/** A file that a source sends. */
 export interface Upload {
   readonly name: SharedFileName
   /** How long the whole body is. Bytes; none where the sender did not say. */
@@ -60,6 +61,7 @@ export interface Accepted {
   readonly expires: Option.Option<number>
 }
 
+/** Why a file was not taken over. */
 export type UploadError =
   | BadSignature
   | InvalidRequest
@@ -71,6 +73,7 @@ export type UploadError =
   | UnknownTarget
   | UpstreamRejected
 
+/** What can be asked about shared files. */
 export interface SharedFilesService {
   /**
    * Takes a file over for its target: on the disk when this returns. Interrupted before, it leaves nothing.
@@ -87,6 +90,7 @@ export interface SharedFilesService {
   >
 }
 
+/** Shared files; `layer` keeps them in the store and the outbox that are provided. */
 export class SharedFiles extends Context.Tag("rudder-relay/SharedFiles")<SharedFiles, SharedFilesService>() {
   /** Of the store and the outbox that are provided, for the nodes of the list. */
   static readonly layer = Layer.effect(
@@ -130,38 +134,38 @@ const make = Effect.gen(function* () {
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
   Effect.gen(function* () {
     const { name } = given
-    const location = yield* locationNow(parts, name)
+    const location = yield* checkedLocation(parts, name)
     if (Option.isNone(location)) yield* checkTarget(parts, name.target)
     yield* checkSize(parts, given)
     yield* findSource(parts, name.source)
     const destination = Option.match(location, {
       onNone: () => Destination.inOutbox(parts.outbox, name),
-      onSome: (found) => Destination.inStore(parts.store, name, found, placeNow(parts, name))
+      onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
     return yield* Effect.flatten(verifyAndKeep(parts, given, destination))
   }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...given.name } }))
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
   Effect.gen(function* () {
-    const location = yield* locationNow(parts, name)
+    const location = yield* checkedLocation(parts, name)
     if (Option.isSome(location)) return yield* parts.store.has(location.value, hash)
     yield* checkTarget(parts, name.target)
     return yield* parts.outbox.has(name, hash)
   }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
 
-/** Where a file for this target belongs; none where the target is not below this relay. */
+/** Where a file belongs by this list; none where its target is not below this relay. */
 const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
   const route = nodes.route(name.target)
   if (route._tag === "Unknown") return Option.none()
   return Option.some(locate(settings.sharedFiles.layout, route._tag === "Mine" ? [] : route.relays, name))
 }
 
-/** The same by the list of now. */
-const placeNow = (parts: Parts, name: SharedFileName) =>
+/** Where a file belongs by the list of now. */
+const locationNow = (parts: Parts, name: SharedFileName) =>
   Effect.map(parts.nodesList.current, (nodes) => locationOf(parts, nodes, name))
 
-/** The same, for a name that may be used. */
-const locationNow = (parts: Parts, name: SharedFileName) =>
+/** Where a file belongs by the list of now. `InvalidRequest`: a file may not have its name. */
+const checkedLocation = (parts: Parts, name: SharedFileName) =>
   Effect.flatMap(parts.nodesList.current, (nodes) =>
     Effect.as(checkFileId(parts, nodes, name), locationOf(parts, nodes, name))
   )

@@ -141,6 +141,7 @@ const head = (request: Request, path: OlderPath) =>
     return Option.isSome(hash) ? yield* answer(name, hash.value) : HttpServerResponse.empty({ status: 404 })
   })
 
+/** The handlers of these routes. */
 export const layer = HttpApiBuilder.group(RelayApi, "sharedFiles", (handlers) =>
   handlers
     .handleRaw("share", ({ request, path }) => share(request, path))

@@ -9,6 +9,7 @@ import * as OpenedFile from "./OpenedFile.ts"
 /** In hex; none where the file changed meanwhile. */
 export type FileHash = Effect.Effect<Option.Option<string>, StorageError>
 
+/** Hashes of the files of one file system. */
 export interface FileHashes {
   /** The hash of the file that is open at this place. */
   readonly of: (place: string, file: OpenedFile.OpenedFile, algorithm: HashAlgorithm) => FileHash

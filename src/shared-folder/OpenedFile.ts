@@ -12,6 +12,7 @@ export interface FolderFs {
 /** Fills memory from a place in a file on, as far as it goes; gives how many bytes that was, never none. */
 export type Take = (piece: Uint8Array, at: number) => Promise<number>
 
+/** A file that is open as long as its scope. */
 export interface OpenedFile {
   /** Throws where the file became shorter. */
   readonly take: Take

@@ -25,11 +25,13 @@ export interface FolderFile {
   readonly hash: (algorithm: HashAlgorithm) => FileHashes.FileHash
 }
 
+/** What can be had of the shared folder. */
 export interface SharedFolderService {
   /** None where there is no such file: also for a folder, and for a link that leads out of the shared folder. */
   readonly open: (path: FolderPath) => Effect.Effect<Option.Option<FolderFile>, StorageError, Scope.Scope>
 }
 
+/** The shared folder; `layer` is that of the configuration, on this machine. */
 export class SharedFolder extends Context.Tag("rudder-relay/SharedFolder")<
   SharedFolder,
   SharedFolderService

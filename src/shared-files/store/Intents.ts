@@ -12,6 +12,7 @@ import * as TextFile from "../../disk/TextFile.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 
+/** The intents of one store. */
 export interface Intents {
   /**
    * Completes what an earlier upload of this file, or of a process that stopped, decided. To be done before anything else

@@ -24,20 +24,25 @@ import * as Succession from "../file/Succession.ts"
 import * as Expiry from "./Expiry.ts"
 import * as Intents from "./Intents.ts"
 
+/** What can be done with stored files. */
 export interface SharedFileStoreService {
   /** A request to write this file begins, and ends with the scope: of several, the one that began last wins. */
   readonly turn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
-  /** For a file that was accepted before every request of now, and waited elsewhere: whatever is stored meanwhile wins. */
+  /** The turn of a file that was accepted before every request of now, and waited elsewhere: what is stored meanwhile wins. */
   readonly pastTurn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
-  /** Whether what is stored was accepted later than this (milliseconds since 1970); false for what has scope, which says so by itself. */
+  /**
+   * Whether what is stored was accepted later than this (milliseconds since 1970). False for a file with a signed scope:
+   * its own date decides, when another is committed in its place.
+   */
   readonly isLater: (location: Location, time: number) => Effect.Effect<boolean, StorageFull | StorageError>
   /** `StorageFull` when less than `shared_files.min_free` would be left after `size` more bytes. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
   /** A file on its way in: gone with its scope, unless it was committed. */
   readonly begin: Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope>
   /**
-   * Stores it: on the disk when this returns, with the metadata that it gives. A file whose request began earlier than that of the one which is there
-   * is acknowledged and dropped, as if it had been replaced. `BadSignature` (stale): the scope does not allow it.
+   * Stores a file: on the disk when this returns, with the metadata that this gives. Where a file is there whose request
+   * began later, the new file is acknowledged and dropped, as if it had been replaced. `BadSignature` (stale): the signed
+   * scope of the file that is there does not allow it.
    */
   readonly commit: (
     location: Location,
@@ -53,6 +58,7 @@ export interface SharedFileStoreService {
   readonly problem: Effect.Effect<Option.Option<string>>
 }
 
+/** The store; `layer` keeps it on the disk that is provided. */
 export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")<
   SharedFileStore,
   SharedFileStoreService
@@ -89,6 +95,7 @@ interface Parts {
   readonly intents: Intents.Intents
 }
 
+/** The store of the configuration, without its regular clean-up. */
 export const make = Effect.gen(function* () {
   const { general, sharedFiles } = yield* RelayConfig
   const disk = yield* Disk

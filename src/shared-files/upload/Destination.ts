@@ -17,6 +17,7 @@ export interface Kept {
   readonly outcome: Effect.Effect<Forwarded, UpstreamRejected>
 }
 
+/** A place that a file can be taken to. */
 export interface Destination {
   /** A request to write this file begins, and ends with the scope. */
   readonly turn: Effect.Effect<Turn, never, Scope.Scope>

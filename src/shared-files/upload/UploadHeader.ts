@@ -5,6 +5,7 @@ import type { RequestBody } from "../../http/RequestBody.ts"
 import { InvalidRequest, type RequestTimeout } from "../../RelayError.ts"
 import { type HeaderBlock, HeaderReader } from "../file/HeaderBlock.ts"
 
+/** A header block that was read. */
 export interface UploadHeader {
   readonly block: HeaderBlock
   /** Bytes that it took. */
