@@ -12,7 +12,9 @@ import { Disk } from "./disk/Disk.ts"
 import * as FolderLease from "./disk/FolderLease.ts"
 import { Hasher } from "./disk/Hasher.ts"
 import { Lease } from "./disk/Lease.ts"
+import * as NodeDisk from "./disk/NodeDisk.ts"
 import * as RegularFiles from "./disk/RegularFiles.ts"
+import * as WorkerHasher from "./disk/WorkerHasher.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
@@ -77,9 +79,9 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
       Layer.mergeAll(
         orGiven(AgentProcess, LocalAgents.layer),
         orGiven(PeerClient, PeerClient.layer),
-        orGiven(Disk, Disk.layer),
+        orGiven(Disk, NodeDisk.layer),
         orGiven(Lease, FolderLease.layer),
-        orGiven(Hasher, Hasher.layer),
+        orGiven(Hasher, WorkerHasher.layer),
         orGiven(NodesList, WatchedNodesList.layer),
         orGiven(Certificates, WatchedCertificates.layer)
       )

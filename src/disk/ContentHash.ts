@@ -1,8 +1,10 @@
 /** The hash of a file's content. */
 import { Option } from "effect"
 
+/** The algorithms that sources sign with. */
 export type HashAlgorithm = "sha256" | "sha512"
 
+/** A hash, and what made it. */
 export interface ContentHash {
   readonly algorithm: HashAlgorithm
   /** Lower case. */
@@ -18,5 +20,6 @@ export const parse = (text: string): Option.Option<ContentHash> => {
 /** `<algorithm>:<hex>` */
 export const print = ({ algorithm, hex }: ContentHash): string => `${algorithm}:${hex}`
 
+/** Whether both are the same hash by the same algorithm. */
 export const equals = (one: ContentHash, other: ContentHash): boolean =>
   one.algorithm === other.algorithm && one.hex === other.hex

@@ -12,6 +12,7 @@ export interface Turn {
   readonly write: <E, R>(effect: Effect.Effect<void, E, R>) => Effect.Effect<void, E, R>
 }
 
+/** The locks of files, by their names. A name is any text that stands for one file. */
 export interface FileLocks {
   /** Alone with the file. */
   readonly alone: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

@@ -2,6 +2,7 @@
 import { userInfo } from "node:os"
 import { Data } from "effect"
 
+/** A folder that the relay needs is not to be had; the relay does not start. */
 export class FolderUnusable extends Data.TaggedError("FolderUnusable")<{
   readonly folder: string
   /** Names the folder, and whose process it was. */
@@ -18,6 +19,7 @@ const user = (): string => {
   }
 }
 
+/** The error for a folder, with the user that the process runs as. */
 export const because = (folder: string, reason: string): FolderUnusable =>
   new FolderUnusable({
     folder,

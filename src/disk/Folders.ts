@@ -9,6 +9,7 @@ import { type DiskError, type DiskService, notOfItsKind } from "./Disk.ts"
 /** What is being written stands in this folder of a folder of the relay's, and nowhere else. No node has such an id. */
 export const temporaryName = "~tmp"
 
+/** Which folder, and how it is made. */
 export interface FoldersSettings {
   /** A relative one is meant from the folder that the process was started in. */
   readonly root: string
@@ -18,6 +19,7 @@ export interface FoldersSettings {
   readonly within: ReadonlyArray<string>
 }
 
+/** A folder of the relay's, on a disk. */
 export interface Folders {
   /** Absolute. */
   readonly root: string
@@ -61,6 +63,7 @@ export const remove = (disk: DiskService, path: string): Effect.Effect<void, Dis
     yield* disk.removeFolder(path)
   })
 
+/** The folders of these settings; nothing is made yet. */
 export const make = (disk: DiskService, { root: given, mode, within }: FoldersSettings): Folders => {
   const root = resolve(given)
   const temporary = `${root}/${temporaryName}`

@@ -13,6 +13,7 @@ export type HashCheck = (
 /** More contents than this are not read at once. */
 const most = 2
 
+/** A check that has its own bound on how much is read at once. */
 export const make = (): HashCheck => {
   const reading = Effect.unsafeMakeSemaphore(most)
   return (content, hashes) =>
@@ -27,7 +28,7 @@ export const make = (): HashCheck => {
     }).pipe(reading.withPermits(1))
 }
 
-/** An interruption lets the piece come that is being read, and is over when the file is closed: who waits then may read. */
+/** An interruption waits for the piece that is being read, and until the file is closed: only then may the next in line read. */
 const readThrough = (content: AsyncIterable<Uint8Array>, onPiece: (piece: Uint8Array) => void) =>
   Effect.async<void, DiskError>((resume) => {
     let isWanted = true

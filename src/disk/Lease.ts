@@ -8,6 +8,7 @@ export class FolderTaken extends Data.TaggedError("FolderTaken")<{
   readonly holder: string
 }> {}
 
+/** Gives folders to one relay at a time. */
 export interface LeaseService {
   /** The folder, which is there, is this relay's until the scope ends. Does not wait. */
   readonly take: (
@@ -15,6 +16,7 @@ export interface LeaseService {
   ) => Effect.Effect<void, FolderTaken | FolderUnusable.FolderUnusable, Scope.Scope>
 }
 
+/** The leases on the folders that a relay works on; `FolderLease.layer` takes them by locks in the folders. */
 export class Lease extends Context.Tag("rudder-relay/Lease")<Lease, LeaseService>() {
   /** For a program that knows that nobody else works on its folders, such as one whose disk is in memory. */
   static readonly none = Layer.succeed(Lease, { take: () => Effect.void })

@@ -22,7 +22,8 @@ const logged = <E extends StorageError | StorageFull>(error: E): Effect.Effect<n
       )
 
 /** Fails with `storageError`, and says so in the log. */
-export const failed = (error: DiskError): Effect.Effect<never, StorageError> => logged(storageError(error))
+export const failed = (error: { readonly message: string }): Effect.Effect<never, StorageError> =>
+  logged(storageError(error))
 
 /** Fails with `writeError`; what is more than a full disk is said in the log. */
 export const failedToWrite = (error: DiskError): Effect.Effect<never, StorageError | StorageFull> =>

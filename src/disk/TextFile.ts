@@ -1,7 +1,8 @@
 /** A small file that is written in one piece: a record of ours. */
 import { Effect } from "effect"
-import { type DiskError, type DiskService, diskError } from "./Disk.ts"
+import type { DiskError, DiskService } from "./Disk.ts"
 
+/** How a text file is made. */
 export interface TextFileOptions {
   readonly mode: number
   /** Its modification time, with which it is on the disk afterwards: milliseconds since 1970. Undefined: when the system likes. */
@@ -18,10 +19,6 @@ export const write = (
   Effect.acquireUseRelease(
     disk.create(path, mode),
     (file) =>
-      Effect.tryPromise({
-        try: () =>
-          file.write(Buffer.from(text)).then(() => (synced === undefined ? undefined : file.sync(synced))),
-        catch: diskError
-      }),
-    (file) => Effect.promise(() => file.close().catch(() => {}))
+      Effect.andThen(file.write(Buffer.from(text)), synced === undefined ? Effect.void : file.sync(synced)),
+    (file) => file.close
   )

@@ -1,6 +1,7 @@
 /** The two paths under which every route stands. */
 import { Context } from "effect"
 
+/** The path under which every route stands. */
 export const base = "/rudder/relay-api"
 /** The same routes, as existing installations call them; decides the dialect of remote runs. */
 export const versionedBase = `${base}/1`
@@ -13,6 +14,7 @@ export class BasePath extends Context.Reference<BasePath>()("rudder-relay/BasePa
   defaultValue: () => ({ versioned: false })
 }) {}
 
+/** A request's address below the base. */
 export interface Stripped {
   readonly versioned: boolean
   /** The path below the base and the query: begins with `/`. */

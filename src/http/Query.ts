@@ -1,5 +1,23 @@
 /** The query of a request, with all its repetitions: the handlers decode it, since names have aliases and order counts. */
 import type { HttpServerRequest } from "@effect/platform"
+import { Either, Option } from "effect"
+import { InvalidRequest } from "../RelayError.ts"
 
+/** The parameters of a request's query. */
 export const of = (request: HttpServerRequest.HttpServerRequest): URLSearchParams =>
   new URLSearchParams(request.url.includes("?") ? request.url.slice(request.url.indexOf("?") + 1) : "")
+
+/** A parameter is not what it should be. */
+export const invalid = (parameter: string, expected: string): InvalidRequest =>
+  new InvalidRequest({ parameter, message: `${parameter}: expected ${expected}` })
+
+/** A parameter that may be absent, and comes once; empty is absent. */
+export const parameter = (
+  search: URLSearchParams,
+  name: string
+): Either.Either<Option.Option<string>, InvalidRequest> => {
+  const [given = "", ...more] = search.getAll(name)
+  return more.length > 0
+    ? Either.left(invalid(name, "it once"))
+    : Either.right(given === "" ? Option.none() : Option.some(given))
+}

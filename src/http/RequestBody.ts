@@ -1,21 +1,31 @@
-/** The body of a request as node's stream of it, for those who read it at their own pace. */
+/** The body of a request, for those who read it at their own pace. */
 import { IncomingMessage } from "node:http"
-import type { Readable } from "node:stream"
 import type { HttpServerRequest } from "@effect/platform"
 import { NodeHttpServerRequest, NodeStream } from "@effect/platform-node"
-import { Effect, Option } from "effect"
+import { Effect, Option, type Scope } from "effect"
+import { InvalidRequest } from "../RelayError.ts"
+import * as StreamReader from "./StreamReader.ts"
+
+/** A reader of the body that fails with `InvalidRequest` where the sender breaks off. */
+export type RequestBody = StreamReader.StreamReader<InvalidRequest>
+
+/** The body ended before all of it was there. */
+export const cut = new InvalidRequest({ message: "the body was cut short" })
 
 /**
- * Asks the sender for the body where it waits to be asked (`Expect: 100-continue`), and gives it. It is neither
- * destroyed nor drained by who stops reading, so that an answer still gets through.
+ * Asks the sender for the body where it waits to be asked (`Expect: 100-continue`), and reads it until its scope ends.
+ * What is not read stays where it is, so that an answer still gets through.
  */
-export const open = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Readable> => {
+export const open = (
+  request: HttpServerRequest.HttpServerRequest
+): Effect.Effect<RequestBody, never, Scope.Scope> => {
   const source: unknown = request.source
-  if (!(source instanceof IncomingMessage)) return NodeStream.toReadable(request.stream)
-  return Effect.sync(() => {
+  if (!(source instanceof IncomingMessage))
+    return Effect.flatMap(NodeStream.toReadable(request.stream), (stream) => StreamReader.open(stream, cut))
+  return Effect.suspend(() => {
     if (request.headers.expect?.toLowerCase() === "100-continue")
       NodeHttpServerRequest.toServerResponse(request).writeContinue()
-    return source
+    return StreamReader.open(source, cut)
   })
 }
 

@@ -3,7 +3,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/p
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
-import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { RequestTimeout, StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
@@ -50,6 +50,7 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
     .addError(UnknownTarget)
+    .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
     .annotate(HasEffect, true)

@@ -2,8 +2,9 @@
 import type { KeyObject } from "node:crypto"
 import { Either, Option, Schema } from "effect"
 import * as ContentHash from "../disk/ContentHash.ts"
+import { invalid, parameter } from "../http/Query.ts"
 import { NodeId } from "../NodeId.ts"
-import { InvalidRequest } from "../RelayError.ts"
+import type { InvalidRequest } from "../RelayError.ts"
 import { FileId, type SharedFileName } from "./file/FileId.ts"
 import type { HeaderBlock } from "./file/HeaderBlock.ts"
 import * as Signature from "./file/Signature.ts"
@@ -24,9 +25,6 @@ export interface Claim {
 
 type Decoded<A> = Either.Either<A, InvalidRequest>
 
-const invalid = (parameter: string, expected: string) =>
-  new InvalidRequest({ parameter, message: `${parameter}: expected ${expected}` })
-
 const isNodeId = Schema.is(NodeId)
 const isFileId = Schema.is(FileId)
 const idForm = "1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..'"
@@ -43,14 +41,6 @@ export const decodeName = (target: string, source: string, fileId: string): Deco
       ? Either.right(fileId)
       : Either.left(invalid("file_id", `${idForm}, and not ending in '.metadata'`))
   })
-
-/** A parameter that may be absent, and comes once; empty is absent. */
-export const parameter = (search: URLSearchParams, name: string): Decoded<Option.Option<string>> => {
-  const [given = "", ...more] = search.getAll(name)
-  return more.length > 0
-    ? Either.left(invalid(name, "it once"))
-    : Either.right(given === "" ? Option.none() : Option.some(given))
-}
 
 const required = (search: URLSearchParams, name: string, what: string): Decoded<string> =>
   Either.flatMap(

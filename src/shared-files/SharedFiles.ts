@@ -1,10 +1,11 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
-import type { Readable } from "node:stream"
 import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
-import { RelayConfig } from "../config/RelayConfig.ts"
+import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import type * as ContentHash from "../disk/ContentHash.ts"
-import type { Turn } from "../disk/FileLocks.ts"
-import { Hasher } from "../disk/Hasher.ts"
+import { Hasher, type HasherService } from "../disk/Hasher.ts"
+import * as Incoming from "../disk/Incoming.ts"
+import * as BodyPace from "../http/BodyPace.ts"
+import type { RequestBody } from "../http/RequestBody.ts"
 import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
@@ -20,14 +21,14 @@ import {
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
-import { keyOf, type Location, locate } from "./file/Location.ts"
+import { type Location, locate } from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
-import { type Forwarded, Outbox } from "./outbox/Outbox.ts"
+import { type Forwarded, Outbox, type OutboxService } from "./outbox/Outbox.ts"
 import type { Claim } from "./SharedFileRequest.ts"
-import { type Incoming, SharedFileStore } from "./store/SharedFileStore.ts"
+import { SharedFileStore, type SharedFileStoreService } from "./store/SharedFileStore.ts"
+import * as Destination from "./upload/Destination.ts"
 import * as SourceKey from "./upload/SourceKey.ts"
-import * as UploadBody from "./upload/UploadBody.ts"
 import * as UploadSlots from "./upload/UploadSlots.ts"
 import * as Verification from "./upload/Verification.ts"
 
@@ -37,14 +38,15 @@ export interface Announcement {
   readonly length: number
 }
 
+/** A file that a source sends. */
 export interface Upload {
   readonly name: SharedFileName
   /** How long the whole body is. Bytes; none where the sender did not say. */
   readonly announced: Option.Option<number>
   /** Run once, after target, size and source were looked at: it may be the beginning of the body. */
-  readonly announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout>
-  /** The content; asks the sender for it, where that waits to be asked. */
-  readonly body: Effect.Effect<Readable>
+  readonly announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout, Scope.Scope>
+  /** The content; asks the sender for it, where that waits to be asked. Nobody reads it any more behind the scope. */
+  readonly body: Effect.Effect<RequestBody, never, Scope.Scope>
   /** Whose upload it is, for the bound per address. */
   readonly address: string
 }
@@ -59,6 +61,7 @@ export interface Accepted {
   readonly expires: Option.Option<number>
 }
 
+/** Why a file was not taken over. */
 export type UploadError =
   | BadSignature
   | InvalidRequest
@@ -70,29 +73,7 @@ export type UploadError =
   | UnknownTarget
   | UpstreamRejected
 
-/** What a file was kept with, and what waits for what becomes of it. */
-interface Kept {
-  readonly metadata: Metadata.Metadata
-  readonly outcome: Effect.Effect<Forwarded, UpstreamRejected>
-}
-
-/** Where a file goes: into the store, or into the outbox. */
-interface Destination {
-  readonly turn: Effect.Effect<Turn, never, Scope.Scope>
-  /** Whether a content of this hash is wanted at all. */
-  readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
-  readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
-  readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
-  /** On the disk when this returns. */
-  readonly commit: (
-    turn: Turn,
-    incoming: Incoming,
-    metadata: Metadata.Metadata
-  ) => Effect.Effect<Kept, BadSignature | StorageFull | StorageError | TooBusy>
-  /** What a failed write means for who sends. */
-  readonly errorOf: (cause: unknown) => StorageFull | StorageError
-}
-
+/** What can be asked about shared files. */
 export interface SharedFilesService {
   /**
    * Takes a file over for its target: on the disk when this returns. Interrupted before, it leaves nothing.
@@ -109,185 +90,180 @@ export interface SharedFilesService {
   >
 }
 
+/** Shared files; `layer` keeps them in the store and the outbox that are provided. */
 export class SharedFiles extends Context.Tag("rudder-relay/SharedFiles")<SharedFiles, SharedFilesService>() {
+  /** Of the store and the outbox that are provided, for the nodes of the list. */
   static readonly layer = Layer.effect(
     SharedFiles,
     Effect.suspend(() => make)
   )
 }
 
+/** What the service is made of. */
+interface Parts {
+  readonly settings: Settings
+  readonly nodesList: NodesList["Type"]
+  readonly certificates: Certificates["Type"]
+  readonly store: SharedFileStoreService
+  readonly outbox: OutboxService
+  readonly hasher: HasherService
+  readonly slots: UploadSlots.UploadSlots
+  /** Bytes of a body. */
+  readonly limit: number
+}
+
 const make = Effect.gen(function* () {
-  const { general, limits, sharedFiles } = yield* RelayConfig
-  const nodesList = yield* NodesList
-  const certificates = yield* Certificates
-  const store = yield* SharedFileStore
-  const hasher = yield* Hasher
-  const outbox = yield* Outbox
-  const slots = UploadSlots.make(sharedFiles.maxUploads, sharedFiles.maxUploadsPerAddress)
-  const limit = sharedFiles.maxBodySize > 0 ? sharedFiles.maxBodySize : Number.POSITIVE_INFINITY
-
-  /** Where a file for this target belongs; none where the target is not below this relay. */
-  const locationOf = (nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
-    const route = nodes.route(name.target)
-    if (route._tag === "Unknown") return Option.none()
-    return Option.some(locate(sharedFiles.layout, route._tag === "Mine" ? [] : route.relays, name))
+  const settings = yield* RelayConfig
+  const { maxUploads, maxUploadsPerAddress, maxBodySize } = settings.sharedFiles
+  const parts: Parts = {
+    settings,
+    nodesList: yield* NodesList,
+    certificates: yield* Certificates,
+    store: yield* SharedFileStore,
+    outbox: yield* Outbox,
+    hasher: yield* Hasher,
+    slots: UploadSlots.make(maxUploads, maxUploadsPerAddress),
+    limit: maxBodySize > 0 ? maxBodySize : Number.POSITIVE_INFINITY
   }
+  return SharedFiles.of({
+    upload: (given) => upload(parts, given),
+    has: (name, hash) => has(parts, name, hash)
+  })
+})
 
-  /** In the tree a relay's own folder stands beside those of nodes and sources. */
-  const checkFileId = (nodes: Nodes, { fileId }: SharedFileName) =>
-    sharedFiles.layout === "tree" && Option.isSome(nodes.get(fileId))
-      ? new InvalidRequest({
-          parameter: "file_id",
-          message: "file_id: expected anything but the id of a node"
-        })
-      : Effect.void
-
-  /**
-   * Where a file belongs by now. Requests that begin there don't know of one that began elsewhere, so that it might take
-   * the place of a later one's.
-   */
-  const checkLocation = (name: SharedFileName, location: Location) =>
-    Effect.gen(function* () {
-      const found = locationOf(yield* nodesList.current, name)
-      if (!Option.exists(found, (now) => keyOf(now) === keyOf(location)))
-        return yield* new TooBusy({
-          message: `the way to ${name.target} changed while the file came`,
-          retryAfterSeconds: 1
-        })
+const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
+  Effect.gen(function* () {
+    const { name } = given
+    const location = yield* checkedLocation(parts, name)
+    if (Option.isNone(location)) yield* checkTarget(parts, name.target)
+    yield* checkSize(parts, given)
+    yield* findSource(parts, name.source)
+    const destination = Option.match(location, {
+      onNone: () => Destination.inOutbox(parts.outbox, name),
+      onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
+    return yield* Effect.flatten(verifyAndKeep(parts, given, destination))
+  }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...given.name } }))
 
-  const intoStore = (name: SharedFileName, location: Location): Destination => ({
-    turn: store.turn(location),
-    checkHash: () => Effect.void,
-    checkRoom: store.checkRoom,
-    begin: store.begin,
-    commit: (turn, incoming, metadata) =>
-      checkLocation(name, location).pipe(
-        Effect.andThen(store.commit(location, turn, incoming, metadata)),
-        Effect.map((kept) => ({ metadata: kept, outcome: Effect.succeed("stored") }))
-      ),
-    errorOf: store.errorOf
+const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
+  Effect.gen(function* () {
+    const location = yield* checkedLocation(parts, name)
+    if (Option.isSome(location)) return yield* parts.store.has(location.value, hash)
+    yield* checkTarget(parts, name.target)
+    return yield* parts.outbox.has(name, hash)
+  }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
+
+/** Where a file belongs by this list; none where its target is not below this relay. */
+const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
+  const route = nodes.route(name.target)
+  if (route._tag === "Unknown") return Option.none()
+  return Option.some(locate(settings.sharedFiles.layout, route._tag === "Mine" ? [] : route.relays, name))
+}
+
+/** Where a file belongs by the list of now. */
+const locationNow = (parts: Parts, name: SharedFileName) =>
+  Effect.map(parts.nodesList.current, (nodes) => locationOf(parts, nodes, name))
+
+/** Where a file belongs by the list of now. `InvalidRequest`: a file may not have its name. */
+const checkedLocation = (parts: Parts, name: SharedFileName) =>
+  Effect.flatMap(parts.nodesList.current, (nodes) =>
+    Effect.as(checkFileId(parts, nodes, name), locationOf(parts, nodes, name))
+  )
+
+/** In the tree a relay's own folder stands beside those of nodes and sources. */
+const checkFileId = ({ settings }: Parts, nodes: Nodes, { fileId }: SharedFileName) =>
+  settings.sharedFiles.layout === "tree" && Option.isSome(nodes.get(fileId))
+    ? new InvalidRequest({
+        parameter: "file_id",
+        message: "file_id: expected anything but the id of a node"
+      })
+    : Effect.void
+
+/** Root has nobody to ask for a target that it does not know. */
+const checkTarget = ({ settings, nodesList }: Parts, target: string) =>
+  Effect.gen(function* () {
+    if (settings.general.nodeId !== root) return
+    if (yield* nodesList.neverLoaded) return yield* notLoaded
+    return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
   })
 
-  const intoOutbox = (name: SharedFileName): Destination => ({
-    turn: outbox.turn(name),
-    checkHash: (hash) => outbox.checkRefused(name, hash),
-    checkRoom: outbox.checkRoom,
-    begin: outbox.begin,
-    commit: (turn, incoming, metadata) =>
-      Effect.map(outbox.commit(name, turn, incoming, metadata), (outcome) => ({ metadata, outcome })),
-    errorOf: outbox.errorOf
+/** The limit is that of whole bodies: what comes before the content counts too. */
+const checkSize = ({ limit }: Parts, { announced }: Upload) =>
+  Option.exists(announced, (size) => size > limit) ? tooLarge(limit) : Effect.void
+
+/** Without a list nobody can be told from a stranger, and a refusal would be for good. */
+const findSource = ({ nodesList }: Parts, id: string) =>
+  Effect.gen(function* () {
+    if (yield* nodesList.neverLoaded) return yield* notLoaded
+    const nodes = yield* nodesList.current
+    const known = nodes.route(id)._tag === "Unknown" ? Option.none() : nodes.get(id)
+    return yield* Effect.mapError(
+      known,
+      () => new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
+    )
   })
 
-  /** Root has nobody to ask for a target that it does not know. */
-  const checkTarget = (target: string) =>
-    Effect.gen(function* () {
-      if (general.nodeId !== root) return
-      if (yield* nodesList.neverLoaded) return yield* notLoaded
-      return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
-    })
-
-  /** Without a list nobody can be told from a stranger, and a refusal would be for good. */
-  const findSource = (id: string) =>
-    Effect.gen(function* () {
-      if (yield* nodesList.neverLoaded) return yield* notLoaded
-      const nodes = yield* nodesList.current
-      const known = nodes.route(id)._tag === "Unknown" ? Option.none() : nodes.get(id)
-      return yield* Effect.mapError(
-        known,
-        () => new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
-      )
-    })
-
-  /** The limit is one of whole bodies: what comes before the content counts too. */
-  const checkSize = ({ announced }: Upload) =>
-    Option.exists(announced, (size) => size > limit) ? tooLarge(limit) : Effect.void
-
-  /** Takes the content to the disk, and gives what it is. */
-  const receive = (
-    body: Readable,
-    { claim: { algorithm }, length }: Announcement,
-    expected: Option.Option<number>,
-    incoming: Incoming,
-    errorOf: Destination["errorOf"]
-  ) =>
-    Effect.gen(function* () {
-      const { size, digest } = yield* UploadBody.receive<PayloadTooLarge | StorageError | StorageFull>(body, {
-        pace: { idle: limits.bodyIdleTimeout, minRate: sharedFiles.minRate },
+/** Takes the content to the disk, and gives what it is. */
+const receive = (
+  { settings: { limits, sharedFiles }, hasher, limit }: Parts,
+  body: RequestBody,
+  { claim: { algorithm }, length }: Announcement,
+  expected: Option.Option<number>,
+  incoming: Incoming.Incoming
+) =>
+  Effect.gen(function* () {
+    const hashing = yield* hasher.begin(algorithm)
+    const pace = {
+      idle: limits.bodyIdleTimeout,
+      minRate: sharedFiles.minRate,
+      minRateSetBy: "shared_files.min_rate"
+    }
+    const { size, digest } = yield* BodyPace.within(
+      pace,
+      body
+    )(
+      Incoming.take<InvalidRequest | PayloadTooLarge>(incoming, body, {
         expected,
         limit: limit - length,
         tooLong: tooLarge(limit),
-        hashing: yield* hasher.begin(algorithm),
-        write: incoming.write,
-        failed: errorOf
+        hashing
       })
-      return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
-    })
-
-  /** Takes a file to the disk; what it gives tells what became of it. */
-  const verifyAndKeep = (upload: Upload, destination: Destination) =>
-    Effect.gen(function* () {
-      const turn = yield* destination.turn
-      const announcement = yield* upload.announcement
-      const { claim, length } = announcement
-      // By the list of now: what was announced may have taken its time.
-      const source = yield* findSource(upload.name.source)
-      const keys = yield* Effect.provideService(
-        SourceKey.resolve(source, claim.key),
-        Certificates,
-        certificates
-      )
-      if (Option.isSome(claim.hash)) yield* destination.checkHash(claim.hash.value)
-      const expected = Option.map(upload.announced, (whole) => whole - length)
-      yield* destination.checkRoom(Option.getOrElse(expected, () => 0))
-      yield* Verification.checkDate(claim, yield* Clock.currentTimeMillis)
-      const incoming = yield* destination.begin
-      const body = yield* upload.body
-      const { size, digest, hash } = yield* receive(
-        body,
-        announcement,
-        expected,
-        incoming,
-        destination.errorOf
-      )
-      const now = yield* Clock.currentTimeMillis
-      const key = yield* Verification.verify(upload.name, claim, keys, { digest, hash }, now)
-      yield* destination.checkHash(hash)
-      // What was free when the body began may have gone to others meanwhile.
-      yield* destination.checkRoom(0)
-      const { algorithm: _, ...said } = claim
-      const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
-      const { outcome, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
-      yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...upload.name, size }))
-      return Effect.map(outcome, (result) => ({ result, hash, size, expires: kept.expires }))
-    }).pipe(Effect.scoped, slots.take({ address: upload.address, source: upload.name.source }))
-
-  return SharedFiles.of({
-    upload: (upload) =>
-      Effect.gen(function* () {
-        const nodes = yield* nodesList.current
-        yield* checkFileId(nodes, upload.name)
-        const location = locationOf(nodes, upload.name)
-        if (Option.isNone(location)) yield* checkTarget(upload.name.target)
-        yield* checkSize(upload)
-        yield* findSource(upload.name.source)
-        const destination = Option.match(location, {
-          onNone: () => intoOutbox(upload.name),
-          onSome: (found) => intoStore(upload.name, found)
-        })
-        return yield* Effect.flatten(verifyAndKeep(upload, destination))
-      }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...upload.name } })),
-    has: (name, hash) =>
-      Effect.gen(function* () {
-        const nodes = yield* nodesList.current
-        yield* checkFileId(nodes, name)
-        const location = locationOf(nodes, name)
-        if (Option.isSome(location)) return yield* store.has(location.value, hash)
-        yield* checkTarget(name.target)
-        return yield* outbox.has(name, hash)
-      }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
+    )
+    return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
   })
-})
+
+/** Takes a file to the disk; the effect that it gives tells what became of it. */
+const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Destination) =>
+  Effect.gen(function* () {
+    const { name } = given
+    const turn = yield* destination.turn
+    const announcement = yield* given.announcement
+    const { claim, length } = announcement
+    // By the list of now: what was announced may have taken its time.
+    const source = yield* findSource(parts, name.source)
+    const keys = yield* Effect.provideService(
+      SourceKey.resolve(source, claim.key),
+      Certificates,
+      parts.certificates
+    )
+    if (Option.isSome(claim.hash)) yield* destination.checkHash(claim.hash.value)
+    const expected = Option.map(given.announced, (whole) => whole - length)
+    yield* destination.checkRoom(Option.getOrElse(expected, () => 0))
+    yield* Verification.checkDate(claim, yield* Clock.currentTimeMillis)
+    const incoming = yield* destination.begin
+    const body = yield* given.body
+    const { size, digest, hash } = yield* receive(parts, body, announcement, expected, incoming)
+    const now = yield* Clock.currentTimeMillis
+    const key = yield* Verification.verify(name, claim, keys, { digest, hash }, now)
+    yield* destination.checkHash(hash)
+    // What was free when the body began may have gone to others meanwhile.
+    yield* destination.checkRoom(0)
+    const { algorithm: _, ...said } = claim
+    const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
+    const { outcome, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
+    yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...name, size }))
+    return Effect.map(outcome, (result) => ({ result, hash, size, expires: kept.expires }))
+  }).pipe(Effect.scoped, parts.slots.take({ address: given.address, source: given.name.source }))
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
 

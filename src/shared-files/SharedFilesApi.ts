@@ -68,10 +68,12 @@ const described = {
 
 /** The file is on the disk, here or with the policy server. */
 export const Stored = Schema.Struct({ result: Schema.Literal("stored"), ...described })
+/** The answer to an upload that its target has. */
 export type Stored = typeof Stored.Type
 
 /** The file is on the disk here, on its way to the policy server. */
 export const Queued = Schema.Struct({ result: Schema.Literal("queued"), ...described })
+/** The answer to an upload that waits here. */
 export type Queued = typeof Queued.Type
 
 const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", path: `/${string}`) =>
@@ -104,6 +106,7 @@ const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
     .addError(Refusal.ofCheck)
     .annotate(OpenApi.Transform, Refusal.inShort)
 
+/** The routes of shared files, in this form and in the older one. */
 export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(
     stores("share", "POST", "/shared-files/node/:target/:fileId")

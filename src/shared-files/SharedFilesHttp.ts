@@ -1,6 +1,5 @@
 /** Maps requests to shared files. */
 
-import type { Readable } from "node:stream"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
@@ -13,9 +12,9 @@ import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Accepted, type Announcement, SharedFiles } from "./SharedFiles.ts"
+import { type Accepted, SharedFiles, type Upload } from "./SharedFiles.ts"
 import type { Queued, Stored } from "./SharedFilesApi.ts"
-import * as UploadBody from "./upload/UploadBody.ts"
+import * as UploadHeader from "./upload/UploadHeader.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
@@ -40,8 +39,8 @@ const encodeRejected = Schema.encodeSync(UpstreamRejected)
 const upload = (
   request: Request,
   name: SharedFileName,
-  body: Effect.Effect<Readable>,
-  announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout>
+  body: Upload["body"],
+  announcement: Upload["announcement"]
 ) =>
   Effect.gen(function* () {
     const access = yield* Access
@@ -57,7 +56,7 @@ const upload = (
 
 const sourceOf = (search: URLSearchParams) =>
   Effect.flatMap(
-    SharedFileRequest.parameter(search, "source-uuid"),
+    Query.parameter(search, "source-uuid"),
     Effect.mapError(
       () =>
         new InvalidRequest({
@@ -102,11 +101,11 @@ const put = (request: Request, path: OlderPath) =>
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
-      const ttl = yield* SharedFileRequest.parameter(Query.of(request), "ttl")
+      const ttl = yield* Query.parameter(Query.of(request), "ttl")
       const text = Option.getOrElse(ttl, () => "")
       yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
-      const { block, length } = yield* UploadBody.readHeader(yield* body, limits.bodyIdleTimeout).pipe(
+      const { block, length } = yield* UploadHeader.read(yield* body, limits.bodyIdleTimeout).pipe(
         Effect.timeoutFail({ duration: limits.headersTimeout, onTimeout: () => tooSlow })
       )
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
@@ -142,6 +141,7 @@ const head = (request: Request, path: OlderPath) =>
     return Option.isSome(hash) ? yield* answer(name, hash.value) : HttpServerResponse.empty({ status: 404 })
   })
 
+/** The handlers of these routes. */
 export const layer = HttpApiBuilder.group(RelayApi, "sharedFiles", (handlers) =>
   handlers
     .handleRaw("share", ({ request, path }) => share(request, path))

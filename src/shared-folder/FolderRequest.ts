@@ -1,30 +1,25 @@
 /** What a request about the shared folder asks, decoded. */
 import { Either, Option } from "effect"
 import * as ContentHash from "../disk/ContentHash.ts"
-import { InvalidRequest } from "../RelayError.ts"
-import { parameter } from "../shared-files/SharedFileRequest.ts"
+import * as Query from "../http/Query.ts"
+import type { InvalidRequest } from "../RelayError.ts"
 
 const decodeAlgorithm = (text: string): Either.Either<ContentHash.HashAlgorithm, InvalidRequest> =>
   text === "sha256" || text === "sha512"
     ? Either.right(text)
-    : Either.left(
-        new InvalidRequest({ parameter: "hash_type", message: "hash_type: expected sha256 or sha512" })
-      )
+    : Either.left(Query.invalid("hash_type", "sha256 or sha512"))
 
 const noHash = (algorithm: ContentHash.HashAlgorithm) =>
-  new InvalidRequest({
-    parameter: "hash",
-    message: `hash: expected ${algorithm === "sha256" ? 64 : 128} hex digits, a hash of hash_type ${algorithm}`
-  })
+  Query.invalid("hash", `${algorithm === "sha256" ? 64 : 128} hex digits, a hash of hash_type ${algorithm}`)
 
 /** The hash of what the caller has, which is of the type that it names; none where it names none. */
 export const decodeKnown = (
   search: URLSearchParams
 ): Either.Either<Option.Option<ContentHash.ContentHash>, InvalidRequest> =>
   Either.gen(function* () {
-    const type = yield* parameter(search, "hash_type")
+    const type = yield* Query.parameter(search, "hash_type")
     const algorithm = yield* decodeAlgorithm(Option.getOrElse(type, () => "sha256"))
-    const text = yield* parameter(search, "hash")
+    const text = yield* Query.parameter(search, "hash")
     const hash = Option.filter(
       Option.flatMap(text, ContentHash.parse),
       (known) => known.algorithm === algorithm

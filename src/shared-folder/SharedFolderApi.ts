@@ -25,6 +25,7 @@ const Content = HttpApiSchema.Uint8Array().annotations(
 
 const route = "/shared-folder/*"
 
+/** The routes of the shared folder. */
 export class SharedFolderApi extends HttpApiGroup.make("sharedFolder")
   .add(
     HttpApiEndpoint.get("getFile", route)

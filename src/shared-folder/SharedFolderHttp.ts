@@ -72,6 +72,7 @@ const serve = (request: Request) =>
     })
   })
 
+/** The handlers of these routes. */
 export const layer = HttpApiBuilder.group(RelayApi, "sharedFolder", (handlers) =>
   handlers
     .handleRaw("getFile", ({ request }) => serve(request))

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
-import { DiskError, diskError, isNotOfItsKind, make, type NodeFs } from "../../src/disk/Disk.ts"
+import { DiskError, diskError, isNotOfItsKind } from "../../src/disk/Disk.ts"
+import { make, type NodeFs } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 
 const piece = new Uint8Array(16 * 1024 * 1024)
@@ -24,7 +25,7 @@ const disk = (datasync: () => Promise<void>) => {
 const written = (datasync: () => Promise<void>, pieces: number) =>
   Effect.gen(function* () {
     const file = yield* disk(datasync).create("/large", 0o600)
-    for (let count = 0; count < pieces; count++) yield* Effect.promise(() => file.write(piece))
+    for (let count = 0; count < pieces; count++) yield* file.write(piece)
     return file
   })
 
@@ -39,18 +40,16 @@ describe("a file that is written", () => {
       expect(syncs).toBe(0)
       const file = yield* written(datasync, 4)
       expect(syncs).toBe(2)
-      yield* Effect.promise(() => file.sync(0))
-      yield* Effect.promise(() => file.close())
+      yield* file.sync(0)
+      yield* file.close
     })
   )
 
   it.effect("is not on the disk where the disk said no on the way", () =>
     Effect.gen(function* () {
       const file = yield* written(() => Promise.reject(new Error("EIO")), 4)
-      expect(yield* Effect.flip(Effect.tryPromise(() => file.sync(0)))).toMatchObject({
-        cause: { message: "EIO" }
-      })
-      yield* Effect.promise(() => file.close())
+      expect(yield* Effect.flip(file.sync(0))).toMatchObject({ _tag: "DiskError", message: "EIO" })
+      yield* file.close
     })
   )
 })

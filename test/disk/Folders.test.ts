@@ -3,8 +3,8 @@ import * as fs from "node:fs"
 import { join, relative } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { make as makeDisk } from "../../src/disk/Disk.ts"
 import * as Folders from "../../src/disk/Folders.ts"
+import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 
 const disk = makeDisk(fs)
@@ -28,7 +28,7 @@ describe("folders of the relay's", () => {
       yield* folders.prepare
       const made = yield* folders.make(["target", "source"])
       const file = yield* disk.create(join(made, "file"), 0o640)
-      yield* Effect.promise(() => file.close())
+      yield* file.close
       for (const folder of [join(root, ".."), root, folders.temporary, join(root, "target"), made])
         expect(modeOf(folder).toString(8)).toBe("750")
       expect(modeOf(join(made, "file")).toString(8)).toBe("640")

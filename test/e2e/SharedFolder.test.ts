@@ -73,7 +73,7 @@ const openBelow = (relay: Relay, folder: string): ReadonlyArray<string> =>
   readdirSync(`/proc/${relay.pid}/fd`).flatMap((fd) => {
     try {
       const target = readlinkSync(`/proc/${relay.pid}/fd/${fd}`)
-      return target.startsWith(realpathSync(folder)) ? [target] : []
+      return target.startsWith(`${realpathSync(folder)}/`) ? [target] : []
     } catch {
       return []
     }
@@ -365,6 +365,6 @@ describe("who may ask", () => {
     const { status, body } = await curl(`${url}/locked`)
     expect([status, JSON.parse(body)._tag]).toEqual([500, "StorageError"])
     expect(body).not.toContain(relay.directory)
-    expect(relay.log()).toContain("can't be read")
+    expect(relay.log()).toContain("the disk failed a request")
   })
 })

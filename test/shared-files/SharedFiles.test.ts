@@ -1,49 +1,23 @@
 /** Who may send what to whom: the rules that a file passes before it is kept. */
-import { createHash } from "node:crypto"
-import { PassThrough, Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Either, FastCheck, Fiber, Option, TestClock } from "effect"
-import { NodeId } from "../../src/NodeId.ts"
-import * as HeaderBlock from "../../src/shared-files/file/HeaderBlock.ts"
-import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
-import { SharedFiles } from "../../src/shared-files/SharedFiles.ts"
-import { hashOf, keyOf, signatureOf } from "../support/Keys.ts"
-import { memory, pass, type Topology } from "../support/Outboxes.ts"
+import { Effect, Fiber, Option, TestClock } from "effect"
+import { hashOf, signatureOf } from "../support/Keys.ts"
+import { memory, type Topology } from "../support/Outboxes.ts"
 import { ScriptedUpstream } from "../support/ScriptedUpstream.ts"
-import { certificateOf, newKey as newSecret } from "../support/SelfSigned.ts"
+import { bodyOf, key, nameOf, otherKey, queryOf, scopeOf, send, tree, uploadOf } from "../support/Sharing.ts"
 import {
-  key,
-  nameOf,
-  otherKey,
-  type Parts,
-  queryOf,
-  scopeOf,
-  send,
-  sharingLayer,
-  tree,
-  uploadOf
-} from "../support/Sharing.ts"
+  at,
+  blockOf,
+  content,
+  has,
+  metadataOf,
+  sendBlock,
+  sha512,
+  start,
+  withRelay
+} from "../support/SharingRelay.ts"
 import type { Tree } from "../support/Topology.ts"
-
-const content = "for the target\n"
-const start = Date.parse("2026-01-05T09:00:00Z")
-const at = (minutes: number) => new Date(start + minutes * 60_000).toISOString()
-
-/** Runs with a relay of these parts, at nine o'clock. */
-const withRelay =
-  (parts: Parts = {}) =>
-  <A, E>(effect: Effect.Effect<A, E, SharedFiles>) =>
-    Effect.andThen(TestClock.setTime(start), Effect.provide(effect, sharingLayer(parts)))
-
-const sha512 = (text: string) => ({ algorithm: "sha512" as const, hex: hashOf(text) })
-const has = (text: string, name = nameOf()) =>
-  Effect.flatMap(SharedFiles, (sharedFiles) => sharedFiles.has(name, sha512(text)))
-
-/** A stored file's metadata, by its keys. */
-const metadataOf = (disk: ReturnType<typeof memory>, path: string) =>
-  Effect.map(disk.readText(`${path}.metadata`), (text) =>
-    Object.fromEntries(Either.getOrThrow(HeaderBlock.parse(text ?? "")))
-  )
 
 describe("a target", () => {
   it.effect("that is known gets the file stored for it", () =>
@@ -245,59 +219,6 @@ describe("of what is wrong with a file", () => {
   })
 })
 
-describe("a source", () => {
-  const agent = keyOf(newSecret(2048))
-  const certificate = certificateOf(agent.secret, [[["UID", "keyless"]]]).x509
-  const foreign = certificateOf(otherKey.secret, [[["UID", "source"]]]).x509
-  const from = (source: string, query: URLSearchParams) => send(content, query, { name: nameOf({ source }) })
-  const signedBy = (by: typeof key, over: Record<string, string | undefined> = {}) =>
-    queryOf(content, over, by)
-  const refused = (reason: string) => ({ _tag: "BadSignature", reason })
-
-  it.effect("that is not below this relay, or has no key here, is unknown", () =>
-    Effect.gen(function* () {
-      expect(yield* Effect.flip(from("far", signedBy(key)))).toMatchObject(refused("unknown-source"))
-      expect(yield* Effect.flip(from("keyless", signedBy(key)))).toMatchObject(refused("unknown-source"))
-    }).pipe(withRelay())
-  )
-
-  it.effect("sends the key that the list names, in either form of its hash, and no other", () =>
-    Effect.gen(function* () {
-      expect(yield* Effect.flip(from("source", signedBy(otherKey)))).toMatchObject(refused("key-mismatch"))
-      const pkcs1 = createHash("sha512")
-        .update(key.key.export({ type: "pkcs1", format: "der" }))
-        .digest("hex")
-      const byPkcs1 = { ...tree, source: { hostname: "s", keyHash: `sha512:${pkcs1}` } }
-      expect(yield* from("source", signedBy(key)).pipe(withRelay({ tree: byPkcs1 }))).toMatchObject({
-        result: "stored"
-      })
-      // A hash that can't be read names no key.
-      const unreadable = { ...tree, source: { hostname: "s", keyHash: "sha256:zz" } }
-      const unknown = yield* Effect.flip(from("source", signedBy(key)).pipe(withRelay({ tree: unreadable })))
-      expect(unknown).toMatchObject(refused("unknown-source"))
-    }).pipe(withRelay())
-  )
-
-  it.effect("may leave its key to its certificate, which the list must not contradict", () =>
-    Effect.gen(function* () {
-      const noKey = { "public-key": undefined }
-      expect(yield* from("keyless", signedBy(agent, noKey))).toMatchObject({ result: "stored" })
-      expect(yield* from("keyless", signedBy(agent))).toMatchObject({ result: "stored" })
-      expect(yield* Effect.flip(from("keyless", signedBy(key)))).toMatchObject(refused("key-mismatch"))
-      expect(yield* Effect.flip(from("keyless", signedBy(key, noKey)))).toMatchObject(
-        refused("signature-mismatch")
-      )
-      // The list names another key than this certificate's.
-      for (const by of [key, otherKey])
-        expect(yield* Effect.flip(from("source", signedBy(by, noKey)))).toMatchObject({
-          _tag: "InvalidRequest",
-          parameter: "public-key"
-        })
-      expect(yield* Effect.flip(from("source", signedBy(otherKey)))).toMatchObject(refused("key-mismatch"))
-    }).pipe(withRelay({ certificates: { keyless: [foreign, certificate], source: [foreign] } }))
-  )
-})
-
 describe("a relay that has never loaded its nodes list", () => {
   it.effect("knows no source yet: it is to be sent to later, and takes the file then", () => {
     const upstream = new ScriptedUpstream()
@@ -357,194 +278,6 @@ describe("a source that the list does not have", () => {
     }).pipe(withRelay({ topology }))
   })
 })
-
-describe("a scope", () => {
-  const stale = { _tag: "BadSignature", reason: "stale" }
-  const mismatch = { _tag: "BadSignature", reason: "signature-mismatch" }
-  const sendAt = (text: string, date: string) => send(text, queryOf(text, scopeOf(text, date)))
-
-  it.effect("is for one target, source, name, ttl, date and content", () =>
-    Effect.gen(function* () {
-      const date = at(0)
-      const scoped = (
-        signed: Parameters<typeof scopeOf>[2],
-        ttl: string | undefined = undefined,
-        of = content
-      ) => send(content, queryOf(content, { ttl, ...scopeOf(of, date, signed) }))
-      for (const other of [{ target: "behind" }, { source: "keyless" }, { fileId: "other" }])
-        expect(yield* Effect.flip(scoped({ name: nameOf(other) }))).toMatchObject(mismatch)
-      expect(yield* Effect.flip(scoped({ ttl: "1d" }))).toMatchObject(mismatch)
-      expect(yield* Effect.flip(scoped({ ttl: "1d" }, "24h"))).toMatchObject(mismatch)
-      expect(yield* Effect.flip(scoped({ date: at(1) }))).toMatchObject(mismatch)
-      expect(yield* Effect.flip(scoped({}, undefined, "else"))).toMatchObject(mismatch)
-      expect(yield* has(content)).toBe(false)
-      expect(yield* scoped({ ttl: "1d" }, "1d")).toMatchObject({ result: "stored" })
-    }).pipe(withRelay())
-  )
-
-  it.effect("is stored, with its date as the file's", () => {
-    const disk = memory()
-    return Effect.gen(function* () {
-      const date = "2026-01-05T08:30:00+01:00"
-      const scope = scopeOf(content, date, { ttl: "2d" })
-      yield* send(content, queryOf(content, { ttl: "2d", ...scope }))
-      expect(yield* metadataOf(disk, "/store/target/source/motd")).toMatchObject({
-        date,
-        ttl: "2d",
-        request_signature: Buffer.from(scope["request-signature"] ?? "", "base64url").toString("hex"),
-        expires: String(Date.parse(date) / 1000 + 2 * 86_400)
-      })
-      const status = yield* disk.status("/store/target/source/motd")
-      expect(status?.modified).toBe(Date.parse(date))
-    }).pipe(withRelay({ disk }))
-  })
-
-  it.effect("may be dated up to ten minutes ahead", () =>
-    Effect.gen(function* () {
-      expect(yield* sendAt("a", at(10))).toMatchObject({ result: "stored" })
-      expect(yield* Effect.flip(sendAt("b", at(10.01)))).toMatchObject(stale)
-      expect(yield* has("a")).toBe(true)
-    }).pipe(withRelay())
-  )
-
-  it.effect("is replaced by a newer one, or one of the same date, and not by an older", () =>
-    Effect.gen(function* () {
-      yield* sendAt("first", at(0))
-      expect(yield* sendAt("first", at(0))).toMatchObject({ result: "stored" })
-      expect(yield* sendAt("second", at(1))).toMatchObject({ result: "stored" })
-      expect(yield* Effect.flip(sendAt("first", at(0)))).toMatchObject(stale)
-      expect(yield* has("second")).toBe(true)
-    }).pipe(withRelay())
-  )
-
-  it.effect("once there, can't be left out; where it was not, it may come", () =>
-    Effect.gen(function* () {
-      yield* send("plain")
-      yield* send("plain too")
-      // Older than what was accepted without, which says nothing about when it was made.
-      yield* sendAt("scoped", at(-60))
-      expect(yield* Effect.flip(send("plain"))).toMatchObject(stale)
-      expect(yield* has("scoped")).toBe(true)
-    }).pipe(withRelay())
-  )
-
-  const keptFor = (ttl: string, date: string) => queryOf(content, { ttl, ...scopeOf(content, date, { ttl }) })
-
-  it.effect("whose ttl, counted from its date, is over is stale, and its body is not asked for", () =>
-    Effect.gen(function* () {
-      const body = Effect.dieMessage("the body was asked for")
-      for (const [ttl, date] of [
-        ["1h", "2020-01-05T09:00:00Z"],
-        ["1h", at(-60)],
-        ["0", at(0)]
-      ] as const)
-        expect(yield* Effect.flip(send(content, keptFor(ttl, date), { body }))).toMatchObject(stale)
-      expect(yield* send(content, keptFor("1h", at(-59)))).toMatchObject({ result: "stored" })
-      expect(yield* send(content, keptFor("", at(1)))).toMatchObject({ result: "stored" })
-    }).pipe(withRelay())
-  )
-
-  it.effect("whose ttl passes while the body comes is stale", () =>
-    Effect.gen(function* () {
-      const slow = Effect.tap(uploadOf(content).body, () => TestClock.adjust("61 minutes"))
-      expect(yield* Effect.flip(send(content, keptFor("1h", at(0)), { body: slow }))).toMatchObject(stale)
-      expect(yield* has(content)).toBe(false)
-    }).pipe(withRelay())
-  )
-
-  it.effect("ends what is stored by its date and ttl, and by acceptance where that is sooner", () =>
-    Effect.gen(function* () {
-      const endOf = (ttl: string, date: string) =>
-        Effect.map(send(content, keptFor(ttl, date)), ({ expires }) =>
-          Option.map(expires, (time) => time - start / 1000)
-        )
-      expect(yield* endOf("1h", at(-45))).toEqual(Option.some(900))
-      expect(yield* endOf("1h", at(5))).toEqual(Option.some(3600))
-      yield* TestClock.adjust("15 minutes")
-      expect(yield* has(content)).toBe(true)
-      yield* TestClock.adjust("45 minutes")
-      expect(yield* has(content)).toBe(false)
-    }).pipe(withRelay())
-  )
-
-  it.effect("keeps what is stored from being ended by who has a copy of it", () => {
-    const disk = memory()
-    return Effect.gen(function* () {
-      const { date = "", "request-signature": signature = "" } = scopeOf(content, at(0), { ttl: "1d" })
-      const copy = blockOf(content, { date, ttl: "1d", request_signature: signature })
-      const expires = Option.some(start / 1000 + 86_400)
-      expect(yield* send(content, keptFor("1d", at(0)))).toMatchObject({ expires })
-      for (const ttl of ["0s", "0", "1s", "1h"])
-        expect(yield* sendBlock(copy, ttl)).toMatchObject({ result: "stored", expires })
-      yield* TestClock.adjust("23 hours")
-      expect(yield* has(content)).toBe(true)
-      expect(yield* metadataOf(disk, "/store/target/source/motd")).toMatchObject({
-        ttl: "1d",
-        expires: String(start / 1000 + 86_400)
-      })
-      // The source itself may end it, by a later date.
-      yield* TestClock.setTime(start + 1000)
-      const ending = scopeOf(content, new Date(start + 1000).toISOString(), { ttl: "1s" })
-      yield* send(content, queryOf(content, { ttl: "1s", ...ending }))
-      yield* TestClock.adjust("2 seconds")
-      expect(yield* has(content)).toBe(false)
-    }).pipe(withRelay({ disk }))
-  })
-
-  it.effect("keeps what waits in the outbox from it, too", () => {
-    const upstream = new ScriptedUpstream()
-    upstream.answer = () => "fail"
-    const name = nameOf({ target: "far" })
-    return Effect.gen(function* () {
-      const scope = scopeOf(content, at(0), { name, ttl: "1d" })
-      const { date = "", "request-signature": signature = "" } = scope
-      yield* send(content, queryOf(content, { ttl: "1d", ...scope }), { name })
-      const copy = blockOf(content, { date, ttl: "1d", request_signature: signature })
-      expect(yield* sendBlock(copy, "0s", content, name)).toMatchObject({ result: "queued" })
-      yield* TestClock.adjust("1 hour")
-      expect(yield* has(content, name)).toBe(true)
-    }).pipe(withRelay({ nodeId: "me", upstream }))
-  })
-
-  it.effect("is judged for what waits in the outbox, too, and sent on", () => {
-    const upstream = new ScriptedUpstream()
-    upstream.answer = () => "fail"
-    const name = nameOf({ target: "far" })
-    const scopedAt = (text: string, date: string) =>
-      send(text, queryOf(text, scopeOf(text, date, { name })), { name })
-    return Effect.gen(function* () {
-      yield* scopedAt("second", at(1))
-      expect(yield* Effect.flip(scopedAt("first", at(0)))).toMatchObject(stale)
-      expect(yield* Effect.flip(send("plain", undefined, { name }))).toMatchObject(stale)
-      upstream.answer = () => "take"
-      yield* scopedAt("third", at(2))
-      expect(upstream.taken.at(-1)?.header).toContain(`date=${at(2)}\n`)
-      expect(upstream.taken.at(-1)?.header).toContain("request_signature=")
-    }).pipe(withRelay({ nodeId: "me", upstream }))
-  })
-})
-
-/** The header block of an existing agent; lines in place of those. */
-const blockOf = (text: string, over: Record<string, string> = {}) =>
-  new Map(
-    Object.entries({
-      header: "rudder-signature-v1",
-      algorithm: "sha512",
-      digest: signatureOf(key, text).toString("hex"),
-      hash_value: hashOf(text),
-      short_pubkey: key.text,
-      hostname: "agent.example.com",
-      keydate: "2018-10-3118:21:43",
-      keyid: "B29D02BB",
-      ...over
-    })
-  )
-
-const sendBlock = (block: HeaderBlock.HeaderBlock, ttl = "", text = content, name = nameOf()) =>
-  send(text, undefined, {
-    name,
-    announcement: Effect.map(SharedFileRequest.decodeBlock(block, ttl), (claim) => ({ claim, length: 0 }))
-  })
 
 describe("a header", () => {
   it.effect("is believed in nothing that the relay knows better", () => {
@@ -617,92 +350,11 @@ describe("a header", () => {
   })
 })
 
-describe("a file whose target comes or goes while its body does", () => {
-  const name = nameOf({ target: "far" })
-  const here: Tree = { ...tree, far: { hostname: "far.example.com" } }
-  const moved: Tree = { ...tree, far: { hostname: "far.example.com", relays: ["relay"] } }
-  const failing = () => {
-    const upstream = new ScriptedUpstream()
-    upstream.answer = () => "fail"
-    return upstream
-  }
-
-  /** An upload that has begun, half a minute ago; it gives what completes it. */
-  const begin = (text: string) =>
-    Effect.gen(function* () {
-      const source = new PassThrough()
-      const asked = yield* Deferred.make<void>()
-      const body = Effect.as(Deferred.succeed(asked, undefined), source)
-      const upload = yield* Effect.fork(send(text, undefined, { name, body }))
-      yield* Deferred.await(asked)
-      source.write(text.slice(0, 3))
-      yield* TestClock.adjust("30 seconds")
-      return Effect.suspend(() => {
-        source.end(text.slice(3))
-        return Fiber.join(upload)
-      })
-    })
-
-  it.effect("is stored here, though it was on its way to the policy server", () => {
-    const topology: Topology = { tree, neverLoaded: false }
-    const upstream = failing()
-    return Effect.gen(function* () {
-      const complete = yield* begin("older\n")
-      topology.tree = here
-      expect(yield* complete).toMatchObject({ result: "stored" })
-      expect(yield* has("older\n", name)).toBe(true)
-      expect(upstream.attempts).toBe(0)
-    }).pipe(withRelay({ nodeId: "me", upstream, topology }))
-  })
-
-  it.effect("does not take the place of one whose request began later, and was stored before", () => {
-    const topology: Topology = { tree, neverLoaded: false }
-    return Effect.gen(function* () {
-      const complete = yield* begin("older\n")
-      topology.tree = here
-      expect(yield* send("newer\n", undefined, { name })).toMatchObject({ result: "stored" })
-      yield* TestClock.adjust("20 seconds")
-      // As one that was replaced at once.
-      expect(yield* complete).toMatchObject({ hash: sha512("older\n") })
-      expect(yield* has("newer\n", name)).toBe(true)
-    }).pipe(withRelay({ nodeId: "me", upstream: failing(), topology }))
-  })
-
-  it.effect("is to be sent again when it was to be stored here, and nothing of it is kept", () =>
-    Effect.forEach([tree, moved], (later) => {
-      const topology: Topology = { tree: here, neverLoaded: false }
-      const disk = memory()
-      return Effect.gen(function* () {
-        const complete = yield* begin("older\n")
-        topology.tree = later
-        expect(yield* Effect.flip(complete)).toMatchObject({ _tag: "TooBusy", retryAfterSeconds: 1 })
-        topology.tree = here
-        expect(yield* has("older\n", name)).toBe(false)
-        expect(yield* disk.list("/store/~tmp")).toEqual([])
-      }).pipe(withRelay({ nodeId: "me", upstream: failing(), topology, disk }))
-    })
-  )
-
-  it.effect("does not keep one out that began later and waits, once the target is back", () => {
-    const topology: Topology = { tree: here, neverLoaded: false }
-    return Effect.gen(function* () {
-      const complete = yield* begin("older\n")
-      topology.tree = tree
-      expect(yield* send("newer\n", undefined, { name })).toMatchObject({ result: "queued" })
-      yield* TestClock.adjust("1 second")
-      yield* Effect.ignore(complete)
-      topology.tree = here
-      yield* pass("10 minutes")
-      expect(yield* has("newer\n", name)).toBe(true)
-    }).pipe(withRelay({ nodeId: "me", upstream: failing(), topology }))
-  })
-})
-
 describe("uploads at once", () => {
   it.effect("are bounded, in all and from one address, and a place is free again after", () => {
     const settings = { sharedFiles: { maxUploads: 3, maxUploadsPerAddress: 2 } }
     return Effect.gen(function* () {
-      const silent = Effect.sync(() => new Readable({ read: () => {} }))
+      const silent = bodyOf(() => new Readable({ read: () => {} }))
       const hang = (address: string) => Effect.fork(send(content, undefined, { address, body: silent }))
       const busy = { _tag: "TooBusy", retryAfterSeconds: 5 }
       const first = yield* hang("192.0.2.1")
@@ -716,66 +368,4 @@ describe("uploads at once", () => {
       expect(yield* send(content, undefined, { address: "192.0.2.1" })).toMatchObject({ result: "stored" })
     }).pipe(withRelay(settings))
   })
-})
-
-const encodings = {
-  hex: (bytes: Buffer) => bytes.toString("hex"),
-  HEX: (bytes: Buffer) => bytes.toString("hex").toUpperCase(),
-  base64: (bytes: Buffer) => encodeURIComponent(bytes.toString("base64")),
-  base64url: (bytes: Buffer) => bytes.toString("base64url"),
-  // In a query that nobody encoded, a plus is a space.
-  spaced: (bytes: Buffer) => bytes.toString("base64")
-}
-
-const flip = (bytes: Uint8Array, bit: number): Buffer => {
-  const flipped = Buffer.from(bytes)
-  const byte = Math.floor(bit / 8) % flipped.length
-  flipped[byte] = (flipped[byte] ?? 0) ^ (1 << (bit % 8))
-  return flipped
-}
-
-describe("a signature", () => {
-  const sendSigned = (bytes: Uint8Array, signature: string, fileId: string) =>
-    send(bytes, new URLSearchParams(`signature=${signature}&public-key=${encodeURIComponent(key.text)}`), {
-      name: { ...nameOf({ fileId }), source: NodeId.make("source") }
-    })
-
-  it.effect.prop(
-    "is taken in every encoding, whatever the content; and not with a bit of either flipped",
-    [FastCheck.uint8Array({ minLength: 1, maxLength: 2000 }), FastCheck.nat()],
-    ([bytes, bit]) =>
-      Effect.gen(function* () {
-        const signature = signatureOf(key, bytes)
-        for (const [name, encode] of Object.entries(encodings)) {
-          expect(yield* sendSigned(bytes, encode(signature), name)).toMatchObject({ size: bytes.length })
-          for (const refused of [
-            sendSigned(bytes, encode(flip(signature, bit)), name),
-            sendSigned(flip(bytes, bit), encode(signature), name)
-          ])
-            expect(yield* Effect.flip(refused)).toMatchObject({
-              _tag: "BadSignature",
-              reason: "signature-mismatch"
-            })
-        }
-      }).pipe(withRelay(), Effect.asVoid),
-    { fastCheck: { numRuns: 25 } }
-  )
-
-  it.effect("of nothing is one, too", () =>
-    Effect.gen(function* () {
-      expect(yield* send("")).toMatchObject({ result: "stored", size: 0, hash: sha512("") })
-    }).pipe(withRelay())
-  )
-
-  it.effect("is of the algorithm that is named", () =>
-    Effect.gen(function* () {
-      const signature = signatureOf(key, content, "sha256").toString("hex")
-      const sha256 = queryOf(content, { algorithm: "sha256", signature })
-      expect(yield* send(content, sha256)).toMatchObject({
-        hash: { algorithm: "sha256", hex: hashOf(content, "sha256") }
-      })
-      for (const query of [queryOf(content, { signature }), queryOf(content, { algorithm: "sha256" })])
-        expect(yield* Effect.flip(send(content, query))).toMatchObject({ reason: "signature-mismatch" })
-    }).pipe(withRelay())
-  )
 })

@@ -7,9 +7,11 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import type { HashAlgorithm } from "../../src/disk/ContentHash.ts"
-import { Hasher } from "../../src/disk/Hasher.ts"
+import { Hasher, HashLost } from "../../src/disk/Hasher.ts"
+import * as WorkerHasher from "../../src/disk/WorkerHasher.ts"
 import * as EventLoop from "../../src/EventLoop.ts"
-import { type FolderFs, make, SharedFolder } from "../../src/shared-folder/SharedFolder.ts"
+import type { FolderFs } from "../../src/shared-folder/OpenedFile.ts"
+import { make, SharedFolder } from "../../src/shared-folder/SharedFolder.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 
 const hashOf = (content: string | Uint8Array, algorithm: HashAlgorithm = "sha256") =>
@@ -23,7 +25,7 @@ interface Options {
 /** Uses the shared folder `shared`, which stands beside `outside`. */
 const withFolder = <A, E>(
   use: (directory: string, folder: SharedFolder["Type"]) => Effect.Effect<A, E, Scope.Scope>,
-  { node = fs, hasher = Hasher.layer }: Options = {}
+  { node = fs, hasher = WorkerHasher.layer }: Options = {}
 ) =>
   Effect.gen(function* () {
     const directory = yield* temporaryFolder
@@ -308,8 +310,9 @@ describe("a disk that fails", () => {
     const hasher = Layer.succeed(Hasher, {
       begin: () =>
         Effect.succeed({
-          update: () => (fails ? Promise.reject(new Error("the hashing thread ended")) : Promise.resolve()),
-          digest: () => Promise.resolve(Buffer.from("00ff", "hex"))
+          update: () =>
+            Effect.succeed(fails ? new HashLost({ message: "the hashing thread ended" }) : Effect.void),
+          digest: () => Effect.succeed(Buffer.from("00ff", "hex"))
         })
     })
     return withFolder(
@@ -339,8 +342,8 @@ describe("hashes", () => {
             counts.begun++
             counts.most = Math.max(counts.most, ++counts.now)
             return {
-              update: () => Effect.runPromise(Deferred.await(go)),
-              digest: () => Promise.resolve(Buffer.from("00ff", "hex"))
+              update: () => Effect.succeed(Deferred.await(go)),
+              digest: () => Effect.succeed(Buffer.from("00ff", "hex"))
             }
           }),
           () => Effect.sync(() => counts.now--)

@@ -7,10 +7,10 @@ const seeds = Array.from({ length: 60 }, (_, seed) => seed)
 
 const write = (disk: DiskService, path: string, content: string, options: { readonly sync: boolean }) =>
   Effect.flatMap(disk.create(path, 0o640), (file) =>
-    Effect.tryPromise(async () => {
-      await file.write(Buffer.from(content))
-      if (options.sync) await file.sync(1_000)
-      await file.close()
+    Effect.gen(function* () {
+      yield* file.write(Buffer.from(content))
+      if (options.sync) yield* file.sync(1_000)
+      yield* file.close
     })
   )
 
@@ -114,11 +114,9 @@ describe("a disk that crashes", () => {
       const crashing = CrashingDisk.make()
       crashing.failAt(2, "ENOSPC")
       const file = yield* crashing.disk.create("/file", 0o640)
-      yield* Effect.promise(() =>
-        expect(file.write(Buffer.from("hello!"))).rejects.toMatchObject({ code: "ENOSPC" })
-      )
+      expect(yield* Effect.flip(file.write(Buffer.from("hello!")))).toMatchObject({ code: "ENOSPC" })
       expect(textsOf(crashing)).toEqual({ "/file": "hel" })
-      yield* Effect.promise(() => file.write(Buffer.from("p")))
+      yield* file.write(Buffer.from("p"))
       expect(textsOf(crashing)).toEqual({ "/file": "help" })
     })
   )
@@ -128,11 +126,11 @@ describe("a disk that crashes", () => {
       const crashing = CrashingDisk.make()
       const file = yield* crashing.disk.create("/file", 0o640)
       yield* crashing.disk.syncFolder("/")
-      yield* Effect.promise(() => file.write(Buffer.from("hello")))
+      yield* file.write(Buffer.from("hello"))
       crashing.failWhen(({ kind }) => (kind === "sync" ? "EIO" : undefined))
-      yield* Effect.promise(() => expect(file.sync(1_000)).rejects.toMatchObject({ code: "EIO" }))
+      expect(yield* Effect.flip(file.sync(1_000))).toMatchObject({ code: "EIO" })
       crashing.failWhen(() => undefined)
-      yield* Effect.promise(() => file.sync(1_000))
+      yield* file.sync(1_000)
       expect(outcomes(crashing, "/file")).toContain("")
     })
   )

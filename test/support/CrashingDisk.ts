@@ -10,7 +10,8 @@
 import { constants } from "node:fs"
 import { PCGRandom } from "effect/Utils"
 import { createFsFromVolume, Volume } from "memfs"
-import { type DiskService, make, type NodeFs } from "../../src/disk/Disk.ts"
+import type { DiskService } from "../../src/disk/Disk.ts"
+import { make, type NodeFs } from "../../src/disk/NodeDisk.ts"
 
 interface FileNode {
   readonly kind: "file"

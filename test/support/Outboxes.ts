@@ -3,7 +3,8 @@ import { createHash, generateKeyPairSync } from "node:crypto"
 import { Duration, Effect, Layer, Option, TestClock } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
-import { Disk, type DiskService, make as makeDisk } from "../../src/disk/Disk.ts"
+import { Disk, type DiskService } from "../../src/disk/Disk.ts"
+import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import * as EventLoop from "../../src/EventLoop.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { FileId, type SharedFileName } from "../../src/shared-files/file/FileId.ts"
@@ -109,7 +110,7 @@ export const accept = (name: SharedFileName, content: string, more: Partial<Meta
     yield* outbox.checkRefused(name, hashOf(content))
     yield* outbox.checkRoom(Buffer.byteLength(content))
     const incoming = yield* outbox.begin
-    yield* Effect.tryPromise({ try: () => incoming.write(Buffer.from(content)), catch: outbox.errorOf })
+    yield* incoming.write(Buffer.from(content))
     return yield* outbox.commit(name, turn, incoming, metadataOf(content, more))
   }).pipe(Effect.scoped)
 
@@ -130,6 +131,6 @@ export const spoil = (disk: DiskService) =>
         const path = `/outbox/entries/${shard.name}/${name}/content`
         yield* disk.remove(path)
         const file = yield* disk.create(path, 0o600)
-        yield* Effect.promise(() => file.close())
+        yield* file.close
       }
   })

@@ -4,7 +4,9 @@ import { Readable } from "node:stream"
 import { Duration, Effect, Layer, Option } from "effect"
 import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { Disk, type DiskService } from "../../src/disk/Disk.ts"
-import { Hasher } from "../../src/disk/Hasher.ts"
+import * as WorkerHasher from "../../src/disk/WorkerHasher.ts"
+import { cut } from "../../src/http/RequestBody.ts"
+import * as StreamReader from "../../src/http/StreamReader.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { FileId, type SharedFileName } from "../../src/shared-files/file/FileId.ts"
 import * as Scope from "../../src/shared-files/file/SignedScope.ts"
@@ -60,7 +62,7 @@ export const sharingLayer = (parts: Parts = {}) => {
     reload: Effect.void
   })
   return SharedFiles.layer.pipe(
-    Layer.provide([Hasher.layer, certificates]),
+    Layer.provide([WorkerHasher.layer, certificates]),
     Layer.provideMerge(Outbox.layer),
     Layer.provideMerge(SharedFileStore.layer),
     Layer.provide([
@@ -110,6 +112,10 @@ export const scopeOf = (
   ).toString("base64url")
 })
 
+/** What a request's body is made of this stream. */
+export const bodyOf = (stream: () => Readable): Upload["body"] =>
+  Effect.suspend(() => StreamReader.open(stream(), cut))
+
 /** An upload whose body is there at once. */
 export const uploadOf = (
   content: Uint8Array | string,
@@ -119,7 +125,7 @@ export const uploadOf = (
   name: nameOf(),
   announced: Option.some(over.size ?? Buffer.byteLength(content)),
   announcement: Effect.map(SharedFileRequest.decodePost(query), (claim) => ({ claim, length: 0 })),
-  body: Effect.sync(() => Readable.from([Buffer.from(content)], { objectMode: false })),
+  body: bodyOf(() => Readable.from([Buffer.from(content)], { objectMode: false })),
   address: "192.0.2.1",
   ...over
 })

@@ -2,7 +2,8 @@
 import { Effect, HashMap, Layer, Logger, Option } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { makeSettings, RelayConfig, type Settings } from "../../src/config/RelayConfig.ts"
-import { Disk, type DiskService, make as makeDisk } from "../../src/disk/Disk.ts"
+import { Disk, type DiskService } from "../../src/disk/Disk.ts"
+import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { type Location, locate } from "../../src/shared-files/file/Location.ts"
 import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
@@ -30,11 +31,7 @@ export const receive = (location: Location, pieces: ReadonlyArray<string>, metad
     const turn = yield* store.turn(location)
     yield* store.checkRoom(Option.getOrElse(metadata.size, () => 0))
     const incoming = yield* store.begin
-    for (const piece of pieces)
-      yield* Effect.tryPromise({
-        try: () => incoming.write(Buffer.from(piece)),
-        catch: store.errorOf
-      })
+    for (const piece of pieces) yield* incoming.write(Buffer.from(piece))
     yield* store.commit(location, turn, incoming, metadata)
   }).pipe(Effect.scoped)
 

@@ -9,6 +9,7 @@ import { InvalidRequest } from "../../RelayError.ts"
 /** A block is at most this long. Bytes. */
 export const maxLength = 64 * 1024
 
+/** Values by their keys, each of which comes once. */
 export type HeaderBlock = ReadonlyMap<string, string>
 
 const invalid = (message: string) => new InvalidRequest({ message: `header block: ${message}` })
@@ -33,6 +34,7 @@ export const print = (entries: Iterable<readonly [string, string]>): string =>
 const newline = 0x0a
 const carriageReturn = 0x0d
 
+/** A block that has come to its end. */
 export interface FoundBlock {
   readonly block: HeaderBlock
   /** Bytes, with the empty line. */

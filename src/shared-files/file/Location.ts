@@ -8,6 +8,7 @@ import type { SharedFileName } from "./FileId.ts"
  */
 export type Layout = "tree" | "rudder"
 
+/** A place in the store. */
 export interface Location {
   /** From the top down; never empty. */
   readonly folders: ReadonlyArray<string>

@@ -90,6 +90,7 @@ const headerName = "rudder-signature-v1"
 const line = (key: string, value: Option.Option<string | number>): ReadonlyArray<readonly [string, string]> =>
   Option.match(value, { onNone: () => [], onSome: (given) => [[key, String(given)]] })
 
+/** As it stands in the file. */
 export const print = (metadata: Metadata): string =>
   HeaderBlock.print([
     ["header", headerName],

@@ -17,6 +17,7 @@ export const BadSignatureReason = Schema.Literal(
   "signature-mismatch",
   "stale"
 )
+/** What is wrong with a signature. */
 export type BadSignatureReason = typeof BadSignatureReason.Type
 
 /** 403: nothing proves that the source sent this file, here and now. */

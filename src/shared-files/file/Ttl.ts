@@ -1,8 +1,10 @@
 /** How long a shared file is kept: a sum of units in any order, or seconds; or for ever. */
 import { Option } from "effect"
 
+/** How long a file is kept. */
 export type Ttl = { readonly _tag: "Forever" } | { readonly _tag: "Seconds"; readonly seconds: number }
 
+/** Without an end. */
 export const forever: Ttl = { _tag: "Forever" }
 
 /** Seconds of each unit from a second up, under each of its names. */

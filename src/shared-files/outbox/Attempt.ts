@@ -2,7 +2,8 @@
 import { Readable } from "node:stream"
 import { Clock, Effect, Option } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
-import { type DiskError, diskError } from "../../disk/Disk.ts"
+import type { DiskError } from "../../disk/Disk.ts"
+import * as Incoming from "../../disk/Incoming.ts"
 import { type Nodes, NodesList } from "../../topology/NodesList.ts"
 import { type Location, locate } from "../file/Location.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
@@ -63,12 +64,7 @@ export const make = Effect.gen(function* () {
       if (yield* store.isLater(to, began)) return { _tag: "Replaced" } as const
       yield* store.checkRoom(entry.size)
       const incoming = yield* store.begin
-      yield* Effect.tryPromise({
-        try: async () => {
-          for await (const piece of spool.content(entry)) await incoming.write(piece)
-        },
-        catch: (cause) => store.errorOf(diskError(cause))
-      })
+      yield* Incoming.copy(incoming, spool.content(entry))
       yield* store.commit(to, turn, incoming, metadata)
       return { _tag: "Stored" } as const
     }).pipe(

@@ -2,11 +2,12 @@
 import { Clock, Context, type Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { Disk, type DiskError, diskError } from "../../disk/Disk.ts"
+import { Disk, type DiskError } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
+import type { Incoming } from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { root } from "../../NodeId.ts"
@@ -15,7 +16,6 @@ import type { SharedFileName } from "../file/FileId.ts"
 import type * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import * as Succession from "../file/Succession.ts"
-import type { Incoming } from "../store/SharedFileStore.ts"
 import * as Attempt from "./Attempt.ts"
 import * as Deliveries from "./Deliveries.ts"
 import * as EntryName from "./EntryName.ts"
@@ -61,8 +61,6 @@ export interface OutboxService {
     incoming: Incoming,
     metadata: Metadata.Metadata
   ) => Effect.Effect<Effect.Effect<Forwarded, UpstreamRejected>, BadSignature | StorageFull | StorageError>
-  /** What a failure of the disk means for who sent the file. */
-  readonly errorOf: (cause: unknown) => StorageFull | StorageError
   /** Whether this content waits; where nothing of this name does, whether the policy server has it. */
   readonly has: (
     name: SharedFileName,
@@ -150,7 +148,6 @@ const working = Effect.fnUntraced(function* (folders: Folders.Folders) {
         Effect.catchTag("DiskError", StorageFailure.failedToWrite),
         Effect.withSpan("Outbox.commit", { attributes: { ...name } })
       ),
-    errorOf: (cause) => (cause instanceof StorageFull ? cause : spool.errorOf(diskError(cause))),
     has: (name, hash) =>
       Effect.gen(function* () {
         const waiting = yield* waits(parts, matches, name, hash)
@@ -460,7 +457,6 @@ const none: OutboxService = {
   checkRoom: () => refuse,
   begin: refuse,
   commit: () => refuse,
-  errorOf: () => refuse,
   has: () => refuse,
   list: () => Effect.succeed({ entries: [], next: null }),
   retry: Effect.succeed(0),

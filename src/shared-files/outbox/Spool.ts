@@ -7,13 +7,13 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Option, type Scope } from "effect"
-import { type Disk, type DiskError, diskError, isNotOfItsKind } from "../../disk/Disk.ts"
+import { type Disk, type DiskError, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
+import * as Incoming from "../../disk/Incoming.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import * as TextFile from "../../disk/TextFile.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
-import type { Incoming } from "../store/SharedFileStore.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 
@@ -33,10 +33,10 @@ export interface Amount {
 
 export interface Spool {
   /** A content on its way in: gone with its scope unless it was committed. Its writes fail with `StorageFull` too. */
-  readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
+  readonly begin: Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope>
   /** Makes it an entry, due now: on the disk when this returns. */
   readonly commit: (
-    incoming: Incoming,
+    incoming: Incoming.Incoming,
     record: EntryRecord.EntryRecord,
     entry: Pick<EntryName.EntryName, "key" | "order">
   ) => Effect.Effect<EntryName.EntryName, DiskError>
@@ -73,8 +73,6 @@ export interface Spool {
   /** Bytes that are missing for this many more, in the outbox or on the disk; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
   readonly amounts: () => { readonly waiting: Amount; readonly refused: Amount }
-  /** What a failure of the disk means for who sent the file. */
-  readonly errorOf: (error: DiskError) => StorageFull | StorageError
 }
 
 const folderMode = 0o700
@@ -115,7 +113,7 @@ export const open = (
   makeRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
 ): Effect.Effect<Spool, DiskError> =>
   Effect.gen(function* () {
-    const watchRoom = yield* RoomWatch.make(makeRoom)
+    const watchRoom = RoomWatch.make(makeRoom)
     const { root, temporary } = folders
     const entries = `${root}/${entriesName}`
     const tally = new Tally()
@@ -153,26 +151,25 @@ export const open = (
       const name = randomUUID()
       const folder = `${temporary}/${name}`
       yield* Effect.acquireRelease(folders.again(disk.makeFolder(folder, folderMode)), () => discard(name))
-      const file = yield* Effect.acquireRelease(disk.create(`${folder}/content`, fileMode), (opened) =>
-        Effect.promise(() => opened.close().catch(() => {}))
-      )
       const hold = yield* Effect.acquireRelease(Effect.succeed({ bytes: 0, ended: false }), (held) =>
         Effect.sync(() => {
           held.ended = true
           tally.incoming -= held.bytes
         })
       )
-      const write = async (bytes: Uint8Array) => {
-        // What fits is counted at once: nobody else may be told meanwhile that it is free.
-        const looked = watchRoom(bytes.length, tally.bytes + bytes.length > maxSize)
-        if (looked !== undefined) await looked
-        if (!hold.ended) {
-          hold.bytes += bytes.length
-          tally.incoming += bytes.length
-        }
-        await file.write(bytes)
+      const count = (size: number) => {
+        if (hold.ended) return
+        hold.bytes += size
+        tally.incoming += size
       }
-      return { write, sync: file.sync, name }
+      const room = (size: number) => {
+        // What fits is counted at once: nobody else may be told meanwhile that it is free.
+        const looked = watchRoom(size, tally.bytes + size > maxSize)
+        if (looked !== undefined) return Effect.map(looked, () => count(size))
+        count(size)
+        return undefined
+      }
+      return yield* Incoming.open(name, disk.create(`${folder}/content`, fileMode), room)
     }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
 
     const writeText = (path: string, text: string, durable: boolean) =>
@@ -185,7 +182,7 @@ export const open = (
         const size = Option.getOrElse(record.metadata.size, () => 0)
         const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
         const folder = `${temporary}/${incoming.name}`
-        yield* Effect.tryPromise({ try: () => incoming.sync(record.accepted), catch: diskError })
+        yield* incoming.sync(record.accepted)
         yield* writeText(`${folder}/request`, EntryRecord.print(record), true)
         yield* disk.syncFolder(folder)
         yield* place(folder, entry)
@@ -288,7 +285,6 @@ export const open = (
       sync,
       settle,
       missing,
-      amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } }),
-      errorOf: StorageFailure.writeError
+      amounts: () => ({ waiting: { ...tally.waiting }, refused: { ...tally.refused } })
     }
   })

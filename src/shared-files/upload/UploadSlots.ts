@@ -11,6 +11,7 @@ export interface Uploader {
   readonly source: NodeId
 }
 
+/** The bound on uploads at once. */
 export interface UploadSlots {
   /** Holds a slot while the effect runs; fails at once where there is none. */
   readonly take: (

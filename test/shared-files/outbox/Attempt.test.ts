@@ -67,7 +67,7 @@ describe("an attempt", () => {
       yield* Effect.gen(function* () {
         const turn = yield* store.turn(location)
         const incoming = yield* store.begin
-        yield* Effect.promise(() => incoming.write(Buffer.from("newer")))
+        yield* incoming.write(Buffer.from("newer"))
         const date = Option.some("1970-01-01T01:00:00.500Z")
         yield* store.commit(location, turn, incoming, metadataOf("newer", { date }))
       }).pipe(Effect.scoped)

@@ -131,7 +131,7 @@ describe("the room of the outbox", () => {
     return Effect.gen(function* () {
       const outbox = yield* Outbox
       const write = (incoming: Effect.Effect.Success<typeof outbox.begin>, length: number) =>
-        Effect.tryPromise({ try: () => incoming.write(Buffer.from(of(length))), catch: outbox.errorOf })
+        incoming.write(Buffer.from(of(length)))
       yield* Effect.gen(function* () {
         const [one, other] = [yield* outbox.begin, yield* outbox.begin]
         yield* write(one, 60)

@@ -6,7 +6,7 @@ import type { DiskService } from "../../../src/disk/Disk.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
 import { memory } from "../../support/Outboxes.ts"
 import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
-import { nameOf, queryOf, send, sharingLayer } from "../../support/Sharing.ts"
+import { bodyOf, nameOf, queryOf, send, sharingLayer } from "../../support/Sharing.ts"
 import { storeLayer } from "../../support/Stores.ts"
 
 const mebibyte = 1 << 20
@@ -44,7 +44,7 @@ const sendUnannounced = (size: number, target: string) => {
   return send("anything", queryOf("anything"), {
     name: nameOf({ target }),
     announced: Option.none(),
-    body: Effect.sync(() => Readable.from(pieces(), { objectMode: false }))
+    body: bodyOf(() => Readable.from(pieces(), { objectMode: false }))
   })
 }
 
@@ -76,9 +76,7 @@ describe("a body whose length nobody announced", () => {
       const store = yield* SharedFileStore
       const piece = Buffer.alloc(mebibyte)
       const incoming = yield* Effect.replicateEffect(store.begin, 30)
-      const writes = incoming.map(({ write }) =>
-        Effect.tryPromise({ try: () => write(piece), catch: store.errorOf })
-      )
+      const writes = incoming.map(({ write }) => write(piece))
       const results = []
       for (let round = 0; round < 3; round++) results.push(...(yield* Effect.forEach(writes, Effect.either)))
       const refused = results.filter(Either.isLeft)
@@ -94,7 +92,7 @@ describe("a body whose length nobody announced", () => {
     const { disk, filling } = limited(80 * mebibyte)
     return Effect.gen(function* () {
       const { write } = yield* (yield* SharedFileStore).begin
-      for (let count = 0; count < 64; count++) yield* Effect.promise(() => write(Buffer.alloc(mebibyte)))
+      for (let count = 0; count < 64; count++) yield* write(Buffer.alloc(mebibyte))
       expect(filling.looks).toBe(3)
     }).pipe(Effect.scoped, Effect.provide(storeLayer(disk, { minFree })))
   })

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { userInfo } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Effect, Fiber, Layer, Option, TestClock } from "effect"
 import type { DiskService } from "../../../src/disk/Disk.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import { keyOf, locate } from "../../../src/shared-files/file/Location.ts"
@@ -22,23 +22,6 @@ const signedAt = (date: string) => ({
   date: Option.some(date),
   scope: Option.some({ requestSignature: "00", ttl: "" })
 })
-
-/** A wall clock that a test moves alone, beside the one that goes with the monotonic one. */
-const jumpingClock = (jump: () => number) =>
-  Layer.unwrapEffect(
-    Effect.clockWith((clock) =>
-      Effect.succeed(
-        Layer.setClock({
-          [Clock.ClockTypeId]: Clock.ClockTypeId,
-          sleep: (duration) => clock.sleep(duration),
-          unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + jump(),
-          currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + jump()),
-          unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-          currentTimeNanos: clock.currentTimeNanos
-        })
-      )
-    )
-  )
 
 describe("SharedFileStore", () => {
   it.effect("keeps a file and its metadata, in folders and files for owner and group", () => {
@@ -83,7 +66,7 @@ describe("SharedFileStore", () => {
         Effect.gen(function* () {
           const turn = yield* store.turn(location)
           const incoming = yield* store.begin
-          yield* Effect.promise(() => incoming.write(Buffer.from(content)))
+          yield* incoming.write(Buffer.from(content))
           return store.commit(location, turn, incoming, metadataOf(content))
         })
       const earlier = yield* commit("earlier")
@@ -116,7 +99,7 @@ describe("SharedFileStore", () => {
       const fiber = yield* Effect.fork(
         Effect.gen(function* () {
           const incoming = yield* store.begin
-          yield* Effect.promise(() => incoming.write(Buffer.from("hel")))
+          yield* incoming.write(Buffer.from("hel"))
           return yield* Effect.never
         }).pipe(Effect.scoped)
       )
@@ -239,74 +222,6 @@ describe("links below the store", () => {
   })
 })
 
-describe("the clean-up", () => {
-  it.effect("removes what has expired, with its metadata, first after one period", () => {
-    const { fs, disk } = openDisk()
-    return Effect.gen(function* () {
-      yield* upload(location, "hello", expiring(1))
-      yield* upload(locationOf("b"), "hello", expiring(601))
-      yield* upload(locationOf("c"), "hello")
-      const names = () => fs.readdirSync("/store/target/source")
-      yield* TestClock.adjust("599 seconds")
-      yield* rest
-      expect(names()).toHaveLength(6)
-      yield* TestClock.adjust("1 seconds")
-      yield* rest
-      expect(names()).toEqual(["b", "b.metadata", "c", "c.metadata"])
-      yield* TestClock.adjust("10 minutes")
-      yield* rest
-      expect(names()).toEqual(["c", "c.metadata"])
-    }).pipe(Effect.provide(storeLayer(disk, { cleanupFrequency: Duration.minutes(10) })))
-  })
-
-  for (const [when, jumpsAt, gone] of [
-    ["before the first pass", 1, 2],
-    ["between two", 601, 3]
-  ] as const)
-    it.effect(`leaves out a pass when the wall clock has jumped: ${when}`, () => {
-      const { fs, disk } = openDisk()
-      const { said, layer } = listening()
-      let jump = 0
-      const statement = Effect.fn(function* (clock: TestClock.TestClock) {
-        yield* upload(location, "hello", expiring(100_000))
-        yield* clock.adjust(`${jumpsAt} seconds`)
-        yield* rest
-        jump = 200_000_000
-        for (let pass = jumpsAt > 600 ? 2 : 1; pass <= gone; pass++) {
-          expect(fs.existsSync(path)).toBe(true)
-          yield* clock.setTime(pass * 600_000)
-          yield* rest
-        }
-        expect(fs.existsSync(path)).toBe(false)
-        expect(said.filter((line) => line.startsWith("the clock jumped"))).toEqual([
-          "the clock jumped: no shared file is removed this time 200000000"
-        ])
-      })
-      const store = storeLayer(disk, { cleanupFrequency: Duration.minutes(10) }).pipe(
-        Layer.provideMerge(layer),
-        Layer.provide(jumpingClock(() => jump))
-      )
-      return Effect.flatMap(TestClock.testClock(), (clock) => Effect.provide(statement(clock), store))
-    })
-
-  it.effect("says which metadata it can't read, and goes on with the others", () => {
-    const { fs, disk } = openDisk()
-    const { said, layer } = listening()
-    return Effect.gen(function* () {
-      for (const name of ["a", "b", "c"]) yield* upload(locationOf(name), "hello", expiring(0))
-      fs.writeFileSync(`${path}.metadata`, "expires=0\n")
-      fs.unlinkSync("/store/target/source/b.metadata")
-      fs.symlinkSync("/store/target/source/c.metadata", "/store/target/source/b.metadata")
-      yield* (yield* SharedFileStore).cleanUp
-      expect(fs.readdirSync("/store/target/source")).toEqual(["a", "a.metadata", "b", "b.metadata"])
-      const complaints = said.filter((line) => line.startsWith("a shared file can't be looked at"))
-      expect(complaints).toHaveLength(2)
-      expect(complaints[0]).toContain("target/source/a")
-      expect(complaints[1]).toContain("target/source/b")
-    }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
-  })
-})
-
 describe("a disk that is full, or breaks", () => {
   it.effect("is full when less than min_free would be left", () => {
     const disk: DiskService = { ...openDisk().disk, free: () => Effect.succeed(1_000) }
@@ -349,24 +264,6 @@ describe("a disk that is full, or breaks", () => {
         expect(refused).toBeGreaterThan(10)
       })
   )
-
-  it.effect("completes what broke off between content and metadata, when it is asked next", () => {
-    const crashing = CrashingDisk.make()
-    return Effect.gen(function* () {
-      yield* upload(location, "older")
-      crashing.failWhen(({ kind, paths }) =>
-        kind === "rename" && paths[1] === `${path}.metadata` ? "EIO" : undefined
-      )
-      expect(yield* Effect.flip(upload(location, "newer"))).toMatchObject({ _tag: "StorageError" })
-      expect(yield* Effect.flip(has("older"))).toMatchObject({ _tag: "StorageError" })
-      crashing.failWhen(() => undefined)
-      expect(yield* has("older")).toBe(false)
-      expect(yield* has("newer")).toBe(true)
-      yield* upload(location, "newest")
-      expect(yield* has("newest")).toBe(true)
-      expect([...crashing.files().keys()]).toEqual([path, `${path}.metadata`])
-    }).pipe(Effect.provide(storeLayer(crashing.disk)))
-  })
 })
 
 describe("folders that are removed under a relay that runs", () => {
@@ -398,67 +295,6 @@ describe("folders that are removed under a relay that runs", () => {
 })
 
 describe("a start", () => {
-  it.effect(
-    "drops what can't be completed because a link is in its way, completes the rest, and says so",
-    () => {
-      const { fs, disk } = openDisk()
-      const { said, layer } = listening()
-      const intend = (target: string) => {
-        const record = `${createHash("sha256").update(`${target}/source/a`).digest("hex")}.intent`
-        fs.writeFileSync(`/store/~tmp/${target}`, target)
-        fs.writeFileSync(`/store/~tmp/${target}.metadata`, Metadata.print(metadataOf(target)))
-        fs.writeFileSync(
-          `/store/~tmp/${record}`,
-          JSON.stringify({
-            content: target,
-            metadata: `${target}.metadata`,
-            folders: [target, "source"],
-            file: "a"
-          })
-        )
-      }
-      fs.mkdirSync("/store/~tmp", { recursive: true })
-      fs.mkdirSync("/elsewhere/source", { recursive: true })
-      fs.symlinkSync("/elsewhere", "/store/linked")
-      for (const target of ["linked", "target"]) intend(target)
-      fs.writeFileSync("/store/~tmp/damaged.intent", "{")
-      return Effect.gen(function* () {
-        expect(yield* has("target")).toBe(true)
-        expect(fs.readdirSync("/elsewhere/source")).toEqual([])
-        expect(fs.readdirSync("/store/~tmp")).toEqual([])
-        expect(said.join("\n")).toContain("/store/linked")
-      }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
-    }
-  )
-
-  /** What a stop left of a file that was to take the place of another: where the content is, where the metadata. */
-  for (const [what, content, metadata, stored] of [
-    ["nothing was moved", "waiting", "waiting", "newer"],
-    ["the content was moved, the metadata not", "in place", "waiting", "newer"],
-    ["the metadata was moved, the content not", "waiting", "in place", "newer"],
-    ["the content is lost, so that it was never decided", "lost", "waiting", "older"],
-    ["the metadata is lost, so that it was never decided", "waiting", "lost", "older"]
-  ] as const)
-    it.effect(`leaves a pair that belongs together where ${what}`, () => {
-      const { fs, disk } = openDisk()
-      const record = `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
-      fs.mkdirSync("/store/~tmp", { recursive: true })
-      fs.mkdirSync("/store/target/source", { recursive: true })
-      const intent = { content: "new", metadata: "new.metadata", ...location }
-      fs.writeFileSync(`/store/~tmp/${record}`, JSON.stringify(intent))
-      const print = (text: string) => Metadata.print(metadataOf(text))
-      fs.writeFileSync(path, content === "in place" ? "newer" : "older")
-      fs.writeFileSync(`${path}.metadata`, print(metadata === "in place" ? "newer" : "older"))
-      if (content === "waiting") fs.writeFileSync("/store/~tmp/new", "newer")
-      if (metadata === "waiting") fs.writeFileSync("/store/~tmp/new.metadata", print("newer"))
-      return Effect.gen(function* () {
-        yield* SharedFileStore
-        expect(fs.readFileSync(path, "utf8")).toBe(stored)
-        expect(fs.readFileSync(`${path}.metadata`, "utf8")).toBe(print(stored))
-        expect(fs.readdirSync("/store/~tmp")).toEqual([])
-      }).pipe(Effect.provide(storeLayer(disk)))
-    })
-
   it.effect("is none on a folder that can't be made, and it is said whose folder it is", () => {
     const { fs, disk } = openDisk()
     fs.writeFileSync("/store", "in the way")

@@ -4,16 +4,24 @@
  * Only the time counts in which more was wanted: where the disk is slower than the sender, the sender waits for it.
  */
 import { Duration, Effect, Schedule } from "effect"
-import { RequestTimeout } from "../../RelayError.ts"
+import { RequestTimeout } from "../RelayError.ts"
+import type { StreamReader } from "./StreamReader.ts"
 
+/** How slow a body may be. */
 export interface PaceLimits {
   /** So long a body may stand still; and over so long its rate is averaged. */
   readonly idle: Duration.Duration
   /** Bytes a second; 0: any rate will do. */
   readonly minRate: number
+  /** What sets this rate, for who is told that the body was too slow. */
+  readonly minRateSetBy?: string
 }
 
-export interface UploadPace {
+/** Who waits for a body's bytes. */
+export type Reading = Pick<StreamReader<unknown>, "isWaiting" | "received">
+
+/** The pace of one body. */
+export interface BodyPace {
   /** So many bytes came. */
   readonly came: (bytes: number) => void
   /** So many milliseconds were waited for more; gives why that was too long, if it was. */
@@ -21,9 +29,9 @@ export interface UploadPace {
 }
 
 const stalled = new RequestTimeout({ message: "the body stopped coming (limits.body_idle_timeout)" })
-const tooSlow = new RequestTimeout({ message: "the body comes too slowly (shared_files.min_rate)" })
 
-export const make = ({ idle, minRate }: PaceLimits): UploadPace => {
+/** The pace of a body of which nothing has come. */
+export const make = ({ idle, minRate, minRateSetBy = "min_rate" }: PaceLimits): BodyPace => {
   const period = Duration.toMillis(idle)
   const least = (minRate * period) / 1000
   /** Milliseconds since the last byte. */
@@ -41,7 +49,8 @@ export const make = ({ idle, minRate }: PaceLimits): UploadPace => {
       elapsed += millis
       if (quiet >= period) return stalled
       if (elapsed < period) return undefined
-      if (received < least) return tooSlow
+      if (received < least)
+        return new RequestTimeout({ message: `the body comes too slowly (${minRateSetBy})` })
       elapsed = 0
       received = 0
       return undefined
@@ -49,21 +58,32 @@ export const make = ({ idle, minRate }: PaceLimits): UploadPace => {
   }
 }
 
-/**
- * Fails when a body comes too slowly; never succeeds.
- *
- * @param wanting whether more is waited for
- */
+/** Fails when a body comes too slowly; never succeeds. */
 export const watch = (
-  pace: UploadPace,
+  pace: BodyPace,
   idle: Duration.Duration,
-  wanting: () => boolean
+  reading: Reading
 ): Effect.Effect<never, RequestTimeout> => {
   const period = Duration.toMillis(idle)
   // By looks and not by the clock: a daemon that was stopped for a while does not blame its senders.
-  const look = period / Math.max(1, Math.ceil(period / 1000))
-  return Effect.suspend(() => (wanting() ? (pace.waited(look) ?? Effect.void) : Effect.void)).pipe(
-    Effect.schedule(Schedule.spaced(Duration.millis(look))),
-    Effect.andThen(Effect.never)
-  )
+  const interval = period / Math.max(1, Math.ceil(period / 1000))
+  return Effect.suspend(() => {
+    let seen = reading.received()
+    const look = Effect.suspend(() => {
+      const received = reading.received()
+      if (received > seen) pace.came(received - seen)
+      seen = received
+      return reading.isWaiting() ? (pace.waited(interval) ?? Effect.void) : Effect.void
+    })
+    return look.pipe(
+      Effect.schedule(Schedule.spaced(Duration.millis(interval))),
+      Effect.andThen(Effect.never)
+    )
+  })
 }
+
+/** Does something with a body, unless that comes too slowly meanwhile. */
+export const within =
+  (limits: PaceLimits, reading: Reading) =>
+  <A, E, R>(use: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestTimeout, R> =>
+    Effect.suspend(() => Effect.raceFirst(use, watch(make(limits), limits.idle, reading)))

@@ -1,58 +1,69 @@
+/** A body from the stream that it comes in to the file that it is written to, and through the hash. */
 import { createHash } from "node:crypto"
 import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, FastCheck, Fiber, Option, TestClock } from "effect"
-import type { Hashing } from "../../../src/disk/Hasher.ts"
-import * as EventLoop from "../../../src/EventLoop.ts"
-import * as UploadBody from "../../../src/shared-files/upload/UploadBody.ts"
+import { Deferred, Duration, Effect, FastCheck, Fiber, Option, TestClock } from "effect"
+import { type Hashing, HashLost } from "../../src/disk/Hasher.ts"
+import * as Incoming from "../../src/disk/Incoming.ts"
+import * as EventLoop from "../../src/EventLoop.ts"
+import * as BodyPace from "../../src/http/BodyPace.ts"
+import { cut } from "../../src/http/RequestBody.ts"
+import * as StreamReader from "../../src/http/StreamReader.ts"
+import { StorageError } from "../../src/RelayError.ts"
+import { beginning, bodyOf } from "../support/Streams.ts"
 
 const idle = Duration.minutes(1)
-
-/** A body that comes in these pieces. */
-const bodyOf = (...pieces: ReadonlyArray<Uint8Array | string>): Readable =>
-  Readable.from(
-    pieces.map((piece) => Buffer.from(piece)),
-    { objectMode: false }
-  )
-
-/** A body of which the sender has sent this much, and no end. */
-const beginning = (...pieces: ReadonlyArray<string>): Readable => {
-  const body = new Readable({ read: () => {} })
-  for (const piece of pieces) body.push(piece)
-  return body
-}
 
 const hashing = (): Hashing => {
   const hash = createHash("sha256")
   return {
-    update: async (bytes) => void hash.update(bytes),
-    digest: async (last) => hash.update(last).digest()
+    update: (bytes) =>
+      Effect.sync(() => {
+        hash.update(bytes)
+        return Effect.void
+      }),
+    digest: (last) => Effect.sync(() => hash.update(last).digest())
   }
 }
 
 interface Options {
   readonly limit?: number
-  readonly idle?: Duration.Duration
   readonly minRate?: number
   readonly expected?: number
-  readonly write?: (bytes: Uint8Array) => Promise<void>
+  readonly write?: Incoming.Incoming["write"]
   readonly hashing?: Hashing
 }
 
 /** Takes a body, and gives what was written of it too. */
-const receive = (body: Readable, options: Options = {}) => {
-  const written: Array<Buffer> = []
-  return UploadBody.receive(body, {
-    pace: { idle: options.idle ?? idle, minRate: options.minRate ?? 0 },
-    expected: Option.fromNullable(options.expected),
-    limit: options.limit ?? Number.POSITIVE_INFINITY,
-    tooLong: "too long" as const,
-    hashing: options.hashing ?? hashing(),
-    // What is written may be overwritten afterwards.
-    write: options.write ?? (async (bytes) => void written.push(Buffer.from(bytes))),
-    failed: (cause) => `failed: ${cause instanceof Error ? cause.message : String(cause)}`
-  }).pipe(Effect.map((received) => ({ ...received, written: Buffer.concat(written) })))
-}
+const receive = (stream: Readable, options: Options = {}) =>
+  Effect.gen(function* () {
+    const written: Array<Buffer> = []
+    const body = yield* StreamReader.open(stream, cut)
+    const incoming: Incoming.Incoming = {
+      name: "incoming",
+      // What is written may be overwritten afterwards.
+      write: options.write ?? ((bytes) => Effect.sync(() => void written.push(Buffer.from(bytes)))),
+      sync: () => Effect.void
+    }
+    const pace = { idle, minRate: options.minRate ?? 0, minRateSetBy: "shared_files.min_rate" }
+    const taken = Incoming.take<typeof cut | "too long">(incoming, body, {
+      expected: Option.fromNullable(options.expected),
+      limit: options.limit ?? Number.POSITIVE_INFINITY,
+      tooLong: "too long",
+      hashing: options.hashing ?? hashing()
+    })
+    return { ...(yield* BodyPace.within(pace, body)(taken)), written: Buffer.concat(written) }
+  }).pipe(Effect.scoped)
+
+/** Until so much has been read that nothing more of it is, for now. */
+const atRest = (amount: () => number) =>
+  Effect.gen(function* () {
+    for (let before = -1, quiet = 0; quiet < 20; quiet++) {
+      yield* EventLoop.turn
+      if (amount() !== before) quiet = 0
+      before = amount()
+    }
+  })
 
 const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest()
 
@@ -98,19 +109,24 @@ describe("a body", () => {
     })
   )
 
-  it.live("that breaks off is an InvalidRequest, and one that stops coming a RequestTimeout", () =>
+  it.effect("that breaks off is an InvalidRequest, and one that stops coming a RequestTimeout", () =>
     Effect.gen(function* () {
-      const cut = beginning("some")
-      const cutting = yield* Effect.fork(Effect.flip(receive(cut)))
+      const broken = beginning("some")
+      const cutting = yield* Effect.fork(Effect.flip(receive(broken)))
       yield* EventLoop.turn
-      cut.destroy()
+      broken.destroy()
       expect(yield* Fiber.join(cutting)).toMatchObject({
         _tag: "InvalidRequest",
         message: "the body was cut short"
       })
-      expect(yield* Effect.flip(receive(cut))).toMatchObject({ _tag: "InvalidRequest" })
+      expect(yield* Effect.flip(receive(broken))).toMatchObject({ _tag: "InvalidRequest" })
       const stalled = beginning("some")
-      expect(yield* Effect.flip(receive(stalled, { idle: Duration.millis(20) }))).toMatchObject({
+      const stalling = yield* Effect.fork(Effect.flip(receive(stalled)))
+      yield* Effect.repeatN(EventLoop.turn, 3)
+      yield* TestClock.adjust("59 seconds")
+      expect(Option.isNone(yield* Fiber.poll(stalling))).toBe(true)
+      yield* TestClock.adjust("2 seconds")
+      expect(yield* Fiber.join(stalling)).toMatchObject({
         _tag: "RequestTimeout",
         message: expect.stringContaining("limits.body_idle_timeout")
       })
@@ -139,20 +155,19 @@ describe("a body", () => {
 
   it.effect("that has ended is not called slow while the disk takes it", () =>
     Effect.gen(function* () {
-      let goOn = () => {}
-      const slow = new Promise<void>((resolve) => {
-        goOn = resolve
-      })
+      const goOn = yield* Deferred.make<void>()
       const body = bodyOf("some")
-      const receiving = yield* Effect.fork(receive(body, { minRate: 4096, write: () => slow }))
+      const receiving = yield* Effect.fork(
+        receive(body, { minRate: 4096, write: () => Deferred.await(goOn) })
+      )
       yield* Effect.repeat(EventLoop.turn, { until: () => body.readableEnded })
       yield* TestClock.adjust("2 minutes")
-      goOn()
+      yield* Deferred.succeed(goOn, undefined)
       expect(yield* Fiber.join(receiving)).toMatchObject({ size: 4 })
     })
   )
 
-  it.live("whose disk is slower than the sender is waited for, and not taken for stalled", () =>
+  it.effect("whose disk is slower than the sender is waited for, and not taken for stalled", () =>
     Effect.gen(function* () {
       const MiB = 1024 * 1024
       let read = 0
@@ -163,35 +178,39 @@ describe("a body", () => {
           this.push(read > 64 * MiB ? null : Buffer.alloc(MiB))
         }
       })
-      let goOn = () => {}
-      const slow = new Promise<void>((resolve) => {
-        goOn = resolve
-      })
-      const receiving = yield* Effect.fork(receive(body, { idle: Duration.millis(300), write: () => slow }))
-      yield* Effect.sleep("700 millis")
+      const goOn = yield* Deferred.make<void>()
+      const receiving = yield* Effect.fork(receive(body, { write: () => Deferred.await(goOn) }))
+      yield* atRest(() => read)
+      yield* TestClock.adjust("2 minutes")
+      yield* atRest(() => read)
       // A few blocks and what node holds, not what the sender has.
       expect(read).toBeLessThanOrEqual(8 * MiB)
-      goOn()
+      yield* Deferred.succeed(goOn, undefined)
       expect(yield* Fiber.join(receiving)).toMatchObject({ size: 64 * MiB })
     })
   )
 
   it.effect("that the disk does not take is told as the disk's failure", () =>
     Effect.gen(function* () {
-      const write = () => Promise.reject(new Error("no room"))
-      expect(yield* Effect.flip(receive(bodyOf("small"), { write }))).toBe("failed: no room")
+      const noRoom = new StorageError({ message: "no room" })
+      const write = () => noRoom
+      expect(yield* Effect.flip(receive(bodyOf("small"), { write }))).toBe(noRoom)
       // Of this one more is to come, which nobody waits for.
       const large = beginning("x".repeat(5_000_000))
-      expect(yield* Effect.flip(receive(large, { write }))).toBe("failed: no room")
+      expect(yield* Effect.flip(receive(large, { write }))).toBe(noRoom)
       expect(large.destroyed).toBe(false)
     })
   )
 
   it.effect("of which the hash is lost is told as a failure here", () =>
     Effect.gen(function* () {
-      const lost: Hashing = { ...hashing(), update: () => Promise.reject(new Error("lost")) }
-      const body = bodyOf("x".repeat(5_000_000))
-      expect(yield* Effect.flip(receive(body, { hashing: lost }))).toBe("failed: lost")
+      const lost = new HashLost({ message: "lost" })
+      const failure = { _tag: "StorageError", message: "lost" }
+      for (const more of [{ update: () => Effect.succeed(lost) }, { digest: () => lost }]) {
+        const body = bodyOf("x".repeat(5_000_000))
+        const received = receive(body, { hashing: { ...hashing(), ...more } })
+        expect(yield* Effect.flip(received)).toMatchObject(failure)
+      }
     })
   )
 
@@ -205,7 +224,10 @@ describe("a body", () => {
       let writes = 0
       const write = () => {
         writes++
-        return closed.then(() => Promise.reject(new Error("closed")))
+        return Effect.tryPromise({
+          try: () => closed.then(() => Promise.reject(new Error("closed"))),
+          catch: () => new StorageError({ message: "closed" })
+        })
       }
       const receiving = yield* Effect.fork(receive(body, { write }))
       yield* Effect.repeat(EventLoop.turn, { until: () => writes > 0 })
@@ -227,58 +249,6 @@ describe("a body", () => {
         0, 0, 0, 0
       ])
       expect(body.isPaused()).toBe(true)
-    })
-  )
-})
-
-describe("a header before a body", () => {
-  it.effect("is read, and the content is still all there", () =>
-    Effect.gen(function* () {
-      for (const pieces of [
-        ["a=1\nb=2\n\ncontent"],
-        ["a=1\nb", "=2\n", "\n", "con", "tent"],
-        ["a=1\nb=2\n\n", "content"]
-      ]) {
-        const body = bodyOf(...pieces)
-        const { block, length } = yield* UploadBody.readHeader(body, idle)
-        expect(Object.fromEntries(block)).toEqual({ a: "1", b: "2" })
-        expect(length).toBe(9)
-        const received = yield* receive(body)
-        expect(received.written.toString()).toBe("content")
-      }
-    })
-  )
-
-  it.effect("may have no content behind it", () =>
-    Effect.gen(function* () {
-      const body = bodyOf("a=1\n\n")
-      yield* UploadBody.readHeader(body, idle)
-      expect(yield* receive(body)).toMatchObject({ size: 0, digest: sha256("") })
-    })
-  )
-
-  it.live("that does not end, is too long, breaks off or stops coming, is refused", () =>
-    Effect.gen(function* () {
-      const read = (body: Readable, time = idle) => Effect.flip(UploadBody.readHeader(body, time))
-      for (const [body, message] of [
-        [bodyOf("a=1\n"), "the body ends in it"],
-        [bodyOf(), "the body ends in it"],
-        [bodyOf("x".repeat(70_000)), "64 KiB"],
-        [bodyOf("a=1\na=2\n\n"), "a is there twice"]
-      ] as const)
-        expect(yield* read(body)).toMatchObject({
-          _tag: "InvalidRequest",
-          message: expect.stringContaining(message)
-        })
-      expect(yield* read(beginning("a=1\n"), Duration.millis(20))).toMatchObject({
-        _tag: "RequestTimeout",
-        message: expect.stringContaining("limits.body_idle_timeout")
-      })
-      const cut = beginning("a=1\n")
-      const cutting = yield* Effect.fork(read(cut))
-      yield* EventLoop.turn
-      cut.destroy()
-      expect(yield* Fiber.join(cutting)).toMatchObject({ message: "the body was cut short" })
     })
   )
 })

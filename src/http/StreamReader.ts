@@ -1,0 +1,117 @@
+/**
+ * Reads a node stream at the pace of who wants its bytes: while nobody waits for more, the stream stands still. It is
+ * neither destroyed, which would take an answer to its sender with it, nor drained.
+ */
+import type { Readable } from "node:stream"
+import { Effect, type Scope } from "effect"
+
+/** Who reads a stream; only one effect of these runs at a time. */
+export interface StreamReader<E> {
+  /** The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short. */
+  readonly next: Effect.Effect<Buffer | undefined, E>
+  /** Fills this memory, and gives how many bytes it put there: fewer than there is place for only at the end. */
+  readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
+  /** Gives back bytes that were read and not used: they come next. */
+  readonly putBack: (bytes: Uint8Array) => void
+  /** Whether it is the sender who is waited for. */
+  readonly isWaiting: () => boolean
+  /** Bytes that came so far. */
+  readonly received: () => number
+}
+
+/** Moves as many bytes as there is place for; gives how many. */
+const pour = (from: Array<Buffer>, into: Uint8Array): number => {
+  let used = 0
+  for (let next = from[0]; next !== undefined && used < into.length; next = from[0]) {
+    const count = Math.min(next.length, into.length - used)
+    into.set(count === next.length ? next : next.subarray(0, count), used)
+    used += count
+    if (count === next.length) from.shift()
+    else from[0] = next.subarray(count)
+  }
+  return used
+}
+
+const listen = <E>(stream: Readable, cut: E) => {
+  /** What came, and was not taken yet. */
+  const held: Array<Buffer> = []
+  let state: "open" | "ended" | "cut" = stream.readableEnded ? "ended" : stream.destroyed ? "cut" : "open"
+  let received = 0
+  /** Looks whether what came is enough for who waits, if somebody does. */
+  let look: (() => void) | undefined
+
+  const onData = (bytes: Buffer) => {
+    received += bytes.length
+    held.push(bytes)
+    if (look === undefined) stream.pause()
+    else look()
+  }
+  const onOver = (now: "ended" | "cut") => () => {
+    // A stream that ended closes too.
+    if (state === "open") state = now
+    look?.()
+  }
+  const onEnd = onOver("ended")
+  const onCut = onOver("cut")
+  stream.pause()
+  stream.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut)
+
+  /** Waits until `enough` makes something of what is held; undefined: more is needed. */
+  const wait = <A>(enough: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
+    Effect.async((resume) => {
+      look = () => {
+        const found = enough()
+        if (found === undefined) return
+        look = undefined
+        resume(found)
+      }
+      look()
+      if (look === undefined) return
+      stream.resume()
+      return Effect.sync(() => {
+        look = undefined
+        stream.pause()
+      })
+    })
+
+  const reader: StreamReader<E> = {
+    next: wait(() => {
+      const bytes = held.shift()
+      if (bytes !== undefined) return Effect.succeed(bytes)
+      return state === "cut" ? Effect.fail(cut) : state === "ended" ? Effect.succeed(undefined) : undefined
+    }),
+    fill: (memory) =>
+      Effect.suspend(() => {
+        let used = 0
+        return wait(() => {
+          used += pour(held, memory.subarray(used))
+          if (used === memory.length || state === "ended") return Effect.succeed(used)
+          return state === "cut" ? Effect.fail(cut) : undefined
+        })
+      }),
+    putBack: (bytes) => {
+      if (bytes.length > 0) held.unshift(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+    },
+    isWaiting: () => look !== undefined,
+    received: () => received
+  }
+  const leave = () => {
+    stream.off("data", onData).off("end", onEnd).off("error", onCut).off("close", onCut)
+    stream.pause()
+  }
+  return { reader, leave }
+}
+
+/**
+ * The reader of a stream, which has no other; it lets go of the stream with its scope.
+ *
+ * @param cut what it fails with where the stream breaks off
+ */
+export const open = <E>(stream: Readable, cut: E): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => listen(stream, cut)),
+      ({ leave }) => Effect.sync(leave)
+    ),
+    ({ reader }) => reader
+  )

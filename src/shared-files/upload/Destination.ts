@@ -1,0 +1,85 @@
+/** Where an upload goes: into the store, or, where its target is not below this relay, into the outbox. */
+import { Effect, Option, type Scope } from "effect"
+import type * as ContentHash from "../../disk/ContentHash.ts"
+import type { Turn } from "../../disk/FileLocks.ts"
+import type { Incoming } from "../../disk/Incoming.ts"
+import { type StorageError, type StorageFull, TooBusy, type UpstreamRejected } from "../../RelayError.ts"
+import type { SharedFileName } from "../file/FileId.ts"
+import { keyOf, type Location } from "../file/Location.ts"
+import type * as Metadata from "../file/Metadata.ts"
+import type { BadSignature } from "../file/SharedFileError.ts"
+import type { Forwarded, OutboxService } from "../outbox/Outbox.ts"
+import type { SharedFileStoreService } from "../store/SharedFileStore.ts"
+
+/** What a file was kept with, and what waits for what becomes of it. */
+export interface Kept {
+  readonly metadata: Metadata.Metadata
+  readonly outcome: Effect.Effect<Forwarded, UpstreamRejected>
+}
+
+/** A place that a file can be taken to. */
+export interface Destination {
+  /** A request to write this file begins, and ends with the scope. */
+  readonly turn: Effect.Effect<Turn, never, Scope.Scope>
+  /** Whether a content of this hash is wanted at all. */
+  readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
+  /** `StorageFull` where there is no room for so many more bytes. */
+  readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
+  /** A file on its way in: gone with its scope, unless it was committed. */
+  readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
+  /**
+   * On the disk when this returns. `BadSignature` (stale): what is there does not allow it; `TooBusy`: by now the file
+   * belongs elsewhere.
+   */
+  readonly commit: (
+    turn: Turn,
+    incoming: Incoming,
+    metadata: Metadata.Metadata
+  ) => Effect.Effect<Kept, BadSignature | StorageFull | StorageError | TooBusy>
+}
+
+/**
+ * The place of a file in the store.
+ *
+ * @param locationNow where a file of this name belongs by now
+ */
+export const inStore = (
+  store: SharedFileStoreService,
+  name: SharedFileName,
+  location: Location,
+  locationNow: Effect.Effect<Option.Option<Location>>
+): Destination => {
+  /**
+   * Requests that begin where the file belongs by now don't know of one that began elsewhere, so that it might take the
+   * place of a later one's.
+   */
+  const checkLocation = Effect.flatMap(locationNow, (found) =>
+    Option.exists(found, (now) => keyOf(now) === keyOf(location))
+      ? Effect.void
+      : new TooBusy({
+          message: `the way to ${name.target} changed while the file came`,
+          retryAfterSeconds: 1
+        })
+  )
+  return {
+    turn: store.turn(location),
+    checkHash: () => Effect.void,
+    checkRoom: store.checkRoom,
+    begin: store.begin,
+    commit: (turn, incoming, metadata) =>
+      checkLocation.pipe(
+        Effect.andThen(store.commit(location, turn, incoming, metadata)),
+        Effect.map((kept) => ({ metadata: kept, outcome: Effect.succeed("stored") }))
+      )
+  }
+}
+
+/** The place of a file among those that wait for the policy server. */
+export const inOutbox = (outbox: OutboxService, name: SharedFileName): Destination => ({
+  turn: outbox.turn(name),
+  checkHash: (hash) => outbox.checkRefused(name, hash),
+  checkRoom: outbox.checkRoom,
+  begin: outbox.begin,
+  commit: (turn, incoming, metadata) =>
+    Effect.map(outbox.commit(name, turn, incoming, metadata), (outcome) => ({ metadata, outcome }))
+})

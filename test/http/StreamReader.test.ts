@@ -1,0 +1,112 @@
+import { Readable } from "node:stream"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck, Fiber, Option } from "effect"
+import * as EventLoop from "../../src/EventLoop.ts"
+import * as StreamReader from "../../src/http/StreamReader.ts"
+import { beginning, bodyOf } from "../support/Streams.ts"
+
+const open = (stream: Readable) => StreamReader.open(stream, "cut" as const)
+
+/** What is read of a stream until its end: piece by piece, or into memory of so many bytes at a time. */
+const readAll = (reader: StreamReader.StreamReader<"cut">, sizes: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    const parts: Array<Buffer> = []
+    for (let at = 0; ; at++) {
+      const size = sizes[at % sizes.length] ?? 0
+      const memory = new Uint8Array(size)
+      const count = size === 0 ? 0 : yield* reader.fill(memory)
+      if (size > 0) {
+        parts.push(Buffer.from(memory.subarray(0, count)))
+        if (count < size) return Buffer.concat(parts)
+        continue
+      }
+      const bytes = yield* reader.next
+      if (bytes === undefined) return Buffer.concat(parts)
+      parts.push(bytes)
+    }
+  })
+
+describe("StreamReader", () => {
+  it.effect.prop(
+    "gives all bytes of a stream in their order, however they come and are asked for",
+    [
+      FastCheck.array(FastCheck.uint8Array({ minLength: 1, maxLength: 50 }), { maxLength: 20 }),
+      FastCheck.array(FastCheck.nat(70), { minLength: 1, maxLength: 5 })
+    ],
+    ([pieces, sizes]) =>
+      Effect.gen(function* () {
+        const reader = yield* open(bodyOf(...pieces))
+        expect((yield* readAll(reader, sizes)).equals(Buffer.concat(pieces))).toBe(true)
+        expect(reader.received()).toBe(Buffer.concat(pieces).length)
+      }).pipe(Effect.scoped, Effect.asVoid)
+  )
+
+  it.scoped("gives what was put back first, also when the stream has ended meanwhile", () =>
+    Effect.gen(function* () {
+      const stream = beginning("one")
+      stream.push(null)
+      const reader = yield* open(stream)
+      const bytes = yield* reader.next
+      yield* Effect.repeatN(EventLoop.turn, 5)
+      reader.putBack(Buffer.from(bytes ?? "").subarray(1))
+      expect((yield* readAll(reader, [0])).toString()).toBe("ne")
+      expect(yield* reader.next).toBeUndefined()
+    })
+  )
+
+  it.scoped("fails where the stream breaks off, behind what came before", () =>
+    Effect.gen(function* () {
+      const stream = beginning("some")
+      const reader = yield* open(stream)
+      const filling = yield* Effect.fork(Effect.flip(reader.fill(new Uint8Array(10))))
+      yield* EventLoop.turn
+      expect(reader.isWaiting()).toBe(true)
+      stream.destroy(new Error("reset"))
+      expect(yield* Fiber.join(filling)).toBe("cut")
+      expect(yield* Effect.flip(reader.next)).toBe("cut")
+      expect(yield* Effect.flip((yield* open(stream)).next)).toBe("cut")
+    })
+  )
+
+  it.scoped("lets the stream stand still while nobody wants more", () =>
+    Effect.gen(function* () {
+      let given = 0
+      const stream = new Readable({
+        highWaterMark: 1000,
+        read() {
+          given += 100
+          this.push(Buffer.alloc(100))
+        }
+      })
+      const reader = yield* open(stream)
+      yield* reader.fill(new Uint8Array(50))
+      yield* Effect.repeatN(EventLoop.turn, 20)
+      expect(reader.isWaiting()).toBe(false)
+      expect(stream.isPaused()).toBe(true)
+      expect(given).toBeLessThanOrEqual(2000)
+    })
+  )
+
+  it.scoped("may be interrupted, and asked again", () =>
+    Effect.gen(function* () {
+      const stream = beginning()
+      const reader = yield* open(stream)
+      const waiting = yield* Effect.fork(reader.next)
+      yield* EventLoop.turn
+      yield* Fiber.interrupt(waiting)
+      expect(reader.isWaiting()).toBe(false)
+      stream.push("later")
+      expect(Option.fromNullable(yield* reader.next).pipe(Option.map(String))).toEqual(Option.some("later"))
+    })
+  )
+
+  it.effect("lets go of the stream with its scope, and leaves it as it is", () =>
+    Effect.gen(function* () {
+      const stream = beginning("some")
+      yield* Effect.scoped(Effect.flatMap(open(stream), (reader) => reader.next))
+      for (const event of ["data", "end", "error", "close"]) expect(stream.listenerCount(event)).toBe(0)
+      expect(stream.isPaused()).toBe(true)
+      expect(stream.destroyed).toBe(false)
+    })
+  )
+})

@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { keyOf } from "../../../src/shared-files/file/Location.ts"
+import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
+import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
+import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { hashOf, metadataOf } from "../../support/Outboxes.ts"
+import { listening, locationOf, openDisk, storeLayer, upload } from "../../support/Stores.ts"
+
+const location = locationOf("a")
+const path = `/store/${keyOf(location)}`
+
+const has = (content: string, at = location) =>
+  Effect.flatMap(SharedFileStore, (store) => store.has(at, hashOf(content)))
+
+describe("an intent that a stop left", () => {
+  it.effect(
+    "drops what can't be completed because a link is in its way, completes the rest, and says so",
+    () => {
+      const { fs, disk } = openDisk()
+      const { said, layer } = listening()
+      const intend = (target: string) => {
+        const record = `${createHash("sha256").update(`${target}/source/a`).digest("hex")}.intent`
+        fs.writeFileSync(`/store/~tmp/${target}`, target)
+        fs.writeFileSync(`/store/~tmp/${target}.metadata`, Metadata.print(metadataOf(target)))
+        fs.writeFileSync(
+          `/store/~tmp/${record}`,
+          JSON.stringify({
+            content: target,
+            metadata: `${target}.metadata`,
+            folders: [target, "source"],
+            file: "a"
+          })
+        )
+      }
+      fs.mkdirSync("/store/~tmp", { recursive: true })
+      fs.mkdirSync("/elsewhere/source", { recursive: true })
+      fs.symlinkSync("/elsewhere", "/store/linked")
+      for (const target of ["linked", "target"]) intend(target)
+      fs.writeFileSync("/store/~tmp/damaged.intent", "{")
+      return Effect.gen(function* () {
+        expect(yield* has("target")).toBe(true)
+        expect(fs.readdirSync("/elsewhere/source")).toEqual([])
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+        expect(said.join("\n")).toContain("/store/linked")
+      }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
+    }
+  )
+
+  /** What a stop left of a file that was to take the place of another: where the content is, where the metadata. */
+  for (const [what, content, metadata, stored] of [
+    ["nothing was moved", "waiting", "waiting", "newer"],
+    ["the content was moved, the metadata not", "in place", "waiting", "newer"],
+    ["the metadata was moved, the content not", "waiting", "in place", "newer"],
+    ["the content is lost, so that it was never decided", "lost", "waiting", "older"],
+    ["the metadata is lost, so that it was never decided", "waiting", "lost", "older"]
+  ] as const)
+    it.effect(`leaves a pair that belongs together where ${what}`, () => {
+      const { fs, disk } = openDisk()
+      const record = `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
+      fs.mkdirSync("/store/~tmp", { recursive: true })
+      fs.mkdirSync("/store/target/source", { recursive: true })
+      const intent = { content: "new", metadata: "new.metadata", ...location }
+      fs.writeFileSync(`/store/~tmp/${record}`, JSON.stringify(intent))
+      const print = (text: string) => Metadata.print(metadataOf(text))
+      fs.writeFileSync(path, content === "in place" ? "newer" : "older")
+      fs.writeFileSync(`${path}.metadata`, print(metadata === "in place" ? "newer" : "older"))
+      if (content === "waiting") fs.writeFileSync("/store/~tmp/new", "newer")
+      if (metadata === "waiting") fs.writeFileSync("/store/~tmp/new.metadata", print("newer"))
+      return Effect.gen(function* () {
+        yield* SharedFileStore
+        expect(fs.readFileSync(path, "utf8")).toBe(stored)
+        expect(fs.readFileSync(`${path}.metadata`, "utf8")).toBe(print(stored))
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+      }).pipe(Effect.provide(storeLayer(disk)))
+    })
+})
+
+describe("an intent that the disk cut off", () => {
+  it.effect("is completed when the file is asked for next", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      yield* upload(location, "older")
+      crashing.failWhen(({ kind, paths }) =>
+        kind === "rename" && paths[1] === `${path}.metadata` ? "EIO" : undefined
+      )
+      expect(yield* Effect.flip(upload(location, "newer"))).toMatchObject({ _tag: "StorageError" })
+      expect(yield* Effect.flip(has("older"))).toMatchObject({ _tag: "StorageError" })
+      crashing.failWhen(() => undefined)
+      expect(yield* has("older")).toBe(false)
+      expect(yield* has("newer")).toBe(true)
+      yield* upload(location, "newest")
+      expect(yield* has("newest")).toBe(true)
+      expect([...crashing.files().keys()]).toEqual([path, `${path}.metadata`])
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+})
