@@ -1,8 +1,16 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
     pool: "forks",
+    // Of vitest's own accord one processor would stay idle.
+    maxWorkers: availableParallelism(),
+    minWorkers: 1,
+    // To load the libraries takes longer than most files' tests: a process runs one file after the other, and loads them
+    // once. `npm run test:e2e` says otherwise.
+    isolate: false,
+    setupFiles: ["test/support/Properties.ts"],
     projects: [
       {
         extends: true,
