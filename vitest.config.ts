@@ -10,11 +10,16 @@ export default defineConfig({
     // To load the libraries takes longer than most files' tests: a process runs one file after the other, and loads them
     // once. `npm run test:e2e` says otherwise.
     isolate: false,
-    setupFiles: ["test/support/Properties.ts"],
     projects: [
       {
         extends: true,
-        test: { name: "core", include: ["test/**/*.test.ts"], exclude: ["test/e2e/**"], testTimeout: 30_000 }
+        test: {
+          name: "core",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/e2e/**"],
+          setupFiles: ["test/support/Properties.ts"],
+          testTimeout: 30_000
+        }
       },
       {
         extends: true,

@@ -14,6 +14,7 @@ import {
 import { request } from "node:http"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   cleanUp,
   command,
@@ -23,8 +24,7 @@ import {
   prepare,
   program,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import {
   entryOf,

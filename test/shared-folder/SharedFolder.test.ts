@@ -8,9 +8,9 @@ import { Deferred, Effect, Fiber, Layer, Option, type Scope, TestClock } from "e
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import type { HashAlgorithm } from "../../src/disk/ContentHash.ts"
 import { Hasher } from "../../src/disk/Hasher.ts"
-import * as EventLoop from "../../src/EventLoop.ts"
 import { type FolderFs, make, SharedFolder } from "../../src/shared-folder/SharedFolder.ts"
 import { temporaryFolder } from "../support/Folders.ts"
+import { eventually } from "../support/Until.ts"
 
 const hashOf = (content: string | Uint8Array, algorithm: HashAlgorithm = "sha256") =>
   createHash(algorithm).update(content).digest("hex")
@@ -60,12 +60,6 @@ const openBelow = (directory: string) =>
     } catch {
       return []
     }
-  })
-
-/** Until a condition holds that no clock brings about. */
-const until = (condition: () => boolean) =>
-  Effect.gen(function* () {
-    while (!condition()) yield* EventLoop.turn
   })
 
 describe("a file of the shared folder", () => {
@@ -357,7 +351,7 @@ describe("hashes", () => {
           yield* later
           const ask = Effect.scoped(Effect.flatMap(found(folder, "motd"), (file) => file.hash("sha256")))
           const first = yield* Effect.fork(ask)
-          yield* until(() => counts.now === 1)
+          yield* eventually(() => counts.now === 1)
           const others = yield* Effect.fork(Effect.all([ask, ask, ask], { concurrency: "unbounded" }))
           yield* Fiber.interrupt(first)
           yield* go
@@ -384,7 +378,7 @@ describe("hashes", () => {
               { concurrency: "unbounded" }
             )
           )
-          yield* until(() => counts.now === 2)
+          yield* eventually(() => counts.now === 2)
           const file = yield* found(folder, "motd")
           expect(yield* Effect.promise(() => textOf(file.read(whole(file))))).toBe("for all\n")
           yield* go
