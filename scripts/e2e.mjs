@@ -31,5 +31,12 @@ if (missing.length > 0) {
 }
 install()
 build()
-// One file after the other: some measure.
-run(bin("vitest"), ["run", "--project", "e2e", "--no-file-parallelism", ...process.argv.slice(2)])
+// One file after the other, since some measure, and each in a process of its own.
+run(bin("vitest"), [
+  "run",
+  "--project",
+  "e2e",
+  "--no-file-parallelism",
+  "--isolate",
+  ...process.argv.slice(2)
+])

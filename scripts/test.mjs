@@ -1,6 +1,6 @@
-// npm test: all tests that need nothing but Node. Arguments go to vitest.
-import { bin, build, install, run } from "./setup.mjs"
+// npm test: all tests that need nothing but Node and the sources. Arguments go to vitest: a file, `-t NAME`, `--watch`.
+// FC_SEED and FC_PATH, which a property that fails tells, have it fail again.
+import { bin, install, run } from "./setup.mjs"
 
 install()
-build()
 run(bin("vitest"), ["run", "--project", "core", ...process.argv.slice(2)])

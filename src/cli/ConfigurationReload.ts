@@ -2,8 +2,8 @@
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Ref } from "effect"
 import { changedKeys } from "../config/Changes.ts"
+import type { Keys } from "../config/Keys.ts"
 import { load } from "../config/RelayConfig.ts"
-import type { Keys } from "../config/Settings.ts"
 import type { Logging } from "../system/Logging.ts"
 import type { Reloadable } from "../system/Reload.ts"
 

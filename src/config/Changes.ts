@@ -1,5 +1,5 @@
 /** Which keys of the configuration are otherwise now. */
-import { type Keys, table } from "./Settings.ts"
+import { type Keys, table } from "./Keys.ts"
 
 const valueAt = (keys: Keys, path: ReadonlyArray<string>): unknown => {
   let at: unknown = keys

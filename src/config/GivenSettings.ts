@@ -1,6 +1,7 @@
 /** The contract's defaults with some settings given: for programs that embed a relay, and for tests. */
 import { type Duration, Option, Schema } from "effect"
-import { Keys, type Settings, settle } from "./Settings.ts"
+import { Keys } from "./Keys.ts"
+import { type Settings, settle } from "./Settings.ts"
 import { emptySections } from "./Sources.ts"
 
 type Given<A> = A extends

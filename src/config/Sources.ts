@@ -5,9 +5,9 @@
 import { Either, ParseResult, Schema } from "effect"
 import * as Printable from "../Printable.ts"
 import type { ConfigProblem } from "./ConfigError.ts"
+import { Keys, table as known } from "./Keys.ts"
 import { nearest } from "./Nearest.ts"
 import type { Key } from "./Setting.ts"
-import { Keys, table as known } from "./Settings.ts"
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

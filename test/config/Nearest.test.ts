@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck } from "effect"
+import { table } from "../../src/config/Keys.ts"
 import { distance, nearest } from "../../src/config/Nearest.ts"
-import { table } from "../../src/config/Settings.ts"
 
 const keys = table.map(({ key }) => key)
 

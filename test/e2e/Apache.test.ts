@@ -4,9 +4,10 @@ import * as Http from "node:http"
 import { join } from "node:path"
 import { constants, createGunzip } from "node:zlib"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Apache, startApache, stopApaches } from "./support/Apache.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { cleanUp, command, curl, events, prepare, type Relay, start, until } from "./support/Program.ts"
+import { cleanUp, command, curl, events, prepare, type Relay, start } from "./support/Program.ts"
 import {
   entryOf,
   fileOf,

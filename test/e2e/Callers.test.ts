@@ -1,6 +1,7 @@
 /** Today's callers of runs and system routes, replayed with curl: the annex of the contract. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { cleanUp, command, curl, events, type Relay, start, until, writeNodes } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, command, curl, events, type Relay, start, writeNodes } from "./support/Program.ts"
 
 let relay: Relay
 

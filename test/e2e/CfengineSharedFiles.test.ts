@@ -14,6 +14,7 @@ import { createServer } from "node:https"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   type DaemonUser,
   daemonUser,
@@ -25,7 +26,7 @@ import {
   serve
 } from "./support/Cfengine.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { cleanUp, command, curl, type Relay, until } from "./support/Program.ts"
+import { cleanUp, command, curl, type Relay } from "./support/Program.ts"
 import {
   classesOf,
   documentedBlocks,

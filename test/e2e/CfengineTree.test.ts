@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   type DaemonUser,
   daemonUser,
@@ -24,7 +25,7 @@ import {
 } from "./support/Cfengine.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { endLines, lineTo } from "./support/Line.ts"
-import { cleanUp, curl, type Relay, until } from "./support/Program.ts"
+import { cleanUp, curl, type Relay } from "./support/Program.ts"
 import {
   classesOf,
   documentedBlocks,

@@ -15,6 +15,7 @@ import { request } from "node:http"
 import { userInfo } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   cleanUp,
   command,
@@ -24,8 +25,7 @@ import {
   prepare,
   program,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import {
   entryOf,

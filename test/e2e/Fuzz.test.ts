@@ -5,6 +5,7 @@
 import { copyFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { bulkSender } from "./support/BulkSender.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { runMadness, sane, wireMadness } from "./support/Madness.ts"
@@ -18,8 +19,7 @@ import {
   type NodeEntry,
   prepare,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import { attack, attackTls } from "./support/RawAttacks.ts"
 import { openBy } from "./support/Remains.ts"

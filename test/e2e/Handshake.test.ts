@@ -1,8 +1,9 @@
 /** TLS connections before they are any: silent, dripping, broken. */
 import { connect, type Socket } from "node:net"
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { cleanUp, curl, nodes, type Options, type Relay, start, until } from "./support/Program.ts"
+import { cleanUp, curl, nodes, type Options, type Relay, start } from "./support/Program.ts"
 
 let identity: Identity
 

@@ -7,6 +7,7 @@ import * as Http from "node:http"
 import { join } from "node:path"
 import { setTimeout as after } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type BulkSender, bulkSender } from "./support/BulkSender.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { type Ledger, newLedger } from "./support/Ledger.ts"
@@ -21,8 +22,7 @@ import {
   type NodeEntry,
   type Options,
   prepare,
-  type Relay,
-  until
+  type Relay
 } from "./support/Program.ts"
 import { allGone, contentsOf, endAll, temporaryFolder } from "./support/Remains.ts"
 import { type Chance, chance, setting } from "./support/Seeded.ts"

@@ -1,6 +1,7 @@
 /** What the relay bears: many agents, many nodes, much output, callers that do not read. */
 import { connect, type Socket } from "node:net"
 import { afterEach, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   cleanUp,
   command,
@@ -10,8 +11,7 @@ import {
   nodes,
   prepare,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 
 afterEach(cleanUp)

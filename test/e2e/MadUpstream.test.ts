@@ -2,8 +2,9 @@
 import { createServer, type Server, type Socket } from "node:net"
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest"
 import { madPeers } from "../support/MadPeers.ts"
+import { until } from "../support/Until.ts"
 import { entriesOf } from "./support/OutboxView.ts"
-import { cleanUp, curl, prepare, start, until } from "./support/Program.ts"
+import { cleanUp, curl, prepare, start } from "./support/Program.ts"
 import { entryOf, fileOf, newSender, removeSenders, type Sender, share } from "./support/Senders.ts"
 
 let c: Sender

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { bulkSender } from "./support/BulkSender.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { amountOf, type Entry, entriesOf, leftOnDisk, retryAll } from "./support/OutboxView.ts"
@@ -23,8 +24,7 @@ import {
   type Options,
   prepare,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import {
   type Algorithm,

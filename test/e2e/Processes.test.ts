@@ -4,7 +4,8 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, curl, events, nodes, processesWith, start, until } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, curl, events, nodes, processesWith, start } from "./support/Program.ts"
 
 afterEach(cleanUp)
 

@@ -6,17 +6,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
-import {
-  cleanUp,
-  command,
-  curl,
-  nodes,
-  prepare,
-  program,
-  start,
-  until,
-  writeNodes
-} from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, command, curl, nodes, prepare, program, start, writeNodes } from "./support/Program.ts"
 
 const folders: Array<string> = []
 

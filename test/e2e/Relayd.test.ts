@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import {
   cleanUp,
@@ -15,8 +16,7 @@ import {
   prepare,
   program,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import {
   entryOf,

@@ -1,6 +1,7 @@
 /** What a reload takes of main.conf, and what it says of the rest. */
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, curl, prepare, start, until } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, curl, prepare, start } from "./support/Program.ts"
 
 afterEach(cleanUp)
 

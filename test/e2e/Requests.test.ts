@@ -5,7 +5,8 @@ import { connect } from "node:net"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { cleanUp, curl, events, nodes, prepare, type Relay, raw, start, until } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, curl, events, nodes, prepare, type Relay, raw, start } from "./support/Program.ts"
 
 afterAll(cleanUp)
 

@@ -16,7 +16,8 @@ import {
 import { connect } from "node:net"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { cleanUp, curl, memory, type Relay, raw, start, until } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, curl, memory, type Relay, raw, start } from "./support/Program.ts"
 import {
   entryOf,
   fileOf,

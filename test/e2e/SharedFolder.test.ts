@@ -13,6 +13,7 @@ import {
 import { connect } from "node:net"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import {
   cleanUp,
@@ -23,8 +24,7 @@ import {
   prepare,
   type Relay,
   raw,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 import { fileOf, hashOf, removeSenders } from "./support/Senders.ts"
 

@@ -6,16 +6,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
-import {
-  cleanUp,
-  curl,
-  nodes,
-  type Options,
-  prepare,
-  processesWith,
-  start,
-  until
-} from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, curl, nodes, type Options, prepare, processesWith, start } from "./support/Program.ts"
 
 const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 const hold = new URL("./support/startHold.mjs", import.meta.url).href

@@ -5,6 +5,7 @@ import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import {
   cleanUp,
   command,
@@ -14,8 +15,7 @@ import {
   prepare,
   processesWith,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 
 const user = `rudder-e2e-${randomInt(1_000_000)}`

@@ -4,6 +4,7 @@ import { copyFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import {
   cleanUp,
@@ -14,8 +15,7 @@ import {
   type Options,
   prepare,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 
 let first: Identity

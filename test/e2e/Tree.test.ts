@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import * as Https from "node:https"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import {
   cleanUp,
@@ -12,8 +13,7 @@ import {
   prepare,
   processesWith,
   type Relay,
-  start,
-  until
+  start
 } from "./support/Program.ts"
 
 let identities: Record<"root" | "upper" | "lower" | "stranger", Identity>

@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, command, curl, events, nodes, type Relay, raw, start, until } from "./support/Program.ts"
+import { until } from "../support/Until.ts"
+import { cleanUp, command, curl, events, nodes, type Relay, raw, start } from "./support/Program.ts"
 
 afterEach(cleanUp)
 

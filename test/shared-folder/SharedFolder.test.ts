@@ -9,10 +9,10 @@ import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import type { HashAlgorithm } from "../../src/disk/ContentHash.ts"
 import { Hasher, HashLost } from "../../src/disk/Hasher.ts"
 import * as WorkerHasher from "../../src/disk/WorkerHasher.ts"
-import * as EventLoop from "../../src/EventLoop.ts"
 import type { FolderFs } from "../../src/shared-folder/OpenedFile.ts"
 import { make, SharedFolder } from "../../src/shared-folder/SharedFolder.ts"
 import { temporaryFolder } from "../support/Folders.ts"
+import { eventually } from "../support/Until.ts"
 
 const hashOf = (content: string | Uint8Array, algorithm: HashAlgorithm = "sha256") =>
   createHash(algorithm).update(content).digest("hex")
@@ -62,12 +62,6 @@ const openBelow = (directory: string) =>
     } catch {
       return []
     }
-  })
-
-/** Until a condition holds that no clock brings about. */
-const until = (condition: () => boolean) =>
-  Effect.gen(function* () {
-    while (!condition()) yield* EventLoop.turn
   })
 
 describe("a file of the shared folder", () => {
@@ -360,7 +354,7 @@ describe("hashes", () => {
           yield* later
           const ask = Effect.scoped(Effect.flatMap(found(folder, "motd"), (file) => file.hash("sha256")))
           const first = yield* Effect.fork(ask)
-          yield* until(() => counts.now === 1)
+          yield* eventually(() => counts.now === 1)
           const others = yield* Effect.fork(Effect.all([ask, ask, ask], { concurrency: "unbounded" }))
           yield* Fiber.interrupt(first)
           yield* go
@@ -387,7 +381,7 @@ describe("hashes", () => {
               { concurrency: "unbounded" }
             )
           )
-          yield* until(() => counts.now === 2)
+          yield* eventually(() => counts.now === 2)
           const file = yield* found(folder, "motd")
           expect(yield* Effect.promise(() => textOf(file.read(whole(file))))).toBe("for all\n")
           yield* go

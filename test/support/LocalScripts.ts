@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import {
   type AgentCommand,
@@ -11,6 +11,7 @@ import {
 } from "../../src/remote-run/agents/AgentProcess.ts"
 import * as LocalAgents from "../../src/remote-run/agents/LocalAgents.ts"
 import * as ProcessTable from "../../src/remote-run/agents/ProcessTable.ts"
+import { eventually } from "./Until.ts"
 
 /** A folder that goes with the scope. */
 export const folder = Effect.acquireRelease(
@@ -97,11 +98,7 @@ export const collect = () => {
 }
 
 /** Waits until something is so. */
-export const until = (holds: () => boolean) =>
-  Effect.sync(holds).pipe(
-    Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
-    Effect.asVoid
-  )
+export const until = eventually
 
 /** The process ids that an agent has written to files of this name, one a line; waits for the file. */
 export const pids = (command: string, name: string) => {

@@ -1,4 +1,9 @@
-/** `GET /metrics` through the whole app. */
+/**
+ * `GET /metrics` through the whole app, in a process in which nothing has been counted yet: files with other options than
+ * most have one of their own.
+ *
+ * @vitest-environment-options { "of": "metrics" }
+ */
 import { HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Metric, Option } from "effect"

@@ -4,8 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { until } from "../../support/Until.ts"
 import type { Identity } from "./Identities.ts"
-import { type Relay, until } from "./Program.ts"
+import type { Relay } from "./Program.ts"
 
 export interface Apache {
   /** Of HTTP and HTTPS. */

@@ -4,7 +4,8 @@ import { createHash, createPublicKey, randomInt } from "node:crypto"
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
-import { command, type Ended, until } from "./Program.ts"
+import { until } from "../../support/Until.ts"
+import { command, type Ended } from "./Program.ts"
 
 const address = "127.0.0.1"
 

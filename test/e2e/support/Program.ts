@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { until } from "../../support/Until.ts"
 
 const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
 
@@ -77,21 +78,6 @@ const toml = (config: NonNullable<Options["config"]>) =>
       ].join("\n")
     )
     .join("\n\n")
-
-/** Polls until a condition holds; the limit is there to end a test that fails, not to measure. */
-export const until = async <A>(
-  what: string,
-  probe: () => A | Promise<A>,
-  seconds = 30
-): Promise<NonNullable<A>> => {
-  const end = Date.now() + seconds * 1000
-  while (Date.now() < end) {
-    const found = await probe()
-    if (found !== undefined && found !== null && found !== false) return found
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error(`waited ${seconds} s in vain: ${what}`)
-}
 
 /** n nodes of this relay, `n0` to `n<count - 1>`. */
 export const nodes = (count: number): Record<string, NodeEntry> =>

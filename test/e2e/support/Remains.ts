@@ -1,7 +1,7 @@
 /** What a relay leaves: its processes, known by a temporary folder that it and all its children have in their environment. */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { join } from "node:path"
-import { until } from "./Program.ts"
+import { until } from "../../support/Until.ts"
 
 /** A relay's temporary folder, and the environment to start it with. */
 export const temporaryFolder = (directory: string) => {

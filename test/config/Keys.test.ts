@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, Schema } from "effect"
-import { table } from "../../src/config/Settings.ts"
+import { table } from "../../src/config/Keys.ts"
 import * as Values from "../../src/config/Values.ts"
 import { page } from "../support/ConfigurationPage.ts"
 
 describe("the table of settings", () => {
-  // Mended by: npx vitest run --project core -u test/config/Settings.test.ts
+  // Mended by: npx vitest run --project core -u test/config/Keys.test.ts
   it("is docs/configuration.md, key by key", async () => {
     await expect(page(table)).toMatchFileSnapshot("../../docs/configuration.md")
   })
