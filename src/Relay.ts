@@ -14,6 +14,7 @@ import { Hasher } from "./disk/Hasher.ts"
 import { Lease } from "./disk/Lease.ts"
 import * as RegularFiles from "./disk/RegularFiles.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
+import * as PeerConnections from "./peers/PeerConnections.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
 import * as LocalAgents from "./remote-run/agents/LocalAgents.ts"
@@ -28,6 +29,7 @@ import { Listener } from "./server/Listener.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import { Upstream } from "./shared-files/outbox/Upstream.ts"
+import * as UpstreamCalls from "./shared-files/outbox/UpstreamCalls.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
 import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
 import { SharedFileStore } from "./shared-files/store/SharedFileStore.ts"
@@ -67,7 +69,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
     Layer.provideMerge(
       Layer.mergeAll(
         orGiven(SubRelays, SubRelayCalls.layer),
-        orGiven(Upstream, Upstream.layer),
+        orGiven(Upstream, UpstreamCalls.layer),
         orGiven(SharedFileStore, SharedFileStore.layer),
         orGiven(RunHistory, RunHistory.layer)
       )
@@ -75,7 +77,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
     Layer.provideMerge(
       Layer.mergeAll(
         orGiven(AgentProcess, LocalAgents.layer),
-        orGiven(PeerClient, PeerClient.layer),
+        orGiven(PeerClient, PeerConnections.layer),
         orGiven(Disk, Disk.layer),
         orGiven(Lease, FolderLease.layer),
         orGiven(Hasher, Hasher.layer),

@@ -7,6 +7,14 @@ export * as FolderLease from "./disk/FolderLease.ts"
 export { FolderUnusable } from "./disk/FolderUnusable.ts"
 export { FolderTaken, Lease, type LeaseService } from "./disk/Lease.ts"
 export { NodeId } from "./NodeId.ts"
+export {
+  type Peer,
+  PeerClient,
+  type PeerClientService,
+  type PeerPool,
+  type PinnedKeys
+} from "./peers/PeerClient.ts"
+export { PeerUnreachable } from "./peers/PeerUnreachable.ts"
 export * as Relay from "./Relay.ts"
 export { RelayApi } from "./RelayApi.ts"
 export * as RelayError from "./RelayError.ts"

@@ -7,6 +7,7 @@ import { Effect, FastCheck, Fiber, Layer, Option, Runtime, Stream, TestClock, Te
 import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import { PeerClient } from "../../../src/peers/PeerClient.ts"
+import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
 import { PeerUnreachable } from "../../../src/peers/PeerUnreachable.ts"
 import { AgentProcess, type AgentProcessService } from "../../../src/remote-run/agents/AgentProcess.ts"
 import { ClassName } from "../../../src/remote-run/ClassName.ts"
@@ -107,7 +108,7 @@ const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Set
         Layer.provideMerge(RunHistory.layer),
         Layer.provide([
           alone(),
-          peerClient ?? PeerClient.layer,
+          peerClient ?? PeerConnections.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),
           Layer.succeed(AgentProcess, {
@@ -634,7 +635,7 @@ it.scopedLive("a sub-relay is read no faster than what it says can be written", 
     let received = 0
     const waiting: Array<() => void> = []
     const layer = SubRelayCalls.layer.pipe(
-      Layer.provide([PeerClient.layer, Layer.succeed(Certificates, known(certificate))]),
+      Layer.provide([PeerConnections.layer, Layer.succeed(Certificates, known(certificate))]),
       Layer.provide(
         Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make("me"), httpsPort: port } }))
       ),
