@@ -16,6 +16,7 @@ import * as NodeDisk from "./disk/NodeDisk.ts"
 import * as RegularFiles from "./disk/RegularFiles.ts"
 import * as WorkerHasher from "./disk/WorkerHasher.ts"
 import { PeerClient } from "./peers/PeerClient.ts"
+import * as PeerConnections from "./peers/PeerConnections.ts"
 import { RelayApi } from "./RelayApi.ts"
 import { AgentProcess } from "./remote-run/agents/AgentProcess.ts"
 import * as LocalAgents from "./remote-run/agents/LocalAgents.ts"
@@ -31,6 +32,7 @@ import { Listener } from "./server/Listener.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import { Upstream } from "./shared-files/outbox/Upstream.ts"
+import * as UpstreamCalls from "./shared-files/outbox/UpstreamCalls.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
 import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
 import { SharedFileStore } from "./shared-files/store/SharedFileStore.ts"
@@ -70,7 +72,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
     Layer.provideMerge(
       Layer.mergeAll(
         orGiven(SubRelays, SubRelayCalls.layer),
-        orGiven(Upstream, Upstream.layer),
+        orGiven(Upstream, UpstreamCalls.layer),
         orGiven(SharedFileStore, SharedFileStore.layer),
         orGiven(RunHistory, FolderHistory.layer)
       )
@@ -78,7 +80,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
     Layer.provideMerge(
       Layer.mergeAll(
         orGiven(AgentProcess, LocalAgents.layer),
-        orGiven(PeerClient, PeerClient.layer),
+        orGiven(PeerClient, PeerConnections.layer),
         orGiven(Disk, NodeDisk.layer),
         orGiven(Lease, FolderLease.layer),
         orGiven(Hasher, WorkerHasher.layer),

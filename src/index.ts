@@ -9,6 +9,14 @@ export { FolderTaken, Lease, type LeaseService } from "./disk/Lease.ts"
 export * as NodeDisk from "./disk/NodeDisk.ts"
 export * as StreamReader from "./http/StreamReader.ts"
 export { NodeId } from "./NodeId.ts"
+export {
+  type Peer,
+  PeerClient,
+  type PeerClientService,
+  type PeerPool,
+  type PinnedKeys
+} from "./peers/PeerClient.ts"
+export { PeerUnreachable } from "./peers/PeerUnreachable.ts"
 export * as Relay from "./Relay.ts"
 export { RelayApi } from "./RelayApi.ts"
 export * as RelayError from "./RelayError.ts"

@@ -2,7 +2,6 @@
 import * as Http from "node:http"
 import type * as Net from "node:net"
 import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effect"
-import { PeerPool } from "./PeerPool.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
 export interface PeerRequest {
@@ -26,12 +25,12 @@ interface Exchange {
 const ignoreError = () => {}
 
 /** All in one turn: what happens to a request while nobody listens is lost, or ends the process. */
-const begin = (via: Net.Socket | PeerPool, { method, url, headers, send }: PeerRequest): Exchange => {
+const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: PeerRequest): Exchange => {
   const request = Http.request({
     method,
     path: `${url.pathname}${url.search}`,
     headers: { host: url.host, ...headers },
-    ...(via instanceof PeerPool ? { agent: via } : { createConnection: () => via })
+    ...(via instanceof Http.Agent ? { agent: via } : { createConnection: () => via })
   })
   const answer = Deferred.unsafeMake<Http.IncomingMessage, PeerUnreachable>(FiberId.none)
   const exchange: Exchange = { request, url, answer, steps: 0, read: 0 }
@@ -67,7 +66,7 @@ const begin = (via: Net.Socket | PeerPool, { method, url, headers, send }: PeerR
   return exchange
 }
 
-const beginScoped = (via: Net.Socket | PeerPool, request: PeerRequest) =>
+const beginScoped = (via: Net.Socket | Http.Agent, request: PeerRequest) =>
   Effect.acquireRelease(
     Effect.sync(() => begin(via, request)),
     (exchange) => Effect.sync(() => exchange.request.destroy())
@@ -78,7 +77,7 @@ const beginScoped = (via: Net.Socket | PeerPool, request: PeerRequest) =>
  * followed. What is not over with the scope is cut off. How long that may take is for the caller to say.
  */
 export const ask = (
-  via: Net.Socket | PeerPool,
+  via: Net.Socket | Http.Agent,
   request: PeerRequest
 ): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
   Effect.flatMap(beginScoped(via, request), ({ answer }) => Deferred.await(answer))
@@ -123,7 +122,7 @@ const sent = ({ request }: Exchange) =>
  * @param patience so long the request may stand still, and so long its answer may take
  */
 export const exchange = <A, E>(
-  via: Net.Socket | PeerPool,
+  via: Net.Socket | Http.Agent,
   request: PeerRequest,
   patience: Duration.Duration,
   use: (response: Http.IncomingMessage) => Effect.Effect<A, E>

@@ -1,7 +1,7 @@
 /** Certificates in PEM, as they stand in files, and the node ids in them. */
 import { type KeyObject, X509Certificate } from "node:crypto"
 import { FileSystem } from "@effect/platform"
-import { Effect, Option } from "effect"
+import { Data, Effect, Option } from "effect"
 
 const block = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g
 
@@ -20,12 +20,23 @@ export const read = Option.liftThrowable((der: Buffer) => new X509Certificate(de
 export const uidOf = (subject: string): Option.Option<string> =>
   Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
-/** The keys of a file's certificates; fails with what is wrong with it. */
-export const keys = (file: string): Effect.Effect<ReadonlyArray<KeyObject>, string, FileSystem.FileSystem> =>
+/** A file that should have a certificate can't be read, or has none. */
+export class CertificateMissing extends Data.TaggedError("CertificateMissing")<{
+  /** Names the file. */
+  readonly message: string
+}> {}
+
+/** The keys of a file's certificates: at least one. */
+export const keys = (
+  file: string
+): Effect.Effect<ReadonlyArray<KeyObject>, CertificateMissing, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const text = yield* Effect.mapError(fs.readFileString(file), (error) => error.message)
+    const text = yield* Effect.mapError(
+      fs.readFileString(file),
+      ({ message }) => new CertificateMissing({ message })
+    )
     const found = [...ders(text)].flatMap((der) => Option.toArray(read(der)))
-    if (found.length === 0) return yield* Effect.fail(`${file}: no certificate in it`)
+    if (found.length === 0) return yield* new CertificateMissing({ message: `${file}: no certificate in it` })
     return found.map(({ publicKey }) => publicKey)
   })

@@ -5,6 +5,7 @@ import { Duration, Effect, Layer } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { exchange, type Heard, hear, type PeerRequest } from "../../src/peers/Exchange.ts"
 import { PeerClient } from "../../src/peers/PeerClient.ts"
+import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../support/MadPeers.ts"
 import { rawServer } from "../support/RawServer.ts"
 import { selfSigned } from "../support/SelfSigned.ts"
@@ -45,7 +46,7 @@ const asking = (connection: (socket: Net.Socket) => void, { patience, send, head
   }).pipe(
     Effect.scoped,
     Effect.provide(
-      PeerClient.layer.pipe(
+      PeerConnections.layer.pipe(
         Layer.provide(
           Layer.succeed(RelayConfig, makeSettings({ general: { peerAuthentication: "cert_pinning" } }))
         ),

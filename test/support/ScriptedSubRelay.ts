@@ -6,7 +6,8 @@ import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Stream } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { NodeId } from "../../src/NodeId.ts"
-import { PeerClient } from "../../src/peers/PeerClient.ts"
+import type { PeerClient } from "../../src/peers/PeerClient.ts"
+import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { AgentProcess, type AgentProcessService } from "../../src/remote-run/agents/AgentProcess.ts"
 import * as FolderHistory from "../../src/remote-run/journal/FolderHistory.ts"
 import type { RunFormat } from "../../src/remote-run/journal/RunFormat.ts"
@@ -102,7 +103,7 @@ export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient
         Layer.provideMerge(FolderHistory.layer),
         Layer.provide([
           alone(),
-          peerClient ?? PeerClient.layer,
+          peerClient ?? PeerConnections.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),
           Layer.succeed(AgentProcess, {

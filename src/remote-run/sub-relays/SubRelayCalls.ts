@@ -3,6 +3,7 @@ import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { isHostname } from "../../Hostname.ts"
 import { type Peer, PeerClient, type PeerClientService } from "../../peers/PeerClient.ts"
+import { unreachable } from "../../peers/PeerUnreachable.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import { Certificates, type CertificatesService } from "../../topology/Certificates.ts"
 import type { Node } from "../../topology/Node.ts"
@@ -61,7 +62,7 @@ const peerOf = (certificates: CertificatesService, httpsPort: number, relay: Nod
   url: new URL(`https://${relay.hostname}:${httpsPort}`),
   keys: Effect.flatMap(certificates.forNode(relay.id), (known) =>
     known.length === 0
-      ? Effect.fail(`no certificate of node ${relay.id} is known`)
+      ? unreachable("certificate", `no certificate of node ${relay.id} is known`)
       : Effect.succeed(known.map(({ publicKey }) => publicKey))
   )
 })

@@ -5,6 +5,7 @@ import { Effect, Fiber, Layer, Option } from "effect"
 import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import { PeerClient } from "../../../src/peers/PeerClient.ts"
+import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
 import type { AgentProcessService } from "../../../src/remote-run/agents/AgentProcess.ts"
 import { ClassName } from "../../../src/remote-run/ClassName.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
@@ -333,7 +334,7 @@ it.scopedLive("a sub-relay is read no faster than what it says can be written", 
     let received = 0
     const waiting: Array<() => void> = []
     const layer = SubRelayCalls.layer.pipe(
-      Layer.provide([PeerClient.layer, Layer.succeed(Certificates, known(certificate))]),
+      Layer.provide([PeerConnections.layer, Layer.succeed(Certificates, known(certificate))]),
       Layer.provide(
         Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make("me"), httpsPort: port } }))
       ),

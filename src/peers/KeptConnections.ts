@@ -6,14 +6,13 @@ import type { PeerUnreachable } from "./PeerUnreachable.ts"
 
 export type Connected = (error: PeerUnreachable | null, socket: Net.Socket | undefined) => void
 
-/** Makes a connection; what it gives stops that. */
-export type Establish = (connected: Connected) => () => void
+/** Begins to make a connection, and tells what came of it: once, and later. */
+export type Establish = (connected: Connected) => void
 
-export class PeerPool extends Http.Agent {
+export class KeptConnections extends Http.Agent {
   private readonly establish: Establish
   private readonly idleMillis: number
   private readonly current = new Set<Net.Socket>()
-  private readonly beginning = new Set<() => void>()
   /** Of each connection that nobody uses, what ends it when the peer speaks unasked. */
   private readonly unasked = new WeakMap<Net.Socket, () => void>()
 
@@ -28,11 +27,7 @@ export class PeerPool extends Http.Agent {
     _options: Http.ClientRequestArgs,
     callback?: (error: Error | null, socket: Net.Socket) => void
   ): undefined {
-    let stop: (() => void) | undefined
-    let isOver = false
-    stop = this.establish((error, socket) => {
-      isOver = true
-      if (stop !== undefined) this.beginning.delete(stop)
+    this.establish((error, socket) => {
       if (socket !== undefined) {
         this.current.add(socket)
         socket.once("close", () => this.current.delete(socket))
@@ -41,11 +36,10 @@ export class PeerPool extends Http.Agent {
       // Node takes no socket where there is an error, though its type asks for one.
       callback?.(error, socket as Net.Socket)
     })
-    if (!isOver) this.beginning.add(stop)
     return undefined
   }
 
-  /** Uses none of the connections that are open now again: who they lead to may not be trusted any more. */
+  /** Closes what is free, and what is in use once it is free. */
   forget(): void {
     this.current.clear()
     for (const sockets of Object.values(this.freeSockets))
@@ -69,7 +63,6 @@ export class PeerPool extends Http.Agent {
   }
 
   override destroy(): void {
-    for (const stop of this.beginning) stop()
     super.destroy()
     for (const socket of this.current) socket.destroy()
   }

@@ -10,8 +10,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { ask, hear } from "../../src/peers/Exchange.ts"
-import { PeerClient, type PinnedKeys } from "../../src/peers/PeerClient.ts"
-import type { PeerPool } from "../../src/peers/PeerPool.ts"
+import { PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
+import * as PeerConnections from "../../src/peers/PeerConnections.ts"
+import { unreachable } from "../../src/peers/PeerUnreachable.ts"
 import { certificateOf, newKey, selfSigned } from "../support/SelfSigned.ts"
 
 /** As node agents have them. */
@@ -74,7 +75,7 @@ const serving = (certificate: { readonly cert: string; readonly key: string } | 
 const withClient = <A, E, R>(given: GivenSettings, test: Effect.Effect<A, E, R>) =>
   Effect.provide(
     test,
-    PeerClient.layer.pipe(
+    PeerConnections.layer.pipe(
       Layer.provide(Layer.succeed(RelayConfig, makeSettings(given))),
       Layer.provide(NodeContext.layer)
     )
@@ -82,7 +83,7 @@ const withClient = <A, E, R>(given: GivenSettings, test: Effect.Effect<A, E, R>)
 
 const all = { maxLength: 1000, within: Duration.seconds(20) }
 
-const get = (via: Net.Socket | PeerPool, url: URL) =>
+const get = (via: Net.Socket | Http.Agent, url: URL) =>
   Effect.gen(function* () {
     const response = yield* ask(via, {
       method: "POST",
@@ -129,7 +130,10 @@ describe("with cert_pinning a peer is known by its key", () => {
   it.scopedLive("and is not even connected to where no key is known", () =>
     Effect.gen(function* () {
       const { seen, url } = yield* serving(agent)
-      const error = yield* withClient(pinning, Effect.flip(call(url, Effect.fail("no certificate of it"))))
+      const error = yield* withClient(
+        pinning,
+        Effect.flip(call(url, unreachable("certificate", "no certificate of it")))
+      )
       expect(error).toMatchObject({ reason: "certificate", message: "no certificate of it" })
       expect(seen.connections).toBe(0)
     })
@@ -183,14 +187,14 @@ describe("a client", () => {
     Effect.gen(function* () {
       const { url } = yield* serving(other)
       const given: GivenSettings = { general: { peerAuthentication: "dangerous_none" } }
-      expect(yield* withClient(given, call(url, Effect.fail("none")))).toBe("200 hello")
+      expect(yield* withClient(given, call(url, unreachable("certificate", "none")))).toBe("200 hello")
     })
   )
 
   it.scopedLive("speaks plain HTTP where the URL says so", () =>
     Effect.gen(function* () {
       const { url } = yield* serving(undefined)
-      expect(yield* withClient(pinning, call(url, Effect.fail("none")))).toBe("200 hello")
+      expect(yield* withClient(pinning, call(url, unreachable("certificate", "none")))).toBe("200 hello")
     })
   )
 
@@ -269,10 +273,10 @@ describe("a pool", () => {
       const { seen, url } = yield* serving(agent)
       yield* pooled("1 minutes", url, keysOf(agent), (pool) =>
         Effect.gen(function* () {
-          for (let i = 0; i < 3; i++) expect(yield* get(pool, url)).toBe("200 hello")
+          for (let i = 0; i < 3; i++) expect(yield* get(pool.agent, url)).toBe("200 hello")
           expect(seen.connections).toBe(1)
-          pool.forget()
-          expect(yield* get(pool, url)).toBe("200 hello")
+          yield* pool.forget
+          expect(yield* get(pool.agent, url)).toBe("200 hello")
           expect(seen.connections).toBe(2)
         })
       )
@@ -284,10 +288,10 @@ describe("a pool", () => {
       const { seen, url } = yield* serving(agent)
       yield* pooled("1 minutes", url, keysOf(agent), (pool) =>
         Effect.gen(function* () {
-          const first = yield* ask(pool, { method: "POST", url, headers: {}, send: (r) => r.end() })
-          pool.forget()
+          const first = yield* ask(pool.agent, { method: "POST", url, headers: {}, send: (r) => r.end() })
+          yield* pool.forget
           expect(yield* hear(first, all)).toEqual({ text: "hello", whole: true })
-          expect(yield* get(pool, url)).toBe("200 hello")
+          expect(yield* get(pool.agent, url)).toBe("200 hello")
           expect(seen.connections).toBe(2)
         }).pipe(Effect.scoped)
       )
@@ -299,9 +303,9 @@ describe("a pool", () => {
       const { seen, url } = yield* serving(agent)
       yield* pooled("20 millis", url, keysOf(agent), (pool) =>
         Effect.gen(function* () {
-          expect(yield* get(pool, url)).toBe("200 hello")
-          while (Object.keys(pool.freeSockets).length > 0) yield* Effect.sleep("5 millis")
-          expect(yield* get(pool, url)).toBe("200 hello")
+          expect(yield* get(pool.agent, url)).toBe("200 hello")
+          while (Object.keys(pool.agent.freeSockets).length > 0) yield* Effect.sleep("5 millis")
+          expect(yield* get(pool.agent, url)).toBe("200 hello")
           expect(seen.connections).toBe(2)
         })
       )
@@ -314,7 +318,7 @@ describe("a pool", () => {
       yield* pooled("1 minutes", url, keysOf(agent), (pool) =>
         Effect.gen(function* () {
           for (let i = 0; i < 2; i++)
-            expect(yield* Effect.flip(get(pool, url))).toMatchObject({ reason: "certificate" })
+            expect(yield* Effect.flip(get(pool.agent, url))).toMatchObject({ reason: "certificate" })
         })
       )
       expect(seen.bytes).toBe(0)
