@@ -1,0 +1,147 @@
+/** The plan of the house, as ARCHITECTURE.md draws it: what may import what, and how large a thing may grow. */
+import { readdirSync, readFileSync } from "node:fs"
+import { join, posix } from "node:path"
+import { fileURLToPath } from "node:url"
+import { describe, expect, it } from "@effect/vitest"
+import ts from "typescript"
+
+const top = fileURLToPath(new URL("..", import.meta.url))
+
+/** From the ground up: a module imports from its own storey and those below. */
+const storeys: ReadonlyArray<ReadonlyArray<string>> = [
+  ["NodeId.ts", "Hostname.ts", "RelayError.ts", "EventLoop.ts", "Printable.ts"],
+  ["config/"],
+  ["topology/"],
+  ["disk/"],
+  ["http/", "access/"],
+  ["peers/"],
+  ["remote-run/"],
+  ["shared-files/"],
+  ["shared-folder/"],
+  ["system/"],
+  ["RelayApi.ts"],
+  ["server/"],
+  ["Relay.ts"],
+  ["index.ts", "testing.ts"],
+  ["cli/"],
+  ["main.ts"]
+]
+
+/** `HttpApiBuilder.group` wants the whole API, which the groups are part of. */
+const namesTheWholeApi = [
+  "remote-run/RemoteRunHttp.ts",
+  "shared-files/SharedFilesHttp.ts",
+  "shared-folder/SharedFolderHttp.ts",
+  "system/SystemHttp.ts"
+]
+
+const maxModuleLines = 350
+const maxFunctionLines = 90
+
+/** Those that are longer, until they are cut along their nouns: each is named until then, and none comes anew. */
+const longModules = ["shared-files/outbox/Outbox.ts"]
+const modulesWithLongFunctions = [
+  "shared-files/outbox/Deliveries.ts",
+  "shared-files/outbox/Spool.ts",
+  "shared-files/outbox/UpstreamGate.ts"
+]
+
+const parse = (module: string): ts.SourceFile =>
+  ts.createSourceFile(module, readFileSync(join(top, "src", module), "utf8"), ts.ScriptTarget.Latest, true)
+
+const modules = new Map(
+  readdirSync(join(top, "src"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .sort()
+    .map((name) => [name, parse(name)] as const)
+)
+
+/** Of types too: what a type is made of is known where it is used. */
+const importsOf = (module: string, source: ts.SourceFile): ReadonlyArray<string> =>
+  source.statements
+    .filter((statement) => ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement))
+    .map(({ moduleSpecifier }) => moduleSpecifier)
+    .filter((specifier) => specifier !== undefined)
+    .filter(ts.isStringLiteral)
+    .map(({ text }) => posix.join(posix.dirname(module), text))
+    .filter((name) => modules.has(name))
+
+const imports = new Map([...modules].map(([name, source]) => [name, importsOf(name, source)] as const))
+
+const storeyOf = (module: string): number =>
+  storeys.findIndex((names) => names.some((name) => module === name || module.startsWith(name)))
+
+/** The first way that leads back to where it began. */
+const circle = (): ReadonlyArray<string> | undefined => {
+  const done = new Set<string>()
+  const visit = (module: string, path: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+    if (path.includes(module)) return [...path.slice(path.indexOf(module)), module]
+    if (done.has(module)) return undefined
+    for (const next of imports.get(module) ?? []) {
+      const found = visit(next, [...path, module])
+      if (found !== undefined) return found
+    }
+    done.add(module)
+    return undefined
+  }
+  for (const module of modules.keys()) {
+    const found = visit(module, [])
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const linesOf = (source: ts.SourceFile, node: ts.Node): number =>
+  source.getLineAndCharacterOfPosition(node.end).line -
+  source.getLineAndCharacterOfPosition(node.getStart(source)).line +
+  1
+
+const longFunctions = (module: string, source: ts.SourceFile): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && linesOf(source, node) > maxFunctionLines) {
+      const { line } = source.getLineAndCharacterOfPosition(node.getStart(source))
+      found.push(`${module}:${line + 1} (${linesOf(source, node)} lines)`)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+describe("the house", () => {
+  it("has a storey for every module", () => {
+    expect([...modules.keys()].filter((module) => storeyOf(module) < 0)).toEqual([])
+  })
+
+  it("has no import that goes up, but for the four that name the whole API", () => {
+    const upward = [...imports].flatMap(([module, names]) =>
+      names
+        .filter((name) => storeyOf(name) > storeyOf(module))
+        .filter((name) => !(name === "RelayApi.ts" && namesTheWholeApi.includes(module)))
+        .map((name) => `${module} → ${name}`)
+    )
+    expect(upward).toEqual([])
+  })
+
+  it("has no circle of imports, of types neither", () => {
+    expect(circle()?.join(" → ")).toBeUndefined()
+  })
+
+  it(`has no module of over ${maxModuleLines} lines but those that are named`, () => {
+    const long = [...modules]
+      .map(([module, source]) => [module, source.getLineStarts().length - 1] as const)
+      .filter(([, lines]) => lines > maxModuleLines)
+      .map(([module]) => module)
+    expect(long).toEqual(longModules)
+  })
+
+  it(`has no function of over ${maxFunctionLines} lines but in those that are named`, () => {
+    const found = new Map(
+      [...modules].map(([module, source]) => [module, longFunctions(module, source)] as const)
+    )
+    const others = [...found].filter(([module]) => !modulesWithLongFunctions.includes(module))
+    expect(others.flatMap(([, functions]) => functions)).toEqual([])
+    for (const module of modulesWithLongFunctions) expect(found.get(module)).not.toEqual([])
+  })
+})
