@@ -9,6 +9,7 @@ import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../support/MadPeers.ts"
 import { rawServer } from "../support/RawServer.ts"
 import { selfSigned } from "../support/SelfSigned.ts"
+import { eventually } from "../support/Until.ts"
 
 const identity = selfSigned([["UID", "peer"]])
 
@@ -20,10 +21,15 @@ interface Asking {
   readonly send?: PeerRequest["send"]
   readonly headers?: PeerRequest["headers"]
   readonly secure?: boolean
+  /** Is waited for before the server ends, whose sockets go with it. */
+  readonly before?: Effect.Effect<void>
 }
 
 /** What comes of a request to a server that does this with each connection: the status, and what was heard of the body. */
-const asking = (connection: (socket: Net.Socket) => void, { patience, send, headers, secure }: Asking = {}) =>
+const asking = (
+  connection: (socket: Net.Socket) => void,
+  { patience, send, headers, secure, before }: Asking = {}
+) =>
   Effect.gen(function* () {
     const { port } = yield* rawServer(connection, secure === true ? identity : undefined)
     const url = new URL(`http${secure === true ? "s" : ""}://127.0.0.1:${port}`)
@@ -42,6 +48,7 @@ const asking = (connection: (socket: Net.Socket) => void, { patience, send, head
           })
         )
     )
+    yield* before ?? Effect.void
     return answered
   }).pipe(
     Effect.scoped,
@@ -192,10 +199,10 @@ describe("an answer that came before all was sent", () => {
       }
       const sending = asking(connection, {
         headers: { "content-length": content.length },
-        send: (request) => request.end(content)
+        send: (request) => request.end(content),
+        before: eventually(() => taken >= content.length)
       })
       expect(yield* sending).toMatchObject({ status: 200, whole: true })
-      while (taken < content.length) yield* Effect.sleep("5 millis")
     })
   )
 })
