@@ -19,6 +19,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Data, Duration, Effect, Layer, Option, Runtime, type Scope } from "effect"
 import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
 import { Connections } from "./Connections.ts"
+import { LostResponse } from "./LostResponse.ts"
 
 export interface RelayServerService {
   /** Listens, from the moment on in which this app can answer; gives the address. Until the server's scope ends. */
@@ -157,6 +158,7 @@ const createServer = (
   identity: Option.Option<Identity>
 ): Http.Server | Https.Server => {
   const options = {
+    ServerResponse: LostResponse,
     // Uploads take as long as they take; a sender that stalls is ended by the route that reads.
     requestTimeout: 0,
     headersTimeout: Duration.toMillis(limits.headersTimeout),

@@ -300,6 +300,6 @@ describe("the rules of who may call", () => {
     expect(await from("127.0.0.9", run)).toEqual({ status: 403, denied: false })
     expect(relay.log()).not.toContain("127.0.0.9")
     // Whoever shares files may come from anywhere.
-    expect((await from("127.0.0.9", "shared-files/B/A/x?hash=00", "-I")).status).toBe(400)
+    expect((await from("127.0.0.9", "shared-files/B/A/x?hash=00", "-I")).status).toBe(404)
   })
 })
