@@ -96,7 +96,9 @@ describe("Ttl", () => {
     "any sum of units, in any order and spelling, also of one again, is read as that sum",
     [sums()],
     ([sum]) => {
-      expect(Ttl.parse(sum.text)).toEqual(seconds(sum.seconds))
+      // Nothing ends later than the longest time there is.
+      const expected = sum.seconds > Ttl.longest ? Option.none() : seconds(sum.seconds)
+      expect(Ttl.parse(sum.text)).toEqual(expected)
     }
   )
 
