@@ -15,7 +15,7 @@ const key = publicKey.export({ type: "pkcs1", format: "der" }).toString("base64u
 
 const config = (nodeId, more = "") =>
   `[general]\nnode_id = "${nodeId}"\nlisten = "127.0.0.1:0"\nnodes_list_file = "${folder}/nodes.json"\n${more}` +
-  `[remote_run]\nuse_sudo = false\ndirectory = "${folder}/runs"\n` +
+  `[remote_run]\nenabled = false\nuse_sudo = false\ndirectory = "${folder}/runs"\n` +
   `[shared_files]\npath = "${folder}/shared-files"\noutbox = "${folder}/outbox"\nforward_wait = 0\n[log]\nlevel = "info"\n`
 
 const path = (target, name, content) =>

@@ -33,6 +33,7 @@ export const withRelay = async (list, config, use) => {
   const child = spawn(process.execPath, [join(top, "dist/main.js"), "serve", "--config", folder], {
     stdio: ["ignore", "ignore", "pipe"]
   })
+  const gone = new Promise((resolve) => child.once("exit", resolve))
   const began = performance.now()
   try {
     const port = await new Promise((resolve, reject) => {
@@ -47,7 +48,6 @@ export const withRelay = async (list, config, use) => {
     const started = performance.now() - began
     return await use({ url: `http://127.0.0.1:${port}/rudder/relay-api`, pid: child.pid, started })
   } finally {
-    const gone = new Promise((resolve) => child.once("exit", resolve))
     child.kill("SIGTERM")
     await gone
   }
