@@ -4,7 +4,8 @@ import type { KeyObject } from "node:crypto"
 import { createServer, type Server } from "node:net"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
-import { Console, Effect, Layer, Stream } from "effect"
+import { Console, Effect, Layer, Option, Stream } from "effect"
+import type { Settings } from "../config/Settings.ts"
 import { base } from "../http/BasePath.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { configuration, relay } from "./Serve.ts"
@@ -189,10 +190,17 @@ const playOn = (chosen: string, port: number) =>
     const directory = port === preferredPort ? chosen : path.join(chosen, String(port))
     const keys = yield* Effect.mapError(write(directory, port), failed)
     const loaded = yield* configuration(directory)
-    const url = `http://127.0.0.1:${port}${base}`
+    const url = `${originOf(loaded.settings)}${base}`
     const shown = Layer.scopedDiscard(Effect.forkScoped(play(directory, url, keys)))
     return yield* Layer.launch(Layer.provide(shown, relay(loaded, directory)))
   })
+
+/** The environment may have set another address than the one that was written. */
+const originOf = ({ general, tls }: Settings): string => {
+  const { host, port } = general.listen
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host
+  return `${Option.isSome(tls.identity) ? "https" : "http"}://${name.includes(":") ? `[${name}]` : name}:${port}`
+}
 
 const isTaken = (error: StartError): boolean => error.message.includes("EADDRINUSE")
 

@@ -189,13 +189,13 @@ const Access = Schema.Struct({
   policyServer: optional(
     Values.AccessRule,
     "who may start runs: addresses, CIDRs or names. A key of this section that is set replaces its default",
-    { shown: "loopback, and the addresses of output.upstream.host" }
+    { shown: "loopback addresses, and those of output.upstream.host" }
   ),
   nodes: optional(Values.AccessRule, "who may share files; the signature decides whether one is taken", {
-    shown: "any"
+    shown: "any address"
   }),
-  admin: optional(Values.AccessRule, "who may use every other route", { shown: "loopback" }),
-  trustedProxies: optional(Values.AccessRule, "whose `X-Forwarded-For` counts", { shown: "loopback" }),
+  admin: optional(Values.AccessRule, "who may use every other route", { shown: "loopback addresses" }),
+  trustedProxies: optional(Values.AccessRule, "whose `X-Forwarded-For` counts", { shown: "loopback addresses" }),
   /** Without port. */
   hosts: setting(
     Values.listOf(Values.Host),

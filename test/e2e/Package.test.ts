@@ -32,7 +32,8 @@ it("is whole when it is packed from a clean clone", async () => {
     const files = [...packed.stdout.matchAll(/"path": "([^"]+)"/g)].map(([, path]) => path)
     expect(files).toEqual(
       expect.arrayContaining([
-        ...["README.md", "LICENSE", "package.json", "docs/configuration.md"],
+        ...["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md"],
+        ...["package.json", "docs/configuration.md"],
         ...[
           "dist/main.js",
           "dist/main.js.map",
