@@ -195,7 +195,9 @@ const Access = Schema.Struct({
     shown: "any address"
   }),
   admin: optional(Values.AccessRule, "who may use every other route", { shown: "loopback addresses" }),
-  trustedProxies: optional(Values.AccessRule, "whose `X-Forwarded-For` counts", { shown: "loopback addresses" }),
+  trustedProxies: optional(Values.AccessRule, "whose `X-Forwarded-For` counts", {
+    shown: "loopback addresses"
+  }),
   /** Without port. */
   hosts: setting(
     Values.listOf(Values.Host),
