@@ -5,6 +5,7 @@ import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effec
 import * as StreamReader from "../http/StreamReader.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
+/** What a peer is asked. */
 export interface PeerRequest {
   readonly method: "DELETE" | "HEAD" | "POST" | "PUT"
   readonly url: URL
@@ -25,7 +26,7 @@ interface Exchange {
 
 const ignoreError = () => {}
 
-/** All in one turn: what happens to a request while nobody listens is lost, or ends the process. */
+/** Waits for nothing in between: what happens to a request while nobody listens is lost, or ends the process. */
 const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: PeerRequest): Exchange => {
   const request = Http.request({
     method,

@@ -138,10 +138,11 @@ describe("deliveries", () => {
       expect(deliveries.isSending(first)).toBe(true)
       expect(versionsOf(attempted)).toEqual([1])
       world.verdict = () => Effect.succeed({ _tag: "Delivered" })
-      // Not taken: but it is not tried again, now that there is a newer one.
+      // Not taken: but it is not tried again, now that there is a newer one, and no attempt has to be noted.
       yield* Deferred.succeed(hangs, deferred)
       yield* rest
       expect(versionsOf(attempted)).toEqual([1, 2])
+      expect(attempted[1]?.calls).not.toContain("change")
       expect(storage.kept.size).toBe(0)
       yield* TestClock.adjust("1 day")
       expect(attempted).toHaveLength(2)
