@@ -149,6 +149,25 @@ describe("deliveries", () => {
     })
   )
 
+  it.scoped("send a file once, however often it is started meanwhile", () =>
+    Effect.gen(function* () {
+      const world = yield* setUp
+      const { storage, attempted, deliveries, gate } = world
+      const hangs = yield* Deferred.make<Verdict>()
+      world.verdict = () => Deferred.await(hangs)
+      const entry = storage.put()
+      yield* gate.answered
+      for (let times = 0; times < 2 * UpstreamGate.maxSending; times++) {
+        yield* deliveries.start(entry.key)
+        yield* rest
+      }
+      expect(world.most).toBe(1)
+      yield* Deferred.succeed(hangs, { _tag: "Delivered" })
+      yield* TestClock.adjust("1 hour")
+      expect(attempted).toHaveLength(1)
+    })
+  )
+
   it.scoped("look at a file once more that somebody wanted to try while it was being sent", () =>
     Effect.gen(function* () {
       const world = yield* setUp

@@ -151,7 +151,7 @@ const perform = (spool: Spool, step: Step, version: number) =>
 describe("an outbox in a folder", () => {
   it.effect.prop(
     "has what an outbox in memory has, whatever is done to it, and over restarts",
-    [FastCheck.array(step, { maxLength: 25 })],
+    [FastCheck.array(step, { maxLength: 15 })],
     ([steps]) =>
       Effect.gen(function* () {
         const disk = memory()
@@ -171,7 +171,7 @@ describe("an outbox in a folder", () => {
         }
         yield* Scope.close(scope, Exit.void)
       }),
-    { fastCheck: { numRuns: 60 } }
+    { fastCheck: { numRuns: 40 }, timeout: 120_000 }
   )
 
   it.scoped("is one that a person can read, and nobody else", () =>

@@ -1,11 +1,21 @@
 /** The outbox over a storage that is no folder: it does the same there. */
+import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
-import { NodeId } from "../../../src/NodeId.ts"
-import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
+import {
+  Certificates,
+  Disk,
+  Lease,
+  makeSettings,
+  NodeId,
+  Outbox,
+  Relay,
+  RelayConfig,
+  SubRelays
+} from "../../../src/index.ts"
 import { MemoryStorage } from "../../support/MemoryStorage.ts"
 import { hashOf, memory, nameOf, nodesListOf, topology, upload } from "../../support/Outboxes.ts"
+import { layer as scriptedAgents } from "../../support/ScriptedAgents.ts"
 import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 import { storeLayer } from "../../support/Stores.ts"
 
@@ -15,7 +25,41 @@ const outboxOver = (storage: MemoryStorage, upstream: ScriptedUpstream, nodeId =
     Layer.provide(Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make(nodeId) } })))
   )
 
+/** The same, as a program has it that embeds the relay, and replaces the disk and what is not to be a process or a network. */
+const embedded = (storage: MemoryStorage, upstream: ScriptedUpstream) =>
+  Relay.liveWith(
+    Layer.mergeAll(
+      storage.layer,
+      upstream.layer,
+      nodesListOf(topology()),
+      Layer.succeed(Disk, memory()),
+      Lease.none,
+      scriptedAgents(() => ({})),
+      SubRelays.unreachable,
+      Certificates.none
+    )
+  ).pipe(
+    Layer.provide(
+      Layer.succeed(
+        RelayConfig,
+        makeSettings({ general: { nodeId: NodeId.make("me") }, remoteRun: { enabled: false } })
+      )
+    ),
+    Layer.provide(NodeContext.layer)
+  )
+
 describe("an outbox over a storage of another kind", () => {
+  it.scopedLive("is that of a relay whose storage was replaced", () => {
+    const storage = new MemoryStorage()
+    const upstream = new ScriptedUpstream()
+    upstream.answer = () => "fail"
+    return Effect.gen(function* () {
+      expect(yield* upload(nameOf("file"), "hello")).toBe("queued")
+      expect([...storage.kept.values()]).toMatchObject([{ name: { state: "waiting", size: 5 } }])
+      expect(storage.opened).toBe(1)
+    }).pipe(Effect.provide(embedded(storage, upstream)))
+  })
+
   it.effect("keeps what waits there, over a restart, until the policy server takes it", () => {
     const storage = new MemoryStorage()
     const upstream = new ScriptedUpstream()
