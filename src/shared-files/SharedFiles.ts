@@ -21,7 +21,7 @@ import {
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
-import { type Location, locate } from "./file/Location.ts"
+import * as Location from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
 import { type Forwarded, Outbox, type OutboxService } from "./outbox/Outbox.ts"
@@ -153,12 +153,9 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
     return yield* parts.outbox.has(name, hash)
   }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
 
-/** Where a file belongs by this list; none where its target is not below this relay. */
-const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
-  const route = nodes.route(name.target)
-  if (route._tag === "Unknown") return Option.none()
-  return Option.some(locate(settings.sharedFiles.layout, route._tag === "Mine" ? [] : route.relays, name))
-}
+/** Where a file belongs by this list. */
+const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>
+  Location.find(settings.sharedFiles.layout, nodes, name)
 
 /** Where a file belongs by the list of now. */
 const locationNow = (parts: Parts, name: SharedFileName) =>

@@ -1,10 +1,12 @@
 /** Entries of the outbox as they are shown. */
 import { Schema } from "effect"
 
-/** `sending` is a waiting one that is on its way. */
+/** What an entry does; `sending` is a waiting one that is on its way. */
 export const OutboxState = Schema.Literal("waiting", "sending", "refused")
+/** The same, as a type. */
 export type OutboxState = typeof OutboxState.Type
 
+/** One entry. */
 export const OutboxEntry = Schema.Struct({
   id: Schema.String,
   target: Schema.String,
@@ -22,11 +24,14 @@ export const OutboxEntry = Schema.Struct({
   /** RFC 3339; null where it is not tried again, or is being tried. */
   next_try: Schema.NullOr(Schema.String)
 })
+/** The same, as a type. */
 export type OutboxEntry = typeof OutboxEntry.Type
 
+/** A part of the list, newest first. */
 export const OutboxPage = Schema.Struct({
   entries: Schema.Array(OutboxEntry),
   /** For `before`; null: there are no more. */
   next: Schema.NullOr(Schema.String)
 })
+/** The same, as a type. */
 export type OutboxPage = typeof OutboxPage.Type
