@@ -14,12 +14,13 @@ import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import * as RunReader from "./journal/RunReader.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
+import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
 import { generator, type RunId, startedAt } from "./RunId.ts"
 import * as RunPlan from "./RunPlan.ts"
 import { RunProgress } from "./RunProgress.ts"
-import type { OutputChoice, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
 /** What a caller orders. */
@@ -27,6 +28,12 @@ export interface RunOrder {
   readonly target: RunPlan.RunTarget
   readonly classes: ReadonlyArray<ClassName>
   readonly output: OutputChoice
+  /** How the run goes on. Absent: every node may start at once. */
+  readonly control?: RunControl
+  /** Who asks for it. */
+  readonly by?: RunCaller
+  /** The run of which this one is a retry. */
+  readonly parent?: RunId
 }
 
 /** A run, going on or past. */
@@ -156,14 +163,22 @@ const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
 
 const begin = (
   { nextId, history, execution, outputLimit }: Parts,
-  { classes, output }: RunOrder,
+  { classes, output, by, parent }: RunOrder,
   plan: RunPlan.RunPlan
 ) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const id = nextId(now)
     const { known, unknown } = plan
-    const head: RunHead = { id, started: new Date(now).toISOString(), output, classes, nodes: known.length }
+    const head: RunHead = {
+      id,
+      started: new Date(now).toISOString(),
+      output,
+      classes,
+      nodes: known.length,
+      ...(by === undefined ? {} : { by }),
+      ...(parent === undefined ? {} : { parent })
+    }
     const started: RunStarted = { event: "run", id, nodes: known, unknown, classes }
     const progress = new RunProgress(head, yield* history.begin(id, head, started), outputLimit)
     const run: ActiveRun = {

@@ -52,16 +52,19 @@ const withBody = (
   after = 0
 ) => streamed(request, run.read({ format, order, after }), contentType[format])
 
+/** Of a route that starts runs: what else its parameters depend on. */
+type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
+
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  startRoute: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) {
   const { limits } = yield* RelayConfig
   const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
   const { versioned } = yield* BasePath
-  const route = { method: request.method, versioned, old, accept: request.headers.accept }
+  const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
   const parameters = yield* RunParameters.decode(route, Query.of(request), form)
   return { parameters, target: yield* targetOf(parameters) }
 })
@@ -69,12 +72,12 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
 /** Starts the run that a request asks for, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  route: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const { parameters, target } = yield* decodeStart(request, old, targetOf)
+    const { parameters, target } = yield* decodeStart(request, route, targetOf)
     const run = yield* remoteRun
       .start({ target, classes: parameters.classes, output: parameters.output })
       .pipe(
@@ -103,6 +106,10 @@ const answer = (
     contentType: format === "ndjson" ? contentType.ndjson : contentType.text
   })
 }
+
+const fresh: StartRoute = { old: false }
+const old: StartRoute = { old: true }
+const oldOfNodes: StartRoute = { old: true, more: ["nodes"] }
 
 const one = (id: NodeId) => (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "One", id })
 const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "All" })
@@ -170,13 +177,13 @@ const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
 /** The handlers of the group `remoteRun`. */
 export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
   handlers
-    .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNodesNode", ({ request, path }) => start(request, true, one(path.uuid)))
-    .handleRaw("getNodes", ({ request }) => start(request, true, some))
-    .handleRaw("postNodes", ({ request }) => start(request, true, some))
-    .handleRaw("getAll", ({ request }) => start(request, true, all))
-    .handleRaw("postAll", ({ request }) => start(request, true, all))
+    .handleRaw("getNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNodesNode", ({ request, path }) => start(request, old, one(path.uuid)))
+    .handleRaw("getNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("postNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("getAll", ({ request }) => start(request, old, all))
+    .handleRaw("postAll", ({ request }) => start(request, old, all))
     .handleRaw("runs", ({ request }) => listRuns(request))
     .handleRaw("run", ({ request, path }) =>
       Effect.gen(function* () {
