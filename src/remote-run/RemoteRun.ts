@@ -163,7 +163,7 @@ const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
 
 const begin = (
   { nextId, history, execution, outputLimit }: Parts,
-  { classes, output, by, parent }: RunOrder,
+  { classes, output, control, by, parent }: RunOrder,
   plan: RunPlan.RunPlan
 ) =>
   Effect.gen(function* () {
@@ -185,7 +185,7 @@ const begin = (
       id,
       started,
       progress,
-      execution: yield* RunExecution.make(execution, plan, progress),
+      execution: yield* RunExecution.make(execution, plan, progress, control),
       over: yield* Deferred.make<void>()
     }
     return run

@@ -8,6 +8,8 @@ import { type RunHead, type RunSummary, summaryOf } from "./RunRecord.ts"
 export class RunProgress {
   /** Nodes whose agents run. */
   running = 0
+  /** Told of each node's one end, when it is written. */
+  onEnd: (outcome: NodeOutcome) => void = () => {}
   private endedWell = 0
   private endedBadly = 0
   private skipped = 0
@@ -57,6 +59,7 @@ export class RunProgress {
     if (result === "ok") this.endedWell++
     if (result === "failed") this.endedBadly++
     if (result === "skipped") this.skipped++
+    this.onEnd(outcome)
     return outcome
   }
 }
