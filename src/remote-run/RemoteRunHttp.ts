@@ -4,6 +4,8 @@ import { ServerResponse } from "node:http"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Either, Option, Schema, Stream } from "effect"
+import { Access } from "../access/Access.ts"
+import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
@@ -11,14 +13,17 @@ import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
+import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run } from "./RemoteRun.ts"
+import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
+import * as RunPreview from "./RunPreview.ts"
+import type { RunCaller } from "./RunRecord.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -61,15 +66,47 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   startRoute: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) {
-  const { limits } = yield* RelayConfig
+  const { limits, remoteRun } = yield* RelayConfig
   const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
   const { versioned } = yield* BasePath
   const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
   const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes)
+  yield* logIgnored(parameters)
   return { parameters, target: yield* targetOf(parameters) }
 })
 
-/** Starts the run that a request asks for, and answers in the way it asks for. */
+/** An older caller gets its run, whatever else it says; the log says what was not heard. */
+const logIgnored = ({ ignored }: RunParameters.RunParameters) =>
+  ignored.length === 0
+    ? Effect.void
+    : Effect.logInfo("parameters of a run that mean nothing here were ignored").pipe(
+        Effect.annotateLogs({
+          parameters: ignored
+            .slice(0, 10)
+            .map((name) => name.slice(0, 100))
+            .join(", "),
+          count: ignored.length
+        })
+      )
+
+/** Who asks: as the connection and the proxy say, and in the caller's own words. */
+const requestedBy = (
+  request: HttpServerRequest.HttpServerRequest,
+  { actor, reason }: Pick<RunParameters.RunParameters, "actor" | "reason">
+): Effect.Effect<RunCaller, never, Access> =>
+  Effect.map(Access, (access) => {
+    const caller = callerOf(request)
+    return {
+      // Who was let in by the key need not have an address that can be read.
+      address: Either.getOrElse(access.clientAddress(caller), () => caller.peer),
+      ...(Option.isSome(caller.certificate) ? { key: caller.certificate.value.keyHash } : {}),
+      ...(actor === undefined ? {} : { actor }),
+      ...(reason === undefined ? {} : { reason })
+    }
+  })
+
+/** Starts the run that a request asks for, or previews it, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
   route: StartRoute,
@@ -78,18 +115,21 @@ const start = (
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
     const { parameters, target } = yield* decodeStart(request, route, targetOf)
-    const run = yield* remoteRun
-      .start({ target, classes: parameters.classes, output: parameters.output })
-      .pipe(
-        Effect.asSome,
-        // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
-        Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
-      )
-    return Option.match(run, {
-      onNone: () => HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } }),
-      onSome: (run) => answer(request, run, run.started, parameters)
-    })
+    const { classes, output, control, preview } = parameters
+    const order: RunOrder = { target, classes, output, control, by: yield* requestedBy(request, parameters) }
+    const answered = preview
+      ? Effect.map(remoteRun.preview(order), (found) =>
+          streamed(request, RunPreview.json(found), json.contentType)
+        )
+      : Effect.map(remoteRun.start(order), (run) => answer(request, run, run.started, parameters))
+    return yield* answered.pipe(
+      // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
+      Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeed(nothing()) : error))
+    )
   })
+
+const nothing = () =>
+  HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
 
 const answer = (
   request: HttpServerRequest.HttpServerRequest,
@@ -99,7 +139,7 @@ const answer = (
 ) => {
   if (!async) return withBody(request, run, format, "blocks")
   if (output === "keep") return withBody(request, run, format, "live")
-  if (v1) return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
+  if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
     status: 202,
     headers,

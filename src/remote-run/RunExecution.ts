@@ -2,7 +2,7 @@
  * One run that goes on: batch by batch, as its policy says, agents are started as there are permits, sub-relays are asked,
  * and every node gets its one end.
  */
-import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberSet, Option, Random, Scope } from "effect"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberSet, Option, Scope } from "effect"
 import type { Settings } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
@@ -10,13 +10,15 @@ import type { NodeId } from "../NodeId.ts"
 import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
-import type { AgentError, AgentExit, AgentProcessService } from "./agents/AgentProcess.ts"
+import type { AgentProcessService } from "./agents/AgentProcess.ts"
 import type { NodeLog } from "./journal/NodeLog.ts"
+import * as NodeEndings from "./NodeEndings.ts"
 import type { RunControl } from "./RunControl.ts"
 import type { NodeEnding, NodeOutcome } from "./RunEvent.ts"
 import * as RunPlan from "./RunPlan.ts"
 import * as RunPolicy from "./RunPolicy.ts"
 import type { RunProgress } from "./RunProgress.ts"
+import * as Splay from "./Splay.ts"
 import * as SubRelayReports from "./sub-relays/SubRelayReports.ts"
 import type { SubRelaysService } from "./sub-relays/SubRelays.ts"
 
@@ -89,7 +91,7 @@ export const make = (
       cancelled: yield* Deferred.make<void>()
     }
     progress.onEnd = (outcome) => heed(parts, outcome)
-    const stopStarting = Effect.sync(() => stop(parts, cancelledEnding))
+    const stopStarting = Effect.sync(() => stop(parts, NodeEndings.cancelled))
     return {
       run: run(parts),
       stopStarting,
@@ -109,7 +111,7 @@ const heed = (parts: Parts, { code }: NodeOutcome): void => {
   if (parts.unstarted !== undefined) return
   parts.course = RunPolicy.ended(parts.course, code === 0)
   const step = RunPolicy.next(parts.policy, parts.course)
-  if (step._tag === "Stop") stop(parts, skippedEnding)
+  if (step._tag === "Stop") stop(parts, NodeEndings.skipped)
   else if (step._tag !== "Wait") parts.batchOver.unsafeOpen()
 }
 
@@ -157,31 +159,11 @@ const release = (
     parts.course = RunPolicy.released(parts.course, to)
     for (const node of own) waiting.add(node)
     for (const [relay, nodes] of behind) unasked.set(relay, nodes)
-    const ask = inTurn(splay, [...behind.keys()], (relay) => askRelay(parts, fibers, relay))
-    const start = inTurn(splay, own, (node) => startWithPermit(parts, fibers, node))
+    const ask = Splay.inTurn(splay, [...behind.keys()], (relay) => askRelay(parts, fibers, relay))
+    const start = Splay.inTurn(splay, own, (node) => startWithPermit(parts, fibers, node))
     // A call that is put off longer need not wait for permits.
     yield* Effect.all([ask, start], { concurrency: Duration.isZero(splay) ? 1 : 2, discard: true })
   })
-
-/** Each in their order, or, with a splay, each after a random part of it. */
-const inTurn = <A>(
-  splay: Duration.Duration,
-  entries: ReadonlyArray<A>,
-  start: (entry: A) => Effect.Effect<void>
-): Effect.Effect<void> =>
-  Duration.isZero(splay)
-    ? Effect.forEach(entries, start, { discard: true })
-    : Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
-        const length = Duration.toMillis(splay)
-        const put = yield* Effect.forEach(entries, (entry) =>
-          Effect.map(Random.next, (part) => ({ entry, due: now + part * length }))
-        )
-        for (const { entry, due } of put.sort((one, other) => one.due - other.due)) {
-          yield* Effect.sleep(Math.max(0, due - (yield* Clock.currentTimeMillis)))
-          yield* start(entry)
-        }
-      })
 
 const askRelay = (parts: Parts, fibers: FiberSet.FiberSet<void>, relay: Node) =>
   Effect.suspend(() => {
@@ -234,7 +216,7 @@ const endUnstarted = (parts: Parts) =>
     const now = yield* Clock.currentTimeMillis
     let count = 0
     for (const node of takeUnstarted(parts)) {
-      progress.end(progress.logOf(node, now), parts.unstarted ?? cancelledEnding, now)
+      progress.end(progress.logOf(node, now), parts.unstarted ?? NodeEndings.cancelled, now)
       if (++count % nodesBetweenPauses === 0) yield* EventLoop.turn
     }
   }).pipe(Effect.uninterruptible)
@@ -264,11 +246,11 @@ const runAgent = Effect.fn("RemoteRun.agent")((parts: Parts, node: Node) =>
       progress.running++
       const exit = isHostname(node.hostname)
         ? yield* startAgent(parts, node, log).pipe(restore, Effect.exit)
-        : Exit.succeed(Option.some(badHostname(node)))
+        : Exit.succeed(Option.some(NodeEndings.badHostname(node)))
       progress.running--
       if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
         yield* Effect.logError("agent failed", exit.cause)
-      const outcome = progress.end(log, endingOf(exit), yield* Clock.currentTimeMillis)
+      const outcome = progress.end(log, NodeEndings.ofExit(exit), yield* Clock.currentTimeMillis)
       if (outcome !== undefined) yield* warnings.ended(outcome)
     })
   ).pipe(Effect.annotateLogs({ node: node.id }))
@@ -280,8 +262,8 @@ const startAgent = ({ agents, progress, timeout }: Parts, { hostname }: Node, lo
     log.start(hostname)
     return agents.run({ hostname, classes: progress.head.classes }, log)
   }).pipe(
-    Effect.map(exitEnding),
-    Effect.catchTag("AgentError", (error) => Effect.succeed(errorEnding(error))),
+    Effect.map(NodeEndings.ofAgent),
+    Effect.catchTag("AgentError", (error) => Effect.succeed(NodeEndings.ofError(error))),
     Effect.timeoutOption(timeout)
   )
 
@@ -299,45 +281,10 @@ const runBehind = (parts: Parts, relay: Node, nodes: ReadonlyArray<NodeId>) =>
       const { classes, by } = progress.head
       const order = { relay, nodes, classes, report, output, ...(by === undefined ? {} : { by }) }
       const exit = yield* Effect.exit(restore(subRelays.run(order)))
-      const dropped = finish(Exit.isSuccess(exit) ? unreported(relay) : cancelledEnding)
+      const dropped = finish(Exit.isSuccess(exit) ? NodeEndings.unreported(relay) : NodeEndings.cancelled)
       if (dropped > 0)
         yield* Effect.logWarning("output of a sub-relay was dropped").pipe(
           Effect.annotateLogs({ bytes: dropped })
         )
     })
   ).pipe(Effect.annotateLogs({ relay: relay.id }))
-
-const cancelledEnding: NodeEnding = { code: null, cancelled: true }
-const skippedEnding: NodeEnding = { code: null, skipped: true }
-
-const unreported = (relay: Node): NodeEnding => ({
-  code: null,
-  error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
-})
-
-const badHostname = (node: Node): NodeEnding => ({
-  code: null,
-  error: {
-    _tag: "AgentError",
-    message: `the nodes list has no valid hostname for this node: ${JSON.stringify(node.hostname)}`
-  }
-})
-
-const exitEnding = ({ code, signal }: AgentExit): NodeEnding => ({
-  code,
-  ...(code === null && signal !== null ? { signal } : {})
-})
-
-const errorEnding = (error: AgentError): NodeEnding => ({
-  code: null,
-  error: { _tag: error._tag, message: error.message }
-})
-
-const endingOf = (exit: Exit.Exit<Option.Option<NodeEnding>>): NodeEnding =>
-  Exit.match(exit, {
-    onSuccess: Option.getOrElse((): NodeEnding => ({ code: null, timeout: true })),
-    onFailure: (cause): NodeEnding =>
-      Cause.isInterrupted(cause)
-        ? cancelledEnding
-        : { code: null, error: { _tag: "AgentError", message: "internal error; the relay's log has it" } }
-  })
