@@ -36,9 +36,11 @@ export {
   type RunOrder,
   type StartedRun
 } from "./remote-run/RemoteRun.ts"
+export type { RunControl, Share } from "./remote-run/RunControl.ts"
 export { RunEvent } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
 export type { RunTarget } from "./remote-run/RunPlan.ts"
+export type { RunCaller } from "./remote-run/RunRecord.ts"
 export { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 export { FileId, type SharedFileName } from "./shared-files/file/FileId.ts"
 export { BadSignature } from "./shared-files/file/SharedFileError.ts"

@@ -4,7 +4,7 @@ import { Chunk, Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream }
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { type NodeId, root } from "../NodeId.ts"
 import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { NodesList, type NodesListService } from "../topology/NodesList.ts"
+import { type Nodes, NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
@@ -14,12 +14,15 @@ import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import * as RunReader from "./journal/RunReader.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
+import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
 import { generator, type RunId, startedAt } from "./RunId.ts"
 import * as RunPlan from "./RunPlan.ts"
+import * as RunPolicy from "./RunPolicy.ts"
+import * as RunPreview from "./RunPreview.ts"
 import { RunProgress } from "./RunProgress.ts"
-import type { OutputChoice, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
 /** What a caller orders. */
@@ -27,6 +30,12 @@ export interface RunOrder {
   readonly target: RunPlan.RunTarget
   readonly classes: ReadonlyArray<ClassName>
   readonly output: OutputChoice
+  /** How the run goes on. Absent: every node may start at once. */
+  readonly control?: RunControl
+  /** Who asks for it. */
+  readonly by?: RunCaller
+  /** The run of which this one is a retry. */
+  readonly parent?: RunId
 }
 
 /** A run, going on or past. */
@@ -53,6 +62,8 @@ export interface RemoteRunService {
    * (root) has no nodes list yet.
    */
   readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | TooBusy>
+  /** What `start` would do with this order: nothing is started, and nothing is kept. Fails as `start` does. */
+  readonly preview: (order: RunOrder) => Effect.Effect<RunPreview.RunPreview, UnknownTarget | TooBusy>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
   /** Newest first. */
   readonly list: (limit: number, before: Option.Option<RunId>) => Effect.Effect<RunPage, StorageError>
@@ -123,6 +134,7 @@ const make = Effect.gen(function* () {
   yield* Effect.addFinalizer((exit) => Effect.andThen(cancelAll, Scope.close(parts.runs, exit)))
   return RemoteRun.of({
     start: (order) => start(parts, order),
+    preview: (order) => preview(parts, order),
     find: (id) => find(parts, id),
     list: (limit, before) => list(parts, limit, before),
     cancel: (id) => cancel(parts, id),
@@ -137,14 +149,26 @@ const make = Effect.gen(function* () {
 
 const start = Effect.fn("RemoteRun.start")(function* (parts: Parts, order: RunOrder) {
   if (parts.stopping) return yield* new TooBusy({ message: "the relay is stopping", retryAfterSeconds: 10 })
-  const plan = yield* RunPlan.make(yield* parts.nodesList.current, order.target)
-  if (order.target._tag === "One" && plan.unknown.length > 0)
-    return yield* refuseUnknown(parts, order.target.id)
+  const plan = yield* planOf(parts, order, yield* parts.nodesList.current)
   const run = yield* begin(parts, order, plan)
   parts.active.set(run.id, run)
   yield* Effect.forkIn(execute(parts, run), parts.runs)
   return { ...activeRun(parts, run), started: run.started }
 }, Effect.uninterruptible)
+
+const preview = Effect.fn("RemoteRun.preview")(function* (parts: Parts, order: RunOrder) {
+  const nodes = yield* parts.nodesList.current
+  const plan = yield* planOf(parts, order, nodes)
+  return yield* RunPreview.make(nodes, plan, RunPolicy.make(order.control ?? {}, plan.known.length))
+})
+
+/** Which nodes the order is for; one that is not there is an error where it is the only one. */
+const planOf = (parts: Parts, { target }: RunOrder, nodes: Nodes) =>
+  Effect.gen(function* () {
+    const plan = yield* RunPlan.make(nodes, target)
+    if (target._tag === "One" && plan.unknown.length > 0) return yield* refuseUnknown(parts, target.id)
+    return plan
+  })
 
 /** Root without a list can't know: it says "later" where it would say "unknown". */
 const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
@@ -156,21 +180,29 @@ const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
 
 const begin = (
   { nextId, history, execution, outputLimit }: Parts,
-  { classes, output }: RunOrder,
+  { classes, output, control, by, parent }: RunOrder,
   plan: RunPlan.RunPlan
 ) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const id = nextId(now)
     const { known, unknown } = plan
-    const head: RunHead = { id, started: new Date(now).toISOString(), output, classes, nodes: known.length }
+    const head: RunHead = {
+      id,
+      started: new Date(now).toISOString(),
+      output,
+      classes,
+      nodes: known.length,
+      ...(by === undefined ? {} : { by }),
+      ...(parent === undefined ? {} : { parent })
+    }
     const started: RunStarted = { event: "run", id, nodes: known, unknown, classes }
     const progress = new RunProgress(head, yield* history.begin(id, head, started), outputLimit)
     const run: ActiveRun = {
       id,
       started,
       progress,
-      execution: yield* RunExecution.make(execution, plan, progress),
+      execution: yield* RunExecution.make(execution, plan, progress, control),
       over: yield* Deferred.make<void>()
     }
     return run
@@ -179,7 +211,10 @@ const begin = (
 /** From the first agent to the record of the run's end. */
 const execute = Effect.fn("RemoteRun.execute")(
   function* ({ history, active }: Parts, { id, progress, execution, over }: ActiveRun) {
-    yield* Effect.logInfo("run started").pipe(Effect.annotateLogs({ nodes: progress.head.nodes }))
+    const { nodes, by } = progress.head
+    yield* Effect.logInfo("run started").pipe(
+      Effect.annotateLogs({ nodes, ...(by === undefined ? {} : { address: by.address }) })
+    )
     yield* execution.run
     const { result } = progress
     const duration = seconds((yield* Clock.currentTimeMillis) - startedAt(id))
@@ -190,8 +225,15 @@ const execute = Effect.fn("RemoteRun.execute")(
     yield* Deferred.succeed(over, undefined)
     yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
   },
-  (effect, _, { id }) => effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id }))
+  (effect, _, { id, progress }) =>
+    effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id, ...wordsOf(progress.head) }))
 )
+
+/** Who asked and why, in the caller's words, for the log lines of a run. */
+const wordsOf = ({ by: { actor, reason } = { address: "" } }: RunHead) => ({
+  ...(actor === undefined ? {} : { actor }),
+  ...(reason === undefined ? {} : { reason })
+})
 
 const readerOf = ({ fs }: Parts, source: JournalSource, single: boolean) => ({
   doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),

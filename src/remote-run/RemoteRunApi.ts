@@ -5,6 +5,7 @@ import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
 import { RequestTimeout, StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
+import { RunPreview } from "./RunPreview.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
 const description = (text: string) => ({ description: text })
@@ -20,7 +21,17 @@ const StartParameters = Schema.Struct({
   format: parameter("text (default), ndjson, or raw (default in the v1 dialect)"),
   keep_output: parameter("v1 name of output: true or false"),
   asynchronous: parameter("v1 name of async: true or false"),
-  conditions: parameter("v1 name of classes")
+  conditions: parameter("v1 name of classes"),
+  batch: parameter("so many nodes at a time: a number, or a part of them such as 10%"),
+  batch_wait: parameter("so long after the last end of a batch the next one starts, such as 5min"),
+  canary: parameter("the size of the first batch; the rest starts only when all of it ended with code 0"),
+  max_failures: parameter(
+    "when more nodes than these, or than such a part of them, failed, no other is started"
+  ),
+  splay: parameter("each start is put off by a random part of this duration"),
+  preview: parameter("yes: nothing is run; the answer is what would be"),
+  actor: parameter("who asks, at most 200 printable characters: kept with the run, and in the log"),
+  reason: parameter("why, likewise")
 })
 
 const NodesParameters = Schema.Struct({
@@ -47,6 +58,8 @@ const RunPath = Schema.Struct({ id: Schema.String })
 
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
+    // Before the text, which anything is.
+    .addSuccess(RunPreview)
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
     .addError(UnknownTarget)

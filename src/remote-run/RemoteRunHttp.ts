@@ -4,6 +4,8 @@ import { ServerResponse } from "node:http"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Either, Option, Schema, Stream } from "effect"
+import { Access } from "../access/Access.ts"
+import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
@@ -11,14 +13,17 @@ import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
+import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run } from "./RemoteRun.ts"
+import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
+import * as RunPreview from "./RunPreview.ts"
+import type { RunCaller } from "./RunRecord.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -52,41 +57,79 @@ const withBody = (
   after = 0
 ) => streamed(request, run.read({ format, order, after }), contentType[format])
 
+/** Of a route that starts runs: what else its parameters depend on. */
+type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
+
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  startRoute: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) {
-  const { limits } = yield* RelayConfig
+  const { limits, remoteRun } = yield* RelayConfig
   const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
   const { versioned } = yield* BasePath
-  const route = { method: request.method, versioned, old, accept: request.headers.accept }
+  const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
   const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes)
+  yield* logIgnored(parameters)
   return { parameters, target: yield* targetOf(parameters) }
 })
 
-/** Starts the run that a request asks for, and answers in the way it asks for. */
+/** An older caller gets its run, whatever else it says; the log says what was not heard. */
+const logIgnored = ({ ignored }: RunParameters.RunParameters) =>
+  ignored.length === 0
+    ? Effect.void
+    : Effect.logInfo("parameters of a run that mean nothing here were ignored").pipe(
+        Effect.annotateLogs({
+          parameters: ignored
+            .slice(0, 10)
+            .map((name) => name.slice(0, 100))
+            .join(", "),
+          count: ignored.length
+        })
+      )
+
+/** Who asks: as the connection and the proxy say, and in the caller's own words. */
+const requestedBy = (
+  request: HttpServerRequest.HttpServerRequest,
+  { actor, reason }: Pick<RunParameters.RunParameters, "actor" | "reason">
+): Effect.Effect<RunCaller, never, Access> =>
+  Effect.map(Access, (access) => {
+    const caller = callerOf(request)
+    return {
+      // Who was let in by the key need not have an address that can be read.
+      address: Either.getOrElse(access.clientAddress(caller), () => caller.peer),
+      ...(Option.isSome(caller.certificate) ? { key: caller.certificate.value.keyHash } : {}),
+      ...(actor === undefined ? {} : { actor }),
+      ...(reason === undefined ? {} : { reason })
+    }
+  })
+
+/** Starts the run that a request asks for, or previews it, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  route: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const { parameters, target } = yield* decodeStart(request, old, targetOf)
-    const run = yield* remoteRun
-      .start({ target, classes: parameters.classes, output: parameters.output })
-      .pipe(
-        Effect.asSome,
-        // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
-        Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
-      )
-    return Option.match(run, {
-      onNone: () => HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } }),
-      onSome: (run) => answer(request, run, run.started, parameters)
-    })
+    const { parameters, target } = yield* decodeStart(request, route, targetOf)
+    const { classes, output, control, preview } = parameters
+    const order: RunOrder = { target, classes, output, control, by: yield* requestedBy(request, parameters) }
+    const answered = preview
+      ? Effect.map(remoteRun.preview(order), (found) =>
+          streamed(request, RunPreview.json(found), json.contentType)
+        )
+      : Effect.map(remoteRun.start(order), (run) => answer(request, run, run.started, parameters))
+    return yield* answered.pipe(
+      // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
+      Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeed(nothing()) : error))
+    )
   })
+
+const nothing = () =>
+  HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
 
 const answer = (
   request: HttpServerRequest.HttpServerRequest,
@@ -96,13 +139,17 @@ const answer = (
 ) => {
   if (!async) return withBody(request, run, format, "blocks")
   if (output === "keep") return withBody(request, run, format, "live")
-  if (v1) return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
+  if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
     status: 202,
     headers,
     contentType: format === "ndjson" ? contentType.ndjson : contentType.text
   })
 }
+
+const fresh: StartRoute = { old: false }
+const old: StartRoute = { old: true }
+const oldOfNodes: StartRoute = { old: true, more: ["nodes"] }
 
 const one = (id: NodeId) => (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "One", id })
 const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "All" })
@@ -170,13 +217,13 @@ const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
 /** The handlers of the group `remoteRun`. */
 export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
   handlers
-    .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNodesNode", ({ request, path }) => start(request, true, one(path.uuid)))
-    .handleRaw("getNodes", ({ request }) => start(request, true, some))
-    .handleRaw("postNodes", ({ request }) => start(request, true, some))
-    .handleRaw("getAll", ({ request }) => start(request, true, all))
-    .handleRaw("postAll", ({ request }) => start(request, true, all))
+    .handleRaw("getNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNodesNode", ({ request, path }) => start(request, old, one(path.uuid)))
+    .handleRaw("getNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("postNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("getAll", ({ request }) => start(request, old, all))
+    .handleRaw("postAll", ({ request }) => start(request, old, all))
     .handleRaw("runs", ({ request }) => listRuns(request))
     .handleRaw("run", ({ request, path }) =>
       Effect.gen(function* () {

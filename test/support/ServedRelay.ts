@@ -31,7 +31,7 @@ export const servedRelay = (
   const config = makeSettings({
     general: { nodeId: NodeId.make("root") },
     ...settings,
-    remoteRun: { directory: `${directory}/runs` },
+    remoteRun: { ...settings.remoteRun, directory: `${directory}/runs` },
     sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
   })
   const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(

@@ -68,10 +68,10 @@ const peerOf = (certificates: CertificatesService, httpsPort: number, relay: Nod
 })
 
 const run = Effect.fn("SubRelays.run")(function* (parts: Parts, order: SubRelayOrder) {
-  const { relay, nodes, classes, report } = order
+  const { relay, nodes, classes, by, report } = order
   yield* Effect.annotateCurrentSpan("relay", relay.id)
   if (isHostname(relay.hostname))
-    return yield* Effect.forEach(RunForms.make(nodes, classes), (form) => call(parts, order, form), {
+    return yield* Effect.forEach(RunForms.make(nodes, classes, by), (form) => call(parts, order, form), {
       concurrency: "unbounded",
       discard: true
     })
