@@ -12,6 +12,7 @@ import * as JournalEvents from "./journal/JournalEvents.ts"
 import { Kind } from "./journal/JournalRecord.ts"
 import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
+import type { ListedRun, RunSelection } from "./journal/RunListing.ts"
 import * as RunReader from "./journal/RunReader.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
@@ -54,8 +55,8 @@ export interface RemoteRunService {
    */
   readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | TooBusy>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
-  /** Newest first. */
-  readonly list: (limit: number, before: Option.Option<RunId>) => Effect.Effect<RunPage, StorageError>
+  /** Newest first: those that are selected, and at most `limit` of them. */
+  readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
   readonly cancel: (id: RunId) => Effect.Effect<boolean>
   /** What goes on now. */
@@ -124,7 +125,7 @@ const make = Effect.gen(function* () {
   return RemoteRun.of({
     start: (order) => start(parts, order),
     find: (id) => find(parts, id),
-    list: (limit, before) => list(parts, limit, before),
+    list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
     activity: Effect.gen(function* () {
       const { active } = parts
@@ -185,7 +186,7 @@ const execute = Effect.fn("RemoteRun.execute")(
     const duration = seconds((yield* Clock.currentTimeMillis) - startedAt(id))
     const done: RunDone = { event: "done", ...result, duration }
     progress.journal.event(Kind.done, "", done, 0)
-    yield* history.finish(id)
+    yield* history.finish(id, progress.summary)
     active.delete(id)
     yield* Deferred.succeed(over, undefined)
     yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
@@ -221,9 +222,11 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | Storage
   })
 
 /** None: it can't be read, which is in the log, or it went meanwhile. */
-const listed = (parts: Parts, id: RunId) =>
-  find(parts, id).pipe(
-    Effect.flatMap((run) => run.summary),
+const listed = (parts: Parts, { id, summary }: ListedRun) =>
+  Effect.gen(function* () {
+    if (Option.isSome(summary) && !parts.active.has(id)) return summary.value
+    return yield* (yield* find(parts, id)).summary
+  }).pipe(
     Effect.tapErrorTag("StorageError", (error) =>
       Effect.logWarning("a run in the history can't be read", error)
     ),
@@ -231,9 +234,9 @@ const listed = (parts: Parts, id: RunId) =>
   )
 
 /** One more than asked for is looked at: where there is none that can be shown, this is the last page. */
-const list = (parts: Parts, limit: number, before: Option.Option<RunId>) =>
-  parts.history.ids(before).pipe(
-    Stream.mapEffect((id) => listed(parts, id)),
+const list = (parts: Parts, limit: number, selection: RunSelection) =>
+  parts.history.list(selection).pipe(
+    Stream.mapEffect((run) => listed(parts, run)),
     Stream.filterMap((run) => run),
     Stream.take(limit + 1),
     Stream.runCollect,

@@ -30,7 +30,11 @@ const NodesParameters = Schema.Struct({
 
 const ListParameters = Schema.Struct({
   limit: parameter("how many, 1 to 1000; default 50"),
-  before: parameter("the `next` of the page before")
+  before: parameter("the `next` of the page before"),
+  node: parameter("the id of a node that the runs were for"),
+  actor: parameter("who asked for them, in their own words"),
+  since: parameter("an RFC 3339 date: those that started then or later"),
+  state: parameter("running or ended")
 })
 
 const OutputParameters = Schema.Struct({ format: parameter("text (default), ndjson, raw or sse") })

@@ -17,6 +17,7 @@ import { RemoteRun, type Run } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
+import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
 
@@ -120,24 +121,11 @@ const findRun = (text: string) =>
     return yield* remoteRun.find(id.value)
   })
 
-const Limit = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000))
-const decodeLimit = Schema.decodeOption(Limit)
-
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const query = Query.of(request)
-    const limit = decodeLimit((yield* RunParameters.single(query, "limit")) ?? "50")
-    if (Option.isNone(limit))
-      return yield* new InvalidRequest({
-        parameter: "limit",
-        message: "limit: expected a whole number from 1 to 1000"
-      })
-    const text = yield* RunParameters.single(query, "before")
-    const before = text === undefined ? Option.none() : decodeRunId(text)
-    if (text !== undefined && Option.isNone(before))
-      return yield* new InvalidRequest({ parameter: "before", message: "before: expected a run's id" })
-    const page = yield* remoteRun.list(limit.value, before)
+    const { limit, selection } = yield* RunListQuery.decode(Query.of(request))
+    const page = yield* remoteRun.list(limit, selection)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
   })
 

@@ -6,6 +6,19 @@ import { NodeOutcome } from "./RunEvent.ts"
 export const OutputChoice = Schema.Literal("keep", "discard")
 export type OutputChoice = typeof OutputChoice.Type
 
+/** Who asked for a run, as the request and the caller's own words say it. */
+export const RunCaller = Schema.Struct({
+  /** The caller's address; behind a trusted proxy, that of the proxy's caller. */
+  address: Schema.String,
+  /** `sha256//BASE64` of its client certificate's key. */
+  key: Schema.optional(Schema.String),
+  /** Who asks. At most 200 printable characters. */
+  actor: Schema.optional(Schema.String),
+  /** Why. At most 200 printable characters. */
+  reason: Schema.optional(Schema.String)
+})
+export type RunCaller = typeof RunCaller.Type
+
 /** What is known of a run when it starts; the first record of its journal. */
 export const RunHead = Schema.Struct({
   id: Schema.String,
@@ -14,7 +27,11 @@ export const RunHead = Schema.Struct({
   output: OutputChoice,
   classes: Schema.Array(Schema.String),
   /** How many nodes it is for. */
-  nodes: Schema.Int
+  nodes: Schema.Int,
+  /** Absent where a program that embeds the relay does not say. */
+  by: Schema.optional(RunCaller),
+  /** The run of which this one is a retry. */
+  parent: Schema.optional(Schema.String)
 })
 export type RunHead = typeof RunHead.Type
 
