@@ -3,8 +3,8 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/p
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
-import { RequestTimeout, StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
+import { RequestTimeout, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { IdempotencyConflict, RunNotFound } from "./RemoteRunError.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
 const description = (text: string) => ({ description: text })
@@ -49,6 +49,10 @@ const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" }).annotations(
 const OnePath = Schema.Struct({ uuid: NodeId })
 const RunPath = Schema.Struct({ id: Schema.String })
 
+const onceByKey =
+  "Header Idempotency-Key, at most 200 printable characters: of requests with the same key and the same order one starts " +
+  "a run, for 24 h and over restarts; the others are answered with that run."
+
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
     .addSuccess(RunOutput)
@@ -57,6 +61,10 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
+    .annotate(OpenApi.Description, onceByKey)
+    .addError(IdempotencyConflict)
+    .addError(RunNotFound)
+    .addError(StorageFull)
     .annotate(HasEffect, true)
 
 const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>

@@ -17,6 +17,7 @@ import { RemoteRun, type Run } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
+import { RunKey } from "./RunKey.ts"
 import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
@@ -50,8 +51,9 @@ const withBody = (
   run: Run,
   format: RunFormat,
   order: ReadOptions["order"],
-  after = 0
-) => streamed(request, run.read({ format, order, after }), contentType[format])
+  after = 0,
+  lines = true
+) => streamed(request, run.read({ format, order, after, lines }), contentType[format])
 
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
@@ -67,6 +69,18 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   return { parameters, target: yield* targetOf(parameters) }
 })
 
+const decodeKey = Schema.decodeOption(RunKey)
+
+const keyOf = (
+  request: HttpServerRequest.HttpServerRequest
+): Either.Either<RunKey | undefined, InvalidRequest> => {
+  const text = request.headers["idempotency-key"]
+  if (text === undefined) return Either.right(undefined)
+  return Either.fromOption(decodeKey(text), () =>
+    Query.invalid("Idempotency-Key", "1 to 200 printable characters of ASCII")
+  )
+}
+
 /** Starts the run that a request asks for, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
@@ -77,7 +91,7 @@ const start = (
     const remoteRun = yield* RemoteRun
     const { parameters, target } = yield* decodeStart(request, old, targetOf)
     const run = yield* remoteRun
-      .start({ target, classes: parameters.classes, output: parameters.output })
+      .start({ target, classes: parameters.classes, output: parameters.output, key: yield* keyOf(request) })
       .pipe(
         Effect.asSome,
         // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
@@ -95,7 +109,8 @@ const answer = (
   started: { readonly id: string },
   { async, output, format, v1 }: RunParameters.RunParameters
 ) => {
-  if (!async) return withBody(request, run, format, "blocks")
+  // A run that was started by the same key before may have kept more than is asked for now.
+  if (!async) return withBody(request, run, format, "blocks", 0, output === "keep")
   if (output === "keep") return withBody(request, run, format, "live")
   if (v1) return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {

@@ -14,6 +14,7 @@ import {
   TestContext
 } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import {
   AgentError,
@@ -58,6 +59,7 @@ const withRelay = <A, E>(
       Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
       Layer.provide([
         alone(),
+        NodeDisk.layer,
         nodesListLayer(setting.tree, { neverLoaded: setting.neverLoaded ?? false }),
         Layer.succeed(AgentProcess, { run: setting.agent, unkillable: Effect.succeed(0) }),
         setting.subRelay === undefined

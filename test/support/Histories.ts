@@ -3,6 +3,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Duration, Effect, Layer, Option, Stream, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import * as FolderHistory from "../../src/remote-run/journal/FolderHistory.ts"
 import { Kind } from "../../src/remote-run/journal/JournalRecord.ts"
@@ -40,7 +41,7 @@ export const historyIn = (directory: string, { maxSize = 1e9, fails = () => fals
         remoteRun: { directory, retention: Duration.days(3), maxSize }
       })
       return FolderHistory.layer.pipe(
-        Layer.provide([Layer.succeed(RelayConfig, settings), alone()]),
+        Layer.provide([Layer.succeed(RelayConfig, settings), alone(), NodeDisk.layer]),
         Layer.provide(Layer.succeed(FileSystem.FileSystem, failingFiles(real, fails)))
       )
     })

@@ -2,12 +2,14 @@
 import { FileSystem } from "@effect/platform"
 import { Clock, Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
 import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import { Disk } from "../../disk/Disk.ts"
 import * as Lease from "../../disk/Lease.ts"
 import { storageError } from "../../disk/StorageFailure.ts"
 import type { StorageError } from "../../RelayError.ts"
 import type { RunStarted } from "../RunEvent.ts"
 import { type RunId, startedAt } from "../RunId.ts"
 import type { RunHead, RunSummary } from "../RunRecord.ts"
+import * as FolderKeys from "./FolderKeys.ts"
 import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
 import * as JournalRepair from "./JournalRepair.ts"
@@ -37,6 +39,7 @@ interface Parts {
   readonly inUse: () => ReadonlySet<RunId>
   readonly pruning: RunPruning.RunPruning
   readonly index: RunIndex.RunIndex
+  readonly keys: FolderKeys.FolderKeys
   /** Held while a journal is repaired. */
   readonly repairing: Effect.Semaphore
 }
@@ -62,6 +65,7 @@ const make = Effect.gen(function* () {
     finish: (id, summary) => finish(parts, id, summary),
     find: (id) => find(parts, id),
     summary: (id, source) => summaryOf(parts, id, source),
+    keys: parts.keys,
     list: (selection) => RunListing.list(listed(parts), selection),
     prune: prune(parts)
   } satisfies RunHistoryService
@@ -89,6 +93,7 @@ const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) 
       kept,
       inUse,
       pruning,
+      keys: yield* FolderKeys.make(yield* Disk, folders.keysPath),
       index: RunIndex.make({ fs, folders, fork, wrote: pruning.add }),
       repairing: yield* Effect.makeSemaphore(1)
     }
@@ -123,10 +128,11 @@ const finish = (parts: Parts, id: RunId, summary: RunSummary) =>
     if (!isInPlace || pruning.isTooMuch()) yield* prune(parts)
   })
 
-const prune = ({ pruning, kept, settings }: Parts) =>
+const prune = ({ keys, pruning, kept, settings }: Parts) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(settings.retention)
+    yield* keys.prune
     yield* pruning.prune
     yield* kept.prune(isExpired, () => kept.size > settings.maxSize)
   })

@@ -23,6 +23,8 @@ export interface RunFolders {
   readonly prepare: Effect.Effect<void, PlatformError.PlatformError>
   readonly openPath: (id: RunId) => string
   readonly finalPath: (id: RunId) => string
+  /** The folder of the keys of requests. */
+  readonly keysPath: string
   /** The index of a time's folder. */
   readonly indexPath: (folder: string) => string
   /** The names of the times' folders, oldest first. */
@@ -99,6 +101,7 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
         makeFolder(fs, directory),
         fs.access(directory, { readable: true, writable: true })
       ),
+      keysPath: join(directory, "keys"),
       openPath: (id) => join(directory, folderOf(id), `${id}.open`),
       finalPath: (id) => join(directory, folderOf(id), `${id}.run`),
       indexPath: (folder) => join(directory, folder, indexName),

@@ -5,6 +5,7 @@ import type { RunStarted } from "../RunEvent.ts"
 import type { RunId } from "../RunId.ts"
 import type { RunHead, RunSummary } from "../RunRecord.ts"
 import type { Journal, JournalSource } from "./JournalSource.ts"
+import type { RunKeysService } from "./RunKeys.ts"
 import type { ListedRun, RunSelection } from "./RunListing.ts"
 
 /** What keeps runs, and gives them to readers. */
@@ -22,7 +23,9 @@ export interface RunHistoryService {
   readonly summary: (id: RunId, source: JournalSource) => Effect.Effect<RunSummary, StorageError>
   /** Runs that are selected, those that go on included, newest first. Found without a look into every journal. */
   readonly list: (selection: RunSelection) => Stream.Stream<ListedRun, StorageError>
-  /** Removes what is past its retention or over the size, oldest first. */
+  /** The keys of the requests that started runs. */
+  readonly keys: RunKeysService
+  /** Removes what is past its retention or over the size, oldest first, and keys that are too old. */
   readonly prune: Effect.Effect<void>
 }
 
