@@ -1,9 +1,9 @@
 /** Remote runs: the agents of this relay's own nodes, and of those behind its sub-relays, as one run with one history. */
 import { FileSystem } from "@effect/platform"
-import { Chunk, Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { type NodeId, root } from "../NodeId.ts"
-import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
 import { type Nodes, NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
@@ -12,12 +12,16 @@ import * as JournalEvents from "./journal/JournalEvents.ts"
 import { Kind } from "./journal/JournalRecord.ts"
 import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
+import type { RunSelection } from "./journal/RunListing.ts"
 import * as RunReader from "./journal/RunReader.ts"
+import * as KeyedStart from "./KeyedStart.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
-import { generator, type RunId, startedAt } from "./RunId.ts"
+import { generator, type RunId } from "./RunId.ts"
+import { orderDigest, type RunKey } from "./RunKey.ts"
+import * as RunPages from "./RunPages.ts"
 import * as RunPlan from "./RunPlan.ts"
 import * as RunPolicy from "./RunPolicy.ts"
 import * as RunPreview from "./RunPreview.ts"
@@ -36,6 +40,8 @@ export interface RunOrder {
   readonly by?: RunCaller
   /** The run of which this one is a retry. */
   readonly parent?: RunId
+  /** The key of the request: with the same one, the same order is answered with the same run. */
+  readonly key?: RunKey | undefined
 }
 
 /** A run, going on or past. */
@@ -50,7 +56,7 @@ export interface Run {
   readonly read: (options: Omit<RunReader.ReadOptions, "single">) => Stream.Stream<Uint8Array, StorageError>
 }
 
-/** A run that has just been started. It belongs to the relay: who leaves does not stop it. */
+/** A run that was started, just now or by the same key before. It belongs to the relay: who leaves does not stop it. */
 export interface StartedRun extends Run {
   readonly started: RunStarted
 }
@@ -59,14 +65,16 @@ export interface StartedRun extends Run {
 export interface RemoteRunService {
   /**
    * Starts a run and returns at once. `UnknownTarget`: the one node is not known. `TooBusy`: the relay is stopping, or
-   * (root) has no nodes list yet.
+   * (root) has no nodes list yet. Only with a key: `IdempotencyConflict` where it was used for another order, or for one
+   * of which no output is kept; `RunNotFound` where its run is not kept any more; `TooBusy` where there are too many keys;
+   * `StorageError` and `StorageFull` where it can't be kept.
    */
-  readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | TooBusy>
+  readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | KeyedStart.KeyedError>
   /** What `start` would do with this order: nothing is started, and nothing is kept. Fails as `start` does. */
   readonly preview: (order: RunOrder) => Effect.Effect<RunPreview.RunPreview, UnknownTarget | TooBusy>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
-  /** Newest first. */
-  readonly list: (limit: number, before: Option.Option<RunId>) => Effect.Effect<RunPage, StorageError>
+  /** Newest first: those that are selected, and at most `limit` of them. */
+  readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
   readonly cancel: (id: RunId) => Effect.Effect<boolean>
   /** What goes on now. */
@@ -96,6 +104,9 @@ interface ActiveRun {
   readonly progress: RunProgress
   readonly execution: RunExecution.RunExecution
   readonly over: Deferred.Deferred<void>
+  /** Comes before its first agent, and else before it is over. */
+  readonly beforeFirst: Effect.Effect<void, StorageError>
+  isCancelled: boolean
 }
 
 interface Parts {
@@ -136,7 +147,7 @@ const make = Effect.gen(function* () {
     start: (order) => start(parts, order),
     preview: (order) => preview(parts, order),
     find: (id) => find(parts, id),
-    list: (limit, before) => list(parts, limit, before),
+    list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
     activity: Effect.gen(function* () {
       const { active } = parts
@@ -149,12 +160,38 @@ const make = Effect.gen(function* () {
 
 const start = Effect.fn("RemoteRun.start")(function* (parts: Parts, order: RunOrder) {
   if (parts.stopping) return yield* new TooBusy({ message: "the relay is stopping", retryAfterSeconds: 10 })
-  const plan = yield* planOf(parts, order, yield* parts.nodesList.current)
-  const run = yield* begin(parts, order, plan)
-  parts.active.set(run.id, run)
-  yield* Effect.forkIn(execute(parts, run), parts.runs)
-  return { ...activeRun(parts, run), started: run.started }
+  const { key, by, output, ...ordered } = order
+  const planned = plan(parts, order)
+  if (key === undefined) return yield* (yield* planned)(yield* nextId(parts), Effect.void)
+  const run = yield* KeyedStart.start(parts.history.keys, {
+    key,
+    order: orderDigest(ordered),
+    nextId: nextId(parts),
+    isGoingOn: (id) => parts.active.has(id),
+    find: (id) => findStarted(parts, id),
+    plan: planned
+  })
+  // What was not kept can't be shown.
+  if (output === "keep" && (yield* run.summary).output === "discard")
+    return yield* KeyedStart.conflict(run.id)
+  return run
 }, Effect.uninterruptible)
+
+const nextId = (parts: Parts) => Effect.map(Clock.currentTimeMillis, parts.nextId)
+
+/** What starts the run of an order, now that nothing is in its way. */
+const plan = (parts: Parts, order: RunOrder) =>
+  Effect.gen(function* () {
+    const plan = yield* planOf(parts, order, yield* parts.nodesList.current)
+    const launch: KeyedStart.Launch<StartedRun> = (id, beforeFirst) =>
+      Effect.gen(function* () {
+        const run = yield* begin(parts, order, plan, id, beforeFirst)
+        parts.active.set(run.id, run)
+        yield* Effect.forkIn(execute(parts, run), parts.runs)
+        return { ...activeRun(parts, run), started: run.started }
+      })
+    return launch
+  })
 
 const preview = Effect.fn("RemoteRun.preview")(function* (parts: Parts, order: RunOrder) {
   const nodes = yield* parts.nodesList.current
@@ -179,13 +216,14 @@ const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
   })
 
 const begin = (
-  { nextId, history, execution, outputLimit }: Parts,
-  { classes, output, control, by, parent }: RunOrder,
-  plan: RunPlan.RunPlan
+  { history, execution, outputLimit }: Parts,
+  { classes, output, control, by, parent, key }: RunOrder,
+  plan: RunPlan.RunPlan,
+  id: RunId,
+  beforeFirst: ActiveRun["beforeFirst"]
 ) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const id = nextId(now)
     const { known, unknown } = plan
     const head: RunHead = {
       id,
@@ -196,31 +234,35 @@ const begin = (
       ...(by === undefined ? {} : { by }),
       ...(parent === undefined ? {} : { parent })
     }
+    const parts = key === undefined ? execution : KeyedStart.behind(execution, beforeFirst)
     const started: RunStarted = { event: "run", id, nodes: known, unknown, classes }
     const progress = new RunProgress(head, yield* history.begin(id, head, started), outputLimit)
     const run: ActiveRun = {
       id,
       started,
       progress,
-      execution: yield* RunExecution.make(execution, plan, progress, control),
-      over: yield* Deferred.make<void>()
+      execution: yield* RunExecution.make(parts, plan, progress, control),
+      over: yield* Deferred.make<void>(),
+      beforeFirst,
+      isCancelled: false
     }
     return run
   })
 
 /** From the first agent to the record of the run's end. */
 const execute = Effect.fn("RemoteRun.execute")(
-  function* ({ history, active }: Parts, { id, progress, execution, over }: ActiveRun) {
+  function* ({ history, active }: Parts, { id, progress, execution, over, beforeFirst }: ActiveRun) {
     const { nodes, by } = progress.head
     yield* Effect.logInfo("run started").pipe(
       Effect.annotateLogs({ nodes, ...(by === undefined ? {} : { address: by.address }) })
     )
     yield* execution.run
+    yield* Effect.ignore(beforeFirst)
     const { result } = progress
-    const duration = seconds((yield* Clock.currentTimeMillis) - startedAt(id))
+    const duration = seconds((yield* Clock.currentTimeMillis) - Date.parse(progress.head.started))
     const done: RunDone = { event: "done", ...result, duration }
     progress.journal.event(Kind.done, "", done, 0)
-    yield* history.finish(id)
+    yield* history.finish(id, progress.summary)
     active.delete(id)
     yield* Deferred.succeed(over, undefined)
     yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
@@ -262,33 +304,35 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | Storage
     return { id, summary: Effect.succeed(summary), ...readerOf(parts, source.value, summary.nodes === 1) }
   })
 
-/** None: it can't be read, which is in the log, or it went meanwhile. */
-const listed = (parts: Parts, id: RunId) =>
-  find(parts, id).pipe(
-    Effect.flatMap((run) => run.summary),
-    Effect.tapErrorTag("StorageError", (error) =>
-      Effect.logWarning("a run in the history can't be read", error)
-    ),
-    Effect.option
-  )
+/** The same with its first event. */
+const findStarted = (parts: Parts, id: RunId): Effect.Effect<StartedRun, RunNotFound | StorageError> =>
+  Effect.gen(function* () {
+    const run = yield* find(parts, id)
+    const started = yield* run.events.pipe(
+      Stream.filter((event) => event.event === "run"),
+      Stream.runHead
+    )
+    if (Option.isNone(started)) return yield* new StorageError({ message: `run ${id} can't be read` })
+    return { ...run, started: started.value }
+  })
 
-/** One more than asked for is looked at: where there is none that can be shown, this is the last page. */
-const list = (parts: Parts, limit: number, before: Option.Option<RunId>) =>
-  parts.history.ids(before).pipe(
-    Stream.mapEffect((id) => listed(parts, id)),
-    Stream.filterMap((run) => run),
-    Stream.take(limit + 1),
-    Stream.runCollect,
-    Effect.map((found) => {
-      const runs = Chunk.toReadonlyArray(found).slice(0, limit)
-      return { runs, next: found.length > limit ? (runs.at(-1)?.id ?? null) : null }
-    })
+const list = (parts: Parts, limit: number, selection: RunSelection) =>
+  RunPages.first(
+    {
+      history: parts.history,
+      summaryOf: (id) => Effect.flatMap(find(parts, id), (run) => run.summary),
+      isGoingOn: (id) => parts.active.has(id)
+    },
+    limit,
+    selection
   )
 
 const cancel = ({ active }: Parts, id: RunId) =>
   Effect.suspend(() => {
     const run = active.get(id)
-    return run === undefined ? Effect.succeed(false) : Effect.as(run.execution.cancel, true)
+    if (run === undefined) return Effect.succeed(false)
+    run.isCancelled = true
+    return Effect.as(run.execution.cancel, true)
   })
 
 /** Starts no more runs, tells those that go on how they end, and returns when they have. */

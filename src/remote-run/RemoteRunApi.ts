@@ -3,8 +3,8 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/p
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
-import { RequestTimeout, StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
+import { RequestTimeout, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { IdempotencyConflict, RunNotFound } from "./RemoteRunError.ts"
 import { RunPreview } from "./RunPreview.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
@@ -41,7 +41,11 @@ const NodesParameters = Schema.Struct({
 
 const ListParameters = Schema.Struct({
   limit: parameter("how many, 1 to 1000; default 50"),
-  before: parameter("the `next` of the page before")
+  before: parameter("the `next` of the page before"),
+  node: parameter("the id of a node that the runs were for"),
+  actor: parameter("who asked for them, in their own words"),
+  since: parameter("an RFC 3339 date: those that started then or later"),
+  state: parameter("running or ended")
 })
 
 const OutputParameters = Schema.Struct({ format: parameter("text (default), ndjson, raw or sse") })
@@ -56,6 +60,10 @@ const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" }).annotations(
 const OnePath = Schema.Struct({ uuid: NodeId })
 const RunPath = Schema.Struct({ id: Schema.String })
 
+const onceByKey =
+  "Header Idempotency-Key, at most 200 printable characters: of requests with the same key and the same order one starts " +
+  "a run, for 24 h and over restarts; the others are answered with that run."
+
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
     // Before the text, which anything is.
@@ -66,6 +74,10 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
+    .annotate(OpenApi.Description, onceByKey)
+    .addError(IdempotencyConflict)
+    .addError(RunNotFound)
+    .addError(StorageFull)
     .annotate(HasEffect, true)
 
 const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>

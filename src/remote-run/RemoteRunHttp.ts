@@ -20,6 +20,8 @@ import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
+import { RunKey } from "./RunKey.ts"
+import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
 import * as RunPreview from "./RunPreview.ts"
@@ -54,8 +56,9 @@ const withBody = (
   run: Run,
   format: RunFormat,
   order: ReadOptions["order"],
-  after = 0
-) => streamed(request, run.read({ format, order, after }), contentType[format])
+  after = 0,
+  lines = true
+) => streamed(request, run.read({ format, order, after, lines }), contentType[format])
 
 /** Of a route that starts runs: what else its parameters depend on. */
 type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
@@ -75,6 +78,18 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   yield* logIgnored(parameters)
   return { parameters, target: yield* targetOf(parameters) }
 })
+
+const decodeKey = Schema.decodeOption(RunKey)
+
+const keyOf = (
+  request: HttpServerRequest.HttpServerRequest
+): Either.Either<RunKey | undefined, InvalidRequest> => {
+  const text = request.headers["idempotency-key"]
+  if (text === undefined) return Either.right(undefined)
+  return Either.fromOption(decodeKey(text), () =>
+    Query.invalid("Idempotency-Key", "1 to 200 printable characters of ASCII")
+  )
+}
 
 /** An older caller gets its run, whatever else it says; the log says what was not heard. */
 const logIgnored = ({ ignored }: RunParameters.RunParameters) =>
@@ -116,7 +131,14 @@ const start = (
     const remoteRun = yield* RemoteRun
     const { parameters, target } = yield* decodeStart(request, route, targetOf)
     const { classes, output, control, preview } = parameters
-    const order: RunOrder = { target, classes, output, control, by: yield* requestedBy(request, parameters) }
+    const order: RunOrder = {
+      target,
+      classes,
+      output,
+      control,
+      by: yield* requestedBy(request, parameters),
+      key: yield* keyOf(request)
+    }
     const answered = preview
       ? Effect.map(remoteRun.preview(order), (found) =>
           streamed(request, RunPreview.json(found), json.contentType)
@@ -137,7 +159,8 @@ const answer = (
   started: { readonly id: string },
   { async, output, format, v1 }: RunParameters.RunParameters
 ) => {
-  if (!async) return withBody(request, run, format, "blocks")
+  // A run that was started by the same key before may have kept more than is asked for now.
+  if (!async) return withBody(request, run, format, "blocks", 0, output === "keep")
   if (output === "keep") return withBody(request, run, format, "live")
   if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
@@ -167,24 +190,11 @@ const findRun = (text: string) =>
     return yield* remoteRun.find(id.value)
   })
 
-const Limit = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000))
-const decodeLimit = Schema.decodeOption(Limit)
-
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const query = Query.of(request)
-    const limit = decodeLimit((yield* RunParameters.single(query, "limit")) ?? "50")
-    if (Option.isNone(limit))
-      return yield* new InvalidRequest({
-        parameter: "limit",
-        message: "limit: expected a whole number from 1 to 1000"
-      })
-    const text = yield* RunParameters.single(query, "before")
-    const before = text === undefined ? Option.none() : decodeRunId(text)
-    if (text !== undefined && Option.isNone(before))
-      return yield* new InvalidRequest({ parameter: "before", message: "before: expected a run's id" })
-    const page = yield* remoteRun.list(limit.value, before)
+    const { limit, selection } = yield* RunListQuery.decode(Query.of(request))
+    const page = yield* remoteRun.list(limit, selection)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
   })
 

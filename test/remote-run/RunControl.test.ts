@@ -1,7 +1,8 @@
 /** Runs under control, by the service: own agents and sub-relays by script, under the test's clock. */
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, FastCheck, Fiber, Option, Random, TestClock, TestContext } from "effect"
+import { Clock, Effect, FastCheck, Fiber, Random, TestClock, TestContext } from "effect"
 import { NodeId } from "../../src/NodeId.ts"
+import { everything } from "../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun, type RunOrder } from "../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
 import {
@@ -317,7 +318,7 @@ describe("a preview", () => {
         })
         yield* TestClock.adjust("1 hours")
         expect(seen.started.size + seen.calls.length).toBe(0)
-        expect(yield* remoteRun.list(10, Option.none())).toEqual({ runs: [], next: null })
+        expect(yield* remoteRun.list(10, everything)).toEqual({ runs: [], next: null })
         const lone: RunOrder = { ...orderOf(""), target: { _tag: "One", id: NodeId.make("stranger") } }
         expect(yield* Effect.flip(remoteRun.preview(lone))).toMatchObject({ _tag: "UnknownTarget" })
       }).pipe(Effect.provide(layer))
@@ -349,7 +350,7 @@ describe("who asks for a run", () => {
         parent
       }
       expect(JSON.stringify(found)).toBe(JSON.stringify(expected))
-      const { runs } = yield* remoteRun.list(10, Option.none())
+      const { runs } = yield* remoteRun.list(10, everything)
       expect(JSON.stringify(runs)).toBe(JSON.stringify([expected]))
     }).pipe(Effect.provide(layer))
   })

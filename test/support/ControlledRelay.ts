@@ -5,6 +5,7 @@ import { Clock, Effect, Either, Layer, Option, Stream } from "effect"
 import type { DurationInput } from "effect/Duration"
 import * as Duration from "effect/Duration"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { AgentProcess, type AgentProcessService } from "../../src/remote-run/agents/AgentProcess.ts"
 import * as FolderHistory from "../../src/remote-run/journal/FolderHistory.ts"
@@ -99,6 +100,7 @@ export const controlledRelay = (setting: ControlledSetting) => {
         Layer.provideMerge(FolderHistory.layer),
         Layer.provide([
           Layer.succeed(RelayConfig, settings),
+          NodeDisk.layer,
           alone(),
           nodesListLayer(tree),
           Layer.succeed(AgentProcess, { run: agent, unkillable: Effect.succeed(0) }),

@@ -5,6 +5,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, Stream } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import type { PeerClient } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
@@ -103,6 +104,7 @@ export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient
         Layer.provideMerge(FolderHistory.layer),
         Layer.provide([
           alone(),
+          NodeDisk.layer,
           peerClient ?? PeerConnections.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),

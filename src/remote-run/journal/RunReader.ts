@@ -19,6 +19,8 @@ export interface ReadOptions {
   readonly single: boolean
   /** The last event id that the client has (sse); 0: from the start. */
   readonly after: number
+  /** False: events alone, without the lines that are kept. */
+  readonly lines?: boolean
 }
 
 /** A silent run says so after this long. Milliseconds. */
@@ -157,6 +159,7 @@ class Reader {
   }
 
   private emit(record: JournalRecord, at: number): void {
+    if (this.options.lines === false && (record.kind === Kind.stdout || record.kind === Kind.stderr)) return
     if (this.options.format === "raw" && record.kind === Kind.stdout) this.separate(record)
     for (const bytes of RunFormat.encode(this.options.format, record, at, this.options.after)) {
       // The bytes may be the window's, which is filled anew before they are sent.

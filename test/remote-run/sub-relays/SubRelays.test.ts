@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Fiber, Layer, Option, Runtime, Stream, TestClock, TestContext } from "effect"
 import type { AgentProcessService } from "../../../src/remote-run/agents/AgentProcess.ts"
+import { everything } from "../../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import {
@@ -241,7 +242,7 @@ describe("bytes of agents", () => {
             const ended = (layer: Layer.Layer<RemoteRun>) =>
               Effect.gen(function* () {
                 const remoteRun = yield* RemoteRun
-                const page = yield* remoteRun.list(1, Option.none())
+                const page = yield* remoteRun.list(1, everything)
                 const run = yield* remoteRun.find(RunId.make(page.runs[0]?.id ?? ""))
                 return endsOf(parse(yield* bytesOf(run, "ndjson"))).sort((a, b) =>
                   String(a.node).localeCompare(String(b.node))
