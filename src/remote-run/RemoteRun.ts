@@ -8,6 +8,7 @@ import { NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
+import { MarkedRuns } from "./journal/EventMarks.ts"
 import * as JournalEvents from "./journal/JournalEvents.ts"
 import { Kind } from "./journal/JournalRecord.ts"
 import type { JournalSource } from "./journal/JournalSource.ts"
@@ -29,6 +30,9 @@ export interface RunOrder {
   readonly output: OutputChoice
 }
 
+/** How a caller wants to see a run. */
+export type RunView = Omit<RunReader.ReadOptions, "single" | "marks">
+
 /** A run, going on or past. */
 export interface Run {
   readonly id: RunId
@@ -38,7 +42,7 @@ export interface Run {
   /** Its events up to now, without output, in the order in which they happened. */
   readonly events: Stream.Stream<RunEvent | UnreadableEvent, StorageError>
   /** What a caller sees of it; it follows a run that goes on, at the caller's pace. */
-  readonly read: (options: Omit<RunReader.ReadOptions, "single">) => Stream.Stream<Uint8Array, StorageError>
+  readonly read: (options: RunView) => Stream.Stream<Uint8Array, StorageError>
 }
 
 /** A run that has just been started. It belongs to the relay: who leaves does not stop it. */
@@ -97,6 +101,7 @@ interface Parts {
   readonly execution: RunExecution.RunExecutionParts
   readonly nextId: (now: number) => RunId
   readonly active: Map<RunId, ActiveRun>
+  readonly marked: MarkedRuns
   /** Runs outlive the requests that start them: they belong to this scope. */
   readonly runs: Scope.CloseableScope
   /** The relay is stopping. */
@@ -116,6 +121,7 @@ const make = Effect.gen(function* () {
     execution: { agents, subRelays: yield* SubRelays, permits, timeout: remoteRun.timeout },
     nextId: generator(),
     active: new Map(),
+    marked: new MarkedRuns(),
     runs: yield* Scope.make(),
     stopping: false
   }
@@ -193,20 +199,25 @@ const execute = Effect.fn("RemoteRun.execute")(
   (effect, _, { id }) => effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id }))
 )
 
-const readerOf = ({ fs }: Parts, source: JournalSource, single: boolean) => ({
+const readerOf = ({ fs, marked }: Parts, id: RunId, source: JournalSource, single: boolean) => ({
   doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),
   events: JournalEvents.events(source).pipe(Stream.provideService(FileSystem.FileSystem, fs)),
-  read: (options: Omit<RunReader.ReadOptions, "single">) =>
-    // The block of a run's only node need not wait for its end.
-    RunReader.stream(source, { ...options, order: single ? "live" : options.order, single }).pipe(
+  read: (view: RunView) => {
+    const marks = view.from === undefined || view.from === 0 ? undefined : marked.of(id)
+    return RunReader.stream(source, { ...view, order: orderOf(view, single), single, marks }).pipe(
       Stream.provideService(FileSystem.FileSystem, fs)
     )
+  }
 })
+
+/** The block of a run's only node need not wait for its end, unless that decides whether it is shown. */
+const orderOf = ({ order, ended }: RunView, single: boolean): RunView["order"] =>
+  ended !== undefined ? "blocks" : single ? "live" : order
 
 const activeRun = (parts: Parts, { id, progress }: ActiveRun): Run => ({
   id,
   summary: Effect.sync(() => progress.summary),
-  ...readerOf(parts, progress.journal, progress.head.nodes === 1)
+  ...readerOf(parts, id, progress.journal, progress.head.nodes === 1)
 })
 
 const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | StorageError> =>
@@ -217,7 +228,7 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | Storage
     const source = yield* history.find(id)
     if (Option.isNone(source)) return yield* new RunNotFound({ message: `no run ${id}`, run: id })
     const summary = yield* history.summary(id, source.value)
-    return { id, summary: Effect.succeed(summary), ...readerOf(parts, source.value, summary.nodes === 1) }
+    return { id, summary: Effect.succeed(summary), ...readerOf(parts, id, source.value, summary.nodes === 1) }
   })
 
 /** None: it can't be read, which is in the log, or it went meanwhile. */

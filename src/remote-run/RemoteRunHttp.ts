@@ -13,6 +13,7 @@ import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
+import * as OutputParameters from "./OutputParameters.ts"
 import { RemoteRun, type Run } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
@@ -48,9 +49,8 @@ const withBody = (
   request: HttpServerRequest.HttpServerRequest,
   run: Run,
   format: RunFormat,
-  order: ReadOptions["order"],
-  after = 0
-) => streamed(request, run.read({ format, order, after }), contentType[format])
+  order: ReadOptions["order"]
+) => streamed(request, run.read({ format, order, after: 0 }), contentType[format])
 
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
@@ -144,7 +144,8 @@ const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const format = yield* RunParameters.decodeOutputFormat(Query.of(request), request.headers.accept)
+    const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
+    const { format } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = lastEventId === undefined ? 0 : Number(lastEventId)
     if (!Number.isSafeInteger(after) || after < 0)
@@ -155,7 +156,21 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     const done = yield* run.doneAt
     if (after > 0 && Option.exists(done, (offset) => after >= offset))
       return HttpServerResponse.empty({ status: 204, headers })
-    return withBody(request, run, format, "live", after)
+    const chosen = yield* chosenNodes(run, parameters)
+    return streamed(
+      request,
+      run.read({ ...parameters, ...chosen, order: "live", after }),
+      contentType[format]
+    )
+  })
+
+/** Which nodes a caller wants to see: those that run or wait are known beforehand, the others when they have ended. */
+const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParameters) =>
+  Effect.gen(function* () {
+    if (state !== "running" && state !== "waiting")
+      return { nodes, ended: state === undefined ? undefined : OutputParameters.endsOf(state) }
+    const found = yield* RunDetail.nodesIn(run, state)
+    return { nodes: nodes === undefined ? found : new Set([...nodes].filter((node) => found.has(node))) }
   })
 
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>

@@ -104,8 +104,11 @@ export interface UnreadableEvent {
   readonly node: string
 }
 
+/** What the end of a node comes to. */
+export type Verdict = "ok" | "failed" | "unreported"
+
 /** Neither ok nor failed is a node of which an older sub-relay reports nothing. */
-export const verdict = (outcome: NodeOutcome): "ok" | "failed" | "unreported" =>
+export const verdict = (outcome: NodeOutcome): Verdict =>
   outcome.code === 0 ? "ok" : outcome.unreported === true ? "unreported" : "failed"
 
 /** Milliseconds as the seconds of an event, to the millisecond. */
