@@ -5,7 +5,7 @@ import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effec
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
 export interface PeerRequest {
-  readonly method: "DELETE" | "HEAD" | "POST" | "PUT"
+  readonly method: "DELETE" | "GET" | "HEAD" | "POST" | "PUT"
   readonly url: URL
   readonly headers: Http.OutgoingHttpHeaders
   /** Sends the body, and ends the request. */

@@ -32,8 +32,12 @@ export interface Asked {
 
 export type Script = (response: ServerResponse, asked: Asked) => void
 
-/** A sub-relay by script; `DELETE` is answered 202. */
-export const scripted = (script: Script) =>
+/** What a relay says that has no such run, or no such route. */
+export const gone: Script = (response) =>
+  void response.writeHead(404, { "content-type": "application/json" }).end('{"_tag":"RunNotFound"}')
+
+/** A sub-relay by script; `DELETE` is answered 202, and who wants to go on hearing a run by another script. */
+export const scripted = (script: Script, again: Script = gone) =>
   Effect.gen(function* () {
     const asked: Array<Asked> = []
     let connections = 0
@@ -48,6 +52,7 @@ export const scripted = (script: Script) =>
         }
         asked.push(one)
         if (one.method === "DELETE") response.writeHead(202).end()
+        else if (one.method === "GET") again(response, one)
         else script(response, one)
       })
     )
