@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import * as Https from "node:https"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Stream } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import type { PeerClient } from "../../src/peers/PeerClient.ts"
@@ -90,18 +90,23 @@ interface Setting {
   readonly tree: Tree
   readonly agent?: AgentProcessService["run"]
   readonly pinned?: ReturnType<typeof selfSigned>
-  readonly peerClient?: Layer.Layer<PeerClient>
+  readonly peerClient?: Layer.Layer<PeerClient, never, RelayConfig | FileSystem.FileSystem>
+  /** For how long a cut stream is tried to be taken up again. */
+  readonly reconnect?: Duration.DurationInput
 }
 
 /** A relay above a scripted one: the real client, over TLS with pinned certificates. */
-export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Setting) =>
+export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient, reconnect }: Setting) =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped({ prefix: "rudder-relay-runs-" })
       const settings = makeSettings({
         general: { nodeId: NodeId.make("me"), httpsPort: port },
-        remoteRun: { directory }
+        remoteRun: {
+          directory,
+          ...(reconnect === undefined ? {} : { reconnect: Duration.decode(reconnect) })
+        }
       })
       return RemoteRun.layer.pipe(
         Layer.provide(SubRelayCalls.layer),

@@ -7,7 +7,7 @@ import type { UpstreamFatal } from "../../RelayError.ts"
 import type { RunId } from "../RunId.ts"
 import { fatal, isEvents, type Listener, refusalOf, type StreamCut, streamCut, within } from "./Answer.ts"
 
-/** Tried at once, then after a quarter of a second, after twice that, and so on, but at least every 5 s, without end. */
+/** Tried again after a quarter of a second, after twice that, and so on, but at least every 5 s, without end. */
 export const resuming = Schedule.exponential("250 millis", 2).pipe(
   Schedule.union(Schedule.spaced("5 seconds"))
 )
@@ -24,7 +24,22 @@ export interface Outage {
   since: number
   /** How much was new before it. */
   news: number
+  /** Before each try; the first is made at once. */
+  pause: Effect.Effect<void>
 }
+
+/** That of a stream that was not cut yet. */
+export const noOutage = (): Outage => ({ since: 0, news: 0, pause: Effect.void })
+
+const pauses = Effect.map(Schedule.driver(resuming), (driver) => {
+  let isFirst = true
+  return Effect.suspend(() => {
+    // The schedule has no end.
+    const pause = isFirst ? Effect.void : Effect.ignore(driver.next(undefined))
+    isFirst = false
+    return pause
+  })
+})
 
 /** What a stream is taken up again with. */
 export interface Resumed extends Listener {
@@ -34,12 +49,14 @@ export interface Resumed extends Listener {
   readonly outage: Outage
 }
 
-/** What is left of the time for which it is tried. */
+/** What is left of the time for which it is tried. A stream that said nothing new before it was cut again ends no outage. */
 const timeLeft = ({ merge, outage, reconnect }: Resumed) =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
     if (merge.news > outage.news) {
       outage.since = now
       outage.news = merge.news
+      outage.pause = yield* pauses
     }
     return Duration.subtract(reconnect, Duration.millis(now - outage.since))
   })
@@ -65,7 +82,7 @@ export const takeUp = (
           last = Option.some(message)
         })
       ),
-      Effect.retry({ schedule: resuming, while: ({ _tag }) => _tag === "StreamCut" }),
+      Effect.retry({ while: ({ _tag }) => _tag === "StreamCut" }),
       Effect.mapError(({ message }) => fatal({ message: `${cut.message}, and is gone: ${message}` })),
       Effect.timeoutFail({
         duration: left,
@@ -86,6 +103,7 @@ export const takeUp = (
 const tryOnce = (resumed: Resumed, run: RunId) =>
   Effect.gen(function* () {
     const own = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+    yield* resumed.outage.pause
     return yield* askAgain(resumed, run).pipe(
       Scope.extend(own),
       Effect.onError(() => Scope.close(own, Exit.void))

@@ -11,6 +11,7 @@ import type { NodeEnding } from "../RunEvent.ts"
 import type { RunId } from "../RunId.ts"
 import type { HowMuch } from "./Answer.ts"
 import { cancel, converse } from "./Conversation.ts"
+import { noOutage } from "./Resumption.ts"
 import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
 import { type SubRelayOrder, SubRelays, type SubRelaysService } from "./SubRelays.ts"
@@ -112,7 +113,7 @@ const call = (parts: Parts, order: SubRelayOrder, { nodes, body }: RunForms.RunF
         onSent,
         longestAgent,
         reconnect,
-        outage: { since: 0, news: 0 }
+        outage: noOutage()
       }).pipe(
         Effect.provideService(PeerClient, parts.client),
         Effect.interruptible,
