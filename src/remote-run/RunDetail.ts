@@ -44,7 +44,7 @@ class Unfinished {
 
 /** The nodes of a run that wait, or run, now. */
 export const nodesIn = (
-  run: Run,
+  run: Pick<Run, "events">,
   state: Exclude<NodeState["state"], "ended">
 ): Effect.Effect<ReadonlySet<string>, StorageError> =>
   Effect.suspend(() => {

@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import { cuttingLine, endCuttingLines } from "./support/CuttingLine.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { node, startLevel } from "./support/Levels.ts"
-import { cleanUp, curl, events, type NodeEntry, type Relay } from "./support/Program.ts"
+import { answerOf, asking, node, startLevel } from "./support/Levels.ts"
+import { cleanUp, events, type NodeEntry, type Relay } from "./support/Program.ts"
 import { chance } from "./support/Seeded.ts"
 
 let identities: Record<"root" | "upper" | "lower", Identity>
@@ -22,7 +22,6 @@ afterEach(async () => {
   await cleanUp()
 })
 
-const urlOf = ({ port }: Relay): string => `https://127.0.0.1:${port}/rudder/relay-api`
 const numbered = (prefix: string, count: number, policyServer: string): Record<string, NodeEntry> =>
   Object.fromEntries(
     Array.from({ length: count }, (_, i) => [
@@ -35,39 +34,31 @@ type Event = Readonly<Record<string, unknown>>
 const endsOf = (said: ReadonlyArray<Event>) => said.filter(({ event }) => event === "end")
 const endOf = (said: ReadonlyArray<Event>, id: string) => endsOf(said).find((end) => end.node === id)
 
-const runningOf = async (top: Relay, id: string): Promise<Event> =>
-  JSON.parse((await curl("-k", `${urlOf(top)}/remote-run/runs/${id}`)).body)
+const runOf = async (relay: Relay, id: string): Promise<Event> =>
+  JSON.parse(await answerOf(relay, `remote-run/runs/${id}`))
+const runsOf = async (relay: Relay): Promise<ReadonlyArray<Event>> =>
+  JSON.parse(await answerOf(relay, "remote-run/runs")).runs
 
 /** Starts a run of all nodes, of which the output is kept, and leaves once it is known which run it is. */
-const startAll = ({ port }: Relay): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const request = Https.request(
-      {
-        port,
-        host: "127.0.0.1",
-        method: "POST",
-        path: "/rudder/relay-api/remote-run/all?async=yes&output=keep&format=ndjson",
-        rejectUnauthorized: false
-      },
-      (response) => {
-        let said = ""
-        response.on("data", (bytes) => {
-          said += bytes
-          const [run] = said.includes("\n") ? events(said.slice(0, said.indexOf("\n"))) : []
-          if (run === undefined) return
-          resolve(String(run.id))
-          response.destroy()
-        })
-      }
-    )
-    request.on("error", reject)
-    request.end()
+const startAll = async (relay: Relay): Promise<string> => {
+  let id = ""
+  await asking(relay, "POST", "remote-run/all?async=yes&output=keep&format=ndjson", (body, leave) => {
+    if (!body.includes("\n")) return
+    id = String(events(body.slice(0, body.indexOf("\n")))[0]?.id)
+    leave()
   })
+  return id
+}
 
+/** What a run says, up to its end. */
 const outputOf = async (relay: Relay, id: string, query = "") =>
-  events(
-    (await curl("-k", `${urlOf(relay)}/remote-run/runs/${id}/output?format=ndjson${query}`)).body
-  ).filter(({ event }) => event !== "ping")
+  events(await answerOf(relay, `remote-run/runs/${id}/output?format=ndjson${query}`)).filter(
+    ({ event }) => event !== "ping"
+  )
+
+/** Waits until all nodes but the one that is held have ended. */
+const allButOne = (relay: Relay, id: string, ended: number) =>
+  until("all others have ended", async () => (await runOf(relay, id)).ok === ended, 90)
 
 describe("lines that are cut 50 times in a run of 500 nodes, over three levels", () => {
   it("lose no line, and have none twice", async () => {
@@ -101,7 +92,6 @@ describe("lines that are cut 50 times in a run of 500 nodes, over three levels",
     })
     const begun = performance.now()
     const id = await startAll(top)
-    await until("the run is over", async () => Number((await runningOf(top, id)).ok) === 501, 240)
     const said = await outputOf(top, id)
     console.log(
       `cut ${upperLine.cuts()} and ${lowerLine.cuts()} times, in ${((performance.now() - begun) / 1000).toFixed(1)} s`
@@ -125,10 +115,7 @@ describe("lines that are cut 50 times in a run of 500 nodes, over three levels",
         )
       )
     // Each order was sent once: no relay has more runs than one.
-    for (const relay of [top, between, bottom]) {
-      const { runs } = JSON.parse((await curl("-k", `${urlOf(relay)}/remote-run/runs`)).body)
-      expect(runs.length).toBe(1)
-    }
+    for (const relay of [top, between, bottom]) expect((await runsOf(relay)).length).toBe(1)
     // And so is whoever else asks for what follows so many events.
     for (const from of [0, 1, 7777, said.length - 1, said.length])
       expect(await outputOf(top, id, `&from=${from}`)).toEqual(said.slice(from))
@@ -158,13 +145,9 @@ describe("a sub-relay", () => {
       agent: held
     })
     const id = await startAll(top)
-    await until("all others have ended", async () => (await runningOf(top, id)).ok === 3, 60)
+    await allButOne(top, id, 3)
     bottom.kill("SIGKILL")
     await bottom.exited
-    await until(
-      "the cut is noticed, and nobody is there",
-      async () => (await runningOf(top, id)).running === 1
-    )
     const again = await startLevel({ identity: lower, nodes: lowest, agent: held, again: bottom })
     const said = await outputOf(top, id)
     expect(endOf(said, "c1")).toMatchObject({
@@ -176,8 +159,7 @@ describe("a sub-relay", () => {
       { line: "started" }
     ])
     expect(said.at(-1)).toMatchObject({ event: "done", ok: 3, failed: 1 })
-    const { runs } = JSON.parse((await curl("-k", `${urlOf(again)}/remote-run/runs`)).body)
-    expect(runs).toMatchObject([{ interrupted: true }])
+    expect(await runsOf(again)).toMatchObject([{ interrupted: true }])
   }, 120_000)
 
   it("that is gone for longer than reconnect is the end of its nodes, and holds up no cancel and no stop", async () => {
@@ -187,11 +169,10 @@ describe("a sub-relay", () => {
     const [top, patient, stopped] = await Promise.all([
       startLevel({ ...level, reconnect: "1s" }),
       startLevel({ ...level, reconnect: "1h" }),
-      startLevel({ ...level, reconnect: "1h" })
+      startLevel({ ...level, reconnect: "1h", grace: "1s" })
     ])
     const ids = await Promise.all([startAll(top), startAll(patient), startAll(stopped)])
-    for (const [i, relay] of [top, patient, stopped].entries())
-      await until("all others have ended", async () => (await runningOf(relay, ids[i] ?? "")).ok === 3, 60)
+    for (const [i, relay] of [top, patient, stopped].entries()) await allButOne(relay, ids[i] ?? "", 3)
     bottom.kill("SIGKILL")
     await bottom.exited
     const lost = await outputOf(top, ids[0] ?? "")
@@ -199,12 +180,10 @@ describe("a sub-relay", () => {
       code: null,
       error: { _tag: "UpstreamFatal", message: expect.stringContaining("could not be taken up again in 1s") }
     })
-    await curl("-k", "-X", "DELETE", `${urlOf(patient)}/remote-run/runs/${ids[1]}`)
+    await answerOf(patient, `remote-run/runs/${ids[1]}`, "DELETE")
     expect(endOf(await outputOf(patient, ids[1] ?? ""), "c1")).toMatchObject({ cancelled: true })
-    const begun = performance.now()
     stopped.kill("SIGTERM")
     expect(await stopped.exited).toBe(0)
-    console.log(`stopped while a line was down, in ${(performance.now() - begun).toFixed(0)} ms`)
   }, 180_000)
 
   it("that is older, and does not have the run's output, is the end of its nodes soon", async () => {
@@ -233,8 +212,7 @@ describe("a sub-relay", () => {
       const address = older.address()
       const below = typeof address === "object" && address !== null ? address.port : 0
       const top = await startLevel({ identity: root, nodes: all, below, known: [lower], agent: "echo own" })
-      const { body } = await curl("-k", `${urlOf(top)}/remote-run/all?output=keep&async=yes`)
-      const said = events(body)
+      const said = events(await answerOf(top, "remote-run/all?output=keep&async=yes"))
       expect(endOf(said, "c0")).toMatchObject({ code: 0 })
       for (const id of ["c1", "c2"])
         expect(endOf(said, id)).toMatchObject({
