@@ -7,7 +7,7 @@ import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
 /** What a peer is asked. */
 export interface PeerRequest {
-  readonly method: "DELETE" | "HEAD" | "POST" | "PUT"
+  readonly method: "DELETE" | "GET" | "HEAD" | "POST" | "PUT"
   readonly url: URL
   readonly headers: Http.OutgoingHttpHeaders
   /** Sends the body, and ends the request. */

@@ -8,16 +8,14 @@ import { type Nodes, NodesList, type NodesListService } from "../topology/NodesL
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
-import * as JournalEvents from "./journal/JournalEvents.ts"
+import { MarkedRuns } from "./journal/EventMarks.ts"
 import { Kind } from "./journal/JournalRecord.ts"
-import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import type { RunSelection } from "./journal/RunListing.ts"
-import * as RunReader from "./journal/RunReader.ts"
 import * as KeyedStart from "./KeyedStart.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import type { RunControl } from "./RunControl.ts"
-import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
+import { type RunDone, type RunStarted, seconds } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
 import { generator, type RunId } from "./RunId.ts"
 import { orderDigest, type RunKey } from "./RunKey.ts"
@@ -27,6 +25,7 @@ import * as RunPolicy from "./RunPolicy.ts"
 import * as RunPreview from "./RunPreview.ts"
 import { RunProgress } from "./RunProgress.ts"
 import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import * as RunView from "./RunView.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
 /** What a caller orders. */
@@ -45,15 +44,9 @@ export interface RunOrder {
 }
 
 /** A run, going on or past. */
-export interface Run {
+export interface Run extends RunView.ReadableRun {
   readonly id: RunId
   readonly summary: Effect.Effect<RunSummary, StorageError>
-  /** Where its journal ends, once it is over: a client that has the event of this offset has all. */
-  readonly doneAt: Effect.Effect<Option.Option<number>>
-  /** Its events up to now, without output, in the order in which they happened. */
-  readonly events: Stream.Stream<RunEvent | UnreadableEvent, StorageError>
-  /** What a caller sees of it; it follows a run that goes on, at the caller's pace. */
-  readonly read: (options: Omit<RunReader.ReadOptions, "single">) => Stream.Stream<Uint8Array, StorageError>
 }
 
 /** A run that was started, just now or by the same key before. It belongs to the relay: who leaves does not stop it. */
@@ -119,6 +112,7 @@ interface Parts {
   readonly execution: RunExecution.RunExecutionParts
   readonly nextId: (now: number) => RunId
   readonly active: Map<RunId, ActiveRun>
+  readonly marked: MarkedRuns
   /** Runs outlive the requests that start them: they belong to this scope. */
   readonly runs: Scope.CloseableScope
   /** The relay is stopping. */
@@ -138,6 +132,7 @@ const make = Effect.gen(function* () {
     execution: { agents, subRelays: yield* SubRelays, permits, timeout: remoteRun.timeout },
     nextId: generator(),
     active: new Map(),
+    marked: new MarkedRuns(),
     runs: yield* Scope.make(),
     stopping: false
   }
@@ -277,20 +272,10 @@ const wordsOf = ({ by: { actor, reason } = { address: "" } }: RunHead) => ({
   ...(reason === undefined ? {} : { reason })
 })
 
-const readerOf = ({ fs }: Parts, source: JournalSource, single: boolean) => ({
-  doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),
-  events: JournalEvents.events(source).pipe(Stream.provideService(FileSystem.FileSystem, fs)),
-  read: (options: Omit<RunReader.ReadOptions, "single">) =>
-    // The block of a run's only node need not wait for its end.
-    RunReader.stream(source, { ...options, order: single ? "live" : options.order, single }).pipe(
-      Stream.provideService(FileSystem.FileSystem, fs)
-    )
-})
-
 const activeRun = (parts: Parts, { id, progress }: ActiveRun): Run => ({
   id,
   summary: Effect.sync(() => progress.summary),
-  ...readerOf(parts, progress.journal, progress.head.nodes === 1)
+  ...RunView.of(parts, id, progress.journal, progress.head.nodes === 1)
 })
 
 const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | StorageError> =>
@@ -301,7 +286,11 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | Storage
     const source = yield* history.find(id)
     if (Option.isNone(source)) return yield* new RunNotFound({ message: `no run ${id}`, run: id })
     const summary = yield* history.summary(id, source.value)
-    return { id, summary: Effect.succeed(summary), ...readerOf(parts, source.value, summary.nodes === 1) }
+    return {
+      id,
+      summary: Effect.succeed(summary),
+      ...RunView.of(parts, id, source.value, summary.nodes === 1)
+    }
   })
 
 /** The same with its first event. */

@@ -48,7 +48,15 @@ const ListParameters = Schema.Struct({
   state: parameter("running or ended")
 })
 
-const OutputParameters = Schema.Struct({ format: parameter("text (default), ndjson, raw or sse") })
+const OutputParameters = Schema.Struct({
+  format: parameter("text (default), ndjson, raw or sse"),
+  node: parameter("comma list of node ids: only what is said of these"),
+  stream: parameter("stdout or stderr: only lines of this stream"),
+  state: parameter(
+    "ok, failed, skipped, unreported or ended: only nodes that ended so, each in one piece; running or waiting: only those that are so now"
+  ),
+  from: parameter("how many events the caller has (objects, or lines of text and raw), pings not counted")
+})
 
 /** A run's output in the format asked for; a stream. */
 const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" }).annotations(

@@ -16,6 +16,7 @@ import { InvalidRequest, type StorageError } from "../RelayError.ts"
 import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
+import * as OutputParameters from "./OutputParameters.ts"
 import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
@@ -56,9 +57,8 @@ const withBody = (
   run: Run,
   format: RunFormat,
   order: ReadOptions["order"],
-  after = 0,
   lines = true
-) => streamed(request, run.read({ format, order, after, lines }), contentType[format])
+) => streamed(request, run.read({ format, order, after: 0, lines }), contentType[format])
 
 /** Of a route that starts runs: what else its parameters depend on. */
 type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
@@ -160,7 +160,7 @@ const answer = (
   { async, output, format, v1 }: RunParameters.RunParameters
 ) => {
   // A run that was started by the same key before may have kept more than is asked for now.
-  if (!async) return withBody(request, run, format, "blocks", 0, output === "keep")
+  if (!async) return withBody(request, run, format, "blocks", output === "keep")
   if (output === "keep") return withBody(request, run, format, "live")
   if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
@@ -201,7 +201,8 @@ const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const format = yield* RunParameters.decodeOutputFormat(Query.of(request), request.headers.accept)
+    const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
+    const { format } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = lastEventId === undefined ? 0 : Number(lastEventId)
     if (!Number.isSafeInteger(after) || after < 0)
@@ -212,7 +213,21 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     const done = yield* run.doneAt
     if (after > 0 && Option.exists(done, (offset) => after >= offset))
       return HttpServerResponse.empty({ status: 204, headers })
-    return withBody(request, run, format, "live", after)
+    const chosen = yield* chosenNodes(run, parameters)
+    return streamed(
+      request,
+      run.read({ ...parameters, ...chosen, order: "live", after }),
+      contentType[format]
+    )
+  })
+
+/** Which nodes a caller wants to see: those that run or wait are known beforehand, the others when they have ended. */
+const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParameters) =>
+  Effect.gen(function* () {
+    if (state !== "running" && state !== "waiting")
+      return { nodes, ended: state === undefined ? undefined : OutputParameters.endsOf(state) }
+    const found = yield* RunDetail.nodesIn(run, state)
+    return { nodes: nodes === undefined ? found : new Set([...nodes].filter((node) => found.has(node))) }
   })
 
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
