@@ -109,6 +109,6 @@ describe("what the outbox holds in memory", () => {
         // A name alone would be some 70 bytes.
         expect((many - few) / 99_000).toBeLessThan(20)
       }),
-    120_000
+    300_000
   )
 })
