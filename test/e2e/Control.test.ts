@@ -155,8 +155,11 @@ describe("the same behind a sub-relay", () => {
     })
     const { runs } = JSON.parse((await curl("-k", `${lower}/remote-run/runs`)).body)
     expect(runs.length).toBe(6)
-    for (const one of runs)
+    for (const one of runs) {
       expect(one).toMatchObject({ nodes: 100, ok: 90, failed: 10, by: { actor: "jane", reason: "CHG 7" } })
+      // The relay above has shown its certificate.
+      expect(one.by.key).toMatch(/^sha256\/\/[A-Za-z0-9+/]{43}=$/)
+    }
   })
 
   it("is previewed as it would run, and nothing is run or kept", async () => {

@@ -95,6 +95,79 @@ describe("a run under control", () => {
   )
 })
 
+/** When somebody stops it, and how. Milliseconds after its start. */
+interface Intervention {
+  readonly after: number
+  readonly how: "cancel" | "drain" | "leave"
+  readonly splay: string
+}
+
+const intervention: FastCheck.Arbitrary<Intervention> = FastCheck.record({
+  after: FastCheck.nat(2_000_000),
+  how: FastCheck.constantFrom<Intervention["how"]>("cancel", "drain", "leave"),
+  splay: FastCheck.constantFrom("0", "10min")
+})
+
+/** The scenario with a splay and somebody who stops it: no times are predicted, but what must hold holds. */
+const holdsStopped = (drawn: Scenario, { after, how, splay }: Intervention) => {
+  const { nodes, control, permits } = drawn
+  const byId = new Map(nodes.map((node) => [node.id, node]))
+  const { seen, layer } = controlledRelay({
+    tree: treeOf(drawn),
+    nodes: (id) => ({ lasts: byId.get(id)?.lasts ?? 0, code: byId.get(id)?.well === true ? 0 : 3 }),
+    maxConcurrent: permits
+  })
+  const ids = nodes.map(({ id }) => id)
+  return Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const begun = yield* Clock.currentTimeMillis
+    const query = `${queryOf(control)}&splay=${splay}`
+    const run = yield* remoteRun.start(orderOf(query, ids))
+    const { nodes: previewed } = yield* remoteRun.preview(orderOf(query, ids))
+    yield* TestClock.adjust(after)
+    const stopping = yield* Effect.fork(
+      how === "cancel" ? remoteRun.cancel(run.id) : how === "drain" ? remoteRun.drain : Effect.void
+    )
+    yield* TestClock.adjust("1 days")
+    yield* over(run)
+    yield* Fiber.join(stopping)
+    if (how !== "leave") for (const at of seen.started.values()) expect(at - begun).toBeLessThanOrEqual(after)
+    // Of two batches, nobody of the later one starts before all of the earlier one have ended.
+    const batchOf = new Map(previewed.map(({ node, batch }) => [node, batch]))
+    const batches = Math.max(...batchOf.values())
+    const timesOf = (times: ReadonlyMap<string, number>, batch: number) =>
+      [...times].filter(([id]) => batchOf.get(id) === batch).map(([, at]) => at)
+    for (let batch = 2; batch <= batches; batch++)
+      expect(Math.min(...timesOf(seen.started, batch))).toBeGreaterThanOrEqual(
+        Math.max(...timesOf(seen.ended, batch - 1)) +
+          (timesOf(seen.started, batch).length > 0 ? control.wait : 0)
+      )
+    const events = yield* said(run)
+    expect(namesOf(endsOf(events)).sort()).toEqual([...ids].sort())
+    for (const end of endsOf(events)) {
+      const isUnstarted = !seen.started.has(String(end.node))
+      expect(end.skipped === true || end.cancelled === true).toBe(
+        isUnstarted || (how === "cancel" && end.code === null)
+      )
+    }
+    const { ok, failed, skipped = 0 } = yield* run.summary
+    expect(ok + failed + skipped).toBe(ids.length)
+    expect(yield* remoteRun.activity).toMatchObject({ agents: 0 })
+  }).pipe(Effect.provide(layer), Effect.provide(TestContext.TestContext), Effect.runPromise)
+}
+
+describe("a run under control that somebody stops", () => {
+  it(
+    "at any time has one end of each node, and starts nobody from then on",
+    () =>
+      FastCheck.assert(FastCheck.asyncProperty(scenario, intervention, holdsStopped), {
+        numRuns: 25,
+        endOnFailure: true
+      }),
+    120_000
+  )
+})
+
 const seconds = (id: string, times: ReadonlyMap<string, number>, begun = 0) =>
   ((times.get(id) ?? Number.NaN) - begun) / 1000
 
