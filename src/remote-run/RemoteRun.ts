@@ -15,7 +15,7 @@ import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import type { RunSelection } from "./journal/RunListing.ts"
 import * as RunReader from "./journal/RunReader.ts"
 import * as KeyedStart from "./KeyedStart.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
+import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
 import { generator, type RunId } from "./RunId.ts"
@@ -24,6 +24,7 @@ import * as RunPages from "./RunPages.ts"
 import * as RunPlan from "./RunPlan.ts"
 import { RunProgress } from "./RunProgress.ts"
 import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import * as RunRest from "./RunRest.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
 /** What a caller orders. */
@@ -66,6 +67,14 @@ export interface RemoteRunService {
    */
   readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | KeyedStart.KeyedError>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
+  /**
+   * What is left of a run that is over: its nodes that are not ok for one of these reasons. `RunGoesOn`: it is not over;
+   * where it was cancelled, its end is waited for, half a minute.
+   */
+  readonly rest: (
+    id: RunId,
+    only: ReadonlySet<RunRest.RestReason>
+  ) => Effect.Effect<RunRest.RunRest, RunNotFound | RunGoesOn | StorageError>
   /** Newest first: those that are selected, and at most `limit` of them. */
   readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
@@ -139,6 +148,8 @@ const make = Effect.gen(function* () {
   return RemoteRun.of({
     start: (order) => start(parts, order),
     find: (id) => find(parts, id),
+    rest: (id, only) =>
+      RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
     list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
     activity: Effect.gen(function* () {

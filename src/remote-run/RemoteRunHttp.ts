@@ -13,7 +13,7 @@ import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run } from "./RemoteRun.ts"
+import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
@@ -21,6 +21,7 @@ import { RunKey } from "./RunKey.ts"
 import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
+import * as RunRest from "./RunRest.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -88,15 +89,23 @@ const start = (
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
-    const remoteRun = yield* RemoteRun
     const { parameters, target } = yield* decodeStart(request, old, targetOf)
-    const run = yield* remoteRun
-      .start({ target, classes: parameters.classes, output: parameters.output, key: yield* keyOf(request) })
-      .pipe(
-        Effect.asSome,
-        // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
-        Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
-      )
+    const { classes, output } = parameters
+    return yield* startOrder(request, { target, classes, output }, parameters)
+  })
+
+const startOrder = (
+  request: HttpServerRequest.HttpServerRequest,
+  order: Omit<RunOrder, "key">,
+  parameters: RunParameters.RunParameters
+) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const run = yield* remoteRun.start({ ...order, key: yield* keyOf(request) }).pipe(
+      Effect.asSome,
+      // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
+      Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
+    )
     return Option.match(run, {
       onNone: () => HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } }),
       onSome: (run) => answer(request, run, run.started, parameters)
@@ -125,15 +134,39 @@ const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag:
 const some = (parameters: RunParameters.RunParameters): Either.Either<RunTarget, InvalidRequest> =>
   Either.map(RunParameters.requireNodes(parameters), (ids) => ({ _tag: "Nodes", ids }))
 
+/** Retries those nodes of a run that are not ok; classes and output are those of the run unless others are given. */
+const retryRun = (request: HttpServerRequest.HttpServerRequest, text: string) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const id = yield* runIdOf(text)
+    const { parameters } = yield* decodeStart(request, false, all)
+    const { given } = parameters
+    if (given.has("nodes")) return yield* RunParameters.invalid("nodes", "a retry is of the run's own nodes")
+    const only = yield* RunRest.decodeOnly(given.get("only")?.[0])
+    const rest = yield* remoteRun.rest(id, only)
+    if (rest.nodes.length === 0) return HttpServerResponse.text('{"nodes":[]}\n', json)
+    const order = {
+      target: { _tag: "Nodes", ids: rest.nodes } as const,
+      classes: given.has("classes") || given.has("conditions") ? parameters.classes : rest.classes,
+      output: given.has("output") || given.has("keep_output") ? parameters.output : rest.output,
+      parent: id
+    }
+    return yield* startOrder(request, order, { ...parameters, output: order.output })
+  })
+
 const decodeRunId = Schema.decodeOption(RunId)
+
+/** What is no run's id is the id of no run. */
+const runIdOf = (text: string): Either.Either<RunId, RunNotFound> =>
+  Either.fromOption(
+    decodeRunId(text),
+    () => new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
+  )
 
 const findRun = (text: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const id = decodeRunId(text)
-    if (Option.isNone(id))
-      return yield* new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
-    return yield* remoteRun.find(id.value)
+    return yield* remoteRun.find(yield* runIdOf(text))
   })
 
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
@@ -187,6 +220,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
         return streamed(request, yield* RunDetail.json(run), json.contentType)
       })
     )
+    .handleRaw("retryRun", ({ request, path }) => retryRun(request, path.id))
     .handleRaw("runOutput", ({ request, path }) => runOutput(request, path.id))
     .handleRaw("cancelRun", ({ request, path }) => cancelRun(request, path.id))
 )

@@ -19,6 +19,8 @@ export interface RunParameters {
   readonly format: Exclude<RunFormat, "sse">
   /** Asked in the way of existing Rudder installations: empty answers where they expect them. */
   readonly v1: boolean
+  /** What was said, by name. */
+  readonly given: ReadonlyMap<string, ReadonlyArray<string>>
 }
 
 /** What else the dialect depends on. */
@@ -34,10 +36,12 @@ export interface RunRoute {
 /** All classes of a run together. Bytes. */
 const maxClassesLength = 100 * 1024
 
-const invalid = (parameter: string, expected: string) =>
+/** A parameter that is not what was expected. */
+export const invalid = (parameter: string, expected: string) =>
   new InvalidRequest({ parameter, message: `${parameter}: ${expected}` })
 
-type Decoded<A> = Either.Either<A, InvalidRequest>
+/** What was decoded, or which parameter is wrong. */
+export type Decoded<A> = Either.Either<A, InvalidRequest>
 
 /** The values of each name; only `nodes` may repeat. */
 const group = (entries: Entries): Decoded<Map<string, Array<string>>> => {
@@ -189,7 +193,8 @@ export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<
       classes,
       nodes: ids,
       format: format ?? acceptedFormat(route.accept, runTypes) ?? (v1 ? "raw" : "text"),
-      v1
+      v1,
+      given
     }
   })
 

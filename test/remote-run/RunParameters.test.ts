@@ -21,7 +21,8 @@ describe("parameters of a run", () => {
       classes: [],
       nodes: undefined,
       format: "text",
-      v1: false
+      v1: false,
+      given: new Map()
     })
   })
 
