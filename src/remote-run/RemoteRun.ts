@@ -13,7 +13,7 @@ import { Kind } from "./journal/JournalRecord.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import type { RunSelection } from "./journal/RunListing.ts"
 import * as KeyedStart from "./KeyedStart.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
+import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunStarted, seconds } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
@@ -25,6 +25,7 @@ import * as RunPolicy from "./RunPolicy.ts"
 import * as RunPreview from "./RunPreview.ts"
 import { RunProgress } from "./RunProgress.ts"
 import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import * as RunRest from "./RunRest.ts"
 import * as RunView from "./RunView.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
@@ -66,6 +67,14 @@ export interface RemoteRunService {
   /** What `start` would do with this order: nothing is started, and nothing is kept. Fails as `start` does. */
   readonly preview: (order: RunOrder) => Effect.Effect<RunPreview.RunPreview, UnknownTarget | TooBusy>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
+  /**
+   * What is left of a run that is over: its nodes that are not ok for one of these reasons. `RunGoesOn`: it is not over;
+   * where it was cancelled, its end is waited for, half a minute.
+   */
+  readonly rest: (
+    id: RunId,
+    only: ReadonlySet<RunRest.RestReason>
+  ) => Effect.Effect<RunRest.RunRest, RunNotFound | RunGoesOn | StorageError>
   /** Newest first: those that are selected, and at most `limit` of them. */
   readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
@@ -142,6 +151,8 @@ const make = Effect.gen(function* () {
     start: (order) => start(parts, order),
     preview: (order) => preview(parts, order),
     find: (id) => find(parts, id),
+    rest: (id, only) =>
+      RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
     list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
     activity: Effect.gen(function* () {

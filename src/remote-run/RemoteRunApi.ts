@@ -4,7 +4,7 @@ import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
 import { RequestTimeout, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { IdempotencyConflict, RunNotFound } from "./RemoteRunError.ts"
+import { IdempotencyConflict, RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import { RunPreview } from "./RunPreview.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
@@ -36,6 +36,11 @@ const StartParameters = Schema.Struct({
 
 const NodesParameters = Schema.Struct({
   nodes: parameter("comma list of node ids; may repeat; required, here or in the form"),
+  ...StartParameters.fields
+})
+
+const RetryParameters = Schema.Struct({
+  only: parameter("comma list of failed, cancelled, skipped, unreported, interrupted; default all"),
   ...StartParameters.fields
 })
 
@@ -134,6 +139,16 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .addError(StorageError)
       .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "One run, with every node's state")
+  )
+  .add(
+    starts("retryRun", "POST", "/remote-run/runs/:id/retry")
+      .setPath(RunPath)
+      .setUrlParams(RetryParameters)
+      .addError(RunGoesOn)
+      .annotate(
+        OpenApi.Summary,
+        'Run those nodes of a run again that are not ok: a run of its own, or {"nodes":[]} where there is none'
+      )
   )
   .add(
     HttpApiEndpoint.get("runOutput", "/remote-run/runs/:id/output")

@@ -27,6 +27,7 @@ import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
 import * as RunPreview from "./RunPreview.ts"
 import type { RunCaller } from "./RunRecord.ts"
+import * as RunRest from "./RunRest.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -128,17 +129,22 @@ const start = (
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
-    const remoteRun = yield* RemoteRun
     const { parameters, target } = yield* decodeStart(request, route, targetOf)
-    const { classes, output, control, preview } = parameters
-    const order: RunOrder = {
-      target,
-      classes,
-      output,
-      control,
-      by: yield* requestedBy(request, parameters),
-      key: yield* keyOf(request)
-    }
+    const { classes, output } = parameters
+    return yield* startOrder(request, { target, classes, output }, parameters)
+  })
+
+/** Starts or previews a run; how it goes on, who asks and by which key is as the request says. */
+const startOrder = (
+  request: HttpServerRequest.HttpServerRequest,
+  ordered: Pick<RunOrder, "target" | "classes" | "output" | "parent">,
+  parameters: RunParameters.RunParameters
+) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const { control, preview, v1 } = parameters
+    const by = yield* requestedBy(request, parameters)
+    const order: RunOrder = { ...ordered, control, by, key: yield* keyOf(request) }
     const answered = preview
       ? Effect.map(remoteRun.preview(order), (found) =>
           streamed(request, RunPreview.json(found), json.contentType)
@@ -146,7 +152,7 @@ const start = (
       : Effect.map(remoteRun.start(order), (run) => answer(request, run, run.started, parameters))
     return yield* answered.pipe(
       // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
-      Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeed(nothing()) : error))
+      Effect.catchTag("UnknownTarget", (error) => (v1 ? Effect.succeed(nothing()) : error))
     )
   })
 
@@ -179,15 +185,40 @@ const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag:
 const some = (parameters: RunParameters.RunParameters): Either.Either<RunTarget, InvalidRequest> =>
   Either.map(RunParameters.requireNodes(parameters), (ids) => ({ _tag: "Nodes", ids }))
 
+/** Retries those nodes of a run that are not ok; classes and output are those of the run unless others are given. */
+const retryRun = (request: HttpServerRequest.HttpServerRequest, text: string) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const id = yield* runIdOf(text)
+    const { parameters } = yield* decodeStart(request, { old: false, more: ["only"] }, all)
+    const { given } = parameters
+    const only = yield* RunRest.decodeOnly(given.get("only")?.[0])
+    const rest = yield* remoteRun.rest(id, only)
+    if (rest.nodes.length === 0) return HttpServerResponse.text('{"nodes":[]}\n', json)
+    const order = {
+      target: { _tag: "Nodes", ids: rest.nodes } as const,
+      classes: given.has("classes") || given.has("conditions") ? parameters.classes : rest.classes,
+      output: given.has("output") || given.has("keep_output") ? parameters.output : rest.output,
+      parent: id
+    }
+    const { remoteRun: settings } = yield* RelayConfig
+    yield* AllowedClasses.check(settings.allowedClasses, order.classes)
+    return yield* startOrder(request, order, { ...parameters, output: order.output })
+  })
+
 const decodeRunId = Schema.decodeOption(RunId)
+
+/** What is no run's id is the id of no run. */
+const runIdOf = (text: string): Either.Either<RunId, RunNotFound> =>
+  Either.fromOption(
+    decodeRunId(text),
+    () => new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
+  )
 
 const findRun = (text: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const id = decodeRunId(text)
-    if (Option.isNone(id))
-      return yield* new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
-    return yield* remoteRun.find(id.value)
+    return yield* remoteRun.find(yield* runIdOf(text))
   })
 
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
@@ -256,6 +287,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
         return streamed(request, yield* RunDetail.json(run), json.contentType)
       })
     )
+    .handleRaw("retryRun", ({ request, path }) => retryRun(request, path.id))
     .handleRaw("runOutput", ({ request, path }) => runOutput(request, path.id))
     .handleRaw("cancelRun", ({ request, path }) => cancelRun(request, path.id))
 )

@@ -61,6 +61,8 @@ export const NodeOutcome = Schema.Struct({
   unreported: Schema.optional(Schema.Literal(true)),
   /** It was not started, since too many others had failed. */
   skipped: Schema.optional(Schema.Literal(true)),
+  /** The relay crashed before it ended; `error` says so too. */
+  interrupted: Schema.optional(Schema.Literal(true)),
   error: Schema.optional(EndError),
   /** Seconds. */
   duration: Seconds,

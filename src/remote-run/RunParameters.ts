@@ -21,6 +21,8 @@ export interface RunParameters extends ControlParameters.ControlParameters {
   readonly v1: boolean
   /** Names that mean nothing here, which an older caller may send; from anybody else they are an error. */
   readonly ignored: ReadonlyArray<string>
+  /** What was said, by name. */
+  readonly given: ReadonlyMap<string, ReadonlyArray<string>>
 }
 
 /** What else the dialect depends on. */
@@ -158,7 +160,8 @@ export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<
       nodes: ids,
       format: format ?? acceptedFormat(route.accept, runTypes) ?? (v1 ? "raw" : "text"),
       v1,
-      ignored
+      ignored,
+      given
     }
   })
 

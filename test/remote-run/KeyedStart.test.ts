@@ -1,5 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Either, FastCheck, Option, type Scope, TestClock } from "effect"
+import { NodeId } from "../../src/NodeId.ts"
+import { StorageError } from "../../src/RelayError.ts"
+import * as AgentPermits from "../../src/remote-run/agents/AgentPermits.ts"
 import * as FolderKeys from "../../src/remote-run/journal/FolderKeys.ts"
 import type { RunKeysService } from "../../src/remote-run/journal/RunKeys.ts"
 import * as KeyedStart from "../../src/remote-run/KeyedStart.ts"
@@ -269,4 +272,76 @@ describe("the digest of an order", () => {
     expect(orderDigest({ a: [1, 2] })).not.toBe(orderDigest({ a: [2, 1] }))
     expect(orderDigest({ b: Duration.seconds(1) })).not.toBe(orderDigest({ b: Duration.seconds(2) }))
   })
+})
+
+describe("agents and sub-relays behind a key", () => {
+  const agentsOf = (done: Array<string>, first: Effect.Effect<void, StorageError>) =>
+    KeyedStart.behind(
+      {
+        agents: {
+          run: () =>
+            Effect.as(
+              Effect.sync(() => done.push("agent")),
+              { code: 0, signal: null }
+            ),
+          unkillable: Effect.succeed(0)
+        },
+        subRelays: { run: () => Effect.asVoid(Effect.sync(() => done.push("sub-relay"))) },
+        permits: AgentPermits.make(1),
+        timeout: Duration.minutes(1)
+      },
+      first
+    )
+  const relay = {
+    id: NodeId.make("relay"),
+    hostname: "relay",
+    policyServer: NodeId.make("me"),
+    keyHash: Option.none()
+  }
+  const output = { write: () => true, over: () => {} }
+
+  it.effect("are started after it is binding, which happens once", () =>
+    Effect.gen(function* () {
+      const done: Array<string> = []
+      const first = yield* Effect.cached(Effect.asVoid(Effect.sync(() => done.push("binding"))))
+      const { agents, subRelays } = agentsOf(done, first)
+      yield* agents.run({ hostname: "a", classes: [] }, output)
+      yield* subRelays.run({
+        relay,
+        nodes: ["b"],
+        classes: [],
+        report: () => ({ ...output, start: () => {}, end: () => {} }),
+        output: () => output
+      })
+      expect(done).toEqual(["binding", "agent", "sub-relay"])
+    })
+  )
+
+  it.effect("are not started where it can't be made binding, and each node's end says why", () =>
+    Effect.gen(function* () {
+      const done: Array<string> = []
+      const ends: Array<unknown> = []
+      const { agents, subRelays } = agentsOf(done, new StorageError({ message: "/a/path" }))
+      expect(yield* Effect.flip(agents.run({ hostname: "a", classes: [] }, output))).toMatchObject({
+        _tag: "AgentError",
+        message: expect.not.stringContaining("/a/path")
+      })
+      yield* subRelays.run({
+        relay,
+        nodes: ["b", "c"],
+        classes: [],
+        report: (node) => ({
+          ...output,
+          start: () => {},
+          end: ({ error }) => void ends.push([node, error?._tag])
+        }),
+        output: () => output
+      })
+      expect(ends).toEqual([
+        ["b", "StorageError"],
+        ["c", "StorageError"]
+      ])
+      expect(done).toEqual([])
+    })
+  )
 })

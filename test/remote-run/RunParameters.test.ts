@@ -24,7 +24,8 @@ describe("parameters of a run", () => {
       control: {},
       preview: false,
       ignored: [],
-      v1: false
+      v1: false,
+      given: new Map()
     })
   })
 

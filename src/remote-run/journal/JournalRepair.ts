@@ -118,6 +118,7 @@ const encode = (kind: Kind, node: string, event: NodeEnded | RunDone): Buffer =>
 
 const interrupted = {
   code: null,
+  interrupted: true as const,
   error: { _tag: "AgentError", message: "the relay stopped abruptly during the run" },
   duration: 0,
   stderr: ""
