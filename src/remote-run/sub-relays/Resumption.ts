@@ -50,13 +50,16 @@ export interface Resumed extends Listener {
 }
 
 /** What is left of the time for which it is tried. A stream that said nothing new before it was cut again ends no outage. */
-const timeLeft = ({ merge, outage, reconnect }: Resumed) =>
+const timeLeft = ({ merge, outage, reconnect }: Resumed, cut: StreamCut) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     if (merge.news > outage.news) {
       outage.since = now
       outage.news = merge.news
       outage.pause = yield* pauses
+      yield* Effect.logInfo("a stream from a sub-relay was cut").pipe(
+        Effect.annotateLogs({ problem: cut.message, events: merge.events })
+      )
     }
     return Duration.subtract(reconnect, Duration.millis(now - outage.since))
   })
@@ -72,7 +75,7 @@ export const takeUp = (
   Effect.gen(function* () {
     const { merge, reconnect } = resumed
     const { run } = merge
-    const left = yield* timeLeft(resumed)
+    const left = yield* timeLeft(resumed, cut)
     if (run === undefined || Duration.lessThanOrEqualTo(left, Duration.zero)) return yield* fatal(cut)
     let last = Option.none<string>()
     const because = () => Option.match(last, { onNone: () => "", onSome: (message) => `: ${message}` })
@@ -92,8 +95,8 @@ export const takeUp = (
           })
       })
     )
-    yield* Effect.logInfo("a stream from a sub-relay that was cut is taken up again").pipe(
-      Effect.annotateLogs({ problem: cut.message, from: merge.events })
+    yield* Effect.logInfo("a stream from a sub-relay is taken up again").pipe(
+      Effect.annotateLogs({ events: merge.events })
     )
     merge.takeUp()
     return response
