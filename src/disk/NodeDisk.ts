@@ -1,6 +1,12 @@
-/** A disk over node's file system, or over what takes that one's place in tests. */
+/**
+ * A disk over node's file system, or over what takes that one's place in tests.
+ *
+ * What only looks, and what only puts a few bytes into a file that is open, is done at once: such a call takes some
+ * microseconds, and asking a thread for it a hundred. What waits for the disk's own journal (new names, renames, syncs),
+ * or moves much, is done by the threads: it can take as long as the disk likes.
+ */
 import * as fs from "node:fs"
-import { Effect, Layer } from "effect"
+import { Effect, Either, Layer } from "effect"
 import {
   Disk,
   DiskError,
@@ -10,12 +16,39 @@ import {
   diskError,
   notOfItsKind
 } from "./Disk.ts"
+import * as GroupSync from "./GroupSync.ts"
 
 /** As much of node's `fs` as is needed: memfs has it too. */
-export interface NodeFs {
+export interface NodeFs
+  extends Pick<
+    typeof fs,
+    | "lstatSync"
+    | "statfsSync"
+    | "openSync"
+    | "fstatSync"
+    | "fchmodSync"
+    | "readSync"
+    | "writeSync"
+    | "futimesSync"
+    | "closeSync"
+  > {
+  // With callbacks: a promise for each costs as much again.
+  readonly open: (path: string, flags: number, mode: number, done: Done<number>) => void
+  readonly write: (
+    file: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    position: null,
+    done: Done<number>
+  ) => void
+  readonly fsync: (file: number, done: Done<void>) => void
+  readonly fdatasync: (file: number, done: Done<void>) => void
+  readonly rename: (from: string, to: string, done: Done<void>) => void
+  readonly unlink: (path: string, done: Done<void>) => void
   readonly promises: Pick<
     typeof fs.promises,
-    "open" | "rename" | "unlink" | "mkdir" | "rmdir" | "readdir" | "lstat" | "statfs" | "chmod" | "access"
+    "open" | "mkdir" | "rmdir" | "readdir" | "lstat" | "chmod" | "access"
   >
   readonly constants: Pick<
     typeof fs.constants,
@@ -32,7 +65,20 @@ export interface NodeFs {
   >
 }
 
+/** How node tells the end of what a thread did. */
+export type Done<A> = (error: Error | null, value: A) => void
+
 const attempt = <A>(operation: () => Promise<A>) => Effect.tryPromise({ try: operation, catch: diskError })
+
+const now = <A>(operation: () => A) => Effect.try({ try: operation, catch: diskError })
+
+/** Waited for to its end: a file that is closed under a thread's hands may be another by then. */
+const byThread = <A>(start: (done: Done<A>) => void): Effect.Effect<A, DiskError> =>
+  Effect.uninterruptible(
+    Effect.async((resume) =>
+      start((error, value) => resume(error ? Effect.fail(diskError(error)) : Effect.succeed(value)))
+    )
+  )
 
 const unlessMissing = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A | undefined, DiskError> =>
   Effect.catchIf(
@@ -65,11 +111,11 @@ const hasMode = (found: number, mode: number): boolean => (found & permissions) 
 const withMode = (found: number, mode: number): number => (found & 0o7000) | mode
 
 /** Undoes what the umask took from a new file's mode. */
-const giveMode = async (file: fs.promises.FileHandle, mode: number): Promise<void> => {
+const giveMode = (node: NodeFs, file: number, mode: number) => {
   try {
-    if (!hasMode((await file.stat()).mode, mode)) await file.chmod(mode)
+    if (!hasMode(node.fstatSync(file).mode, mode)) node.fchmodSync(file, mode)
   } catch (cause) {
-    await file.close()
+    node.closeSync(file)
     throw cause
   }
 }
@@ -92,6 +138,30 @@ async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGene
   }
 }
 
+/** The text of a small file. */
+const textOf = (node: NodeFs, path: string): string => {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
+  const file = node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  try {
+    const found = node.fstatSync(file)
+    if (!found.isFile()) throw notOfItsKind(path)
+    if (Number(found.size) > longestText) throw tooLong(path)
+    // A byte to spare: what grew meanwhile is seen, and the end of what did not.
+    let buffer = Buffer.allocUnsafe(Number(found.size) + 1)
+    let length = 0
+    for (let more = 1; more > 0; length += more) {
+      if (length > longestText) throw tooLong(path)
+      if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
+      more = node.readSync(file, buffer, length, buffer.length - length, null)
+    }
+    return buffer.toString("utf8", 0, length)
+  } finally {
+    node.closeSync(file)
+  }
+}
+
+const tooLong = (path: string) => new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
+
 /** So much is written before it is sent on its way to the disk. Bytes. */
 const syncedEarly = 32 * 1024 * 1024
 
@@ -99,10 +169,11 @@ const syncedEarly = 32 * 1024 * 1024
 class EarlySync {
   private unsynced = 0
   private isRunning = false
-  private last: Promise<void> = Promise.resolve()
-  private readonly sync: () => Promise<void>
+  private failure: Error | null = null
+  private readonly waiting: Array<() => void> = []
+  private readonly sync: (done: Done<void>) => void
 
-  constructor(sync: () => Promise<void>) {
+  constructor(sync: (done: Done<void>) => void) {
     this.sync = sync
   }
 
@@ -111,59 +182,92 @@ class EarlySync {
     if (this.isRunning || this.unsynced < syncedEarly) return
     this.unsynced = 0
     this.isRunning = true
-    // A failure is told once for a file, and so remembered for the end of it.
-    this.last = Promise.all([this.last, this.sync()]).then(() => {
+    this.sync((error) => {
       this.isRunning = false
+      // A failure is told once for a file, and so remembered for the end of it.
+      this.failure ??= error
+      for (const wake of this.waiting.splice(0)) wake()
     })
-    this.last.catch(() => {})
   }
 
-  /** Fails where one has failed. */
-  ended(): Promise<void> {
-    return this.last
-  }
+  /** Waits for what is under way. Fails where one has failed. */
+  readonly ended: Effect.Effect<void, DiskError> = Effect.uninterruptible(
+    Effect.async((resume) => {
+      const tell = () => resume(this.failure === null ? Effect.void : Effect.fail(diskError(this.failure)))
+      if (this.isRunning) this.waiting.push(tell)
+      else tell()
+    })
+  )
+}
 
-  /** The file is not in use any more, whatever became of it. */
-  over(): Promise<void> {
-    return this.last.catch(() => {})
+/** So much is copied to the system's memory in no time. Bytes. */
+const writtenAtOnce = 64 * 1024
+
+const writeAtOnce = (node: NodeFs, file: number, bytes: Uint8Array): void => {
+  let from = 0
+  while (from < bytes.length) from += node.writeSync(file, bytes, from, bytes.length - from, null)
+}
+
+const writeByThread = (node: NodeFs, file: number, bytes: Uint8Array, from = 0): Effect.Effect<void, DiskError> =>
+  Effect.flatMap(
+    byThread<number>((done) => node.write(file, bytes, from, bytes.length - from, null, done)),
+    (count) => (from + count < bytes.length ? writeByThread(node, file, bytes, from + count) : Effect.void)
+  )
+
+/** A new file, which is open until it is closed. */
+const fileOf = (node: NodeFs, file: number): DiskFile => {
+  const early = new EarlySync((done) => node.fdatasync(file, done))
+  return {
+    write: (bytes) =>
+      Effect.map(
+        bytes.length <= writtenAtOnce
+          ? now(() => writeAtOnce(node, file, bytes))
+          : writeByThread(node, file, bytes),
+        () => early.wrote(bytes.length)
+      ),
+    sync: (modified) =>
+      early.ended.pipe(
+        Effect.andThen(now(() => node.futimesSync(file, modified / 1000, modified / 1000))),
+        Effect.andThen(byThread<void>((done) => node.fsync(file, done)))
+      ),
+    close: Effect.ignore(Effect.ensuring(early.ended, Effect.ignore(now(() => node.closeSync(file)))))
   }
 }
 
-/** A new file, which is open until it is closed. */
-const createFile = async ({ promises, constants }: NodeFs, path: string, mode: number): Promise<DiskFile> => {
-  const file = await promises.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode)
-  await giveMode(file, mode)
-  const early = new EarlySync(() => file.datasync())
-  return {
-    write: (bytes) =>
-      attempt(async () => {
-        let from = 0
-        while (from < bytes.length)
-          from += (await file.write(bytes, from, bytes.length - from, null)).bytesWritten
-        early.wrote(bytes.length)
-      }),
-    sync: (modified) =>
-      attempt(async () => {
-        await early.ended()
-        await file.utimes(modified / 1000, modified / 1000)
-        await file.sync()
-      }),
-    close: Effect.promise(() =>
-      early
-        .over()
-        .then(() => file.close())
-        .catch(() => {})
-    )
-  }
+const create = (node: NodeFs, path: string, mode: number): Effect.Effect<DiskFile, DiskError> => {
+  const { O_WRONLY, O_CREAT, O_EXCL } = node.constants
+  return Effect.flatMap(
+    byThread<number>((done) => node.open(path, O_WRONLY | O_CREAT | O_EXCL, mode, done)),
+    (file) =>
+      now(() => {
+        giveMode(node, file, mode)
+        return fileOf(node, file)
+      })
+  )
+}
+
+const folderSyncs = (node: NodeFs) => {
+  const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = node.constants
+  return GroupSync.make((path, ended) => {
+    const opened = Either.try({
+      try: () => node.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK),
+      catch: diskError
+    })
+    if (Either.isLeft(opened)) return ended(Effect.fail(opened.left))
+    node.fsync(opened.right, (error) => {
+      node.closeSync(opened.right)
+      ended(error ? Effect.fail(diskError(error)) : Effect.void)
+    })
+  })
 }
 
 /** A disk over node's `fs`, or what takes its place. */
 export const make = (node: NodeFs): DiskService => {
   const { promises, constants } = node
   return {
-    create: (path, mode) => attempt(() => createFile(node, path, mode)),
-    rename: (from, to) => attempt(() => promises.rename(from, to)),
-    remove: (path) => Effect.asVoid(unlessMissing(attempt(() => promises.unlink(path)))),
+    create: (path, mode) => Effect.uninterruptible(create(node, path, mode)),
+    rename: (from, to) => byThread<void>((done) => node.rename(from, to, done)),
+    remove: (path) => Effect.asVoid(unlessMissing(byThread<void>((done) => node.unlink(path, done)))),
     makeFolder: (path, mode) =>
       Effect.catchIf(
         attempt(async () => {
@@ -175,16 +279,7 @@ export const make = (node: NodeFs): DiskService => {
         () => Effect.void
       ),
     removeFolder: (path) => attempt(() => promises.rmdir(path)),
-    syncFolder: (path) =>
-      attempt(async () => {
-        const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants
-        const folder = await promises.open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
-        try {
-          await folder.sync()
-        } finally {
-          await folder.close()
-        }
-      }),
+    syncFolder: folderSyncs(node),
     list: (path) =>
       Effect.map(
         unlessMissing(attempt(() => promises.readdir(path, { withFileTypes: true }))),
@@ -195,33 +290,27 @@ export const make = (node: NodeFs): DiskService => {
           })
       ),
     status: (path) =>
-      Effect.map(unlessMissing(attempt(() => promises.lstat(path))), (found) =>
-        found === undefined
-          ? undefined
-          : { kind: kindOf(found), size: Number(found.size), modified: Math.round(Number(found.mtimeMs)) }
-      ),
-    readText: (path) =>
       unlessMissing(
-        attempt(async () => {
-          const parts: Array<Uint8Array> = []
-          let length = 0
-          for await (const piece of pieces(node, path)) {
-            length += piece.length
-            if (length > longestText)
-              throw new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
-            parts.push(Buffer.from(piece))
-          }
-          return Buffer.concat(parts).toString("utf8")
+        now(() => {
+          const found = node.lstatSync(path, { throwIfNoEntry: false })
+          return found === undefined
+            ? undefined
+            : {
+                kind: kindOf(found),
+                size: Number(found.size),
+                modified: Math.round(Number(found.mtimeMs))
+              }
         })
       ),
+    readText: (path) => unlessMissing(now(() => textOf(node, path))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),
     free: (path) =>
-      Effect.map(
-        attempt(() => promises.statfs(path)),
-        ({ bavail, bsize }) => Number(bavail) * Number(bsize)
-      )
+      now(() => {
+        const { bavail, bsize } = node.statfsSync(path)
+        return Number(bavail) * Number(bsize)
+      })
   }
 }
 
