@@ -20,6 +20,10 @@ export interface DiskStatus {
   readonly size: number
   /** Milliseconds since 1970. */
   readonly modified: number
+  /** Which file it is: another one in its place has another number. */
+  readonly inode: number
+  /** When it last changed in any way, by the system's own clock: milliseconds since 1970, and parts of them. */
+  readonly changed: number
 }
 
 /** A file that is being written. */

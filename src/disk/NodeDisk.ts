@@ -160,7 +160,8 @@ const textOf = (node: NodeFs, path: string): string => {
   }
 }
 
-const tooLong = (path: string) => new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
+const tooLong = (path: string) =>
+  new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
 
 /** So much is written before it is sent on its way to the disk. Bytes. */
 const syncedEarly = 32 * 1024 * 1024
@@ -208,7 +209,12 @@ const writeAtOnce = (node: NodeFs, file: number, bytes: Uint8Array): void => {
   while (from < bytes.length) from += node.writeSync(file, bytes, from, bytes.length - from, null)
 }
 
-const writeByThread = (node: NodeFs, file: number, bytes: Uint8Array, from = 0): Effect.Effect<void, DiskError> =>
+const writeByThread = (
+  node: NodeFs,
+  file: number,
+  bytes: Uint8Array,
+  from = 0
+): Effect.Effect<void, DiskError> =>
   Effect.flatMap(
     byThread<number>((done) => node.write(file, bytes, from, bytes.length - from, null, done)),
     (count) => (from + count < bytes.length ? writeByThread(node, file, bytes, from + count) : Effect.void)
@@ -298,7 +304,9 @@ export const make = (node: NodeFs): DiskService => {
             : {
                 kind: kindOf(found),
                 size: Number(found.size),
-                modified: Math.round(Number(found.mtimeMs))
+                modified: Math.round(Number(found.mtimeMs)),
+                inode: Number(found.ino),
+                changed: Number(found.ctimeMs)
               }
         })
       ),

@@ -56,7 +56,9 @@ const diskOf = (count: number, time: number): DiskService => ({
     Effect.succeed({
       kind: path.endsWith("/content") ? ("file" as const) : ("folder" as const),
       size,
-      modified: 0
+      modified: 0,
+      inode: 0,
+      changed: 0
     }),
   readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
   read: async function* () {
