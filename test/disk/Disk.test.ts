@@ -5,7 +5,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { DiskError, diskError, isNotOfItsKind } from "../../src/disk/Disk.ts"
-import { make, type NodeFs } from "../../src/disk/NodeDisk.ts"
+import { make } from "../../src/disk/NodeDisk.ts"
+import type { NodeFs } from "../../src/disk/NodeFs.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 
 const piece = new Uint8Array(16 * 1024 * 1024)

@@ -11,7 +11,8 @@ import { constants } from "node:fs"
 import { PCGRandom } from "effect/Utils"
 import { createFsFromVolume, Volume } from "memfs"
 import type { DiskService } from "../../src/disk/Disk.ts"
-import { type Done, make, type NodeFs } from "../../src/disk/NodeDisk.ts"
+import { make } from "../../src/disk/NodeDisk.ts"
+import type { Done, NodeFs } from "../../src/disk/NodeFs.ts"
 
 interface FileNode {
   readonly kind: "file"

@@ -150,7 +150,7 @@ const begin = (
     yield* Effect.addFinalizer(() => intents.discard(name))
     const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
     return yield* Incoming.open(name, create, room)
-  }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
+  })
 
 /** A file's content, if it is there; a link in its place is not followed. */
 const contentAt = ({ disk }: Parts, path: string) =>

@@ -52,6 +52,7 @@ const diskOf = (count: number, time: number): DiskService => ({
         ? []
         : range(Number.parseInt(shard, 16), count, EntryName.shardCount).map((number) => entry(number, time))
     }),
+  sequence: () => Effect.void,
   status: (path) =>
     Effect.succeed({
       kind: path.endsWith("/content") ? ("file" as const) : ("folder" as const),
