@@ -42,6 +42,7 @@ chmodSync(join(dist, "main.js"), 0o755)
 // A process and a thread of their own, found beside whichever of the two starts them.
 copyFileSync(join(top, "src/remote-run/agents/spawner.mjs"), join(dist, "spawner.mjs"))
 copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
+copyFileSync(join(top, "src/disk/commits.mjs"), join(dist, "commits.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

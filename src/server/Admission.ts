@@ -13,7 +13,7 @@ import {
   HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
-import { Cause, Effect, Option } from "effect"
+import { Cause, Context, Effect, Option } from "effect"
 import { Access } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
@@ -21,8 +21,16 @@ import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, MethodNotAllowed, NotFound, StorageError, TooBusy } from "../RelayError.ts"
+import {
+  type AccessDenied,
+  InvalidRequest,
+  MethodNotAllowed,
+  NotFound,
+  StorageError,
+  TooBusy
+} from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
+import * as Span from "../Span.ts"
 import * as RouteTable from "./RouteTable.ts"
 
 const isDecodable = (path: string): boolean => {
@@ -48,11 +56,12 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
 /** The platform drains a body that nobody read; the connection is closed instead. */
 const closeAfterUnreadBody = HttpApp.appendPreResponseHandler((request, response) => {
   const source: unknown = request.source
-  const hasBody =
-    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
-  const unread = hasBody && source instanceof IncomingMessage && !source.complete
+  const unread = source instanceof IncomingMessage && !source.complete
   return Effect.succeed(unread ? HttpServerResponse.setHeader(response, "connection", "close") : response)
 })
+
+const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
 
 const header = (name: string, value: string) =>
   HttpApp.appendPreResponseHandler((_, response) =>
@@ -67,6 +76,8 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
     ? new InvalidRequest({ message })
     : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
 }
+
+type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
 
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
 const withoutPaths = (error: StorageError) =>
@@ -114,44 +125,50 @@ const make = Effect.gen(function* () {
   const routes = RouteTable.make(RelayApi)
 
   /** Routes of what the configuration switched off are not there. */
-  const routesAt = (path: string) =>
-    routes.at(path).filter(({ group }) => settings.remoteRun.enabled || group !== RemoteRunApi.identifier)
+  const isOn = ({ group }: RouteTable.Route) =>
+    settings.remoteRun.enabled || group !== RemoteRunApi.identifier
 
-  const find = (method: string, path: string) => {
-    const found = routesAt(path)
-    const route = found.find((candidate) => candidate.method === method)
-    if (route !== undefined) return Effect.succeed(route)
-    const allowed = [...new Set(found.map((candidate) => candidate.method))]
-    return Effect.fail(
-      allowed.length === 0
-        ? new NotFound({ message: "no such route" })
-        : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
-    )
+  const notFound = (atPath: ReadonlyArray<RouteTable.Route>) => {
+    const allowed = [...new Set(atPath.filter(isOn).map(({ method }) => method))]
+    return allowed.length === 0
+      ? new NotFound({ message: "no such route" })
+      : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
   }
 
-  const check = (request: HttpServerRequest.HttpServerRequest, path: string) =>
-    Effect.gen(function* () {
-      yield* access.check(routes.at(path)[0]?.askedBy ?? routes.askedBy(path), callerOf(request))
-      if (!isDecodable(path))
-        return yield* new InvalidRequest({ message: "the path is not percent-encoded text" })
-      const { hasEffect } = yield* find(request.method, path)
-      if (hasEffect) yield* Browser.check(browserRequest(request), settings.access.hosts)
-    }).pipe(Effect.withSpan("Admission.check", { attributes: { path } }))
+  const check = (
+    request: HttpServerRequest.HttpServerRequest,
+    path: string
+  ): Effect.Effect<void, Refusal> => {
+    const atPath = routes.at(path)
+    const askedBy = atPath[0]?.askedBy ?? routes.askedBy(path)
+    return Effect.flatMap(access.check(askedBy, callerOf(request)), (): Effect.Effect<void, Refusal> => {
+      if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
+      const route = atPath.find((candidate) => candidate.method === request.method && isOn(candidate))
+      if (route === undefined) return notFound(atPath)
+      return route.hasEffect ? Browser.check(browserRequest(request), settings.access.hosts) : Effect.void
+    }).pipe(Span.within("Admission.check", () => ({ path })))
+  }
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
-    Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      yield* closeAfterUnreadBody
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       // A path outside both bases is nobody's: checked like the rest, and not found.
-      const stripped = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
-      const [path = "/", ...query] = stripped.url.split("?")
-      yield* check(request, path)
+      const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
+      const query = url.indexOf("?")
+      const path = query === -1 ? url : url.slice(0, query)
       // The router takes what is behind a semicolon for a query.
-      const url = [path.replaceAll(";", "%3B"), ...query].join("?")
-      return yield* app.pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url })),
-        Effect.provideService(BasePath, { versioned: stripped.versioned })
+      const routed = path.includes(";") ? `${path.replaceAll(";", "%3B")}${url.slice(path.length)}` : url
+      const admitted = Effect.andThen(
+        check(request, path),
+        // Both at once: a context is copied for each that is added alone.
+        Effect.mapInputContext(app, (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
+          Context.add(
+            Context.add(context, HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
+            BasePath,
+            { versioned }
+          )
+        )
       )
+      return hasBody(request) ? Effect.andThen(closeAfterUnreadBody, admitted) : admitted
     }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
 
   // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.

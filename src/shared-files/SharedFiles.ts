@@ -18,6 +18,7 @@ import {
   type UpstreamFatal,
   type UpstreamRejected
 } from "../RelayError.ts"
+import * as Span from "../Span.ts"
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
@@ -143,7 +144,7 @@ const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadErro
       onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
     return yield* Effect.flatten(verifyAndKeep(parts, given, destination))
-  }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...given.name } }))
+  }).pipe(Span.within("SharedFiles.upload", () => ({ ...given.name })))
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
   Effect.gen(function* () {
@@ -151,7 +152,7 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
     if (Option.isSome(location)) return yield* parts.store.has(location.value, hash)
     yield* checkTarget(parts, name.target)
     return yield* parts.outbox.has(name, hash)
-  }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
+  }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
 
 /** Where a file belongs by this list. */
 const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>

@@ -52,11 +52,14 @@ const diskOf = (count: number, time: number): DiskService => ({
         ? []
         : range(Number.parseInt(shard, 16), count, EntryName.shardCount).map((number) => entry(number, time))
     }),
+  sequence: () => Effect.void,
   status: (path) =>
     Effect.succeed({
       kind: path.endsWith("/content") ? ("file" as const) : ("folder" as const),
       size,
-      modified: 0
+      modified: 0,
+      inode: 0,
+      changed: 0
     }),
   readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
   read: async function* () {
