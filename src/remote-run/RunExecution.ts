@@ -1,5 +1,5 @@
 /** One run that goes on: agents are started as there are permits, sub-relays are asked, and every node gets its one end. */
-import { Cause, Clock, Deferred, Effect, Exit, FiberSet, Option, Scope } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, FiberRef, FiberSet, HashMap } from "effect"
 import type { Settings } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
@@ -8,6 +8,8 @@ import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
 import type { AgentError, AgentExit, AgentProcessService } from "./agents/AgentProcess.ts"
+import * as AgentSpan from "./agents/AgentSpan.ts"
+import * as Deadlines from "./Deadlines.ts"
 import type { NodeLog } from "./journal/NodeLog.ts"
 import type { NodeEnding } from "./RunEvent.ts"
 import type { RunPlan } from "./RunPlan.ts"
@@ -83,27 +85,33 @@ const runAll = (parts: Parts) =>
   Effect.gen(function* () {
     const { plan, stopped, cancelled } = parts
     const fibers = yield* FiberSet.make<void>()
+    // Made after the set, so that what is being cancelled has no deadline any more.
+    const deadlines = yield* Deadlines.make(parts.timeout)
     for (const [relay, nodes] of plan.behind) yield* FiberSet.run(fibers, runBehind(parts, relay, nodes))
-    yield* startOwn(parts, fibers).pipe(Effect.raceFirst(Deferred.await(stopped)))
+    yield* startOwn(parts, fibers, deadlines).pipe(Effect.raceFirst(Deferred.await(stopped)))
     yield* endWaiting(parts)
     yield* FiberSet.awaitEmpty(fibers).pipe(Effect.raceFirst(Deferred.await(cancelled)))
   }).pipe(Effect.scoped)
 
 /** Every own node may start as soon as there is a permit for it, in the order of the plan, however others have ended. */
-const startOwn = (parts: Parts, fibers: FiberSet.FiberSet<void>) =>
-  Effect.forEach(parts.plan.own, (node) => startWithPermit(parts, fibers, node), { discard: true })
+const startOwn = (parts: Parts, fibers: FiberSet.FiberSet<void>, deadlines: Deadlines.Deadlines) =>
+  Effect.forEach(parts.plan.own, (node) => startWithPermit(parts, fibers, deadlines, node), { discard: true })
 
-const startWithPermit = (parts: Parts, fibers: FiberSet.FiberSet<void>, node: Node) =>
+const startWithPermit = (
+  parts: Parts,
+  fibers: FiberSet.FiberSet<void>,
+  deadlines: Deadlines.Deadlines,
+  node: Node
+) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const { permits, progress, waiting } = parts
-      const permit = yield* Scope.make()
-      const give = Scope.close(permit, Exit.void)
-      yield* restore(Scope.extend(permits.take(progress), permit)).pipe(Effect.onError(() => give))
+      yield* restore(permits.take(progress))
       waiting.delete(node)
       progress.journal.keepOpen()
       // A fiber starts as interruptible as the one that forks it, which is not, here.
-      yield* FiberSet.run(fibers, Effect.ensuring(Effect.interruptible(runAgent(parts, node)), give))
+      const agent = Effect.interruptible(runAgent(parts, deadlines, node))
+      yield* FiberSet.run(fibers, Effect.ensuring(agent, permits.give))
     })
   )
 
@@ -122,35 +130,39 @@ const endWaiting = ({ progress, waiting }: Parts) =>
     }
   }).pipe(Effect.uninterruptible)
 
-const runAgent = Effect.fn("RemoteRun.agent")((parts: Parts, node: Node) =>
+/** A fiber of its own. */
+const runAgent = (parts: Parts, deadlines: Deadlines.Deadlines, node: Node) =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      yield* Effect.annotateCurrentSpan("node", node.id)
-      const { progress, warnings } = parts
-      const log = progress.logOf(node.id, yield* Clock.currentTimeMillis)
-      progress.running++
-      const exit = isHostname(node.hostname)
-        ? yield* startAgent(parts, node, log).pipe(restore, Effect.exit)
-        : Exit.succeed(Option.some(badHostname(node)))
-      progress.running--
-      if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
-        yield* Effect.logError("agent failed", exit.cause)
-      const outcome = progress.end(log, endingOf(exit), yield* Clock.currentTimeMillis)
-      if (outcome !== undefined) yield* warnings.ended(outcome)
-    })
-  ).pipe(Effect.annotateLogs({ node: node.id }))
-)
+    Effect.withFiberRuntime<void>((fiber) =>
+      Effect.gen(function* () {
+        // For all that the fiber logs; nothing comes behind it.
+        yield* FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
+        const { progress, warnings } = parts
+        const now = yield* Clock.currentTimeMillis
+        const log = progress.logOf(node.id, now)
+        const deadline = deadlines.begin(fiber, now)
+        progress.running++
+        const exit = isHostname(node.hostname)
+          ? yield* Effect.exit(
+              restore(AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id }))
+            )
+          : Exit.succeed(badHostname(node))
+        progress.running--
+        deadline.drop()
+        if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
+          yield* Effect.logError("agent failed", exit.cause)
+        const ending = endingOf(exit, deadline.isOver())
+        const outcome = progress.end(log, ending, yield* Clock.currentTimeMillis)
+        if (outcome !== undefined) yield* warnings.ended(outcome)
+      })
+    )
+  )
 
-/** None: it took too long. */
-const startAgent = ({ agents, progress, timeout }: Parts, { hostname }: Node, log: NodeLog) =>
+const startAgent = ({ agents, progress }: Parts, { hostname }: Node, log: NodeLog) =>
   Effect.suspend(() => {
     log.start(hostname)
     return agents.run({ hostname, classes: progress.head.classes }, log)
-  }).pipe(
-    Effect.map(exitEnding),
-    Effect.catchTag("AgentError", (error) => Effect.succeed(errorEnding(error))),
-    Effect.timeoutOption(timeout)
-  )
+  }).pipe(Effect.match({ onSuccess: exitEnding, onFailure: errorEnding }))
 
 /** A sub-relay that says nothing of a node has not run it, as far as anybody knows. */
 const runBehind = ({ progress, subRelays }: Parts, relay: Node, nodes: ReadonlyArray<NodeId>) =>
@@ -193,11 +205,13 @@ const errorEnding = (error: AgentError): NodeEnding => ({
   error: { _tag: error._tag, message: error.message }
 })
 
-const endingOf = (exit: Exit.Exit<Option.Option<NodeEnding>>): NodeEnding =>
-  Exit.match(exit, {
-    onSuccess: Option.getOrElse((): NodeEnding => ({ code: null, timeout: true })),
+const endingOf = (exit: Exit.Exit<NodeEnding>, isOverdue: boolean): NodeEnding => {
+  if (isOverdue) return { code: null, timeout: true }
+  return Exit.match(exit, {
+    onSuccess: (ending) => ending,
     onFailure: (cause): NodeEnding =>
       Cause.isInterrupted(cause)
         ? cancelledEnding
         : { code: null, error: { _tag: "AgentError", message: "internal error; the relay's log has it" } }
   })
+}

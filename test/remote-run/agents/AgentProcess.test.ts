@@ -314,6 +314,31 @@ EOF
       })
     )
 
+    it.scopedLive("goes through pipes that others had before, and is its own alone", () =>
+      Effect.gen(function* () {
+        // Says which pipe it has. The first leaves a process that prints when all others are over.
+        const agent = yield* shell(
+          `stat -Lc %i /dev/stdout; [ "$4" = first ] && (while [ ! -e "$DIR/go" ]; do sleep 0.02; done; echo late; echo late >"$DIR/late") &`
+        )
+        const layer = yield* Layer.build(live(agent))
+        const printed = (hostname: string) =>
+          Effect.gen(function* () {
+            const { output, text } = collect()
+            yield* run(output, { hostname, classes: [] }).pipe(Effect.provide(layer))
+            return text
+          })
+        const first = yield* printed("first")
+        const others = yield* Effect.forEach(["a", "b", "c"], printed)
+        assert.strictEqual(new Set(others.map((text) => text("stdout"))).size, 1)
+        assert.notStrictEqual(others[0]?.("stdout"), first("stdout"))
+        const running = yield* Effect.fork(printed("d"))
+        fs.writeFileSync(path.join(path.dirname(agent), "go"), "")
+        yield* until(() => fs.existsSync(path.join(path.dirname(agent), "late")))
+        const last = yield* Fiber.join(running)
+        for (const text of [...others, last]) assert.match(text("stdout"), /^\d+\n$/)
+      })
+    )
+
     it.scopedLive("may be written to /dev/stdout and /dev/stderr by name", () =>
       Effect.gen(function* () {
         const agent = yield* shell(
