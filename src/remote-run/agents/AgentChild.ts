@@ -187,6 +187,8 @@ const follow = (
 ) => {
   const drained = Deferred.unsafeMake<void>(FiberId.none)
   const paused = new Set<string>()
+  /** Those that are not at their end, by name. */
+  const left = new Set<string>(["stdout", "stderr"])
   let open = 2
   let atEnd = true
   let discarding = false
@@ -205,19 +207,23 @@ const follow = (
       typeof source === "number" ? readFifo(source, onBytes) : readStream(source, onBytes)
     // A pipe that can't be read on has no more to say.
     stream.on("error", () => stream.destroy())
-    stream.once("close", () => {
+    const over = () => {
       paused.delete(name)
+      if (left.delete(name) && left.size === 0) Deferred.unsafeDone(drained, Exit.void)
+    }
+    // It closes some turns of the event loop after its end.
+    stream.once("end", over)
+    stream.once("close", () => {
       atEnd &&= stream.readableEnded
-      if (--open > 0) return
-      onClose(atEnd)
-      Deferred.unsafeDone(drained, Exit.void)
+      if (--open === 0) onClose(atEnd)
+      over()
     })
     return stream
   }
   const streams = [read("stdout", stdout), read("stderr", stderr)]
   return {
     drained,
-    isDrained: () => open === 0,
+    isDrained: () => left.size === 0,
     paused: () => paused.size > 0,
     discard: () => {
       discarding = true

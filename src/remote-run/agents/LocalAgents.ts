@@ -218,11 +218,16 @@ const step = "50 millis"
 const finished = (child: AgentChild.AgentChild) =>
   Effect.flatMap(Effect.exit(child.exit), (exit) => Effect.zipRight(drained(child, stepsAfterExit), exit))
 
-/** Waits for the end of the output, which mostly is there, or comes with the same turn of the event loop. */
-const drained = (child: AgentChild.AgentChild, steps: number) => {
-  const orPatience = Effect.suspend(() => (child.isDrained() ? Effect.void : drainedOrPatience(child, steps)))
-  return Effect.suspend(() => (child.isDrained() ? Effect.void : Effect.zipRight(EventLoop.turn, orPatience)))
-}
+/** In so many turns of the event loop comes what was there with the exit: one may be half over, one reads, one sees the end. */
+const turnsAfterExit = 3
+
+/** Waits for the end of the output, for which there mostly is no need to race with a timer. */
+const drained = (child: AgentChild.AgentChild, steps: number, turns = turnsAfterExit): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (child.isDrained()) return Effect.void
+    if (turns === 0) return drainedOrPatience(child, steps)
+    return Effect.zipRight(EventLoop.turn, drained(child, steps, turns - 1))
+  })
 
 /** Time in which the output's reader wants no more does not count. */
 const drainedOrPatience = (child: AgentChild.AgentChild, steps: number) =>
