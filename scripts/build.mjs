@@ -26,6 +26,9 @@ await build({
   entryPoints: ["src/main.ts"],
   outdir: "dist",
   splitting: true,
+  alias: Object.fromEntries(
+    ["ini", "toml", "yaml"].map((name) => [name, join(top, "scripts/no-parsers.mjs")])
+  ),
   // Not the names, which stack traces in logs show: to keep them beside shorter ones costs a tenth of all speed, since
   // each closure is given its own when it is made.
   minifyWhitespace: true,

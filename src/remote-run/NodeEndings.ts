@@ -1,5 +1,5 @@
 /** How a node's part of a run ends, in the words of its `end`. */
-import { Cause, Exit, Option } from "effect"
+import { Cause, Exit } from "effect"
 import type { Node } from "../topology/Node.ts"
 import type { AgentError, AgentExit } from "./agents/AgentProcess.ts"
 import type { NodeEnding } from "./RunEvent.ts"
@@ -37,12 +37,18 @@ export const ofError = (error: AgentError): NodeEnding => ({
   error: { _tag: error._tag, message: error.message }
 })
 
-/** How what ran the agent came to its end; none: it took too long. */
-export const ofExit = (exit: Exit.Exit<Option.Option<NodeEnding>>): NodeEnding =>
-  Exit.match(exit, {
-    onSuccess: Option.getOrElse((): NodeEnding => ({ code: null, timeout: true })),
+/**
+ * How what ran the agent came to its end.
+ *
+ * @param isOverdue it took too long, and was ended for that
+ */
+export const ofExit = (exit: Exit.Exit<NodeEnding>, isOverdue: boolean): NodeEnding => {
+  if (isOverdue) return { code: null, timeout: true }
+  return Exit.match(exit, {
+    onSuccess: (ending) => ending,
     onFailure: (cause): NodeEnding =>
       Cause.isInterrupted(cause)
         ? cancelled
         : { code: null, error: { _tag: "AgentError", message: "internal error; the relay's log has it" } }
   })
+}

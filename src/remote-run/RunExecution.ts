@@ -2,7 +2,7 @@
  * One run that goes on: batch by batch, as its policy says, agents are started as there are permits, sub-relays are asked,
  * and every node gets its one end.
  */
-import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberSet, Option, Scope } from "effect"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberRef, FiberSet, HashMap } from "effect"
 import type { Settings } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
@@ -11,6 +11,8 @@ import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
 import type { AgentProcessService } from "./agents/AgentProcess.ts"
+import * as AgentSpan from "./agents/AgentSpan.ts"
+import * as Deadlines from "./Deadlines.ts"
 import type { NodeLog } from "./journal/NodeLog.ts"
 import * as NodeEndings from "./NodeEndings.ts"
 import type { RunControl } from "./RunControl.ts"
@@ -64,6 +66,13 @@ interface Parts extends RunExecutionParts {
   /** Done when `unstarted` is known. */
   readonly stopped: Deferred.Deferred<void>
   readonly cancelled: Deferred.Deferred<void>
+}
+
+/** What has been started. */
+interface Underway {
+  readonly fibers: FiberSet.FiberSet<void>
+  /** Of the agents among them. */
+  readonly deadlines: Deadlines.Deadlines
 }
 
 /** Nothing is started before `run`. */
@@ -127,21 +136,23 @@ const runAll = (parts: Parts) =>
   Effect.gen(function* () {
     const { stopped, cancelled } = parts
     const fibers = yield* FiberSet.make<void>()
-    yield* releaseAll(parts, fibers).pipe(Effect.raceFirst(Deferred.await(stopped)))
+    // Made after the set, so that what is being cancelled has no deadline any more.
+    const underway = { fibers, deadlines: yield* Deadlines.make(parts.timeout) }
+    yield* releaseAll(parts, underway).pipe(Effect.raceFirst(Deferred.await(stopped)))
     yield* endUnstarted(parts)
     yield* logStop(parts)
     yield* FiberSet.awaitEmpty(fibers).pipe(Effect.raceFirst(Deferred.await(cancelled)))
   }).pipe(Effect.scoped)
 
 /** Batch after batch, as the policy releases them, until all that is to start has started. */
-const releaseAll = (parts: Parts, fibers: FiberSet.FiberSet<void>) =>
+const releaseAll = (parts: Parts, underway: Underway) =>
   Effect.gen(function* () {
     const { policy, batchWait, batchOver } = parts
     while (true) {
       const step = RunPolicy.next(policy, parts.course)
       if (step._tag !== "Release") return
       if (step.from > 0) yield* Effect.sleep(batchWait)
-      yield* release(parts, fibers, step)
+      yield* release(parts, underway, step)
       if (step.to < policy.nodes) yield* batchOver.await
     }
   })
@@ -149,7 +160,7 @@ const releaseAll = (parts: Parts, fibers: FiberSet.FiberSet<void>) =>
 /** One batch: its sub-relays are asked, and each of its own nodes starts as soon as there is a permit, in their order. */
 const release = (
   parts: Parts,
-  fibers: FiberSet.FiberSet<void>,
+  underway: Underway,
   { from, to }: { readonly from: number; readonly to: number }
 ) =>
   Effect.gen(function* () {
@@ -159,13 +170,13 @@ const release = (
     parts.course = RunPolicy.released(parts.course, to)
     for (const node of own) waiting.add(node)
     for (const [relay, nodes] of behind) unasked.set(relay, nodes)
-    const ask = Splay.inTurn(splay, [...behind.keys()], (relay) => askRelay(parts, fibers, relay))
-    const start = Splay.inTurn(splay, own, (node) => startWithPermit(parts, fibers, node))
+    const ask = Splay.inTurn(splay, [...behind.keys()], (relay) => askRelay(parts, underway, relay))
+    const start = Splay.inTurn(splay, own, (node) => startWithPermit(parts, underway, node))
     // A call that is put off longer need not wait for permits.
     yield* Effect.all([ask, start], { concurrency: Duration.isZero(splay) ? 1 : 2, discard: true })
   })
 
-const askRelay = (parts: Parts, fibers: FiberSet.FiberSet<void>, relay: Node) =>
+const askRelay = (parts: Parts, { fibers }: Underway, relay: Node) =>
   Effect.suspend(() => {
     const nodes = parts.unasked.get(relay) ?? []
     parts.unasked.delete(relay)
@@ -173,17 +184,16 @@ const askRelay = (parts: Parts, fibers: FiberSet.FiberSet<void>, relay: Node) =>
     return FiberSet.run(fibers, Effect.interruptible(runBehind(parts, relay, nodes)))
   }).pipe(Effect.asVoid, Effect.uninterruptible)
 
-const startWithPermit = (parts: Parts, fibers: FiberSet.FiberSet<void>, node: Node) =>
+const startWithPermit = (parts: Parts, underway: Underway, node: Node) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const { permits, progress, waiting } = parts
-      const permit = yield* Scope.make()
-      const give = Scope.close(permit, Exit.void)
-      yield* restore(Scope.extend(permits.take(progress), permit)).pipe(Effect.onError(() => give))
+      yield* restore(permits.take(progress))
       waiting.delete(node)
       progress.journal.keepOpen()
       // A fiber starts as interruptible as the one that forks it, which is not, here.
-      yield* FiberSet.run(fibers, Effect.ensuring(Effect.interruptible(runAgent(parts, node)), give))
+      const agent = Effect.interruptible(runAgent(parts, underway, node))
+      yield* FiberSet.run(underway.fibers, Effect.ensuring(agent, permits.give))
     })
   )
 
@@ -232,40 +242,44 @@ const logStop = ({ policy, course, unstarted }: Parts) =>
         })
       )
 
-const runAgent = Effect.fn("RemoteRun.agent")((parts: Parts, node: Node) =>
+/** A fiber of its own. */
+const runAgent = (parts: Parts, { deadlines }: Underway, node: Node) =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      yield* Effect.annotateCurrentSpan("node", node.id)
-      const { progress, warnings } = parts
-      const log = progress.logOf(node.id, yield* Clock.currentTimeMillis)
-      // The run may have been stopped while this fiber had not begun.
-      if (parts.unstarted !== undefined) {
-        progress.end(log, parts.unstarted, yield* Clock.currentTimeMillis)
-        return
-      }
-      progress.running++
-      const exit = isHostname(node.hostname)
-        ? yield* startAgent(parts, node, log).pipe(restore, Effect.exit)
-        : Exit.succeed(Option.some(NodeEndings.badHostname(node)))
-      progress.running--
-      if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
-        yield* Effect.logError("agent failed", exit.cause)
-      const outcome = progress.end(log, NodeEndings.ofExit(exit), yield* Clock.currentTimeMillis)
-      if (outcome !== undefined) yield* warnings.ended(outcome)
-    })
-  ).pipe(Effect.annotateLogs({ node: node.id }))
-)
+    Effect.withFiberRuntime<void>((fiber) =>
+      Effect.gen(function* () {
+        // For all that the fiber logs; nothing comes behind it.
+        yield* FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
+        const { progress, warnings } = parts
+        const now = yield* Clock.currentTimeMillis
+        const log = progress.logOf(node.id, now)
+        // The run may have been stopped while this fiber had not begun.
+        if (parts.unstarted !== undefined) {
+          progress.end(log, parts.unstarted, now)
+          return
+        }
+        const deadline = deadlines.begin(fiber, now)
+        progress.running++
+        const exit = isHostname(node.hostname)
+          ? yield* Effect.exit(
+              restore(AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id }))
+            )
+          : Exit.succeed(NodeEndings.badHostname(node))
+        progress.running--
+        deadline.drop()
+        if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
+          yield* Effect.logError("agent failed", exit.cause)
+        const ending = NodeEndings.ofExit(exit, deadline.isOver())
+        const outcome = progress.end(log, ending, yield* Clock.currentTimeMillis)
+        if (outcome !== undefined) yield* warnings.ended(outcome)
+      })
+    )
+  )
 
-/** None: it took too long. */
-const startAgent = ({ agents, progress, timeout }: Parts, { hostname }: Node, log: NodeLog) =>
+const startAgent = ({ agents, progress }: Parts, { hostname }: Node, log: NodeLog) =>
   Effect.suspend(() => {
     log.start(hostname)
     return agents.run({ hostname, classes: progress.head.classes }, log)
-  }).pipe(
-    Effect.map(NodeEndings.ofAgent),
-    Effect.catchTag("AgentError", (error) => Effect.succeed(NodeEndings.ofError(error))),
-    Effect.timeoutOption(timeout)
-  )
+  }).pipe(Effect.match({ onSuccess: NodeEndings.ofAgent, onFailure: NodeEndings.ofError }))
 
 /** A sub-relay that says nothing of a node has not run it, as far as anybody knows. */
 const runBehind = (parts: Parts, relay: Node, nodes: ReadonlyArray<NodeId>) =>

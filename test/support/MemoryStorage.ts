@@ -120,7 +120,8 @@ export class MemoryStorage {
             Effect.suspend(() =>
               this.missing(bytes.length) > 0 ? makeRoom(bytes.length) : Effect.void
             ).pipe(Effect.andThen(Effect.sync(() => pieces.push(Buffer.from(bytes)))), Effect.asVoid),
-          sync: () => Effect.void
+          sync: () => Effect.void,
+          held: () => undefined
         }
       }),
       ({ name }) => Effect.sync(() => this.incoming.delete(name))

@@ -71,6 +71,9 @@ class Reader {
   /** raw: the node whose last line is still without its newline. */
   private unterminated: string | undefined
   private lastLine: number
+  private isPingDue = false
+  /** While the reader waits for more. */
+  private wake: (() => void) | undefined
   private done = false
 
   private readonly source: JournalSource
@@ -109,10 +112,24 @@ class Reader {
       if (this.size > 0) return yield* this.take
       if (!this.done && this.position < this.source.length()) continue
       if (this.done || this.source.ended()) return yield* Effect.fail(Option.none())
-      const ping = yield* this.waitForMore
+      yield* this.waitForMore
+      const ping = this.isPingDue ? RunFormat.ping[this.options.format] : undefined
+      this.isPingDue = false
       if (ping !== undefined) return ping
     }
   })
+
+  /** For as long as the run is read: wakes the reader when nothing has come for so long. One fiber, since lines are many. */
+  readonly pings: Effect.Effect<never> = Effect.gen(this, function* () {
+    const now = yield* Clock.currentTimeMillis
+    const left = this.lastLine + pingInterval - now
+    if (left > 0) return yield* Effect.sleep(left)
+    this.lastLine = now
+    // One that is not waiting has something to send.
+    if (this.wake === undefined) return
+    this.isPingDue = true
+    this.wake()
+  }).pipe(Effect.forever)
 
   private readonly take = Effect.gen(this, function* () {
     const bytes = Buffer.concat(this.out)
@@ -122,14 +139,19 @@ class Reader {
     return bytes
   })
 
-  private readonly waitForMore = Effect.gen(this, function* () {
-    const now = yield* Clock.currentTimeMillis
-    const grown = yield* this.source
-      .grownBeyond(this.position)
-      .pipe(Effect.timeoutOption(Math.max(0, this.lastLine + pingInterval - now)))
-    if (Option.isSome(grown)) return undefined
-    this.lastLine = yield* Clock.currentTimeMillis
-    return RunFormat.ping[this.options.format]
+  private readonly waitForMore = Effect.async<void>((resume) => {
+    const stop = () => {
+      this.wake = undefined
+      forget()
+    }
+    const wake = () => {
+      stop()
+      resume(Effect.void)
+    }
+    let forget = () => {}
+    this.wake = wake
+    forget = this.source.whenGrown(this.position, wake)
+    return Effect.sync(stop)
   })
 
   /** Encodes records until there is a batch, or no more to read for now. */
@@ -278,6 +300,7 @@ export const stream = (
     Effect.gen(function* () {
       const window = yield* JournalWindow.open(source)
       const reader = new Reader(source, window, options, yield* Clock.currentTimeMillis)
+      yield* Effect.forkScoped(reader.pings)
       return Stream.repeatEffectOption(reader.next)
     })
   )
