@@ -37,6 +37,7 @@ export {
 } from "./remote-run/RemoteRun.ts"
 export { RunEvent } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
+export { RunKey } from "./remote-run/RunKey.ts"
 export type { RunTarget } from "./remote-run/RunPlan.ts"
 export { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 export { FileId, type SharedFileName } from "./shared-files/file/FileId.ts"
