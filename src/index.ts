@@ -39,6 +39,7 @@ export {
 export type { RunControl, Share } from "./remote-run/RunControl.ts"
 export { RunEvent } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
+export { RunKey } from "./remote-run/RunKey.ts"
 export type { RunTarget } from "./remote-run/RunPlan.ts"
 export type { RunCaller } from "./remote-run/RunRecord.ts"
 export { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"

@@ -2,13 +2,18 @@
 import { Schema } from "effect"
 import { v7 } from "uuid"
 
+const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
 export const RunId = Schema.String.pipe(
-  Schema.pattern(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, {
+  Schema.pattern(pattern, {
     message: () => "expected a run's id (UUIDv7)"
   }),
   Schema.brand("RunId")
 ).annotations({ identifier: "RunId" })
 export type RunId = typeof RunId.Type
+
+/** The same as the schema says, for the names of very many files. */
+export const isRunId = (text: string): text is RunId => pattern.test(text)
 
 /** When the run of this id started: milliseconds since 1970. */
 export const startedAt = (id: RunId): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)

@@ -3,7 +3,7 @@
  * summary. The list finds runs by them, without a look into every journal.
  *
  * An entry is a header of 16 bytes (big-endian: magic u32, kind u8, flags u8, 2 bytes of zero, length of the body u32,
- * CRC-32 of the body u32) and its body. That begins with the run's id (16 bytes). Behind it stand, of kind `nodes`, the
+ * CRC-32 of the body u32) and its body. That begins with the run's id (36 bytes). Behind it stand, of kind `nodes`, the
  * length of the actor (u16, bytes), the actor (UTF-8), and 8 bytes a node, its `fingerprint`; of kind `summary`, the
  * summary as JSON. A run for many nodes has several entries of kind `nodes`: `first` and `last` say which.
  */
@@ -12,7 +12,7 @@ import type { RunId } from "../RunId.ts"
 
 const magic = 0x524a4958
 const headerLength = 16
-const idLength = 16
+const idLength = 36
 const fingerprintLength = 8
 
 /** What an entry holds. */
@@ -25,7 +25,7 @@ const flagLast = 2
 const nodesInEntry = 4096
 
 /** A body that is longer is none of ours. Bytes. */
-export const maxBodyLength = 256 * 1024
+export const maxBodyLength = 64 * 1024
 
 /** A summary with very many classes is read from its journal instead. Bytes. */
 const maxSummaryLength = 16 * 1024
@@ -47,7 +47,7 @@ export const fingerprint = (node: string): Buffer => {
   return bytes
 }
 
-const idBytes = (id: RunId): Buffer => Buffer.from(id.replaceAll("-", ""), "hex")
+const idBytes = (id: RunId): Buffer => Buffer.from(id, "latin1")
 
 const encode = (kind: number, flags: number, body: ReadonlyArray<Uint8Array>): Buffer => {
   const bytes = Buffer.concat([Buffer.alloc(headerLength), ...body])
@@ -121,11 +121,8 @@ export const nextAfter = (bytes: Buffer, at: number): number => {
   return found === -1 ? Math.max(at + 1, bytes.length - (magicBytes.length - 1)) : found
 }
 
-/** Whose entry it is, as text that is equal for equal ids. */
-export const idOf = ({ body }: IndexEntry): string => {
-  const hex = body.toString("hex", 0, idLength)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
-}
+/** Whose entry it is. */
+export const idOf = ({ body }: IndexEntry): string => body.toString("latin1", 0, idLength)
 
 /** The JSON of an entry of kind `summary`. */
 export const jsonOf = ({ body }: IndexEntry): string => body.toString("utf8", idLength)

@@ -4,9 +4,9 @@
  */
 import { join, resolve } from "node:path"
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import { StorageError } from "../../RelayError.ts"
-import { RunId } from "../RunId.ts"
+import { isRunId, type RunId } from "../RunId.ts"
 
 /** Something in a time's folder. */
 export interface RunFile {
@@ -34,8 +34,6 @@ export interface RunFolders {
   /** Removes the folder of a time that is over, where nothing but its index is left; whether it did. */
   readonly removeEmpty: (folder: string) => Effect.Effect<boolean>
 }
-
-const isRunId = Schema.is(RunId)
 
 const folderMode = 0o700
 
@@ -91,7 +89,7 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
           found
             .filter((name) => name !== indexName)
             .sort()
-            .map((name) => ({ path: join(directory, folder, name), id: idOf(name) }))
+            .map((name) => ({ path: `${directory}/${folder}/${name}`, id: idOf(name) }))
         )
       )
 

@@ -60,6 +60,9 @@ export interface RunIndexOptions {
 }
 
 interface Parts extends RunIndexOptions {
+  /** Indexes are read here, one at a time: memory for each would be given back by the collector alone. */
+  readonly buffer: Buffer
+  readonly alone: Effect.Semaphore
   pending: Array<Addition>
   writing: boolean
   /** What the log said last. */
@@ -74,7 +77,14 @@ const maxSummaries = 4096
 
 /** Reads and writes nothing until it is asked to. */
 export const make = (options: RunIndexOptions): RunIndex => {
-  const parts: Parts = { ...options, pending: [], writing: false, lastProblem: "" }
+  const parts: Parts = {
+    ...options,
+    buffer: Buffer.alloc(4 * IndexEntry.maxBodyLength),
+    alone: Effect.unsafeMakeSemaphore(1),
+    pending: [],
+    writing: false,
+    lastProblem: ""
+  }
   return {
     begun: (id, actor, nodes) =>
       add(parts, { folder: folderOf(id), entries: IndexEntry.nodesOf(id, actor, nodes) }),
@@ -223,7 +233,7 @@ class Findings {
   }
 }
 
-const read = ({ fs, folders }: Parts, folder: string, search: RunSearch) =>
+const read = ({ fs, folders, buffer, alone }: Parts, folder: string, search: RunSearch) =>
   Effect.gen(function* () {
     const findings = new Findings(search)
     const path = folders.indexPath(folder)
@@ -231,15 +241,13 @@ const read = ({ fs, folders }: Parts, folder: string, search: RunSearch) =>
       Effect.asSome,
       Effect.catchIf(isMissing, () => Effect.succeedNone)
     )
-    if (Option.isSome(file)) yield* scan(file.value, (entry) => findings.meet(entry))
+    if (Option.isSome(file)) yield* scan(file.value, buffer, (entry) => findings.meet(entry))
     return findings.runs
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, alone.withPermits(1))
 
-/** Gives each whole entry; what is none is stepped over. The buffer has place for the whole index, or for the longest entry. */
-const scan = (file: FileSystem.File, each: (entry: IndexEntry.IndexEntry) => void) =>
+/** Gives each whole entry; what is none is stepped over. The buffer has place for the longest. */
+const scan = (file: FileSystem.File, buffer: Buffer, each: (entry: IndexEntry.IndexEntry) => void) =>
   Effect.gen(function* () {
-    const { size } = yield* file.stat
-    const buffer = Buffer.allocUnsafe(Math.min(Number(size) + 1, 4 * IndexEntry.maxBodyLength))
     let filled = 0
     for (let isOver = false; !isOver; ) {
       const count = Number(yield* file.read(buffer.subarray(filled)))
