@@ -21,18 +21,17 @@ export interface Incoming {
   readonly held: () => Uint8Array | undefined
 }
 
-/** So much is kept in memory until it is known what becomes of it. Bytes. */
-const mostHeld = 64 * 1024
-
 /**
  * A new file, which is made when there is more than a little of it, and closed with its scope.
  *
  * @param room waits until there is room for so many more bytes; undefined: there is
+ * @param mostHeld so much is kept in memory until it is known what becomes of it: bytes
  */
 export const open = (
   name: string,
   create: Effect.Effect<DiskFile, DiskError>,
-  room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined
+  room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined,
+  mostHeld = 0
 ): Effect.Effect<Incoming, never, Scope.Scope> =>
   Effect.gen(function* () {
     let file: DiskFile | undefined

@@ -88,6 +88,9 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
 const folderMode = 0o750
 const fileMode = 0o640
 
+/** A file of so many bytes is written by its commit, in one piece. */
+const mostHeld = 64 * 1024
+
 /** What the store is made of. */
 interface Parts {
   readonly disk: DiskService
@@ -149,7 +152,7 @@ const begin = (
     const name = randomUUID()
     yield* Effect.addFinalizer(() => intents.discard(name))
     const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
-    return yield* Incoming.open(name, create, room)
+    return yield* Incoming.open(name, create, room, mostHeld)
   })
 
 /** A file's content, if it is there; a link in its place is not followed. */
