@@ -3,7 +3,15 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/p
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import { NodeId } from "../NodeId.ts"
-import { RequestTimeout, StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
+import {
+  InvalidRequest,
+  NotFound,
+  PayloadTooLarge,
+  RequestTimeout,
+  StorageError,
+  TooBusy,
+  UnknownTarget
+} from "../RelayError.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
@@ -49,7 +57,9 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
   HttpApiEndpoint.make(method)(name, path)
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
+    .addError(InvalidRequest)
     .addError(UnknownTarget)
+    .addError(PayloadTooLarge)
     .addError(RequestTimeout)
     .addError(TooBusy)
     .addError(StorageError)
@@ -89,6 +99,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
     HttpApiEndpoint.get("runs", "/remote-run/runs")
       .setUrlParams(ListParameters)
       .addSuccess(RunPage)
+      .addError(InvalidRequest)
       .addError(StorageError)
       .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "Recent runs, newest first")
@@ -108,6 +119,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .setUrlParams(OutputParameters)
       .addSuccess(RunOutput)
       .addSuccess(HttpApiSchema.Empty(204))
+      .addError(InvalidRequest)
       .addError(RunNotFound)
       .addError(StorageError)
       .annotate(HasEffect, false)
@@ -126,6 +138,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Cancel a run")
   )
+  .addError(NotFound)
   .annotate(AskedBy, "policyServer")
   .annotate(OpenApi.Title, "Remote run")
   .annotate(OpenApi.Description, "Run the agents of nodes now, and follow, replay or cancel such runs.") {}

@@ -3,7 +3,6 @@
  * it, and whether there is such a route; and how what goes wrong is answered.
  */
 
-import { randomUUID } from "node:crypto"
 import { IncomingMessage } from "node:http"
 import {
   HttpApiBuilder,
@@ -20,8 +19,16 @@ import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
+import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, MethodNotAllowed, NotFound, StorageError, TooBusy } from "../RelayError.ts"
+import {
+  InternalError,
+  InvalidRequest,
+  MethodNotAllowed,
+  NotFound,
+  StorageError,
+  TooBusy
+} from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
 import * as RouteTable from "./RouteTable.ts"
 
@@ -46,13 +53,21 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
 })
 
 /** The platform drains a body that nobody read; the connection is closed instead. */
-const closeAfterUnreadBody = HttpApp.appendPreResponseHandler((request, response) => {
+const isUnread = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source
   const hasBody =
     request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
-  const unread = hasBody && source instanceof IncomingMessage && !source.complete
-  return Effect.succeed(unread ? HttpServerResponse.setHeader(response, "connection", "close") : response)
-})
+  return hasBody && source instanceof IncomingMessage && !source.complete
+}
+
+/** What every answer has: the request's id, and the connection's end where it has one. */
+const finish = (id: string) =>
+  HttpApp.appendPreResponseHandler((request, response) => {
+    const identified = HttpServerResponse.setHeader(response, RequestId.header, id)
+    return Effect.succeed(
+      isUnread(request) ? HttpServerResponse.setHeader(identified, "connection", "close") : identified
+    )
+  })
 
 const header = (name: string, value: string) =>
   HttpApp.appendPreResponseHandler((_, response) =>
@@ -71,7 +86,7 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
 const withoutPaths = (error: StorageError) =>
   Effect.gen(function* () {
-    const request = randomUUID()
+    const request = yield* RequestId.RequestId
     yield* Effect.logError("a request failed on the disk").pipe(
       Effect.annotateLogs({ request, error: error.message })
     )
@@ -94,10 +109,9 @@ const translate = (error: unknown): Effect.Effect<never, unknown> => {
 /** What should not happen is told without details; the log has them under the same id. */
 const answerDefect = (cause: Cause.Cause<unknown>) =>
   Effect.gen(function* () {
-    const id = randomUUID()
-    yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request: id }))
-    const body = { _tag: "InternalError", message: "internal error; the relay's log has it", request: id }
-    return HttpServerResponse.text(JSON.stringify(body), { status: 500, contentType: "application/json" })
+    const request = yield* RequestId.RequestId
+    yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request }))
+    return yield* new InternalError({ message: "internal error; the relay's log has it", request })
   })
 
 /** A failure is encoded by the API; only a defect is left to us. Interruption: the client is gone. */
@@ -138,10 +152,8 @@ const make = Effect.gen(function* () {
       if (hasEffect) yield* Browser.check(browserRequest(request), settings.access.hosts)
     }).pipe(Effect.withSpan("Admission.check", { attributes: { path } }))
 
-  const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
+  const pass = (app: HttpApp.Default<unknown>, request: HttpServerRequest.HttpServerRequest) =>
     Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      yield* closeAfterUnreadBody
       // A path outside both bases is nobody's: checked like the rest, and not found.
       const stripped = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
       const [path = "/", ...query] = stripped.url.split("?")
@@ -153,6 +165,14 @@ const make = Effect.gen(function* () {
         Effect.provideService(BasePath, { versioned: stripped.versioned })
       )
     }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
+
+  const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
+    Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const id = RequestId.of(request.headers[RequestId.header])
+      yield* finish(id)
+      return yield* Effect.provideService(pass(app, request), RequestId.RequestId, id)
+    })
 
   // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.
   return (app: HttpApp.Default) => admit(app) as HttpApp.Default
