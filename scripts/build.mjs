@@ -1,6 +1,6 @@
 // dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
-// dist/index.js and dist/types: the library, next to its dependencies.
-import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs"
+// dist/index.js and dist/types: the library, next to its dependencies. dist/openapi.json: the API's description.
+import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
@@ -70,3 +70,7 @@ copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])
+
+const { RelayApi } = await import("../dist/index.js")
+const { OpenApi } = await import("@effect/platform")
+writeFileSync(join(dist, "openapi.json"), `${JSON.stringify(OpenApi.fromApi(RelayApi), null, 2)}\n`)

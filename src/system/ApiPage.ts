@@ -15,8 +15,8 @@ const policyOf = (html: string): string =>
   [
     "default-src 'none'",
     `script-src ${sourcesOf(html, "script")}`,
-    // Swagger UI's pictures are in its styles; some of its elements have styles of their own.
     `style-src ${sourcesOf(html, "style")}`,
+    // Swagger UI's pictures are in its styles.
     "img-src data:",
     "connect-src 'self'",
     "base-uri 'none'",
