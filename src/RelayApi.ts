@@ -4,6 +4,7 @@ import { base, versionedBase } from "./http/BasePath.ts"
 import * as Document from "./http/Document.ts"
 import { AccessDenied, InternalError, MethodNotAllowed } from "./RelayError.ts"
 import { RemoteRunApi } from "./remote-run/RemoteRunApi.ts"
+import { RunStreamEvent } from "./remote-run/RunStreamEvent.ts"
 import { SharedFilesApi } from "./shared-files/SharedFilesApi.ts"
 import { SharedFolderApi } from "./shared-folder/SharedFolderApi.ts"
 import { SystemApi } from "./system/SystemApi.ts"
@@ -22,6 +23,7 @@ export class RelayApi extends HttpApi.make("rudder-relay")
   .addError(AccessDenied)
   .addError(MethodNotAllowed)
   .addError(InternalError)
+  .annotate(HttpApi.AdditionalSchemas, [RunStreamEvent])
   .annotate(OpenApi.Title, "Rudder relay API")
   .annotate(OpenApi.Version, Version.full)
   .annotate(OpenApi.Description, description)

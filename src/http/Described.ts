@@ -23,6 +23,14 @@ export const required = (description: string, form: Form = {}) =>
 export const optional = (description: string, form: Form = {}) =>
   Schema.optional(described(description, form))
 
+/** A parameter that may be there, and more than once: its handler says which may. */
+export const repeatable = (description: string, form: Form = {}) =>
+  Schema.optional(
+    Schema.Union(Schema.String, Schema.Array(Schema.String)).annotations({
+      jsonSchema: { type: "string", ...form, description }
+    })
+  )
+
 /** A part of the path. */
 export const segment = (description: string, form: Form = {}) => described(description, form)
 
@@ -37,6 +45,15 @@ export const hash: Form = {
   pattern: ContentHash.pattern.source,
   examples: ["2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"]
 }
+
+/** A list with commas between; as a parameter it has the style of `commaSeparated`. */
+export const list = (items: Form): Form => ({ type: "array", items: { type: "string", ...items } })
+
+/** How a list is written in a query or a form. */
+export const commaSeparated = { style: "form", explode: false }
+
+/** A span of time, such as `90s`, `5min` or `1h 30m`; or seconds. */
+export const duration: Form = { pattern: "^[0-9a-zA-Z .]+$", examples: ["5min"] }
 
 /** How many entries a page has. */
 export const limit: Form = { type: "integer", minimum: 1, maximum: 1000, default: 50 }

@@ -3,7 +3,9 @@
  * bodies that nobody holds in memory. Each is a change to the description that `HttpApi` makes, and stands beside the
  * endpoint: `.annotate(OpenApi.Transform, Operation.describedBy(…))`.
  */
+
 import type { Form } from "./Described.ts"
+import * as Described from "./Described.ts"
 
 /** A header, as OpenAPI describes it. */
 export interface Header {
@@ -81,10 +83,30 @@ export const parameter =
     parameters: (operation.parameters ?? []).map((one) => (one.name === name ? { ...one, ...more } : one))
   })
 
-/** The body of the request; `required` unless it says otherwise. */
+/** The body of the request, which has to be there. */
 export const takes =
-  (description: string, content: Content, required = true): Change =>
-  (operation) => ({ ...operation, requestBody: { description, content, required } })
+  (description: string, content: Content): Change =>
+  (operation) => ({ ...operation, requestBody: { description, content, required: true } })
+
+const listsOf = ({ schema }: Media): ReadonlyArray<string> => {
+  const properties: unknown = schema?.properties
+  return typeof properties !== "object" || properties === null
+    ? []
+    : Object.entries(properties).flatMap(([name, { type }]) => (type === "array" ? [name] : []))
+}
+
+/** A form, which may be there; its lists have commas between. */
+export const takesForm =
+  (description: string): Change =>
+  ({ requestBody, ...operation }) => {
+    const content = Object.fromEntries(
+      Object.entries(requestBody?.content ?? {}).map(([type, media]) => {
+        const encoding = Object.fromEntries(listsOf(media).map((name) => [name, Described.commaSeparated]))
+        return [type, { ...media, encoding }]
+      })
+    )
+    return { ...operation, requestBody: { description, content, required: false } }
+  }
 
 const answer =
   (change: (answer: Answer, status: string) => Answer, ...statuses: ReadonlyArray<number | string>): Change =>
