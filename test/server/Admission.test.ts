@@ -120,6 +120,11 @@ describe("a request's id", () => {
         expect(said.filter((line) => line.includes("this-very-upload"))).toEqual([
           expect.stringContaining("shared file accepted")
         ])
+        const stranger = { "x-request-id": "this-very-refusal", "x-forwarded-for": "192.0.2.1" }
+        expect((yield* ask("GET", "/system/info", undefined, stranger)).status).toBe(403)
+        expect(said.filter((line) => line.includes("this-very-refusal"))).toEqual([
+          expect.stringContaining("a caller was refused")
+        ])
       })
     )
   )
