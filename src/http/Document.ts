@@ -73,8 +73,9 @@ const idParameter = {
   name: "X-Request-Id",
   in: "header",
   required: false,
-  description: "The caller's own id of the request. One that is not of this form is not used.",
-  schema: Described.requestId
+  description:
+    "The caller's own id of the request. One that is not of the form that the answer's has is not used.",
+  schema: { type: "string", examples: Described.requestId.examples }
 }
 
 /** The names of the schemas that are referred to directly. */

@@ -55,12 +55,16 @@ export const begun: Content = {
 export const replayed: Content = {
   ...followed,
   "text/event-stream": {
-    schema: events(
-      "text/event-stream",
-      "`format=sse`: server-sent events, the `data:` of each the JSON of an event, with an `id:` for `Last-Event-ID`."
-    ),
-    examples: {
-      sse: { summary: "Two events", value: `id: 134\ndata: ${run}\n\nid: 255\ndata: ${start}\n\n` }
-    }
+    schema: {
+      type: "object",
+      description: "`format=sse`: each of the server-sent events.",
+      required: ["data"],
+      properties: {
+        id: { type: "string", pattern: "^[0-9]+$", description: "For `Last-Event-ID`; a ping has none." },
+        event: { type: "string", enum: ["message"], description: "What there is where none is sent." },
+        data: events("application/json", "An event.")
+      }
+    },
+    examples: { sse: { summary: "An event", value: { id: "134", data: run } } }
   }
 }
