@@ -34,7 +34,7 @@ const paths = Schema.decodeUnknownSync(
   Schema.Record({ key: Schema.String, value: Schema.Record({ key: Schema.String, value: Operation }) })
 )(document.paths)
 
-const operations = new Map(
+const operations = new Map<string, Operation>(
   Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(
       ([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const
