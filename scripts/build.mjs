@@ -51,6 +51,9 @@ await build({
   entryPoints: ["src/main.ts"],
   outdir: "dist",
   splitting: true,
+  alias: Object.fromEntries(
+    ["ini", "toml", "yaml"].map((name) => [name, join(top, "scripts/no-parsers.mjs")])
+  ),
   // Not the names, which stack traces in logs show: to keep them beside shorter ones costs a tenth of all speed, since
   // each closure is given its own when it is made.
   minifyWhitespace: true,
@@ -67,6 +70,7 @@ chmodSync(join(dist, "main.js"), 0o755)
 // A process and a thread of their own, found beside whichever of the two starts them.
 copyFileSync(join(top, "src/remote-run/agents/spawner.mjs"), join(dist, "spawner.mjs"))
 copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
+copyFileSync(join(top, "src/disk/commits.mjs"), join(dist, "commits.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

@@ -31,6 +31,8 @@ import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
+import * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
+import { OutboxStorage } from "./shared-files/outbox/OutboxStorage.ts"
 import { Upstream } from "./shared-files/outbox/Upstream.ts"
 import * as UpstreamCalls from "./shared-files/outbox/UpstreamCalls.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
@@ -74,6 +76,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
         orGiven(SubRelays, SubRelayCalls.layer),
         orGiven(Upstream, UpstreamCalls.layer),
         orGiven(SharedFileStore, SharedFileStore.layer),
+        orGiven(OutboxStorage, OutboxFolder.layer),
         orGiven(RunHistory, FolderHistory.layer)
       )
     ),

@@ -5,6 +5,7 @@ export type { ContentHash, HashAlgorithm } from "./disk/ContentHash.ts"
 export { Disk, DiskError, type DiskFile, type DiskService } from "./disk/Disk.ts"
 export * as FolderLease from "./disk/FolderLease.ts"
 export { FolderUnusable } from "./disk/FolderUnusable.ts"
+export type { Incoming } from "./disk/Incoming.ts"
 export { FolderTaken, Lease, type LeaseService } from "./disk/Lease.ts"
 export * as NodeDisk from "./disk/NodeDisk.ts"
 export * as StreamReader from "./http/StreamReader.ts"
@@ -35,13 +36,24 @@ export {
   type RunOrder,
   type StartedRun
 } from "./remote-run/RemoteRun.ts"
+export type { RunControl, Share } from "./remote-run/RunControl.ts"
 export { RunEvent } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
 export type { RunTarget } from "./remote-run/RunPlan.ts"
+export type { RunCaller } from "./remote-run/RunRecord.ts"
 export { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 export { FileId, type SharedFileName } from "./shared-files/file/FileId.ts"
 export { BadSignature } from "./shared-files/file/SharedFileError.ts"
+export * as EntryName from "./shared-files/outbox/EntryName.ts"
+export type { Attempts, EntryRecord } from "./shared-files/outbox/EntryRecord.ts"
 export { Outbox } from "./shared-files/outbox/Outbox.ts"
+export * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
+export {
+  type MakeRoom,
+  OutboxStorage,
+  type OutboxStorageService
+} from "./shared-files/outbox/OutboxStorage.ts"
+export type { Amount, Amounts, Spool } from "./shared-files/outbox/Spool.ts"
 export {
   type SentFile,
   Upstream,

@@ -131,7 +131,16 @@ describe("a relay in another program", () => {
       })
       const { data } = yield* client.system.info()
       expect(data["full-version"]).toMatch(/^\d+\.\d+\.\d+$/)
-      yield* client.remoteRun.getAll({ urlParams: { output: "keep" } })
+      const preview = yield* client.remoteRun.getAll({ urlParams: { preview: "yes", batch: "1" } })
+      expect(preview).toEqual({
+        nodes: [
+          { node: "web", hostname: "web.example.com", via: [], batch: 1 },
+          { node: "db", hostname: "db.example.com", via: [], batch: 2 }
+        ],
+        unknown: []
+      })
+      const output = yield* client.remoteRun.getAll({ urlParams: { output: "keep" } })
+      expect(output).toContain('{"event":"done","ok":2,"failed":0')
       const { runs } = yield* client.remoteRun.runs({ urlParams: {} })
       expect(runs[0]).toMatchObject({ nodes: 2, ok: 2, failed: 0 })
       const error = yield* Effect.flip(

@@ -62,10 +62,11 @@ interface Route {
   readonly answers?: string
 }
 
-const start = "output async classes format keep_output asynchronous conditions"
+const control = "batch batch_wait canary max_failures splay preview actor reason"
+const start = `output async classes format keep_output asynchronous conditions ${control} Idempotency-Key:`
 const starts: Omit<Route, "parameters"> = {
-  statuses: "200 202 400 403 404 405 408 413 500 503",
-  answers: "text/plain application/x-ndjson"
+  statuses: "200 202 400 403 404 405 408 409 413 500 503 507",
+  answers: "text/plain application/x-ndjson application/json"
 }
 const form = "application/x-www-form-urlencoded"
 const conditions = "{path} hash hash_type If-None-Match: If-Modified-Since:"
@@ -86,14 +87,15 @@ const contract: Record<string, Route> = {
   "GET /remote-run/all": { parameters: start, ...starts },
   "POST /remote-run/all": { parameters: start, takes: form, ...starts },
   "GET /remote-run/runs": {
-    parameters: "limit before",
+    parameters: "limit before node actor since state",
     statuses: "200 400 403 404 405 500",
     answers: json
   },
   "GET /remote-run/runs/{id}": { parameters: "{id}", statuses: "200 403 404 405 500", answers: json },
   "DELETE /remote-run/runs/{id}": { parameters: "{id}", statuses: "200 202 403 404 405 500", answers: json },
+  "POST /remote-run/runs/{id}/retry": { parameters: `{id} only ${start}`, takes: form, ...starts },
   "GET /remote-run/runs/{id}/output": {
-    parameters: "{id} format Last-Event-ID:",
+    parameters: "{id} format node stream state from Last-Event-ID:",
     statuses: "200 204 400 403 404 405 500",
     answers: "text/plain application/x-ndjson text/event-stream"
   },

@@ -125,6 +125,16 @@ const RemoteRun = Schema.Struct({
     64 * MiB,
     "per node and run; what comes after is read and counted in `dropped`"
   ),
+  reconnect: setting(
+    Values.Length,
+    Duration.seconds(60),
+    "how long it is tried to take up a stream from a sub-relay that was cut; 0 is not at all"
+  ),
+  allowedClasses: optional(
+    Values.listOf(Values.ClassPattern),
+    "classes that a run may define: a list of names, in which `*` stands for any text; others are refused with 400",
+    { shown: "all" }
+  ),
   directory: setting(Values.FilePath, "/var/rudder/relay/runs", "the history of runs"),
   retention: setting(Values.Length, Duration.days(7), "how long a run is kept"),
   /** Bytes. */

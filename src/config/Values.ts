@@ -175,6 +175,11 @@ export const listOf = <A>(item: Schema.Schema<A, string>) => {
   )
 }
 
+/** The name of a class, in which `*` stands for any text. */
+export const ClassPattern = Schema.String.pipe(
+  Schema.filter((text) => /^[a-zA-Z0-9_*]{1,1024}$/.test(text))
+).annotations(expecting("the name of a class, with or without `*`"))
+
 /** What may call: a CIDR, an address or a host name. */
 export const AccessRule = listOf(
   Schema.String.pipe(Schema.filter((text) => Option.isSome(AccessEntry.parse(text)))).annotations(

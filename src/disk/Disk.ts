@@ -20,6 +20,10 @@ export interface DiskStatus {
   readonly size: number
   /** Milliseconds since 1970. */
   readonly modified: number
+  /** Which file it is: another one in its place has another number. */
+  readonly inode: number
+  /** When it last changed in any way, by the system's own clock: milliseconds since 1970, and parts of them. */
+  readonly changed: number
 }
 
 /** A file that is being written. */
@@ -32,6 +36,25 @@ export interface DiskFile {
   readonly close: Effect.Effect<void>
 }
 
+/**
+ * A step of a commit.
+ *
+ * - `Write`: a new file, with this mode whatever the umask, of these bytes and this modification time (milliseconds since
+ *   1970); on the disk afterwards.
+ * - `Rename`, `SyncFolder`: as the operations of these names.
+ * - `Discard`: removes a file; where that fails, nothing is lost.
+ */
+export type DiskStep =
+  | {
+      readonly _tag: "Write"
+      readonly path: string
+      readonly mode: number
+      readonly bytes: Uint8Array
+      readonly modified: number
+    }
+  | { readonly _tag: "Rename"; readonly from: string; readonly to: string }
+  | { readonly _tag: "SyncFolder" | "Discard"; readonly path: string }
+
 /** The operations. Each fails with the system's word for it; none is tried again. */
 export interface DiskService {
   /** A new file, which must not be there yet; it has this mode whatever the umask. */
@@ -43,6 +66,8 @@ export interface DiskService {
   readonly removeFolder: (path: string) => Effect.Effect<void, DiskError>
   /** What was created, renamed or removed in a folder is on the disk afterwards. */
   readonly syncFolder: (path: string) => Effect.Effect<void, DiskError>
+  /** Does these one after the other; the first that fails ends it. Not interrupted between two of them. */
+  readonly sequence: (steps: ReadonlyArray<DiskStep>) => Effect.Effect<void, DiskError>
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<DiskEntry>, DiskError>
   /** Undefined where there is nothing. */
   readonly status: (path: string) => Effect.Effect<DiskStatus | undefined, DiskError>

@@ -34,6 +34,11 @@ interface Lock {
 export const make = (): FileLocks => {
   const locks = new Map<string, Lock>()
 
+  const leave = (name: string, lock: Lock) =>
+    Effect.sync(() => {
+      if (--lock.users === 0) locks.delete(name)
+    })
+
   const using = (name: string): Effect.Effect<Lock, never, Scope.Scope> =>
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -43,15 +48,31 @@ export const make = (): FileLocks => {
         locks.set(name, lock)
         return lock
       }),
-      (lock) =>
-        Effect.sync(() => {
-          if (--lock.users === 0) locks.delete(name)
-        })
+      (lock) => leave(name, lock)
     )
+
+  /**
+   * Nobody is at the file, as a rule. Then its lock is held from the moment it is made on: to take a permit, even one that
+   * is free, costs a turn of the scheduler.
+   */
+  const enterFree = (name: string) =>
+    Effect.sync(() => {
+      const lock = { semaphore: Effect.unsafeMakeSemaphore(0), users: 1, begun: 0, written: 0 }
+      locks.set(name, lock)
+      return lock
+    })
 
   return {
     alone: (name) => (effect) =>
-      Effect.scoped(Effect.flatMap(using(name), (lock) => lock.semaphore.withPermits(1)(effect))),
+      Effect.suspend(() =>
+        locks.has(name)
+          ? Effect.scoped(Effect.flatMap(using(name), (lock) => lock.semaphore.withPermits(1)(effect)))
+          : Effect.acquireUseRelease(
+              enterFree(name),
+              () => effect,
+              (lock) => Effect.andThen(lock.semaphore.release(1), leave(name, lock))
+            )
+      ),
     turn: (name) =>
       Effect.zipWith(using(name), Clock.currentTimeMillis, (lock, began) => {
         const turn = ++lock.begun

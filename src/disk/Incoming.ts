@@ -17,10 +17,15 @@ export interface Incoming {
   readonly write: (bytes: Uint8Array) => Effect.Effect<void, StorageFull | StorageError>
   /** Content, size and modification time (milliseconds since 1970) are on the disk afterwards. */
   readonly sync: (modified: number) => Effect.Effect<void, DiskError>
+  /** All of a content that is so small that there is no file yet: whoever commits it may make that. */
+  readonly held: () => Uint8Array | undefined
 }
 
+/** So much is kept in memory until it is known what becomes of it. Bytes. */
+const mostHeld = 64 * 1024
+
 /**
- * A new file, which is closed with its scope.
+ * A new file, which is made when there is more than a little of it, and closed with its scope.
  *
  * @param room waits until there is room for so many more bytes; undefined: there is
  */
@@ -28,20 +33,42 @@ export const open = (
   name: string,
   create: Effect.Effect<DiskFile, DiskError>,
   room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined
-): Effect.Effect<Incoming, DiskError, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(create, (file) => file.close),
-    (file) => ({
+): Effect.Effect<Incoming, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    let file: DiskFile | undefined
+    let held: Uint8Array = Buffer.alloc(0)
+    yield* Effect.addFinalizer(() => file?.close ?? Effect.void)
+    const made = Effect.suspend(() => {
+      if (file !== undefined) return Effect.succeed(file)
+      return Effect.gen(function* () {
+        const opened = yield* create
+        file = opened
+        if (held.length > 0) yield* opened.write(held)
+        held = Buffer.alloc(0)
+        return opened
+      }).pipe(Effect.uninterruptible)
+    })
+    const write = (bytes: Uint8Array) => {
+      if (file === undefined && held.length + bytes.length <= mostHeld) {
+        held = Buffer.concat([held, bytes])
+        return Effect.void
+      }
+      return Effect.mapError(
+        Effect.flatMap(made, (opened) => opened.write(bytes)),
+        StorageFailure.writeError
+      )
+    }
+    return {
       name,
       write: (bytes) =>
         Effect.suspend(() => {
-          const write = () => Effect.mapError(file.write(bytes), StorageFailure.writeError)
           const looked = room(bytes.length)
-          return looked === undefined ? write() : Effect.andThen(looked, write)
+          return looked === undefined ? write(bytes) : Effect.andThen(looked, () => write(bytes))
         }),
-      sync: file.sync
-    })
-  )
+      sync: (modified) => Effect.flatMap(made, (opened) => opened.sync(modified)),
+      held: () => (file === undefined ? held : undefined)
+    }
+  })
 
 /** Where the content of a file comes from. */
 export interface Body<E> {

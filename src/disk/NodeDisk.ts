@@ -1,38 +1,25 @@
-/** A disk over node's file system, or over what takes that one's place in tests. */
+/**
+ * A disk over node's file system, or over what takes that one's place in tests.
+ *
+ * What only looks, and what only puts a few bytes into a file that is open, is done at once: such a call takes some
+ * microseconds, and asking a thread for it a hundred. What waits for the disk's own journal (new names, renames, syncs),
+ * or moves much, is done by the threads: it can take as long as the disk likes.
+ */
 import * as fs from "node:fs"
-import { Effect, Layer } from "effect"
+import { Effect, Either, Layer } from "effect"
+import * as CommitThreads from "./CommitThreads.ts"
 import {
   Disk,
   DiskError,
-  type DiskFile,
   type DiskService,
   type DiskStatus,
+  type DiskStep,
   diskError,
   notOfItsKind
 } from "./Disk.ts"
-
-/** As much of node's `fs` as is needed: memfs has it too. */
-export interface NodeFs {
-  readonly promises: Pick<
-    typeof fs.promises,
-    "open" | "rename" | "unlink" | "mkdir" | "rmdir" | "readdir" | "lstat" | "statfs" | "chmod" | "access"
-  >
-  readonly constants: Pick<
-    typeof fs.constants,
-    | "O_RDONLY"
-    | "O_WRONLY"
-    | "O_CREAT"
-    | "O_EXCL"
-    | "O_NOFOLLOW"
-    | "O_NONBLOCK"
-    | "O_DIRECTORY"
-    | "R_OK"
-    | "W_OK"
-    | "X_OK"
-  >
-}
-
-const attempt = <A>(operation: () => Promise<A>) => Effect.tryPromise({ try: operation, catch: diskError })
+import * as GroupSync from "./GroupSync.ts"
+import { create, hasMode, withMode } from "./NodeFile.ts"
+import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 
 const unlessMissing = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A | undefined, DiskError> =>
   Effect.catchIf(
@@ -55,25 +42,6 @@ const furtherPiece = 1 << 20
 /** No record of ours is longer; what is would only fill the memory. Bytes. */
 const longestText = 1 << 20
 
-/** The bits of a mode that say who may do what. */
-const permissions = 0o777
-
-/** Whether the umask left a mode as it was asked for. */
-const hasMode = (found: number, mode: number): boolean => (found & permissions) === mode
-
-/** What is needed besides, such as a folder's group that its files take over, stays. */
-const withMode = (found: number, mode: number): number => (found & 0o7000) | mode
-
-/** Undoes what the umask took from a new file's mode. */
-const giveMode = async (file: fs.promises.FileHandle, mode: number): Promise<void> => {
-  try {
-    if (!hasMode((await file.stat()).mode, mode)) await file.chmod(mode)
-  } catch (cause) {
-    await file.close()
-    throw cause
-  }
-}
-
 /** Reads a file in pieces. */
 async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGenerator<Uint8Array> {
   // Opening a pipe would wait for who writes it, on a thread that others need.
@@ -92,78 +60,73 @@ async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGene
   }
 }
 
-/** So much is written before it is sent on its way to the disk. Bytes. */
-const syncedEarly = 32 * 1024 * 1024
-
-/** Sends a large file on its way to the disk while more of it comes, so that little is left to wait for at its end. */
-class EarlySync {
-  private unsynced = 0
-  private isRunning = false
-  private last: Promise<void> = Promise.resolve()
-  private readonly sync: () => Promise<void>
-
-  constructor(sync: () => Promise<void>) {
-    this.sync = sync
-  }
-
-  wrote(length: number): void {
-    this.unsynced += length
-    if (this.isRunning || this.unsynced < syncedEarly) return
-    this.unsynced = 0
-    this.isRunning = true
-    // A failure is told once for a file, and so remembered for the end of it.
-    this.last = Promise.all([this.last, this.sync()]).then(() => {
-      this.isRunning = false
-    })
-    this.last.catch(() => {})
-  }
-
-  /** Fails where one has failed. */
-  ended(): Promise<void> {
-    return this.last
-  }
-
-  /** The file is not in use any more, whatever became of it. */
-  over(): Promise<void> {
-    return this.last.catch(() => {})
+/** The text of a small file. */
+const textOf = (node: NodeFs, path: string): string => {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
+  const file = node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  try {
+    const found = node.fstatSync(file)
+    if (!found.isFile()) throw notOfItsKind(path)
+    if (Number(found.size) > longestText) throw tooLong(path)
+    // A byte to spare: what grew meanwhile is seen, and the end of what did not.
+    let buffer = Buffer.allocUnsafe(Number(found.size) + 1)
+    let length = 0
+    for (let more = 1; more > 0; length += more) {
+      if (length > longestText) throw tooLong(path)
+      if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
+      more = node.readSync(file, buffer, length, buffer.length - length, null)
+    }
+    return buffer.toString("utf8", 0, length)
+  } finally {
+    node.closeSync(file)
   }
 }
 
-/** A new file, which is open until it is closed. */
-const createFile = async ({ promises, constants }: NodeFs, path: string, mode: number): Promise<DiskFile> => {
-  const file = await promises.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode)
-  await giveMode(file, mode)
-  const early = new EarlySync(() => file.datasync())
-  return {
-    write: (bytes) =>
-      attempt(async () => {
-        let from = 0
-        while (from < bytes.length)
-          from += (await file.write(bytes, from, bytes.length - from, null)).bytesWritten
-        early.wrote(bytes.length)
-      }),
-    sync: (modified) =>
-      attempt(async () => {
-        await early.ended()
-        await file.utimes(modified / 1000, modified / 1000)
-        await file.sync()
-      }),
-    close: Effect.promise(() =>
-      early
-        .over()
-        .then(() => file.close())
-        .catch(() => {})
+const tooLong = (path: string) =>
+  new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
+
+const folderSyncs = (node: NodeFs) => {
+  const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = node.constants
+  return GroupSync.make((path, ended) => {
+    const opened = Either.try({
+      try: () => node.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK),
+      catch: diskError
+    })
+    if (Either.isLeft(opened)) return ended(Effect.fail(opened.left))
+    node.fsync(opened.right, (error) => {
+      node.closeSync(opened.right)
+      ended(error ? Effect.fail(diskError(error)) : Effect.void)
+    })
+  })
+}
+
+const perform = (disk: Omit<DiskService, "sequence">, step: DiskStep): Effect.Effect<void, DiskError> => {
+  if (step._tag === "Write")
+    return Effect.acquireUseRelease(
+      disk.create(step.path, step.mode),
+      (file) => Effect.andThen(file.write(step.bytes), file.sync(step.modified)),
+      (file) => file.close
     )
-  }
+  if (step._tag === "Rename") return disk.rename(step.from, step.to)
+  return step._tag === "SyncFolder" ? disk.syncFolder(step.path) : Effect.ignore(disk.remove(step.path))
 }
 
 /** A disk over node's `fs`, or what takes its place. */
 export const make = (node: NodeFs): DiskService => {
+  const disk = operations(node)
+  return {
+    ...disk,
+    sequence: (steps) =>
+      Effect.uninterruptible(Effect.forEach(steps, (step) => perform(disk, step), { discard: true }))
+  }
+}
+
+const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
   const { promises, constants } = node
   return {
-    create: (path, mode) => attempt(() => createFile(node, path, mode)),
-    rename: (from, to) => attempt(() => promises.rename(from, to)),
-    remove: (path) => Effect.asVoid(unlessMissing(attempt(() => promises.unlink(path)))),
+    create: (path, mode) => Effect.uninterruptible(create(node, path, mode)),
+    rename: (from, to) => byThread<void>((done) => node.rename(from, to, done)),
+    remove: (path) => Effect.asVoid(unlessMissing(byThread<void>((done) => node.unlink(path, done)))),
     makeFolder: (path, mode) =>
       Effect.catchIf(
         attempt(async () => {
@@ -175,16 +138,7 @@ export const make = (node: NodeFs): DiskService => {
         () => Effect.void
       ),
     removeFolder: (path) => attempt(() => promises.rmdir(path)),
-    syncFolder: (path) =>
-      attempt(async () => {
-        const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants
-        const folder = await promises.open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
-        try {
-          await folder.sync()
-        } finally {
-          await folder.close()
-        }
-      }),
+    syncFolder: folderSyncs(node),
     list: (path) =>
       Effect.map(
         unlessMissing(attempt(() => promises.readdir(path, { withFileTypes: true }))),
@@ -195,35 +149,34 @@ export const make = (node: NodeFs): DiskService => {
           })
       ),
     status: (path) =>
-      Effect.map(unlessMissing(attempt(() => promises.lstat(path))), (found) =>
-        found === undefined
-          ? undefined
-          : { kind: kindOf(found), size: Number(found.size), modified: Math.round(Number(found.mtimeMs)) }
-      ),
-    readText: (path) =>
       unlessMissing(
-        attempt(async () => {
-          const parts: Array<Uint8Array> = []
-          let length = 0
-          for await (const piece of pieces(node, path)) {
-            length += piece.length
-            if (length > longestText)
-              throw new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
-            parts.push(Buffer.from(piece))
-          }
-          return Buffer.concat(parts).toString("utf8")
+        now(() => {
+          const found = node.lstatSync(path, { throwIfNoEntry: false })
+          return found === undefined
+            ? undefined
+            : {
+                kind: kindOf(found),
+                size: Number(found.size),
+                modified: Math.round(Number(found.mtimeMs)),
+                inode: Number(found.ino),
+                changed: Number(found.ctimeMs)
+              }
         })
       ),
+    readText: (path) => unlessMissing(now(() => textOf(node, path))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),
     free: (path) =>
-      Effect.map(
-        attempt(() => promises.statfs(path)),
-        ({ bavail, bsize }) => Number(bavail) * Number(bsize)
-      )
+      now(() => {
+        const { bavail, bsize } = node.statfsSync(path)
+        return Number(bavail) * Number(bsize)
+      })
   }
 }
 
-/** The disk of this machine. */
-export const layer = Layer.succeed(Disk, make(fs))
+/** The disk of this machine; commits are done by threads, which start with the first. */
+export const layer = Layer.scoped(
+  Disk,
+  Effect.map(CommitThreads.make, (sequence) => ({ ...make(fs), sequence }))
+)

@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect"
 
 /** Who reads a stream; only one effect of these runs at a time. */
 export interface StreamReader<E> {
-  /** The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short. */
+  /** The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short, behind all that came. */
   readonly next: Effect.Effect<Buffer | undefined, E>
   /** Fills this memory, and gives how many bytes it put there: fewer than there is place for only at the end. */
   readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
@@ -46,14 +46,28 @@ const listen = <E>(stream: Readable, cut: E) => {
     if (look === undefined) stream.pause()
     else look()
   }
-  const onOver = (now: "ended" | "cut") => () => {
-    // A stream that ended closes too.
-    if (state === "open") state = now
+  const onEnd = () => {
+    if (state === "open") state = "ended"
     look?.()
   }
-  const onEnd = onOver("ended")
-  const onCut = onOver("cut")
+  const onCut = () => {
+    // A stream that ended closes too.
+    if (state === "open") {
+      state = "cut"
+      takeRest()
+    }
+    look?.()
+  }
+  /** A stream that broke off says nothing more of itself, but gives what it has: all in one piece, as it stands still. */
+  const takeRest = () => {
+    stream.off("data", onData).pause()
+    const rest: unknown = stream.read()
+    if (!(rest instanceof Buffer)) return
+    received += rest.length
+    held.push(rest)
+  }
   stream.pause()
+  if (state === "cut") takeRest()
   stream.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut)
 
   /** Waits until `enough` makes something of what is held; undefined: more is needed. */

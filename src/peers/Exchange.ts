@@ -2,10 +2,12 @@
 import * as Http from "node:http"
 import type * as Net from "node:net"
 import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effect"
+import * as StreamReader from "../http/StreamReader.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
+/** What a peer is asked. */
 export interface PeerRequest {
-  readonly method: "DELETE" | "HEAD" | "POST" | "PUT"
+  readonly method: "DELETE" | "GET" | "HEAD" | "POST" | "PUT"
   readonly url: URL
   readonly headers: Http.OutgoingHttpHeaders
   /** Sends the body, and ends the request. */
@@ -24,7 +26,7 @@ interface Exchange {
 
 const ignoreError = () => {}
 
-/** All in one turn: what happens to a request while nobody listens is lost, or ends the process. */
+/** Waits for nothing in between: what happens to a request while nobody listens is lost, or ends the process. */
 const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: PeerRequest): Exchange => {
   const request = Http.request({
     method,
@@ -135,6 +137,7 @@ export const exchange = <A, E>(
     return result
   }).pipe(Effect.scoped)
 
+/** What was read of an answer's body. */
 export interface Heard {
   readonly text: string
   /** It was read to its end, or as much of it as was wanted. */
@@ -157,27 +160,19 @@ export const hear = (
     )
   })
 
+/** Reads that much of it into `parts`; gives whether all of that was there. */
 const reading = (message: Http.IncomingMessage, maxLength: number, parts: Array<Buffer>) =>
-  Effect.async<boolean>((resume) => {
-    let left = maxLength
-    const finish = (whole: boolean) => {
-      stop()
-      resume(Effect.succeed(whole))
-    }
-    const more = (bytes: Buffer) => {
+  Effect.gen(function* () {
+    const reader = yield* StreamReader.open(message, undefined)
+    for (let left = maxLength; left > 0; ) {
+      const bytes = yield* reader.next
+      if (bytes === undefined) return message.complete
       parts.push(bytes.subarray(0, left))
       left -= bytes.length
-      if (left <= 0) finish(true)
     }
-    const ended = () => finish(message.complete)
-    const closed = () => finish(message.complete && message.readableEnded)
-    const stop = () => message.off("data", more).off("end", ended).off("close", closed)
-    if (message.destroyed) {
-      // It says nothing more of itself, but what it has it gives.
-      const rest: unknown = message.read()
-      if (rest instanceof Buffer) parts.push(rest.subarray(0, maxLength))
-      return closed()
-    }
-    message.on("data", more).once("end", ended).once("close", closed)
-    return Effect.sync(stop)
-  })
+    return true
+  }).pipe(
+    Effect.scoped,
+    // All that came was read before. Node may have had the whole answer all the same, when the connection was lost behind it.
+    Effect.catchAll(() => Effect.sync(() => message.complete))
+  )

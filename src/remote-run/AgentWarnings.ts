@@ -37,7 +37,7 @@ export const make = (): AgentWarnings => {
       Effect.suspend(() => {
         const reason = reasonOf(outcome)
         if (reason === undefined || ++count > limit) return Effect.void
-        return Effect.logWarning("an agent failed").pipe(Effect.annotateLogs({ reason }))
+        return Effect.logWarning("an agent failed").pipe(Effect.annotateLogs({ problem: reason }))
       }),
     rest: Effect.suspend(() =>
       count <= limit

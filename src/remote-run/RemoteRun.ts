@@ -1,25 +1,32 @@
 /** Remote runs: the agents of this relay's own nodes, and of those behind its sub-relays, as one run with one history. */
 import { FileSystem } from "@effect/platform"
-import { Chunk, Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { type NodeId, root } from "../NodeId.ts"
-import { type StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { NodesList, type NodesListService } from "../topology/NodesList.ts"
+import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
+import { type Nodes, NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
-import * as JournalEvents from "./journal/JournalEvents.ts"
+import { MarkedRuns } from "./journal/EventMarks.ts"
 import { Kind } from "./journal/JournalRecord.ts"
-import type { JournalSource } from "./journal/JournalSource.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
-import * as RunReader from "./journal/RunReader.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
-import { type RunDone, type RunEvent, type RunStarted, seconds, type UnreadableEvent } from "./RunEvent.ts"
+import type { RunSelection } from "./journal/RunListing.ts"
+import * as KeyedStart from "./KeyedStart.ts"
+import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
+import type { RunControl } from "./RunControl.ts"
+import { type RunDone, type RunStarted, seconds } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
-import { generator, type RunId, startedAt } from "./RunId.ts"
+import { generator, type RunId } from "./RunId.ts"
+import { orderDigest, type RunKey } from "./RunKey.ts"
+import * as RunPages from "./RunPages.ts"
 import * as RunPlan from "./RunPlan.ts"
+import * as RunPolicy from "./RunPolicy.ts"
+import * as RunPreview from "./RunPreview.ts"
 import { RunProgress } from "./RunProgress.ts"
-import type { OutputChoice, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import type { OutputChoice, RunCaller, RunHead, RunPage, RunSummary } from "./RunRecord.ts"
+import * as RunRest from "./RunRest.ts"
+import * as RunView from "./RunView.ts"
 import { SubRelays } from "./sub-relays/SubRelays.ts"
 
 /** What a caller orders. */
@@ -27,21 +34,23 @@ export interface RunOrder {
   readonly target: RunPlan.RunTarget
   readonly classes: ReadonlyArray<ClassName>
   readonly output: OutputChoice
+  /** How the run goes on. Absent: every node may start at once. */
+  readonly control?: RunControl
+  /** Who asks for it. */
+  readonly by?: RunCaller
+  /** The run of which this one is a retry. */
+  readonly parent?: RunId
+  /** The key of the request: with the same one, the same order is answered with the same run. */
+  readonly key?: RunKey | undefined
 }
 
 /** A run, going on or past. */
-export interface Run {
+export interface Run extends RunView.ReadableRun {
   readonly id: RunId
   readonly summary: Effect.Effect<RunSummary, StorageError>
-  /** Where its journal ends, once it is over: a client that has the event of this offset has all. */
-  readonly doneAt: Effect.Effect<Option.Option<number>>
-  /** Its events up to now, without output, in the order in which they happened. */
-  readonly events: Stream.Stream<RunEvent | UnreadableEvent, StorageError>
-  /** What a caller sees of it; it follows a run that goes on, at the caller's pace. */
-  readonly read: (options: Omit<RunReader.ReadOptions, "single">) => Stream.Stream<Uint8Array, StorageError>
 }
 
-/** A run that has just been started. It belongs to the relay: who leaves does not stop it. */
+/** A run that was started, just now or by the same key before. It belongs to the relay: who leaves does not stop it. */
 export interface StartedRun extends Run {
   readonly started: RunStarted
 }
@@ -50,12 +59,24 @@ export interface StartedRun extends Run {
 export interface RemoteRunService {
   /**
    * Starts a run and returns at once. `UnknownTarget`: the one node is not known. `TooBusy`: the relay is stopping, or
-   * (root) has no nodes list yet.
+   * (root) has no nodes list yet. Only with a key: `IdempotencyConflict` where it was used for another order, or for one
+   * of which no output is kept; `RunNotFound` where its run is not kept any more; `TooBusy` where there are too many keys;
+   * `StorageError` and `StorageFull` where it can't be kept.
    */
-  readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | TooBusy>
+  readonly start: (order: RunOrder) => Effect.Effect<StartedRun, UnknownTarget | KeyedStart.KeyedError>
+  /** What `start` would do with this order: nothing is started, and nothing is kept. Fails as `start` does. */
+  readonly preview: (order: RunOrder) => Effect.Effect<RunPreview.RunPreview, UnknownTarget | TooBusy>
   readonly find: (id: RunId) => Effect.Effect<Run, RunNotFound | StorageError>
-  /** Newest first. */
-  readonly list: (limit: number, before: Option.Option<RunId>) => Effect.Effect<RunPage, StorageError>
+  /**
+   * What is left of a run that is over: its nodes that are not ok for one of these reasons. `RunGoesOn`: it is not over;
+   * where it was cancelled, its end is waited for, half a minute.
+   */
+  readonly rest: (
+    id: RunId,
+    only: ReadonlySet<RunRest.RestReason>
+  ) => Effect.Effect<RunRest.RunRest, RunNotFound | RunGoesOn | StorageError>
+  /** Newest first: those that are selected, and at most `limit` of them. */
+  readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
   readonly cancel: (id: RunId) => Effect.Effect<boolean>
   /** What goes on now. */
@@ -85,6 +106,9 @@ interface ActiveRun {
   readonly progress: RunProgress
   readonly execution: RunExecution.RunExecution
   readonly over: Deferred.Deferred<void>
+  /** Comes before its first agent, and else before it is over. */
+  readonly beforeFirst: Effect.Effect<void, StorageError>
+  isCancelled: boolean
 }
 
 interface Parts {
@@ -97,6 +121,7 @@ interface Parts {
   readonly execution: RunExecution.RunExecutionParts
   readonly nextId: (now: number) => RunId
   readonly active: Map<RunId, ActiveRun>
+  readonly marked: MarkedRuns
   /** Runs outlive the requests that start them: they belong to this scope. */
   readonly runs: Scope.CloseableScope
   /** The relay is stopping. */
@@ -116,6 +141,7 @@ const make = Effect.gen(function* () {
     execution: { agents, subRelays: yield* SubRelays, permits, timeout: remoteRun.timeout },
     nextId: generator(),
     active: new Map(),
+    marked: new MarkedRuns(),
     runs: yield* Scope.make(),
     stopping: false
   }
@@ -123,8 +149,11 @@ const make = Effect.gen(function* () {
   yield* Effect.addFinalizer((exit) => Effect.andThen(cancelAll, Scope.close(parts.runs, exit)))
   return RemoteRun.of({
     start: (order) => start(parts, order),
+    preview: (order) => preview(parts, order),
     find: (id) => find(parts, id),
-    list: (limit, before) => list(parts, limit, before),
+    rest: (id, only) =>
+      RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
+    list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
     activity: Effect.gen(function* () {
       const { active } = parts
@@ -137,14 +166,52 @@ const make = Effect.gen(function* () {
 
 const start = Effect.fn("RemoteRun.start")(function* (parts: Parts, order: RunOrder) {
   if (parts.stopping) return yield* new TooBusy({ message: "the relay is stopping", retryAfterSeconds: 10 })
-  const plan = yield* RunPlan.make(yield* parts.nodesList.current, order.target)
-  if (order.target._tag === "One" && plan.unknown.length > 0)
-    return yield* refuseUnknown(parts, order.target.id)
-  const run = yield* begin(parts, order, plan)
-  parts.active.set(run.id, run)
-  yield* Effect.forkIn(execute(parts, run), parts.runs)
-  return { ...activeRun(parts, run), started: run.started }
+  const { key, by, output, ...ordered } = order
+  const planned = plan(parts, order)
+  if (key === undefined) return yield* (yield* planned)(yield* nextId(parts), Effect.void)
+  const run = yield* KeyedStart.start(parts.history.keys, {
+    key,
+    order: orderDigest(ordered),
+    nextId: nextId(parts),
+    isGoingOn: (id) => parts.active.has(id),
+    find: (id) => findStarted(parts, id),
+    plan: planned
+  })
+  // What was not kept can't be shown.
+  if (output === "keep" && (yield* run.summary).output === "discard")
+    return yield* KeyedStart.conflict(run.id)
+  return run
 }, Effect.uninterruptible)
+
+const nextId = (parts: Parts) => Effect.map(Clock.currentTimeMillis, parts.nextId)
+
+/** What starts the run of an order, now that nothing is in its way. */
+const plan = (parts: Parts, order: RunOrder) =>
+  Effect.gen(function* () {
+    const plan = yield* planOf(parts, order, yield* parts.nodesList.current)
+    const launch: KeyedStart.Launch<StartedRun> = (id, beforeFirst) =>
+      Effect.gen(function* () {
+        const run = yield* begin(parts, order, plan, id, beforeFirst)
+        parts.active.set(run.id, run)
+        yield* Effect.forkIn(execute(parts, run), parts.runs)
+        return { ...activeRun(parts, run), started: run.started }
+      })
+    return launch
+  })
+
+const preview = Effect.fn("RemoteRun.preview")(function* (parts: Parts, order: RunOrder) {
+  const nodes = yield* parts.nodesList.current
+  const plan = yield* planOf(parts, order, nodes)
+  return yield* RunPreview.make(nodes, plan, RunPolicy.make(order.control ?? {}, plan.known.length))
+})
+
+/** Which nodes the order is for; one that is not there is an error where it is the only one. */
+const planOf = (parts: Parts, { target }: RunOrder, nodes: Nodes) =>
+  Effect.gen(function* () {
+    const plan = yield* RunPlan.make(nodes, target)
+    if (target._tag === "One" && plan.unknown.length > 0) return yield* refuseUnknown(parts, target.id)
+    return plan
+  })
 
 /** Root without a list can't know: it says "later" where it would say "unknown". */
 const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
@@ -155,58 +222,71 @@ const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
   })
 
 const begin = (
-  { nextId, history, execution, outputLimit }: Parts,
-  { classes, output }: RunOrder,
-  plan: RunPlan.RunPlan
+  { history, execution, outputLimit }: Parts,
+  { classes, output, control, by, parent, key }: RunOrder,
+  plan: RunPlan.RunPlan,
+  id: RunId,
+  beforeFirst: ActiveRun["beforeFirst"]
 ) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const id = nextId(now)
     const { known, unknown } = plan
-    const head: RunHead = { id, started: new Date(now).toISOString(), output, classes, nodes: known.length }
+    const head: RunHead = {
+      id,
+      started: new Date(now).toISOString(),
+      output,
+      classes,
+      nodes: known.length,
+      ...(by === undefined ? {} : { by }),
+      ...(parent === undefined ? {} : { parent })
+    }
+    const parts = key === undefined ? execution : KeyedStart.behind(execution, beforeFirst)
     const started: RunStarted = { event: "run", id, nodes: known, unknown, classes }
     const progress = new RunProgress(head, yield* history.begin(id, head, started), outputLimit)
     const run: ActiveRun = {
       id,
       started,
       progress,
-      execution: yield* RunExecution.make(execution, plan, progress),
-      over: yield* Deferred.make<void>()
+      execution: yield* RunExecution.make(parts, plan, progress, control),
+      over: yield* Deferred.make<void>(),
+      beforeFirst,
+      isCancelled: false
     }
     return run
   })
 
 /** From the first agent to the record of the run's end. */
 const execute = Effect.fn("RemoteRun.execute")(
-  function* ({ history, active }: Parts, { id, progress, execution, over }: ActiveRun) {
-    yield* Effect.logInfo("run started").pipe(Effect.annotateLogs({ nodes: progress.head.nodes }))
+  function* ({ history, active }: Parts, { id, progress, execution, over, beforeFirst }: ActiveRun) {
+    const { nodes, by } = progress.head
+    yield* Effect.logInfo("run started").pipe(
+      Effect.annotateLogs({ nodes, ...(by === undefined ? {} : { address: by.address }) })
+    )
     yield* execution.run
+    yield* Effect.ignore(beforeFirst)
     const { result } = progress
-    const duration = seconds((yield* Clock.currentTimeMillis) - startedAt(id))
+    const duration = seconds((yield* Clock.currentTimeMillis) - Date.parse(progress.head.started))
     const done: RunDone = { event: "done", ...result, duration }
     progress.journal.event(Kind.done, "", done, 0)
-    yield* history.finish(id)
+    yield* history.finish(id, progress.summary)
     active.delete(id)
     yield* Deferred.succeed(over, undefined)
     yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
   },
-  (effect, _, { id }) => effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id }))
+  (effect, _, { id, progress }) =>
+    effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id, ...wordsOf(progress.head) }))
 )
 
-const readerOf = ({ fs }: Parts, source: JournalSource, single: boolean) => ({
-  doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),
-  events: JournalEvents.events(source).pipe(Stream.provideService(FileSystem.FileSystem, fs)),
-  read: (options: Omit<RunReader.ReadOptions, "single">) =>
-    // The block of a run's only node need not wait for its end.
-    RunReader.stream(source, { ...options, order: single ? "live" : options.order, single }).pipe(
-      Stream.provideService(FileSystem.FileSystem, fs)
-    )
+/** Who asked and why, in the caller's words, for the log lines of a run. */
+const wordsOf = ({ by: { actor, reason } = { address: "" } }: RunHead) => ({
+  ...(actor === undefined ? {} : { actor }),
+  ...(reason === undefined ? {} : { reason })
 })
 
 const activeRun = (parts: Parts, { id, progress }: ActiveRun): Run => ({
   id,
   summary: Effect.sync(() => progress.summary),
-  ...readerOf(parts, progress.journal, progress.head.nodes === 1)
+  ...RunView.of(parts, id, progress.journal, progress.head.nodes === 1)
 })
 
 const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | StorageError> =>
@@ -217,36 +297,42 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Run, RunNotFound | Storage
     const source = yield* history.find(id)
     if (Option.isNone(source)) return yield* new RunNotFound({ message: `no run ${id}`, run: id })
     const summary = yield* history.summary(id, source.value)
-    return { id, summary: Effect.succeed(summary), ...readerOf(parts, source.value, summary.nodes === 1) }
+    return {
+      id,
+      summary: Effect.succeed(summary),
+      ...RunView.of(parts, id, source.value, summary.nodes === 1)
+    }
   })
 
-/** None: it can't be read, which is in the log, or it went meanwhile. */
-const listed = (parts: Parts, id: RunId) =>
-  find(parts, id).pipe(
-    Effect.flatMap((run) => run.summary),
-    Effect.tapErrorTag("StorageError", (error) =>
-      Effect.logWarning("a run in the history can't be read", error)
-    ),
-    Effect.option
-  )
+/** The same with its first event. */
+const findStarted = (parts: Parts, id: RunId): Effect.Effect<StartedRun, RunNotFound | StorageError> =>
+  Effect.gen(function* () {
+    const run = yield* find(parts, id)
+    const started = yield* run.events.pipe(
+      Stream.filter((event) => event.event === "run"),
+      Stream.runHead
+    )
+    if (Option.isNone(started)) return yield* new StorageError({ message: `run ${id} can't be read` })
+    return { ...run, started: started.value }
+  })
 
-/** One more than asked for is looked at: where there is none that can be shown, this is the last page. */
-const list = (parts: Parts, limit: number, before: Option.Option<RunId>) =>
-  parts.history.ids(before).pipe(
-    Stream.mapEffect((id) => listed(parts, id)),
-    Stream.filterMap((run) => run),
-    Stream.take(limit + 1),
-    Stream.runCollect,
-    Effect.map((found) => {
-      const runs = Chunk.toReadonlyArray(found).slice(0, limit)
-      return { runs, next: found.length > limit ? (runs.at(-1)?.id ?? null) : null }
-    })
+const list = (parts: Parts, limit: number, selection: RunSelection) =>
+  RunPages.first(
+    {
+      history: parts.history,
+      summaryOf: (id) => Effect.flatMap(find(parts, id), (run) => run.summary),
+      isGoingOn: (id) => parts.active.has(id)
+    },
+    limit,
+    selection
   )
 
 const cancel = ({ active }: Parts, id: RunId) =>
   Effect.suspend(() => {
     const run = active.get(id)
-    return run === undefined ? Effect.succeed(false) : Effect.as(run.execution.cancel, true)
+    if (run === undefined) return Effect.succeed(false)
+    run.isCancelled = true
+    return Effect.as(run.execution.cancel, true)
   })
 
 /** Starts no more runs, tells those that go on how they end, and returns when they have. */

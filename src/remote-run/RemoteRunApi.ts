@@ -10,11 +10,13 @@ import {
   PayloadTooLarge,
   RequestTimeout,
   StorageError,
+  StorageFull,
   TooBusy,
   UnknownTarget
 } from "../RelayError.ts"
-import { RunNotFound } from "./RemoteRunError.ts"
+import { IdempotencyConflict, RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import * as RunContent from "./RunContent.ts"
+import { RunPreview } from "./RunPreview.ts"
 import * as RunQuery from "./RunQuery.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
@@ -46,9 +48,36 @@ const streamed = (...statuses: ReadonlyArray<number>) =>
     )
   )
 
+const Preview = RunPreview.annotations({
+  identifier: "RunPreview",
+  description:
+    "What a run would do: its nodes in the order in which they would start, and ids that are no node's.",
+  examples: [
+    {
+      nodes: [{ node: "edge", hostname: "edge.example.com", via: ["relay"], batch: 1 }],
+      unknown: ["ghost"]
+    }
+  ]
+})
+
+const Nothing = Schema.Struct({ nodes: Schema.Tuple() }).annotations({
+  identifier: "NothingToRetry",
+  description: "No node of the run is to be run again."
+})
+
 const started = Operation.describedBy(
   RunQuery.lists,
-  Operation.answers(200, "The run, as it goes on; it ends with the last node.", RunContent.followed),
+  Operation.reads(
+    "Idempotency-Key",
+    "Of requests with the same key and the same order one starts a run, for 24 h and over restarts; the others are " +
+      "answered with that run, from its start.",
+    { type: "string", pattern: "^[ -~]{1,200}$" }
+  ),
+  Operation.answers(
+    200,
+    "The run, as it goes on until its last node; with `preview`, what it would be.",
+    RunContent.started
+  ),
   Operation.answers(202, "The run goes on (`async=yes` with `output=discard`).", RunContent.begun),
   streamed(200, 202)
 )
@@ -61,6 +90,8 @@ const startedByForm = Operation.describedBy(
 /** A form is read whatever the method is: existing callers need not know that GET has none. */
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
+    // Before the text, which anything is.
+    .addSuccess(Preview)
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
     .addError(InvalidRequest)
@@ -69,6 +100,9 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addError(PayloadTooLarge)
     .addError(TooBusy)
     .addError(StorageError)
+    .addError(IdempotencyConflict)
+    .addError(RunNotFound)
+    .addError(StorageFull)
     .annotate(HasEffect, true)
     .annotate(OpenApi.Transform, method === "GET" ? started : startedByForm)
 
@@ -144,6 +178,30 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .annotate(OpenApi.Transform, streamed(200))
   )
   .add(
+    starts("retryRun", "POST", "/remote-run/runs/:id/retry")
+      .setPath(RunPath)
+      .setUrlParams(RunQuery.Retry)
+      .setPayload(RunQuery.RetryForm)
+      .addSuccess(Nothing)
+      .addError(RunGoesOn)
+      .annotate(OpenApi.Summary, "Run those nodes of a run again that are not ok")
+      .annotate(
+        OpenApi.Description,
+        "A run of its own, whose `parent` is this one, with its classes and output unless others are given."
+      )
+      .annotate(
+        OpenApi.Transform,
+        Operation.describedBy(
+          startedByForm,
+          Operation.answers(
+            200,
+            "The run, as it goes on until its last node; with `preview`, what it would be; or that there is none.",
+            RunContent.retried
+          )
+        )
+      )
+  )
+  .add(
     HttpApiEndpoint.get("runOutput", "/remote-run/runs/:id/output")
       .setPath(RunPath)
       .setUrlParams(RunQuery.Output)
@@ -157,6 +215,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
       .annotate(
         OpenApi.Transform,
         Operation.describedBy(
+          RunQuery.outputLists,
           Operation.reads(
             "Last-Event-ID",
             "Of server-sent events, the `id` of the last that the caller has.",

@@ -4,6 +4,8 @@ import { ServerResponse } from "node:http"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Either, Option, Schema, Stream } from "effect"
+import { Access } from "../access/Access.ts"
+import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
@@ -11,14 +13,21 @@ import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, type StorageError } from "../RelayError.ts"
+import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
-import { RemoteRun, type Run } from "./RemoteRun.ts"
+import * as OutputParameters from "./OutputParameters.ts"
+import { RemoteRun, type Run, type RunOrder } from "./RemoteRun.ts"
 import { RunNotFound } from "./RemoteRunError.ts"
 import * as RunDetail from "./RunDetail.ts"
 import { RunId } from "./RunId.ts"
+import { RunKey } from "./RunKey.ts"
+import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
+import * as RunPreview from "./RunPreview.ts"
+import type { RunCaller } from "./RunRecord.ts"
+import * as RunRest from "./RunRest.ts"
 
 const headers = { "cache-control": "no-store", "x-accel-buffering": "no" }
 const json = { headers, contentType: "application/json" }
@@ -49,44 +58,106 @@ const withBody = (
   run: Run,
   format: RunFormat,
   order: ReadOptions["order"],
-  after = 0
-) => streamed(request, run.read({ format, order, after }), contentType[format])
+  lines = true
+) => streamed(request, run.read({ format, order, after: 0, lines }), contentType[format])
+
+/** Of a route that starts runs: what else its parameters depend on. */
+type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
 
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  startRoute: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) {
-  const { limits } = yield* RelayConfig
+  const { limits, remoteRun } = yield* RelayConfig
   const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
   const { versioned } = yield* BasePath
-  const route = { method: request.method, versioned, old, accept: request.headers.accept }
+  const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
   const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes)
+  yield* logIgnored(parameters)
   return { parameters, target: yield* targetOf(parameters) }
 })
 
-/** Starts the run that a request asks for, and answers in the way it asks for. */
+const decodeKey = Schema.decodeOption(RunKey)
+
+const keyOf = (
+  request: HttpServerRequest.HttpServerRequest
+): Either.Either<RunKey | undefined, InvalidRequest> => {
+  const text = request.headers["idempotency-key"]
+  if (text === undefined) return Either.right(undefined)
+  return Either.fromOption(decodeKey(text), () =>
+    Query.invalid("Idempotency-Key", "1 to 200 printable characters of ASCII")
+  )
+}
+
+/** An older caller gets its run, whatever else it says; the log says what was not heard. */
+const logIgnored = ({ ignored }: RunParameters.RunParameters) =>
+  ignored.length === 0
+    ? Effect.void
+    : Effect.logInfo("parameters of a run that mean nothing here were ignored").pipe(
+        Effect.annotateLogs({
+          parameters: ignored
+            .slice(0, 10)
+            .map((name) => name.slice(0, 100))
+            .join(", "),
+          count: ignored.length
+        })
+      )
+
+/** Who asks: as the connection and the proxy say, and in the caller's own words. */
+const requestedBy = (
+  request: HttpServerRequest.HttpServerRequest,
+  { actor, reason }: Pick<RunParameters.RunParameters, "actor" | "reason">
+): Effect.Effect<RunCaller, never, Access> =>
+  Effect.map(Access, (access) => {
+    const caller = callerOf(request)
+    return {
+      // Who was let in by the key need not have an address that can be read.
+      address: Either.getOrElse(access.clientAddress(caller), () => caller.peer),
+      ...(Option.isSome(caller.certificate) ? { key: caller.certificate.value.keyHash } : {}),
+      ...(actor === undefined ? {} : { actor }),
+      ...(reason === undefined ? {} : { reason })
+    }
+  })
+
+/** Starts the run that a request asks for, or previews it, and answers in the way it asks for. */
 const start = (
   request: HttpServerRequest.HttpServerRequest,
-  old: boolean,
+  route: StartRoute,
   targetOf: (parameters: RunParameters.RunParameters) => Either.Either<RunTarget, InvalidRequest>
 ) =>
   Effect.gen(function* () {
-    const remoteRun = yield* RemoteRun
-    const { parameters, target } = yield* decodeStart(request, old, targetOf)
-    const run = yield* remoteRun
-      .start({ target, classes: parameters.classes, output: parameters.output })
-      .pipe(
-        Effect.asSome,
-        // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
-        Effect.catchTag("UnknownTarget", (error) => (parameters.v1 ? Effect.succeedNone : Effect.fail(error)))
-      )
-    return Option.match(run, {
-      onNone: () => HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } }),
-      onSome: (run) => answer(request, run, run.started, parameters)
-    })
+    const { parameters, target } = yield* decodeStart(request, route, targetOf)
+    const { classes, output } = parameters
+    return yield* startOrder(request, { target, classes, output }, parameters)
   })
+
+/** Starts or previews a run; how it goes on, who asks and by which key is as the request says. */
+const startOrder = (
+  request: HttpServerRequest.HttpServerRequest,
+  ordered: Pick<RunOrder, "target" | "classes" | "output" | "parent">,
+  parameters: RunParameters.RunParameters
+) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const { control, preview, v1 } = parameters
+    const by = yield* requestedBy(request, parameters)
+    const order: RunOrder = { ...ordered, control, by, key: yield* keyOf(request) }
+    const answered = preview
+      ? Effect.map(remoteRun.preview(order), (found) =>
+          streamed(request, RunPreview.json(found), json.contentType)
+        )
+      : Effect.map(remoteRun.start(order), (run) => answer(request, run, run.started, parameters))
+    return yield* answered.pipe(
+      // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
+      Effect.catchTag("UnknownTarget", (error) => (v1 ? Effect.succeed(nothing()) : error))
+    )
+  })
+
+/** Of the type that the agents' output would have. */
+const nothing = () => HttpServerResponse.text("", { headers, contentType: contentType.raw })
 
 const answer = (
   request: HttpServerRequest.HttpServerRequest,
@@ -94,9 +165,10 @@ const answer = (
   started: { readonly id: string },
   { async, output, format, v1 }: RunParameters.RunParameters
 ) => {
-  if (!async) return withBody(request, run, format, "blocks")
+  // A run that was started by the same key before may have kept more than is asked for now.
+  if (!async) return withBody(request, run, format, "blocks", output === "keep")
   if (output === "keep") return withBody(request, run, format, "live")
-  if (v1) return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
+  if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {
     status: 202,
     headers,
@@ -104,47 +176,64 @@ const answer = (
   })
 }
 
+const fresh: StartRoute = { old: false }
+const old: StartRoute = { old: true }
+const oldOfNodes: StartRoute = { old: true, more: ["nodes"] }
+
 const one = (id: NodeId) => (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "One", id })
 const all = (): Either.Either<RunTarget, InvalidRequest> => Either.right({ _tag: "All" })
 const some = (parameters: RunParameters.RunParameters): Either.Either<RunTarget, InvalidRequest> =>
   Either.map(RunParameters.requireNodes(parameters), (ids) => ({ _tag: "Nodes", ids }))
 
+/** Retries those nodes of a run that are not ok; classes and output are those of the run unless others are given. */
+const retryRun = (request: HttpServerRequest.HttpServerRequest, text: string) =>
+  Effect.gen(function* () {
+    const remoteRun = yield* RemoteRun
+    const id = yield* runIdOf(text)
+    const { parameters } = yield* decodeStart(request, { old: false, more: ["only"] }, all)
+    const { given } = parameters
+    const only = yield* RunRest.decodeOnly(given.get("only")?.[0])
+    const rest = yield* remoteRun.rest(id, only)
+    if (rest.nodes.length === 0) return HttpServerResponse.text('{"nodes":[]}\n', json)
+    const order = {
+      target: { _tag: "Nodes", ids: rest.nodes } as const,
+      classes: given.has("classes") || given.has("conditions") ? parameters.classes : rest.classes,
+      output: given.has("output") || given.has("keep_output") ? parameters.output : rest.output,
+      parent: id
+    }
+    const { remoteRun: settings } = yield* RelayConfig
+    yield* AllowedClasses.check(settings.allowedClasses, order.classes)
+    return yield* startOrder(request, order, { ...parameters, output: order.output })
+  })
+
 const decodeRunId = Schema.decodeOption(RunId)
+
+/** What is no run's id is the id of no run. */
+const runIdOf = (text: string): Either.Either<RunId, RunNotFound> =>
+  Either.fromOption(
+    decodeRunId(text),
+    () => new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
+  )
 
 const findRun = (text: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const id = decodeRunId(text)
-    if (Option.isNone(id))
-      return yield* new RunNotFound({ message: `no run ${text.slice(0, 100)}`, run: text.slice(0, 100) })
-    return yield* remoteRun.find(id.value)
+    return yield* remoteRun.find(yield* runIdOf(text))
   })
-
-const Limit = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000))
-const decodeLimit = Schema.decodeOption(Limit)
 
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const query = Query.of(request)
-    const limit = decodeLimit((yield* RunParameters.single(query, "limit")) ?? "50")
-    if (Option.isNone(limit))
-      return yield* new InvalidRequest({
-        parameter: "limit",
-        message: "limit: expected a whole number from 1 to 1000"
-      })
-    const text = yield* RunParameters.single(query, "before")
-    const before = text === undefined ? Option.none() : decodeRunId(text)
-    if (text !== undefined && Option.isNone(before))
-      return yield* new InvalidRequest({ parameter: "before", message: "before: expected a run's id" })
-    const page = yield* remoteRun.list(limit.value, before)
+    const { limit, selection } = yield* RunListQuery.decode(Query.of(request))
+    const page = yield* remoteRun.list(limit, selection)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
   })
 
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const format = yield* RunParameters.decodeOutputFormat(Query.of(request), request.headers.accept)
+    const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
+    const { format } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = lastEventId === undefined ? 0 : Number(lastEventId)
     if (!Number.isSafeInteger(after) || after < 0)
@@ -155,7 +244,21 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     const done = yield* run.doneAt
     if (after > 0 && Option.exists(done, (offset) => after >= offset))
       return HttpServerResponse.empty({ status: 204, headers })
-    return withBody(request, run, format, "live", after)
+    const chosen = yield* chosenNodes(run, parameters)
+    return streamed(
+      request,
+      run.read({ ...parameters, ...chosen, order: "live", after }),
+      contentType[format]
+    )
+  })
+
+/** Which nodes a caller wants to see: those that run or wait are known beforehand, the others when they have ended. */
+const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParameters) =>
+  Effect.gen(function* () {
+    if (state !== "running" && state !== "waiting")
+      return { nodes, ended: state === undefined ? undefined : OutputParameters.endsOf(state) }
+    const found = yield* RunDetail.nodesIn(run, state)
+    return { nodes: nodes === undefined ? found : new Set([...nodes].filter((node) => found.has(node))) }
   })
 
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
@@ -170,13 +273,13 @@ const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
 /** The handlers of the group `remoteRun`. */
 export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
   handlers
-    .handleRaw("getNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNode", ({ request, path }) => start(request, false, one(path.uuid)))
-    .handleRaw("postNodesNode", ({ request, path }) => start(request, true, one(path.uuid)))
-    .handleRaw("getNodes", ({ request }) => start(request, true, some))
-    .handleRaw("postNodes", ({ request }) => start(request, true, some))
-    .handleRaw("getAll", ({ request }) => start(request, true, all))
-    .handleRaw("postAll", ({ request }) => start(request, true, all))
+    .handleRaw("getNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNode", ({ request, path }) => start(request, fresh, one(path.uuid)))
+    .handleRaw("postNodesNode", ({ request, path }) => start(request, old, one(path.uuid)))
+    .handleRaw("getNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("postNodes", ({ request }) => start(request, oldOfNodes, some))
+    .handleRaw("getAll", ({ request }) => start(request, old, all))
+    .handleRaw("postAll", ({ request }) => start(request, old, all))
     .handleRaw("runs", ({ request }) => listRuns(request))
     .handleRaw("run", ({ request, path }) =>
       Effect.gen(function* () {
@@ -184,6 +287,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "remoteRun", (handlers) =>
         return streamed(request, yield* RunDetail.json(run), json.contentType)
       })
     )
+    .handleRaw("retryRun", ({ request, path }) => retryRun(request, path.id))
     .handleRaw("runOutput", ({ request, path }) => runOutput(request, path.id))
     .handleRaw("cancelRun", ({ request, path }) => cancelRun(request, path.id))
 )

@@ -36,10 +36,26 @@ const text = {
   }
 }
 
-/** The answer to who starts a run and waits for it: `text/plain` or ndjson, as `format` and `Accept` say. */
-export const followed: Content = { "text/plain": text, "application/x-ndjson": ndjson }
+/** A run as it goes on: `text/plain` or ndjson, as `format` and `Accept` say. */
+const followed: Content = { "text/plain": text, "application/x-ndjson": ndjson }
 
-/** The answer to who starts a run and does not: its first event. */
+/** The answer to who starts a run: the run as it goes on, or, with `preview`, what it would be. */
+export const started: Content = {
+  ...followed,
+  "application/json": { schema: { $ref: "#/components/schemas/RunPreview" } }
+}
+
+/** The answer to a retry: the same, or no nodes where all of them are ok. */
+export const retried: Content = {
+  ...followed,
+  "application/json": {
+    schema: {
+      anyOf: [{ $ref: "#/components/schemas/RunPreview" }, { $ref: "#/components/schemas/NothingToRetry" }]
+    }
+  }
+}
+
+/** The answer to who starts a run and does not wait: its first event. */
 export const begun: Content = {
   "text/plain": {
     schema: { ...events("application/json", "The run's first event.") },

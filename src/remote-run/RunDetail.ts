@@ -1,5 +1,5 @@
 /** One run with every node's state, as JSON, written while the journal is read: it is as long as the run is large. */
-import { Chunk, Effect, Stream } from "effect"
+import { Chunk, Effect, Iterable, Option, Stream } from "effect"
 import type { StorageError } from "../RelayError.ts"
 import type { Run } from "./RemoteRun.ts"
 import type { RunEvent, UnreadableEvent } from "./RunEvent.ts"
@@ -41,6 +41,24 @@ class Unfinished {
     }
   }
 }
+
+/** The nodes of a run that wait, or run, now. */
+export const nodesIn = (
+  run: Pick<Run, "events">,
+  state: Exclude<NodeState["state"], "ended">
+): Effect.Effect<ReadonlySet<string>, StorageError> =>
+  Effect.suspend(() => {
+    const unfinished = new Unfinished()
+    return Effect.map(
+      Stream.runForEach(run.events, (event) => Effect.sync(() => unfinished.meet(event))),
+      () =>
+        new Set(
+          Iterable.filterMap(unfinished.states(), (one) =>
+            one.state === state ? Option.some(one.node) : Option.none()
+          )
+        )
+    )
+  })
 
 /** `RunDetail` as JSON: the summary's fields, and `states`, those that ended first. */
 export const json = (run: Run): Effect.Effect<Stream.Stream<Uint8Array, StorageError>, StorageError> =>

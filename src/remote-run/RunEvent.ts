@@ -6,7 +6,10 @@ const bounded = (expected: string, holds: (text: string) => boolean) =>
 
 const number = (expected: string, least: number, most: number) =>
   Schema.Number.pipe(
-    Schema.filter((value) => value >= least && value <= most, { message: () => `expected ${expected}` })
+    Schema.filter((value) => value >= least && value <= most, {
+      message: () => `expected ${expected}`,
+      jsonSchema: { minimum: least, maximum: most }
+    })
   )
 
 /** Longer messages are cut. Characters. */
@@ -59,6 +62,10 @@ export const NodeOutcome = Schema.Struct({
   timeout: Schema.optional(Schema.Literal(true)),
   cancelled: Schema.optional(Schema.Literal(true)),
   unreported: Schema.optional(Schema.Literal(true)),
+  /** It was not started, since too many others had failed. */
+  skipped: Schema.optional(Schema.Literal(true)),
+  /** The relay crashed before it ended; `error` says so too. */
+  interrupted: Schema.optional(Schema.Literal(true)),
   error: Schema.optional(EndError),
   /** Seconds. */
   duration: Seconds,
@@ -86,6 +93,8 @@ export const RunDone = Schema.Struct({
   event: Schema.Literal("done"),
   ok: Schema.Int,
   failed: Schema.Int,
+  /** Nodes that were not started, since too many others had failed. Absent: none. */
+  skipped: Schema.optional(Schema.Int),
   /** Seconds. */
   duration: Seconds,
   interrupted: Schema.optional(Schema.Literal(true))
@@ -104,9 +113,24 @@ export interface UnreadableEvent {
   readonly node: string
 }
 
-/** Neither ok nor failed is a node of which an older sub-relay reports nothing. */
-export const verdict = (outcome: NodeOutcome): "ok" | "failed" | "unreported" =>
-  outcome.code === 0 ? "ok" : outcome.unreported === true ? "unreported" : "failed"
+/** As what a node's end counts. Neither ok nor failed is one that was skipped, or of which an older sub-relay reports nothing. */
+export type Verdict = "ok" | "failed" | "skipped" | "unreported"
+
+/** As what the end of a node counts. */
+export const verdict = (outcome: Pick<NodeOutcome, "code" | "skipped" | "unreported">): Verdict => {
+  if (outcome.code === 0) return "ok"
+  if (outcome.skipped === true) return "skipped"
+  return outcome.unreported === true ? "unreported" : "failed"
+}
+
+/** How many nodes of a run have ended in each way that is counted. */
+export type Counts = Pick<RunDone, "ok" | "failed" | "skipped">
+
+/** The counts with one more node, as what it counts. */
+export const counted = (counts: Counts, result: Verdict): Counts => {
+  if (result === "unreported") return counts
+  return { ...counts, [result]: (counts[result] ?? 0) + 1 }
+}
 
 /** Milliseconds as the seconds of an event, to the millisecond. */
 export const seconds = (millis: number): number => Math.max(0, Math.round(millis)) / 1000

@@ -1,5 +1,8 @@
-/** One run that goes on: agents are started as there are permits, sub-relays are asked, and every node gets its one end. */
-import { Cause, Clock, Deferred, Effect, Exit, FiberSet, Option, Scope } from "effect"
+/**
+ * One run that goes on: batch by batch, as its policy says, agents are started as there are permits, sub-relays are asked,
+ * and every node gets its one end.
+ */
+import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberRef, FiberSet, HashMap } from "effect"
 import type { Settings } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
@@ -7,11 +10,17 @@ import type { NodeId } from "../NodeId.ts"
 import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
-import type { AgentError, AgentExit, AgentProcessService } from "./agents/AgentProcess.ts"
+import type { AgentProcessService } from "./agents/AgentProcess.ts"
+import * as AgentSpan from "./agents/AgentSpan.ts"
+import * as Deadlines from "./Deadlines.ts"
 import type { NodeLog } from "./journal/NodeLog.ts"
-import type { NodeEnding } from "./RunEvent.ts"
-import type { RunPlan } from "./RunPlan.ts"
+import * as NodeEndings from "./NodeEndings.ts"
+import type { RunControl } from "./RunControl.ts"
+import type { NodeEnding, NodeOutcome } from "./RunEvent.ts"
+import * as RunPlan from "./RunPlan.ts"
+import * as RunPolicy from "./RunPolicy.ts"
 import type { RunProgress } from "./RunProgress.ts"
+import * as Splay from "./Splay.ts"
 import * as SubRelayReports from "./sub-relays/SubRelayReports.ts"
 import type { SubRelaysService } from "./sub-relays/SubRelays.ts"
 
@@ -36,168 +45,260 @@ export interface RunExecutionParts {
 }
 
 interface Parts extends RunExecutionParts {
-  readonly plan: RunPlan
+  readonly plan: RunPlan.RunPlan
   readonly progress: RunProgress
   readonly warnings: AgentWarnings.AgentWarnings
-  /** Own nodes that have not been started: each is an entry here, not a fiber. */
+  readonly policy: RunPolicy.RunPolicy
+  /** Between two batches. */
+  readonly batchWait: Duration.Duration
+  /** Each start is put off by a random part of it. */
+  readonly splay: Duration.Duration
+  /** What of the plan may start, and how that ended. */
+  course: RunPolicy.Course
+  /** Own nodes that may start and have not: each is an entry here, not a fiber. */
   readonly waiting: Set<Node>
+  /** Sub-relays that are to be asked, and have not been, likewise. */
+  readonly unasked: Map<Node, ReadonlyArray<NodeId>>
+  /** Open when every node that may start has its end. */
+  readonly batchOver: Effect.Latch
+  /** How nodes end that were not started; from then on none is. */
+  unstarted: NodeEnding | undefined
+  /** Done when `unstarted` is known. */
   readonly stopped: Deferred.Deferred<void>
   readonly cancelled: Deferred.Deferred<void>
+}
+
+/** What has been started. */
+interface Underway {
+  readonly fibers: FiberSet.FiberSet<void>
+  /** Of the agents among them. */
+  readonly deadlines: Deadlines.Deadlines
 }
 
 /** Nothing is started before `run`. */
 export const make = (
   shared: RunExecutionParts,
-  plan: RunPlan,
-  progress: RunProgress
+  plan: RunPlan.RunPlan,
+  progress: RunProgress,
+  control: RunControl = {}
 ): Effect.Effect<RunExecution> =>
   Effect.gen(function* () {
-    const stopped = yield* Deferred.make<void>()
-    const cancelled = yield* Deferred.make<void>()
     const parts: Parts = {
       ...shared,
       plan,
       progress,
       warnings: AgentWarnings.make(),
-      waiting: new Set(plan.own),
-      stopped,
-      cancelled
+      policy: RunPolicy.make(control, plan.known.length),
+      batchWait: control.batchWait ?? Duration.zero,
+      splay: control.splay ?? Duration.zero,
+      course: RunPolicy.beginning,
+      waiting: new Set(),
+      unasked: new Map(),
+      batchOver: yield* Effect.makeLatch(true),
+      unstarted: undefined,
+      stopped: yield* Deferred.make<void>(),
+      cancelled: yield* Deferred.make<void>()
     }
-    const stopStarting = Effect.asVoid(Deferred.succeed(stopped, undefined))
+    progress.onEnd = (outcome) => heed(parts, outcome)
+    const stopStarting = Effect.sync(() => stop(parts, NodeEndings.cancelled))
     return {
       run: run(parts),
       stopStarting,
-      cancel: Effect.andThen(stopStarting, Effect.asVoid(Deferred.succeed(cancelled, undefined)))
+      cancel: Effect.andThen(stopStarting, Effect.asVoid(Deferred.succeed(parts.cancelled, undefined)))
     }
   })
+
+/** The first reason for which no more is started is the reason. */
+const stop = (parts: Parts, unstarted: NodeEnding): void => {
+  if (parts.unstarted !== undefined) return
+  parts.unstarted = unstarted
+  Deferred.unsafeDone(parts.stopped, Exit.void)
+}
+
+/** What the policy makes of an end, at once: whoever is about to start sees it. */
+const heed = (parts: Parts, { code }: NodeOutcome): void => {
+  if (parts.unstarted !== undefined) return
+  parts.course = RunPolicy.ended(parts.course, code === 0)
+  const step = RunPolicy.next(parts.policy, parts.course)
+  if (step._tag === "Stop") stop(parts, NodeEndings.skipped)
+  else if (step._tag !== "Wait") parts.batchOver.unsafeOpen()
+}
 
 const run = (parts: Parts): Effect.Effect<void> =>
   Effect.gen(function* () {
     yield* Effect.exit(Effect.interruptible(runAll(parts)))
-    yield* endWaiting(parts)
+    yield* endUnstarted(parts)
     yield* parts.warnings.rest
   }).pipe(Effect.uninterruptible)
 
 /** Until all have ended, or the run is cancelled: then the fibers of this scope are interrupted and awaited. */
 const runAll = (parts: Parts) =>
   Effect.gen(function* () {
-    const { plan, stopped, cancelled } = parts
+    const { stopped, cancelled } = parts
     const fibers = yield* FiberSet.make<void>()
-    for (const [relay, nodes] of plan.behind) yield* FiberSet.run(fibers, runBehind(parts, relay, nodes))
-    yield* startOwn(parts, fibers).pipe(Effect.raceFirst(Deferred.await(stopped)))
-    yield* endWaiting(parts)
+    // Made after the set, so that what is being cancelled has no deadline any more.
+    const underway = { fibers, deadlines: yield* Deadlines.make(parts.timeout) }
+    yield* releaseAll(parts, underway).pipe(Effect.raceFirst(Deferred.await(stopped)))
+    yield* endUnstarted(parts)
+    yield* logStop(parts)
     yield* FiberSet.awaitEmpty(fibers).pipe(Effect.raceFirst(Deferred.await(cancelled)))
   }).pipe(Effect.scoped)
 
-/** Every own node may start as soon as there is a permit for it, in the order of the plan, however others have ended. */
-const startOwn = (parts: Parts, fibers: FiberSet.FiberSet<void>) =>
-  Effect.forEach(parts.plan.own, (node) => startWithPermit(parts, fibers, node), { discard: true })
+/** Batch after batch, as the policy releases them, until all that is to start has started. */
+const releaseAll = (parts: Parts, underway: Underway) =>
+  Effect.gen(function* () {
+    const { policy, batchWait, batchOver } = parts
+    while (true) {
+      const step = RunPolicy.next(policy, parts.course)
+      if (step._tag !== "Release") return
+      if (step.from > 0) yield* Effect.sleep(batchWait)
+      yield* release(parts, underway, step)
+      if (step.to < policy.nodes) yield* batchOver.await
+    }
+  })
 
-const startWithPermit = (parts: Parts, fibers: FiberSet.FiberSet<void>, node: Node) =>
+/** One batch: its sub-relays are asked, and each of its own nodes starts as soon as there is a permit, in their order. */
+const release = (
+  parts: Parts,
+  underway: Underway,
+  { from, to }: { readonly from: number; readonly to: number }
+) =>
+  Effect.gen(function* () {
+    const { plan, splay, waiting, unasked, batchOver } = parts
+    const { own, behind } = yield* RunPlan.part(plan, from, to)
+    batchOver.unsafeClose()
+    parts.course = RunPolicy.released(parts.course, to)
+    for (const node of own) waiting.add(node)
+    for (const [relay, nodes] of behind) unasked.set(relay, nodes)
+    const ask = Splay.inTurn(splay, [...behind.keys()], (relay) => askRelay(parts, underway, relay))
+    const start = Splay.inTurn(splay, own, (node) => startWithPermit(parts, underway, node))
+    // A call that is put off longer need not wait for permits.
+    yield* Effect.all([ask, start], { concurrency: Duration.isZero(splay) ? 1 : 2, discard: true })
+  })
+
+const askRelay = (parts: Parts, { fibers }: Underway, relay: Node) =>
+  Effect.suspend(() => {
+    const nodes = parts.unasked.get(relay) ?? []
+    parts.unasked.delete(relay)
+    // A fiber starts as interruptible as the one that forks it, which is not, here.
+    return FiberSet.run(fibers, Effect.interruptible(runBehind(parts, relay, nodes)))
+  }).pipe(Effect.asVoid, Effect.uninterruptible)
+
+const startWithPermit = (parts: Parts, underway: Underway, node: Node) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const { permits, progress, waiting } = parts
-      const permit = yield* Scope.make()
-      const give = Scope.close(permit, Exit.void)
-      yield* restore(Scope.extend(permits.take(progress), permit)).pipe(Effect.onError(() => give))
+      yield* restore(permits.take(progress))
       waiting.delete(node)
       progress.journal.keepOpen()
       // A fiber starts as interruptible as the one that forks it, which is not, here.
-      yield* FiberSet.run(fibers, Effect.ensuring(Effect.interruptible(runAgent(parts, node)), give))
+      const agent = Effect.interruptible(runAgent(parts, underway, node))
+      yield* FiberSet.run(underway.fibers, Effect.ensuring(agent, permits.give))
     })
   )
 
 /** How many nodes are handled between two pauses. */
 const nodesBetweenPauses = 1000
 
-/** Nodes that were not started are cancelled. */
-const endWaiting = ({ progress, waiting }: Parts) =>
+/** Nodes that may start and have not, and then those that may not yet; each is one of them no more. */
+function* takeUnstarted(parts: Parts): Iterable<NodeId> {
+  const { plan, waiting, unasked } = parts
+  for (const node of waiting) {
+    waiting.delete(node)
+    yield node.id
+  }
+  for (const [relay, nodes] of unasked) {
+    unasked.delete(relay)
+    yield* nodes
+  }
+  const { released } = parts.course
+  parts.course = RunPolicy.released(parts.course, plan.known.length)
+  for (let place = released; place < plan.known.length; place++) {
+    const node = plan.known[place]
+    if (node !== undefined) yield node
+  }
+}
+
+/** Nodes that were not started end as the stop says; where there was none, as cancelled. */
+const endUnstarted = (parts: Parts) =>
   Effect.gen(function* () {
+    const { progress } = parts
     const now = yield* Clock.currentTimeMillis
     let count = 0
-    for (const node of waiting) {
-      waiting.delete(node)
-      progress.end(progress.logOf(node.id, now), cancelledEnding, now)
+    for (const node of takeUnstarted(parts)) {
+      progress.end(progress.logOf(node, now), parts.unstarted ?? NodeEndings.cancelled, now)
       if (++count % nodesBetweenPauses === 0) yield* EventLoop.turn
     }
   }).pipe(Effect.uninterruptible)
 
-const runAgent = Effect.fn("RemoteRun.agent")((parts: Parts, node: Node) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      yield* Effect.annotateCurrentSpan("node", node.id)
-      const { progress, warnings } = parts
-      const log = progress.logOf(node.id, yield* Clock.currentTimeMillis)
-      progress.running++
-      const exit = isHostname(node.hostname)
-        ? yield* startAgent(parts, node, log).pipe(restore, Effect.exit)
-        : Exit.succeed(Option.some(badHostname(node)))
-      progress.running--
-      if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
-        yield* Effect.logError("agent failed", exit.cause)
-      const outcome = progress.end(log, endingOf(exit), yield* Clock.currentTimeMillis)
-      if (outcome !== undefined) yield* warnings.ended(outcome)
-    })
-  ).pipe(Effect.annotateLogs({ node: node.id }))
-)
+/** Who was skipped is in the run; why, in the log. */
+const logStop = ({ policy, course, unstarted }: Parts) =>
+  unstarted?.skipped !== true
+    ? Effect.void
+    : Effect.logWarning("a run is stopped: too many nodes have failed").pipe(
+        Effect.annotateLogs({
+          failed: course.failed,
+          limit: course.failed > policy.maxFailures ? `max_failures=${policy.maxFailures}` : "canary"
+        })
+      )
 
-/** None: it took too long. */
-const startAgent = ({ agents, progress, timeout }: Parts, { hostname }: Node, log: NodeLog) =>
+/** A fiber of its own. */
+const runAgent = (parts: Parts, { deadlines }: Underway, node: Node) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<void>((fiber) =>
+      Effect.gen(function* () {
+        // For all that the fiber logs; nothing comes behind it.
+        yield* FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
+        const { progress, warnings } = parts
+        const now = yield* Clock.currentTimeMillis
+        const log = progress.logOf(node.id, now)
+        // The run may have been stopped while this fiber had not begun.
+        if (parts.unstarted !== undefined) {
+          progress.end(log, parts.unstarted, now)
+          return
+        }
+        const deadline = deadlines.begin(fiber, now)
+        progress.running++
+        const exit = isHostname(node.hostname)
+          ? yield* Effect.exit(
+              restore(AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id }))
+            )
+          : Exit.succeed(NodeEndings.badHostname(node))
+        progress.running--
+        deadline.drop()
+        if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
+          yield* Effect.logError("agent failed", exit.cause)
+        const ending = NodeEndings.ofExit(exit, deadline.isOver())
+        const outcome = progress.end(log, ending, yield* Clock.currentTimeMillis)
+        if (outcome !== undefined) yield* warnings.ended(outcome)
+      })
+    )
+  )
+
+const startAgent = ({ agents, progress }: Parts, { hostname }: Node, log: NodeLog) =>
   Effect.suspend(() => {
     log.start(hostname)
     return agents.run({ hostname, classes: progress.head.classes }, log)
-  }).pipe(
-    Effect.map(exitEnding),
-    Effect.catchTag("AgentError", (error) => Effect.succeed(errorEnding(error))),
-    Effect.timeoutOption(timeout)
-  )
+  }).pipe(Effect.match({ onSuccess: NodeEndings.ofAgent, onFailure: NodeEndings.ofError }))
 
 /** A sub-relay that says nothing of a node has not run it, as far as anybody knows. */
-const runBehind = ({ progress, subRelays }: Parts, relay: Node, nodes: ReadonlyArray<NodeId>) =>
+const runBehind = (parts: Parts, relay: Node, nodes: ReadonlyArray<NodeId>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
+      const { progress, subRelays } = parts
       const { report, output, finish } = SubRelayReports.make(progress, { relay, nodes }, yield* Effect.clock)
+      if (parts.unstarted !== undefined) {
+        finish(parts.unstarted)
+        return
+      }
       progress.journal.keepOpen()
-      const { classes } = progress.head
-      const exit = yield* Effect.exit(restore(subRelays.run({ relay, nodes, classes, report, output })))
-      const dropped = finish(Exit.isSuccess(exit) ? unreported(relay) : cancelledEnding)
+      const { classes, by } = progress.head
+      const order = { relay, nodes, classes, report, output, ...(by === undefined ? {} : { by }) }
+      const exit = yield* Effect.exit(restore(subRelays.run(order)))
+      const dropped = finish(Exit.isSuccess(exit) ? NodeEndings.unreported(relay) : NodeEndings.cancelled)
       if (dropped > 0)
         yield* Effect.logWarning("output of a sub-relay was dropped").pipe(
           Effect.annotateLogs({ bytes: dropped })
         )
     })
   ).pipe(Effect.annotateLogs({ relay: relay.id }))
-
-const cancelledEnding: NodeEnding = { code: null, cancelled: true }
-
-const unreported = (relay: Node): NodeEnding => ({
-  code: null,
-  error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
-})
-
-const badHostname = (node: Node): NodeEnding => ({
-  code: null,
-  error: {
-    _tag: "AgentError",
-    message: `the nodes list has no valid hostname for this node: ${JSON.stringify(node.hostname)}`
-  }
-})
-
-const exitEnding = ({ code, signal }: AgentExit): NodeEnding => ({
-  code,
-  ...(code === null && signal !== null ? { signal } : {})
-})
-
-const errorEnding = (error: AgentError): NodeEnding => ({
-  code: null,
-  error: { _tag: error._tag, message: error.message }
-})
-
-const endingOf = (exit: Exit.Exit<Option.Option<NodeEnding>>): NodeEnding =>
-  Exit.match(exit, {
-    onSuccess: Option.getOrElse((): NodeEnding => ({ code: null, timeout: true })),
-    onFailure: (cause): NodeEnding =>
-      Cause.isInterrupted(cause)
-        ? cancelledEnding
-        : { code: null, error: { _tag: "AgentError", message: "internal error; the relay's log has it" } }
-  })

@@ -1,15 +1,15 @@
 /** The parameters of the routes that start a run or read one, in both dialects, decoded from query and form. */
-import { Either, ParseResult, Schema } from "effect"
+import { Either } from "effect"
+import { nearest } from "../config/Nearest.ts"
 import { NodeId } from "../NodeId.ts"
-import { InvalidRequest } from "../RelayError.ts"
 import { ClassName } from "./ClassName.ts"
+import * as ControlParameters from "./ControlParameters.ts"
 import type { RunFormat } from "./journal/RunFormat.ts"
+import * as Parameter from "./Parameter.ts"
+import { boolean, type Decoded, decodeList, type Entries, group, invalid, list, oneOf } from "./Parameter.ts"
 import type { OutputChoice } from "./RunRecord.ts"
 
-/** Parameters as they were sent, in order. */
-export type Entries = Iterable<readonly [string, string]>
-
-export interface RunParameters {
+export interface RunParameters extends ControlParameters.ControlParameters {
   readonly output: OutputChoice
   /** Answer lines as they are printed, or (with `discard`) at once; else node by node. */
   readonly async: boolean
@@ -19,6 +19,10 @@ export interface RunParameters {
   readonly format: Exclude<RunFormat, "sse">
   /** Asked in the way of existing Rudder installations: empty answers where they expect them. */
   readonly v1: boolean
+  /** Names that mean nothing here, which an older caller may send; from anybody else they are an error. */
+  readonly ignored: ReadonlyArray<string>
+  /** What was said, by name. */
+  readonly given: ReadonlyMap<string, ReadonlyArray<string>>
 }
 
 /** What else the dialect depends on. */
@@ -29,27 +33,12 @@ export interface RunRoute {
   /** `node` is new; `nodes/{uuid}`, `nodes` and `all` are as old as Rudder's relays. */
   readonly old: boolean
   readonly accept: string | undefined
+  /** Parameters that this route has besides those of all that start runs. */
+  readonly more?: ReadonlyArray<string>
 }
 
 /** All classes of a run together. Bytes. */
 const maxClassesLength = 100 * 1024
-
-const invalid = (parameter: string, expected: string) =>
-  new InvalidRequest({ parameter, message: `${parameter}: ${expected}` })
-
-type Decoded<A> = Either.Either<A, InvalidRequest>
-
-/** The values of each name; only `nodes` may repeat. */
-const group = (entries: Entries): Decoded<Map<string, Array<string>>> => {
-  const values = new Map<string, Array<string>>()
-  for (const [name, value] of entries) {
-    const before = values.get(name)
-    if (before === undefined) values.set(name, [value])
-    else if (name === "nodes") before.push(value)
-    else return Either.left(invalid(name, "given twice"))
-  }
-  return Either.right(values)
-}
 
 /** Where both names of the classes stand side by side, `conditions` counts; it is all that is left then. */
 const withoutAlias = (values: Map<string, Array<string>>): Map<string, Array<string>> => {
@@ -78,56 +67,9 @@ const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, Reado
   })
 
 /** The value of a parameter that may stand once. */
-export const single = (query: Entries, name: string): Decoded<string | undefined> =>
-  Either.flatMap(group(query), (values) => Either.right(values.get(name)?.[0]))
+export const single = Parameter.single
 
-const oneOf = <A extends string>(
-  name: string,
-  value: string | undefined,
-  choices: ReadonlyArray<A>
-): Decoded<A | undefined> => {
-  if (value === undefined) return Either.right(undefined)
-  const choice = choices.find((known) => known === value)
-  return choice === undefined
-    ? Either.left(
-        invalid(name, `expected ${choices.join(" or ")}, got ${JSON.stringify(value.slice(0, 100))}`)
-      )
-    : Either.right(choice)
-}
-
-const boolean = (name: string, value: string | undefined): Decoded<boolean | undefined> =>
-  Either.map(oneOf(name, value?.toLowerCase(), ["true", "false"]), (text) =>
-    text === undefined ? undefined : text === "true"
-  )
-
-const list = (values: ReadonlyArray<string>): ReadonlyArray<string> => [
-  ...new Set(
-    values
-      .flatMap((value) => value.split(","))
-      .map((item) => item.trim())
-      .filter((item) => item !== "")
-  )
-]
-
-const decodeList = <A>(
-  name: string,
-  items: ReadonlyArray<string>,
-  schema: Schema.Schema<A, string>
-): Decoded<ReadonlyArray<A>> => {
-  const decode = Schema.decodeEither(schema)
-  return Either.all(
-    items.map((item) =>
-      Either.mapLeft(decode(item), (error) =>
-        invalid(
-          name,
-          `${ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.message}, got ${JSON.stringify(item.slice(0, 100))}`
-        )
-      )
-    )
-  )
-}
-
-const classNames = (names: string, alias: string): Decoded<ReadonlyArray<ClassName>> =>
+const decodeClasses = (names: string, alias: string): Decoded<ReadonlyArray<ClassName>> =>
   Buffer.byteLength(names) > maxClassesLength
     ? Either.left(invalid(alias, `expected at most ${maxClassesLength / 1024} KiB in all`))
     : decodeList(alias, list([names]), ClassName)
@@ -164,10 +106,38 @@ const acceptedFormat = <Format extends RunFormat>(
   return best?.format
 }
 
+/** What only they use who call as Rudder's own relays are called. */
+const oldNames = ["keep_output", "asynchronous"] as const
+/** What nobody uses who calls so. */
+const newNames = ["output", "async", "format", ...ControlParameters.names] as const
+const classNames = ["classes", "conditions"] as const
+
+/** The names that mean nothing to a route: a slip in `preview` must not run a fleet. */
+const unknownNames = (
+  given: ReadonlyMap<string, unknown>,
+  { more = [] }: RunRoute
+): Decoded<ReadonlyArray<string>> => {
+  const known: ReadonlyArray<string> = [...newNames, ...oldNames, ...classNames, ...more]
+  const unknown = [...given.keys()].filter((name) => !known.includes(name))
+  const [first] = unknown
+  if (first === undefined || oldNames.some((name) => given.has(name))) return Either.right(unknown)
+  const meant = nearest(first, known)
+  const name = first.slice(0, 100)
+  return Either.left(
+    invalid(
+      name,
+      meant === undefined
+        ? `expected one of this route's parameters: ${known.join(", ")}`
+        : `this route has no such parameter; expected perhaps ${meant}`
+    )
+  )
+}
+
 /** Decodes the parameters of a route that starts a run. */
 export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<RunParameters> =>
   Either.gen(function* () {
     const given = yield* merge(query, form)
+    const ignored = yield* unknownNames(given, route)
     const value = (name: string) => given.get(name)?.[0]
     const keepOutput = yield* boolean("keep_output", value("keep_output"))
     const asynchronous = yield* boolean("asynchronous", value("asynchronous"))
@@ -175,21 +145,23 @@ export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<
     const async = yield* oneOf("async", value("async"), ["yes", "no"])
     const format = yield* oneOf("format", value("format"), formats)
     const alias = given.has("conditions") ? "conditions" : "classes"
-    const classes = yield* classNames(value(alias) ?? "", alias)
+    const classes = yield* decodeClasses(value(alias) ?? "", alias)
     const nodes = given.get("nodes")
     const ids = nodes === undefined ? undefined : yield* decodeList("nodes", list(nodes), NodeId)
-    const usesNew = given.has("output") || given.has("async") || given.has("format")
+    const control = yield* ControlParameters.decode(value)
     const v1 =
-      given.has("keep_output") ||
-      given.has("asynchronous") ||
-      (route.method === "POST" && route.versioned && route.old && !usesNew)
+      oldNames.some((name) => given.has(name)) ||
+      (route.method === "POST" && route.versioned && route.old && !newNames.some((name) => given.has(name)))
     return {
+      ...control,
       output: output ?? (keepOutput === true ? "keep" : "discard"),
       async: async === undefined ? asynchronous === true : async === "yes",
       classes,
       nodes: ids,
       format: format ?? acceptedFormat(route.accept, runTypes) ?? (v1 ? "raw" : "text"),
-      v1
+      v1,
+      ignored,
+      given
     }
   })
 

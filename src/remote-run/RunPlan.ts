@@ -19,6 +19,8 @@ export interface RunPlan {
   readonly behind: ReadonlyMap<Node, ReadonlyArray<NodeId>>
   /** All of these, in the order of the target. */
   readonly known: ReadonlyArray<NodeId>
+  /** Who runs each of `known`, at the same place: the node itself, or the sub-relay that it is behind. */
+  readonly runners: ReadonlyArray<Node>
   /** Ids of the target that are no node below this relay. */
   readonly unknown: ReadonlyArray<NodeId>
 }
@@ -37,12 +39,19 @@ const idsOf = (nodes: Nodes, target: RunTarget): Iterable<NodeId> => {
   }
 }
 
+const append = (behind: Map<Node, Array<NodeId>>, relay: Node, id: NodeId): void => {
+  const others = behind.get(relay)
+  if (others === undefined) behind.set(relay, [id])
+  else others.push(id)
+}
+
 /** The plan by one version of the nodes list. A long list is gone through with pauses, so that other work is not held up. */
 export const make = (nodes: Nodes, target: RunTarget): Effect.Effect<RunPlan> =>
   Effect.gen(function* () {
     const own: Array<Node> = []
     const behind = new Map<Node, Array<NodeId>>()
     const known: Array<NodeId> = []
+    const runners: Array<Node> = []
     const unknown: Array<NodeId> = []
     let count = 0
     for (const id of idsOf(nodes, target)) {
@@ -51,15 +60,38 @@ export const make = (nodes: Nodes, target: RunTarget): Effect.Effect<RunPlan> =>
       const hop = route._tag === "Behind" ? Option.getOrUndefined(nodes.get(route.relays[0])) : undefined
       if (node !== undefined && route._tag === "Mine") {
         known.push(id)
+        runners.push(node)
         own.push(node)
       } else if (node !== undefined && hop !== undefined) {
         known.push(id)
-        const others = behind.get(hop)
-        if (others === undefined) behind.set(hop, [id])
-        else others.push(id)
+        runners.push(hop)
+        append(behind, hop, id)
       } else unknown.push(id)
       if (++count % nodesBetweenPauses === 0) yield* EventLoop.turn
     }
     // Nobody asked for a node by its id, where the target is all of them.
-    return { own, behind, known, unknown: target._tag === "All" ? [] : unknown }
+    return { own, behind, known, runners, unknown: target._tag === "All" ? [] : unknown }
   })
+
+/** A plan's part, under who runs it. */
+export type RunPart = Pick<RunPlan, "own" | "behind">
+
+/** What of a plan is from the place `from` to before `to` of its order. */
+export const part = (plan: RunPlan, from: number, to: number): Effect.Effect<RunPart> => {
+  const { known, runners } = plan
+  if (from === 0 && to >= known.length) return Effect.succeed(plan)
+  return Effect.gen(function* () {
+    const own: Array<Node> = []
+    const behind = new Map<Node, Array<NodeId>>()
+    for (let place = from; place < to; place++) {
+      const id = known[place]
+      const runner = runners[place]
+      if (id !== undefined && runner !== undefined) {
+        if (runner.id === id) own.push(runner)
+        else append(behind, runner, id)
+      }
+      if ((place + 1 - from) % nodesBetweenPauses === 0) yield* EventLoop.turn
+    }
+    return { own, behind }
+  })
+}

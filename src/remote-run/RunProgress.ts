@@ -1,15 +1,18 @@
 /** How far a run has come: its journal, and how many of its nodes run, were well in the end, or failed. */
 import type { Journal } from "./journal/JournalSource.ts"
 import { NodeLog } from "./journal/NodeLog.ts"
-import { type NodeEnding, type NodeOutcome, verdict } from "./RunEvent.ts"
-import type { RunHead, RunSummary } from "./RunRecord.ts"
+import { type Counts, type NodeEnding, type NodeOutcome, verdict } from "./RunEvent.ts"
+import { type RunHead, type RunSummary, summaryOf } from "./RunRecord.ts"
 
 /** Every part of a run that writes or counts does it here. */
 export class RunProgress {
   /** Nodes whose agents run. */
   running = 0
+  /** Told of each node's one end, when it is written. */
+  onEnd: (outcome: NodeOutcome) => void = () => {}
   private endedWell = 0
   private endedBadly = 0
+  private skipped = 0
   readonly head: RunHead
   readonly journal: Journal
   private readonly outputLimit: number
@@ -23,12 +26,13 @@ export class RunProgress {
 
   /** What the list shows of the run. */
   get summary(): RunSummary {
-    return { ...this.head, running: this.running, ...this.result }
+    return summaryOf(this.head, { running: this.running, ...this.result })
   }
 
-  /** How many nodes have ended well, and how many have not. */
-  get result(): Pick<RunSummary, "ok" | "failed"> {
-    return { ok: this.endedWell, failed: this.endedBadly }
+  /** How many nodes have ended well, how many have not, and how many were skipped. */
+  get result(): Counts {
+    const { endedWell: ok, endedBadly: failed, skipped } = this
+    return skipped === 0 ? { ok, failed } : { ok, failed, skipped }
   }
 
   /**
@@ -54,6 +58,8 @@ export class RunProgress {
     const result = verdict(outcome)
     if (result === "ok") this.endedWell++
     if (result === "failed") this.endedBadly++
+    if (result === "skipped") this.skipped++
+    this.onEnd(outcome)
     return outcome
   }
 }

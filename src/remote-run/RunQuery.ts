@@ -7,11 +7,18 @@ import { Schema } from "effect"
 import * as Described from "../http/Described.ts"
 import * as Operation from "../http/Operation.ts"
 import * as ClassName from "./ClassName.ts"
+import { NodeChoice } from "./OutputParameters.ts"
 import * as RunId from "./RunId.ts"
+import { RestReason } from "./RunRest.ts"
 
 const nodeIds = Described.list(Described.nodeId)
 const classNames = Described.list({ pattern: ClassName.pattern.source, examples: ["audit"] })
 const boolean = { pattern: "^([tT][rR][uU][eE]|[fF][aA][lL][sS][eE])$", examples: ["true"] }
+
+/** So many nodes, or such a part of them. */
+const share = { pattern: "^([0-9]{1,9}|[0-9]{1,3}(\\.[0-9]{1,3})?%)$", examples: ["20", "10%"] }
+/** What a caller says in words. */
+const words = { maxLength: 200 }
 
 type Parameter<Field> = (description: string, form: Described.Form) => Field
 
@@ -34,7 +41,24 @@ const start = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) =
   ),
   keep_output: parameter("the v1 name of `output`", boolean),
   asynchronous: parameter("the v1 name of `async`", boolean),
-  conditions: parameter("the v1 name of `classes`, which counts where both are there", classNames)
+  conditions: parameter("the v1 name of `classes`, which counts where both are there", classNames),
+  batch: parameter(
+    "so many nodes at a time, in the order of the list; the next ones when all of these have ended",
+    share
+  ),
+  batch_wait: parameter("so long after the last end of a batch the next one starts", Described.duration),
+  canary: parameter(
+    "the size of the first batch; the rest starts only when all of it ended with code 0",
+    share
+  ),
+  max_failures: parameter(
+    "when more nodes than these have not ended with code 0, no other is started",
+    share
+  ),
+  splay: parameter("each start is put off by a random part of this", Described.duration),
+  preview: parameter("nothing is run: the answer is what would be", { enum: ["yes"] }),
+  actor: parameter("who asks: kept with the run, and in the log", words),
+  reason: parameter("why: likewise", words)
 })
 
 const startNodes = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
@@ -56,23 +80,58 @@ export const StartNodesForm = Schema.Struct(startNodes(Described.optional)).pipe
   HttpApiSchema.withEncoding({ kind: "UrlParams" })
 )
 
+const retry = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
+  only: parameter("which of its nodes that are not ok; default: all", {
+    type: "array",
+    items: { type: "string", enum: RestReason.literals }
+  }),
+  ...start(parameter)
+})
+
+/** Of the route that starts the rest of a run, in the query. */
+export const Retry = Schema.Struct(retry(Described.repeatable))
+/** The same, in a form. */
+export const RetryForm = Schema.Struct(retry(Described.optional)).pipe(
+  HttpApiSchema.withEncoding({ kind: "UrlParams" })
+)
+
 /** What `Operation` says of the lists among them. */
 export const lists = Operation.describedBy(
-  ...["nodes", "classes", "conditions"].map((name) => Operation.parameter(name, Described.commaSeparated))
+  ...["nodes", "only", "classes", "conditions"].map((name) =>
+    Operation.parameter(name, Described.commaSeparated)
+  )
 )
 
 /** Of the list of runs. */
 export const List = Schema.Struct({
   limit: Described.repeatable("how many runs a page has", Described.limit),
-  before: Described.repeatable("the `next` of the page before", { pattern: RunId.pattern.source })
+  before: Described.repeatable("the `next` of the page before", { pattern: RunId.pattern.source }),
+  node: Described.repeatable("the id of a node that the runs were for", Described.nodeId),
+  actor: Described.repeatable("who asked for them, in their own words", words),
+  since: Described.repeatable("those that started then or later", Described.date),
+  state: Described.repeatable("those that go on, or those that do not", { enum: ["running", "ended"] })
 })
 
 /** Of a run's output. */
 export const Output = Schema.Struct({
   format: Described.repeatable("how the run is answered; default: what `Accept` names, else `text`", {
     enum: ["text", "ndjson", "raw", "sse"]
+  }),
+  node: Described.repeatable("the ids of nodes: only what is said of these", nodeIds),
+  stream: Described.repeatable("only lines of this stream", { enum: ["stdout", "stderr"] }),
+  state: Described.repeatable(
+    "only nodes that ended so, each in one piece; or, with `running` and `waiting`, only those that are so now",
+    { enum: NodeChoice.literals }
+  ),
+  from: Described.repeatable("how many events, or lines of text and raw, the caller has, pings not counted", {
+    type: "integer",
+    minimum: 0,
+    default: 0
   })
 })
+
+/** What `Operation` says of the list among those. */
+export const outputLists = Operation.parameter("node", Described.commaSeparated)
 
 /** The id of a run. */
 export const runId = Described.segment("the run's id", {

@@ -12,7 +12,7 @@ import {
   HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
-import { Cause, Effect, Option } from "effect"
+import { Cause, Context, Effect, Option } from "effect"
 import { Access } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
@@ -22,6 +22,7 @@ import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import {
+  type AccessDenied,
   InternalError,
   InvalidRequest,
   MethodNotAllowed,
@@ -30,6 +31,7 @@ import {
   TooBusy
 } from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
+import * as Span from "../Span.ts"
 import * as RouteTable from "./RouteTable.ts"
 
 const isDecodable = (path: string): boolean => {
@@ -55,9 +57,7 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
 /** The platform drains a body that nobody read; the connection is closed instead. */
 const isUnread = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source
-  const hasBody =
-    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
-  return hasBody && source instanceof IncomingMessage && !source.complete
+  return hasBody(request) && source instanceof IncomingMessage && !source.complete
 }
 
 /** What every answer has: the request's id, and the connection's end where it has one. */
@@ -68,6 +68,9 @@ const finish = (id: string) =>
       isUnread(request) ? HttpServerResponse.setHeader(identified, "connection", "close") : identified
     )
   })
+
+const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
 
 const header = (name: string, value: string) =>
   HttpApp.appendPreResponseHandler((_, response) =>
@@ -83,10 +86,11 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
     : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
 }
 
+type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
+
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = (error: StorageError) =>
+const withoutPaths = (error: StorageError, request: string) =>
   Effect.gen(function* () {
-    const request = yield* RequestId.RequestId
     yield* Effect.logError("a request failed on the disk").pipe(
       Effect.annotateLogs({ request, error: error.message })
     )
@@ -94,11 +98,11 @@ const withoutPaths = (error: StorageError) =>
   })
 
 /** Errors of the platform become the contract's; the contract's get the headers that go with them. */
-const translate = (error: unknown): Effect.Effect<never, unknown> => {
+const translate = (error: unknown, request: string): Effect.Effect<never, unknown> => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
   if (error instanceof HttpServerError.RouteNotFound)
     return Effect.fail(new NotFound({ message: "no such route" }))
-  if (error instanceof StorageError) return withoutPaths(error)
+  if (error instanceof StorageError) return withoutPaths(error, request)
   if (error instanceof TooBusy)
     return Effect.andThen(header("retry-after", String(error.retryAfterSeconds)), Effect.fail(error))
   if (error instanceof MethodNotAllowed)
@@ -107,20 +111,20 @@ const translate = (error: unknown): Effect.Effect<never, unknown> => {
 }
 
 /** What should not happen is told without details; the log has them under the same id. */
-const answerDefect = (cause: Cause.Cause<unknown>) =>
+const answerDefect = (cause: Cause.Cause<unknown>, request: string) =>
   Effect.gen(function* () {
-    const request = yield* RequestId.RequestId
     yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request }))
     return yield* new InternalError({ message: "internal error; the relay's log has it", request })
   })
 
 /** A failure is encoded by the API; only a defect is left to us. Interruption: the client is gone. */
 const orDefect = (
-  cause: Cause.Cause<unknown>
+  cause: Cause.Cause<unknown>,
+  request: string
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, unknown> =>
   Option.isSome(Cause.failureOption(cause)) || Cause.isInterruptedOnly(cause)
     ? Effect.failCause(cause)
-    : answerDefect(cause)
+    : answerDefect(cause, request)
 
 const make = Effect.gen(function* () {
   const settings = yield* RelayConfig
@@ -128,50 +132,53 @@ const make = Effect.gen(function* () {
   const routes = RouteTable.make(RelayApi)
 
   /** Routes of what the configuration switched off are not there. */
-  const routesAt = (path: string) =>
-    routes.at(path).filter(({ group }) => settings.remoteRun.enabled || group !== RemoteRunApi.identifier)
+  const isOn = ({ group }: RouteTable.Route) =>
+    settings.remoteRun.enabled || group !== RemoteRunApi.identifier
 
-  const find = (method: string, path: string) => {
-    const found = routesAt(path)
-    const route = found.find((candidate) => candidate.method === method)
-    if (route !== undefined) return Effect.succeed(route)
-    const allowed = [...new Set(found.map((candidate) => candidate.method))]
-    return Effect.fail(
-      allowed.length === 0
-        ? new NotFound({ message: "no such route" })
-        : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
-    )
+  const notFound = (atPath: ReadonlyArray<RouteTable.Route>) => {
+    const allowed = [...new Set(atPath.filter(isOn).map(({ method }) => method))]
+    return allowed.length === 0
+      ? new NotFound({ message: "no such route" })
+      : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
   }
 
-  const check = (request: HttpServerRequest.HttpServerRequest, path: string) =>
-    Effect.gen(function* () {
-      yield* access.check(routes.at(path)[0]?.askedBy ?? routes.askedBy(path), callerOf(request))
-      if (!isDecodable(path))
-        return yield* new InvalidRequest({ message: "the path is not percent-encoded text" })
-      const { hasEffect } = yield* find(request.method, path)
-      if (hasEffect) yield* Browser.check(browserRequest(request), settings.access.hosts)
-    }).pipe(Effect.withSpan("Admission.check", { attributes: { path } }))
-
-  const pass = (app: HttpApp.Default<unknown>, request: HttpServerRequest.HttpServerRequest) =>
-    Effect.gen(function* () {
-      // A path outside both bases is nobody's: checked like the rest, and not found.
-      const stripped = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
-      const [path = "/", ...query] = stripped.url.split("?")
-      yield* check(request, path)
-      // The router takes what is behind a semicolon for a query.
-      const url = [path.replaceAll(";", "%3B"), ...query].join("?")
-      return yield* app.pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url })),
-        Effect.provideService(BasePath, { versioned: stripped.versioned })
-      )
-    }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
+  const check = (
+    request: HttpServerRequest.HttpServerRequest,
+    path: string
+  ): Effect.Effect<void, Refusal> => {
+    const atPath = routes.at(path)
+    const askedBy = atPath[0]?.askedBy ?? routes.askedBy(path)
+    return Effect.flatMap(access.check(askedBy, callerOf(request)), (): Effect.Effect<void, Refusal> => {
+      if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
+      const route = atPath.find((candidate) => candidate.method === request.method && isOn(candidate))
+      if (route === undefined) return notFound(atPath)
+      return route.hasEffect ? Browser.check(browserRequest(request), settings.access.hosts) : Effect.void
+    }).pipe(Span.within("Admission.check", () => ({ path })))
+  }
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
-    Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const id = RequestId.of(request.headers[RequestId.header])
-      yield* finish(id)
-      return yield* Effect.provideService(pass(app, request), RequestId.RequestId, id)
+      // A path outside both bases is nobody's: checked like the rest, and not found.
+      const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
+      const query = url.indexOf("?")
+      const path = query === -1 ? url : url.slice(0, query)
+      // The router takes what is behind a semicolon for a query.
+      const routed = path.includes(";") ? `${path.replaceAll(";", "%3B")}${url.slice(path.length)}` : url
+      const admitted = Effect.mapInputContext(
+        Effect.andThen(check(request, path), app),
+        // All at once: a context is copied for each that is added alone.
+        (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
+          context.pipe(
+            Context.add(HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
+            Context.add(BasePath, { versioned }),
+            Context.add(RequestId.RequestId, id)
+          )
+      )
+      return Effect.andThen(finish(id), admitted).pipe(
+        Effect.catchAll((error) => translate(error, id)),
+        Effect.catchAllCause((cause) => orDefect(cause, id))
+      )
     })
 
   // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.

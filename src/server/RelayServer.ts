@@ -58,15 +58,16 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
         ({ close }) => close
       )
       yield* reportLosses(server, settings)
+      const ended = Effect.sync(() => connections.end())
       return {
         serve: (app) =>
           Effect.gen(function* () {
+            // The platform runs an app uninterruptible but for its routes: nothing comes between the beginning and the end.
             const tracked = HttpMiddleware.make((self) =>
-              Effect.acquireUseRelease(
-                Effect.sync(() => connections.begin()),
-                () => self,
-                () => Effect.sync(() => connections.end())
-              )
+              Effect.suspend(() => {
+                connections.begin()
+                return Effect.ensuring(self, ended)
+              })
             )
             server.on("request", yield* NodeHttpServer.makeHandler(app, tracked))
             return yield* listen(server, settings)

@@ -53,6 +53,12 @@ const precisionOf = (path: string): string =>
 
 const later = (one: string, other: string): string => (one > other ? one : other)
 
+/** The first segment of a path, where the path begins with a slash. */
+const firstSegment = (path: string): string => {
+  const end = path.indexOf("/", 1)
+  return end === -1 ? path : path.slice(0, end)
+}
+
 /** The first segment of a path and the slash behind it; undefined where there is no such slash. */
 const neighbourhood = (path: string): string | undefined => /^\/[^/]*\//.exec(path)?.[0]
 
@@ -64,7 +70,8 @@ const neighbourhood = (path: string): string | undefined => /^\/[^/]*\//.exec(pa
 export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, E, R>(
   api: HttpApi.HttpApi<Id, Groups, E, R>
 ): RouteTable => {
-  const entries: Array<Entry> = []
+  /** By the first segment of their paths, which is always text. */
+  const entries = new Map<string, Array<Entry>>()
   const neighbours = new Map<string | undefined, RouteKind>()
   HttpApi.reflect(api, {
     onGroup: () => {},
@@ -75,7 +82,12 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
         throw new Error(`endpoint ${group.identifier}.${endpoint.name} has no annotation ${tag.key}`)
       }
       const askedBy = annotation(AskedBy, mergedAnnotations)
-      entries.push({
+      const first = firstSegment(endpoint.path)
+      if (/^\/[:*]/.test(first))
+        throw new Error(`endpoint ${group.identifier}.${endpoint.name}: expected its path to begin with text`)
+      const beside = entries.get(first) ?? []
+      entries.set(first, beside)
+      beside.push({
         method: endpoint.method,
         group: group.identifier,
         askedBy,
@@ -88,7 +100,7 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
   })
   return {
     at: (path) => {
-      const matching = entries.filter(({ pattern }) => pattern.test(path))
+      const matching = (entries.get(firstSegment(path)) ?? []).filter(({ pattern }) => pattern.test(path))
       const best = matching.map(({ precision }) => precision).reduce(later, "")
       return matching.filter(({ precision }) => precision === best)
     },

@@ -19,10 +19,11 @@ import {
   type UpstreamFatal,
   type UpstreamRejected
 } from "../RelayError.ts"
+import * as Span from "../Span.ts"
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
-import { type Location, locate } from "./file/Location.ts"
+import * as Location from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
 import { type Forwarded, Outbox, type OutboxService } from "./outbox/Outbox.ts"
@@ -144,7 +145,7 @@ const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadErro
       onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
     return yield* Effect.flatten(verifyAndKeep(parts, given, destination))
-  }).pipe(Effect.withSpan("SharedFiles.upload", { attributes: { ...given.name } }))
+  }).pipe(Span.within("SharedFiles.upload", () => ({ ...given.name })))
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
   Effect.gen(function* () {
@@ -152,14 +153,11 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
     if (Option.isSome(location)) return yield* parts.store.has(location.value, hash)
     yield* checkTarget(parts, name.target)
     return yield* parts.outbox.has(name, hash)
-  }).pipe(Effect.withSpan("SharedFiles.has", { attributes: { ...name } }))
+  }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
 
-/** Where a file belongs by this list; none where its target is not below this relay. */
-const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
-  const route = nodes.route(name.target)
-  if (route._tag === "Unknown") return Option.none()
-  return Option.some(locate(settings.sharedFiles.layout, route._tag === "Mine" ? [] : route.relays, name))
-}
+/** Where a file belongs by this list. */
+const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>
+  Location.find(settings.sharedFiles.layout, nodes, name)
 
 /** Where a file belongs by the list of now. */
 const locationNow = (parts: Parts, name: SharedFileName) =>

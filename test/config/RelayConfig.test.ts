@@ -125,6 +125,7 @@ describe("main.conf", () => {
           timeout: Duration.hours(1),
           killGrace: Duration.seconds(5),
           outputLimit: 64 * MiB,
+          allowedClasses: Option.none(),
           directory: "/var/rudder/relay/runs",
           retention: Duration.days(7),
           maxSize: 1024 * MiB

@@ -5,26 +5,22 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { DiskError, diskError, isNotOfItsKind } from "../../src/disk/Disk.ts"
-import { make, type NodeFs } from "../../src/disk/NodeDisk.ts"
+import { make } from "../../src/disk/NodeDisk.ts"
+import type { NodeFs } from "../../src/disk/NodeFs.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 
 const piece = new Uint8Array(16 * 1024 * 1024)
 
 /** A disk whose early syncs are counted, and end as a test says. */
-const disk = (datasync: () => Promise<void>) => {
-  const { promises } = createFsFromVolume(new Volume())
-  const open = async (...args: Parameters<typeof promises.open>) => {
-    const file = await promises.open(...args)
-    file.datasync = datasync
-    return file
-  }
+const disk = (fdatasync: NodeFs["fdatasync"]) => {
+  const memory = createFsFromVolume(new Volume())
   // memfs says of itself that it is node's fs, and has what `NodeFs` names; its types differ in overloads only.
-  return make({ promises: { ...promises, open }, constants: fs.constants } as unknown as NodeFs)
+  return make({ ...memory, fdatasync, constants: fs.constants } as unknown as NodeFs)
 }
 
-const written = (datasync: () => Promise<void>, pieces: number) =>
+const written = (fdatasync: NodeFs["fdatasync"], pieces: number) =>
   Effect.gen(function* () {
-    const file = yield* disk(datasync).create("/large", 0o600)
+    const file = yield* disk(fdatasync).create("/large", 0o600)
     for (let count = 0; count < pieces; count++) yield* file.write(piece)
     return file
   })
@@ -33,12 +29,13 @@ describe("a file that is written", () => {
   it.effect("is on its way to the disk while more of it comes, when it is large", () =>
     Effect.gen(function* () {
       let syncs = 0
-      const datasync = async () => {
+      const fdatasync: NodeFs["fdatasync"] = (_, done) => {
         syncs++
+        queueMicrotask(() => done(null, undefined))
       }
-      yield* written(datasync, 1)
+      yield* written(fdatasync, 1)
       expect(syncs).toBe(0)
-      const file = yield* written(datasync, 4)
+      const file = yield* written(fdatasync, 4)
       expect(syncs).toBe(2)
       yield* file.sync(0)
       yield* file.close
@@ -47,7 +44,7 @@ describe("a file that is written", () => {
 
   it.effect("is not on the disk where the disk said no on the way", () =>
     Effect.gen(function* () {
-      const file = yield* written(() => Promise.reject(new Error("EIO")), 4)
+      const file = yield* written((_, done) => setImmediate(() => done(new Error("EIO"), undefined)), 4)
       expect(yield* Effect.flip(file.sync(0))).toMatchObject({ _tag: "DiskError", message: "EIO" })
       yield* file.close
     })

@@ -43,7 +43,8 @@ const receive = (stream: Readable, options: Options = {}) =>
       name: "incoming",
       // What is written may be overwritten afterwards.
       write: options.write ?? ((bytes) => Effect.sync(() => void written.push(Buffer.from(bytes)))),
-      sync: () => Effect.void
+      sync: () => Effect.void,
+      held: () => undefined
     }
     const pace = { idle, minRate: options.minRate ?? 0, minRateSetBy: "shared_files.min_rate" }
     const taken = Incoming.take<typeof cut | "too long">(incoming, body, {

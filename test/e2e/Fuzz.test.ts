@@ -77,7 +77,7 @@ const world = (server?: MadServer) => {
         ...(server === undefined ? {} : { https_port: server.port })
       },
       limits: { headers_timeout: "2s", body_idle_timeout: "2s" },
-      remote_run: { timeout: "10s" },
+      remote_run: { timeout: "10s", reconnect: "2s" },
       shared_files: { forward_wait: "200ms", forward_timeout: "2s", min_free: 0 },
       "shared_files.retry": { initial: "20ms", max: "200ms" },
       ...upstream

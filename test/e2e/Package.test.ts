@@ -41,6 +41,7 @@ it("is whole when it is packed from a clean clone", async () => {
           "dist/index.js.map",
           "dist/openapi.json",
           "dist/spawner.mjs",
+          "dist/commits.mjs",
           "dist/hasher.mjs",
           "dist/types/src/index.d.ts"
         ],

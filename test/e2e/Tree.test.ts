@@ -5,16 +5,8 @@ import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import {
-  cleanUp,
-  curl,
-  events,
-  type NodeEntry,
-  prepare,
-  processesWith,
-  type Relay,
-  start
-} from "./support/Program.ts"
+import { node, startLevel } from "./support/Levels.ts"
+import { cleanUp, curl, events, type NodeEntry, processesWith, type Relay } from "./support/Program.ts"
 
 let identities: Record<"root" | "upper" | "lower" | "stranger", Identity>
 
@@ -30,11 +22,6 @@ beforeAll(async () => {
 afterAll(removeIdentities)
 afterEach(cleanUp)
 
-const node = (policyServer: string, hostname = "node.example.com"): NodeEntry => ({
-  hostname,
-  "policy-server": policyServer
-})
-
 const numbered = (prefix: string, count: number, policyServer: string): Record<string, NodeEntry> =>
   Object.fromEntries(
     Array.from({ length: count }, (_, i) => [
@@ -48,42 +35,8 @@ const lowest = numbered("c", 3, "lower")
 const middle = { lower: node("upper", "127.0.0.1"), ...numbered("b", 3, "upper"), ...lowest }
 const all = { root: node("root"), upper: node("root", "127.0.0.1"), ...numbered("a", 2, "root"), ...middle }
 
-interface Level {
-  readonly identity: Identity
-  readonly nodes: Record<string, NodeEntry>
-  /** The port of the relays below. */
-  readonly below?: number
-  /** Whose certificates are known. */
-  readonly known?: ReadonlyArray<Identity>
-  readonly agent: string
-  readonly access?: Record<string, ReadonlyArray<string>>
-}
-
-const startLevel = async ({ identity, nodes, below, known = [], agent, access }: Level): Promise<Relay> => {
-  const directory = prepare()
-  const certificates = join(directory, "allnodescerts.pem")
-  writeFileSync(certificates, known.map(({ pem }) => pem).join(""))
-  return start({
-    directory,
-    nodes,
-    agent,
-    config: {
-      general: {
-        node_id: identity.id,
-        nodes_list_file: join(directory, "nodeslist.json"),
-        listen: "127.0.0.1:0",
-        nodes_certs_file: certificates,
-        ...(below === undefined ? {} : { https_port: below })
-      },
-      tls: { certificate: identity.certificate, key: identity.key },
-      ...(access === undefined ? {} : { access }),
-      ...(identity.id === "root" ? {} : { "output.upstream": { host: "127.0.0.1" } })
-    }
-  })
-}
-
 /** All three; the agents of each level do the same. */
-const startTree = async (agent: string) => {
+const startTree = async (agent: string, reconnect = "60s") => {
   const { root, upper, lower } = identities
   const bottom = await startLevel({ identity: lower, nodes: lowest, agent })
   const between = await startLevel({
@@ -91,14 +44,16 @@ const startTree = async (agent: string) => {
     nodes: middle,
     below: bottom.port,
     known: [lower],
-    agent
+    agent,
+    reconnect
   })
   const top = await startLevel({
     identity: root,
     nodes: all,
     below: between.port,
     known: [lower, upper],
-    agent
+    agent,
+    reconnect
   })
   return { top, between, bottom }
 }
@@ -163,8 +118,8 @@ describe("three levels of relays", () => {
     expect(bytes).toEqual(Buffer.from("\xe9t\xe9\nno newline", "latin1"))
   })
 
-  it("whose middle is killed in a run still give an end for every node, within 5 s", async () => {
-    const { top, between } = await startTree(held)
+  it("whose middle is killed in a run still give an end for every node, within 5 s where reconnect is 1 s", async () => {
+    const { top, between } = await startTree(held, "1s")
     const { body } = await curl("-k", "-d", "async=yes", `${urlOf(top)}/remote-run/all`)
     const { id } = JSON.parse(body)
     const behind = [...Object.keys(middle)].sort()

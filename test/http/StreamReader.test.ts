@@ -68,6 +68,32 @@ describe("StreamReader", () => {
     })
   )
 
+  it.scoped("gives what a stream that broke off had taken in, whenever that was, and then fails", () =>
+    Effect.gen(function* () {
+      for (const moment of ["before it was opened", "before it was asked", "between two pieces"]) {
+        const stream = beginning("so")
+        const breakOff = Effect.suspend(() => {
+          stream.push("me")
+          stream.destroy(new Error("reset"))
+          return Effect.repeatN(EventLoop.turn, 2)
+        })
+        stream.on("error", () => {})
+        if (moment === "before it was opened") yield* breakOff
+        const reader = yield* open(stream)
+        const parts: Array<string> = []
+        if (moment === "before it was asked") yield* breakOff
+        if (moment === "between two pieces") {
+          parts.push(String(yield* reader.next))
+          yield* breakOff
+        }
+        const read = Effect.map(reader.next, (bytes) => parts.push(String(bytes)))
+        expect(yield* Effect.flip(Effect.forever(read))).toBe("cut")
+        expect({ moment, text: parts.join("") }).toEqual({ moment, text: "some" })
+        expect(reader.received()).toBe(4)
+      }
+    })
+  )
+
   it.scoped("lets the stream stand still while nobody wants more", () =>
     Effect.gen(function* () {
       let given = 0

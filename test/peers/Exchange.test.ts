@@ -1,4 +1,5 @@
-import type * as Net from "node:net"
+import { IncomingMessage } from "node:http"
+import * as Net from "node:net"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
@@ -203,6 +204,29 @@ describe("an answer that came before all was sent", () => {
         before: eventually(() => taken >= content.length)
       })
       expect(yield* sending).toMatchObject({ status: 200, whole: true })
+    })
+  )
+})
+
+describe("an answer whose connection was lost before it was heard", () => {
+  const lost = (complete: boolean) => {
+    const message = new IncomingMessage(new Net.Socket())
+    message.on("error", () => {})
+    message.push("hello")
+    if (complete) message.push(null)
+    message.complete = complete
+    message.destroy()
+    return message
+  }
+
+  it.live.each([true, false])("has what node had of it, and is whole if that was all: %s", (complete) =>
+    Effect.gen(function* () {
+      const message = lost(complete)
+      expect(yield* hear(message, { maxLength: 1000, within: long })).toEqual({
+        text: "hello",
+        whole: complete
+      })
+      expect(yield* hear(lost(complete), { maxLength: 2, within: long })).toEqual({ text: "he", whole: true })
     })
   )
 })

@@ -14,6 +14,7 @@ import {
   TestContext
 } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import {
   AgentError,
@@ -23,6 +24,7 @@ import {
 import { ClassName } from "../../src/remote-run/ClassName.ts"
 import * as FolderHistory from "../../src/remote-run/journal/FolderHistory.ts"
 import type { RunHistory } from "../../src/remote-run/journal/RunHistory.ts"
+import { everything } from "../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun, type RunOrder } from "../../src/remote-run/RemoteRun.ts"
 import { RunDone } from "../../src/remote-run/RunEvent.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
@@ -57,6 +59,7 @@ const withRelay = <A, E>(
       Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
       Layer.provide([
         alone(),
+        NodeDisk.layer,
         nodesListLayer(setting.tree, { neverLoaded: setting.neverLoaded ?? false }),
         Layer.succeed(AgentProcess, { run: setting.agent, unkillable: Effect.succeed(0) }),
         setting.subRelay === undefined
@@ -363,8 +366,8 @@ describe("a run", () => {
           expect(lines.length).toBe(21)
           expect(lines[0]).toContain("an agent failed")
           expect(lines[0]).toContain("node=bad0")
-          expect(lines[0]).toContain("reason=it ended with code 1: sudo: a password is required")
-          expect(lines[19]).toContain("reason=no such command for bad19")
+          expect(lines[0]).toContain("problem=it ended with code 1: sudo: a password is required")
+          expect(lines[19]).toContain("problem=no such command for bad19")
           expect(lines[20]).toContain("more agents failed")
           expect(lines[20]).toContain("agents=3")
         })
@@ -477,7 +480,7 @@ describe("a run", () => {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(all))
         yield* readAll(run)
-        const page = yield* remoteRun.list(1, Option.none())
+        const page = yield* remoteRun.list(1, everything)
         expect(page.runs.map(({ id }) => id)).toEqual([run.id])
         expect(page.next).toBeNull()
       })
@@ -495,13 +498,11 @@ describe("a run", () => {
           yield* readAll(run)
           started.unshift(run.id)
         }
-        const first = yield* remoteRun.list(3, Option.none())
+        const first = yield* remoteRun.list(3, everything)
         expect(first.runs.map(({ id }) => id)).toEqual(started.slice(0, 3))
         expect(first.next).toBe(started[2])
-        const second = yield* remoteRun.list(
-          3,
-          Option.map(Option.fromNullable(first.next), (id) => RunId.make(id))
-        )
+        const before = Option.map(Option.fromNullable(first.next), (id) => RunId.make(id))
+        const second = yield* remoteRun.list(3, { ...everything, before })
         expect(second.runs.map(({ id }) => id)).toEqual(started.slice(3))
         expect(second.next).toBe(null)
         expect(first.runs[0]).toMatchObject({

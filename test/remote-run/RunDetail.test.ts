@@ -50,4 +50,18 @@ describe("the detail of a run", () => {
       ])
     }).pipe(Effect.provide(NodeContext.layer))
   )
+  it.scoped("knows which nodes wait and which run", () =>
+    Effect.gen(function* () {
+      const journal = yield* makeJournal()
+      const nodes = ["A", "B", "C", "D"]
+      journal.event(Kind.run, "", { event: "run", id, nodes, unknown: [], classes: [] }, 0)
+      for (const node of ["A", "B"])
+        journal.event(Kind.start, node, { event: "start", node, hostname: "h" }, 0)
+      journal.event(Kind.end, "A", { event: "end", node: "A", code: 0, duration: 1, stderr: "" }, 0)
+      yield* journal.flushed
+      const run = { events: JournalEvents.events(journal).pipe(Stream.provideSomeLayer(NodeContext.layer)) }
+      expect(yield* RunDetail.nodesIn(run, "running")).toEqual(new Set(["B"]))
+      expect(yield* RunDetail.nodesIn(run, "waiting")).toEqual(new Set(["C", "D"]))
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
 })

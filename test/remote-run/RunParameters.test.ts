@@ -2,7 +2,7 @@ import { Either } from "effect"
 import { describe, expect, it } from "vitest"
 import * as RunParameters from "../../src/remote-run/RunParameters.ts"
 
-const route = { method: "POST", versioned: false, old: true, accept: undefined }
+const route = { method: "POST", versioned: false, old: true, accept: undefined, more: ["nodes"] }
 
 const decode = (query: string, form = "", over: Partial<RunParameters.RunRoute> = {}) =>
   RunParameters.decode({ ...route, ...over }, new URLSearchParams(query), new URLSearchParams(form))
@@ -21,7 +21,11 @@ describe("parameters of a run", () => {
       classes: [],
       nodes: undefined,
       format: "text",
-      v1: false
+      control: {},
+      preview: false,
+      ignored: [],
+      v1: false,
+      given: new Map()
     })
   })
 

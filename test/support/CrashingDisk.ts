@@ -11,7 +11,8 @@ import { constants } from "node:fs"
 import { PCGRandom } from "effect/Utils"
 import { createFsFromVolume, Volume } from "memfs"
 import type { DiskService } from "../../src/disk/Disk.ts"
-import { make, type NodeFs } from "../../src/disk/NodeDisk.ts"
+import { make } from "../../src/disk/NodeDisk.ts"
+import type { Done, NodeFs } from "../../src/disk/NodeFs.ts"
 
 interface FileNode {
   readonly kind: "file"
@@ -230,6 +231,8 @@ export class CrashingDisk {
   onOperation: (operation: Operation) => void = () => {}
   private readonly contents: Contents
   private readonly pace: PCGRandom | undefined
+  /** What is open, by its descriptor, but for what is only read. */
+  private readonly opened = new Map<number, { readonly path: string; readonly node: Node | undefined }>()
   private plan: ((operation: Operation, at: number) => "ENOSPC" | "EIO" | "stop" | undefined) | undefined
   private stopped = false
   private failed = false
@@ -308,9 +311,7 @@ export class CrashingDisk {
   }
 
   /** Does it, unless it is to fail; `inPart` is what a failure leaves. */
-  private async run<A>(operation: Operation, effect: () => A, inPart: () => void = () => {}): Promise<A> {
-    for (let turns = this.pace?.integer(4) ?? 0; turns > 0; turns--)
-      await new Promise((resolve) => setImmediate(resolve))
+  private now<A>(operation: Operation, effect: () => A, inPart: () => void = () => {}): A {
     this.onOperation(operation)
     this.operations.push(operation)
     const planned = this.stopped ? "stop" : this.plan?.(operation, this.operations.length)
@@ -321,27 +322,45 @@ export class CrashingDisk {
     throw failure(planned === "stop" ? "EIO" : planned, operation)
   }
 
+  /** The same, by a thread: in its own time. */
+  private async run<A>(operation: Operation, effect: () => A, inPart?: () => void): Promise<A> {
+    for (let turns = this.pace?.integer(4) ?? 0; turns > 0; turns--)
+      await new Promise((resolve) => setImmediate(resolve))
+    return this.now(operation, effect, inPart)
+  }
+
   /** As much of node's `fs` as `Disk` needs. */
   private node() {
     const { contents } = this
     const { fs } = contents
     return {
       constants,
-      promises: {
-        open: (path: string, flags: number, mode = 0o666) =>
-          (flags & constants.O_CREAT) !== 0 ? this.create(path, flags, mode) : this.open(path, flags),
-        rename: (from: string, to: string) =>
+      ...this.byDescriptor(),
+      open: (path: string, flags: number, mode: number, done: Done<number>) =>
+        told(done, this.create(path, flags, mode)),
+      rename: (from: string, to: string, done: Done<void>) =>
+        told(
+          done,
           this.run({ kind: "rename", paths: [from, to] }, () => {
             // memfs goes on counting what a rename replaces, and would never remove its folder.
             if (contents.at(from)?.kind === "file" && contents.at(to)?.kind === "file") fs.unlinkSync(to)
             fs.renameSync(from, to)
             contents.change(contents.entry(from, undefined), contents.entry(to, contents.at(from)))
-          }),
-        unlink: (path: string) =>
+          })
+        ),
+      unlink: (path: string, done: Done<void>) =>
+        told(
+          done,
           this.run({ kind: "unlink", paths: [path] }, () => {
             fs.unlinkSync(path)
             contents.change(contents.entry(path, undefined))
-          }),
+          })
+        ),
+      lstatSync: (path: string) =>
+        this.now({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path, { throwIfNoEntry: false })),
+      statfsSync: (path: string) => this.now({ kind: "statfs", paths: [path] }, () => fs.statfsSync(path)),
+      promises: {
+        open: (path: string, flags: number) => this.openToRead(path, flags),
         mkdir: (path: string, { mode }: { readonly mode: number }) =>
           this.run({ kind: "mkdir", paths: [path] }, () => {
             fs.mkdirSync(path, { mode })
@@ -356,16 +375,74 @@ export class CrashingDisk {
           this.run({ kind: "readdir", paths: [path] }, () => fs.readdirSync(path, { withFileTypes: true })),
         lstat: (path: string) => this.run({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path)),
         chmod: async (path: string, mode: number) => fs.chmodSync(path, mode),
-        access: async (path: string, mode: number) => fs.accessSync(path, mode),
-        statfs: (path: string) => this.run({ kind: "statfs", paths: [path] }, () => fs.statfsSync(path))
+        access: async (path: string, mode: number) => fs.accessSync(path, mode)
       }
     }
   }
 
-  private async create(path: string, flags: number, mode: number) {
+  /** What is done with files that are open. */
+  private byDescriptor() {
+    const { fs } = this.contents
+    const pathOf = (descriptor: number): string => this.opened.get(descriptor)?.path ?? "nothing"
+    const append = (descriptor: number, bytes: Uint8Array) => {
+      const node = this.opened.get(descriptor)?.node
+      if (node?.kind !== "file") throw new Error(`${pathOf(descriptor)} is not open for writing`)
+      fs.writeSync(descriptor, bytes)
+      node.content = Buffer.concat([node.content, bytes])
+      return bytes.length
+    }
+    const write = (descriptor: number, bytes: Uint8Array) => ({
+      operation: { kind: "write", paths: [pathOf(descriptor)] } as const,
+      whole: () => append(descriptor, bytes),
+      inPart: () => void append(descriptor, bytes.subarray(0, bytes.length >> 1))
+    })
+    return {
+      openSync: (path: string, flags: number) =>
+        this.now({ kind: "open", paths: [path] }, () => {
+          const descriptor = fs.openSync(path, flags)
+          this.opened.set(descriptor, { path, node: this.contents.at(path) })
+          return descriptor
+        }),
+      // Of what is open the disk need not be asked.
+      fstatSync: (descriptor: number) => fs.fstatSync(descriptor),
+      fchmodSync: (descriptor: number, mode: number) => fs.fchmodSync(descriptor, mode),
+      closeSync: (descriptor: number) => {
+        this.opened.delete(descriptor)
+        fs.closeSync(descriptor)
+      },
+      readSync: (descriptor: number, buffer: Uint8Array, from: number, count: number) =>
+        this.now({ kind: "read", paths: [pathOf(descriptor)] }, () =>
+          fs.readSync(descriptor, buffer, from, count, null)
+        ),
+      writeSync: (descriptor: number, bytes: Uint8Array, from: number, count: number) => {
+        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count))
+        return this.now(operation, whole, inPart)
+      },
+      write: (
+        descriptor: number,
+        bytes: Uint8Array,
+        from: number,
+        count: number,
+        _: null,
+        done: Done<number>
+      ) => {
+        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count))
+        told(done, this.run(operation, whole, inPart))
+      },
+      futimesSync: (descriptor: number, accessed: number, modified: number) =>
+        this.now({ kind: "utimes", paths: [pathOf(descriptor)] }, () => {
+          fs.futimesSync(descriptor, accessed, modified)
+          const node = this.opened.get(descriptor)?.node
+          if (node?.kind === "file") node.modified = Math.round(modified * 1000)
+        }),
+      fsync: (descriptor: number, done: Done<void>) => told(done, this.sync(descriptor)),
+      fdatasync: (descriptor: number, done: Done<void>) => told(done, this.sync(descriptor))
+    }
+  }
+
+  private create(path: string, flags: number, mode: number): Promise<number> {
     const { contents } = this
-    const { fs } = contents
-    const file: FileNode = {
+    const node: FileNode = {
       kind: "file",
       mode,
       content: Buffer.alloc(0),
@@ -373,77 +450,55 @@ export class CrashingDisk {
       synced: undefined,
       spoiled: false
     }
-    const descriptor = await this.run({ kind: "open", paths: [path] }, () => {
-      const number = fs.openSync(path, flags, mode)
-      contents.change(contents.entry(path, file))
-      return number
+    return this.run({ kind: "open", paths: [path] }, () => {
+      const descriptor = contents.fs.openSync(path, flags, mode)
+      contents.change(contents.entry(path, node))
+      this.opened.set(descriptor, { path, node })
+      return descriptor
     })
-    const opened = this.opened(path, descriptor)
-    const append = (bytes: Uint8Array) => {
-      fs.writeSync(descriptor, bytes)
-      file.content = Buffer.concat([file.content, bytes])
-      return { bytesWritten: bytes.length }
-    }
-    return {
-      stat: opened.stat,
-      chmod: async (mode: number) => fs.fchmodSync(descriptor, mode),
-      write: (bytes: Uint8Array, from: number, count: number) => {
-        const given = bytes.subarray(from, from + count)
-        const inPart = () => void append(given.subarray(0, count >> 1))
-        return opened.run("write", () => append(given), inPart)
+  }
+
+  private sync(descriptor: number): Promise<void> {
+    const { path = "nothing", node } = this.opened.get(descriptor) ?? {}
+    return this.run(
+      { kind: "sync", paths: [path] },
+      () => {
+        if (node?.kind === "folder") this.contents.syncFolder(node)
+        else if (node !== undefined && !node.spoiled)
+          node.synced = { content: node.content, modified: node.modified }
       },
-      utimes: (accessed: number, modified: number) =>
-        opened.run("utimes", () => {
-          fs.futimesSync(descriptor, accessed, modified)
-          file.modified = Math.round(modified * 1000)
-        }),
-      sync: () =>
-        opened.run(
-          "sync",
-          () => {
-            if (!file.spoiled) file.synced = { content: file.content, modified: file.modified }
-          },
-          () => {
-            file.spoiled = true
-          }
-        ),
-      close: opened.close
-    }
+      () => {
+        if (node?.kind === "file") node.spoiled = true
+      }
+    )
   }
 
-  private async open(path: string, flags: number) {
-    const { contents } = this
-    const { fs } = contents
+  private async openToRead(path: string, flags: number) {
+    const { fs } = this.contents
     const descriptor = await this.run({ kind: "open", paths: [path] }, () => fs.openSync(path, flags))
-    const opened = this.opened(path, descriptor)
-    return {
-      stat: opened.stat,
-      read: (buffer: Uint8Array, from: number, count: number) =>
-        opened.run("read", () => ({ bytesRead: fs.readSync(descriptor, buffer, from, count, null) })),
-      sync: () =>
-        opened.run("sync", () => {
-          const folder = contents.at(path)
-          if (folder?.kind === "folder") contents.syncFolder(folder)
-        }),
-      close: opened.close
-    }
-  }
-
-  /** A descriptor, which memfs gives to others once it is closed: as with node's, that waits for what is under way. */
-  private opened(path: string, descriptor: number) {
     let underWay: Promise<unknown> = Promise.resolve()
     return {
-      run: <A>(kind: Operation["kind"], effect: () => A, inPart?: () => void): Promise<A> => {
-        const done = this.run({ kind, paths: [path] }, effect, inPart)
+      stat: async () => fs.fstatSync(descriptor),
+      read: (buffer: Uint8Array, from: number, count: number) => {
+        const done = this.run({ kind: "read", paths: [path] }, () => ({
+          bytesRead: fs.readSync(descriptor, buffer, from, count, null)
+        }))
         underWay = Promise.allSettled([underWay, done])
         return done
       },
-      /** Of what is open the disk need not be asked. */
-      stat: async () => this.contents.fs.fstatSync(descriptor),
       close: async () => {
         await underWay
-        this.contents.fs.closeSync(descriptor)
+        fs.closeSync(descriptor)
       }
     }
   }
+}
+
+/** As node tells the end of what a thread did: never while it is asked. */
+const told = <A>(done: Done<A>, outcome: Promise<A>): void => {
+  outcome.then(
+    (value) => done(null, value),
+    // `run` fails with errors alone.
+    (error: Error) => queueMicrotask(() => (done as (error: Error) => void)(error))
+  )
 }

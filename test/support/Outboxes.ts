@@ -10,6 +10,7 @@ import { NodeId } from "../../src/NodeId.ts"
 import { FileId, type SharedFileName } from "../../src/shared-files/file/FileId.ts"
 import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
+import * as OutboxFolder from "../../src/shared-files/outbox/OutboxFolder.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
 import { alone } from "./Leases.ts"
@@ -48,6 +49,7 @@ export const outboxLayer = (parts: {
   readonly sharedFiles?: GivenSettings["sharedFiles"]
 }) =>
   Outbox.layer.pipe(
+    Layer.provide(OutboxFolder.layer),
     Layer.provideMerge(SharedFileStore.layer),
     Layer.provideMerge(nodesListOf(parts.topology ?? topology())),
     Layer.provide([parts.upstream.layer, Layer.succeed(Disk, parts.disk), alone()]),

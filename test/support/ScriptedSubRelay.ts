@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import * as Https from "node:https"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Stream } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import type { PeerClient } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
@@ -32,8 +33,12 @@ export interface Asked {
 
 export type Script = (response: ServerResponse, asked: Asked) => void
 
-/** A sub-relay by script; `DELETE` is answered 202. */
-export const scripted = (script: Script) =>
+/** What a relay says that has no such run, or no such route. */
+export const gone: Script = (response) =>
+  void response.writeHead(404, { "content-type": "application/json" }).end('{"_tag":"RunNotFound"}')
+
+/** A sub-relay by script; `DELETE` is answered 202, and who wants to go on hearing a run by another script. */
+export const scripted = (script: Script, again: Script = gone) =>
   Effect.gen(function* () {
     const asked: Array<Asked> = []
     let connections = 0
@@ -48,6 +53,7 @@ export const scripted = (script: Script) =>
         }
         asked.push(one)
         if (one.method === "DELETE") response.writeHead(202).end()
+        else if (one.method === "GET") again(response, one)
         else script(response, one)
       })
     )
@@ -85,24 +91,30 @@ interface Setting {
   readonly tree: Tree
   readonly agent?: AgentProcessService["run"]
   readonly pinned?: ReturnType<typeof selfSigned>
-  readonly peerClient?: Layer.Layer<PeerClient>
+  readonly peerClient?: Layer.Layer<PeerClient, never, RelayConfig | FileSystem.FileSystem>
+  /** For how long a cut stream is tried to be taken up again. */
+  readonly reconnect?: Duration.DurationInput
 }
 
 /** A relay above a scripted one: the real client, over TLS with pinned certificates. */
-export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient }: Setting) =>
+export const relayAbove = ({ port, tree, agent, pinned = certificate, peerClient, reconnect }: Setting) =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped({ prefix: "rudder-relay-runs-" })
       const settings = makeSettings({
         general: { nodeId: NodeId.make("me"), httpsPort: port },
-        remoteRun: { directory }
+        remoteRun: {
+          directory,
+          ...(reconnect === undefined ? {} : { reconnect: Duration.decode(reconnect) })
+        }
       })
       return RemoteRun.layer.pipe(
         Layer.provide(SubRelayCalls.layer),
         Layer.provideMerge(FolderHistory.layer),
         Layer.provide([
           alone(),
+          NodeDisk.layer,
           peerClient ?? PeerConnections.layer,
           nodesListLayer(tree),
           Layer.succeed(Certificates, known(pinned)),

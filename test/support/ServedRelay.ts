@@ -15,30 +15,31 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../../src/index.ts"
-import { layer as scriptedAgents } from "./ScriptedAgents.ts"
+import { type AgentScript, layer as scriptedAgents } from "./ScriptedAgents.ts"
 
 const nobodyAbove = Layer.succeed(Upstream, {
   put: () => new UpstreamUnreachable({ message: "there is none" }),
   has: () => new UpstreamUnreachable({ message: "there is none" })
 })
 
-/** A root server whose files are below this folder, with these nodes and settings. */
+/** A root server whose files are below this folder, with these nodes and settings, and agents by script, else well at once. */
 export const servedRelay = (
   directory: string,
   nodesList: Layer.Layer<NodesList>,
-  settings: GivenSettings = {}
+  settings: GivenSettings = {},
+  script: Parameters<typeof scriptedAgents>[0] = (): AgentScript => ({})
 ) => {
   const config = makeSettings({
     general: { nodeId: NodeId.make("root") },
     ...settings,
-    remoteRun: { directory: `${directory}/runs` },
+    remoteRun: { ...settings.remoteRun, directory: `${directory}/runs` },
     sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
   })
   const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
     Layer.provideMerge(
       Relay.liveWith(
         Layer.mergeAll(
-          scriptedAgents(() => ({})),
+          scriptedAgents(script),
           SubRelays.unreachable,
           Certificates.none,
           nobodyAbove,

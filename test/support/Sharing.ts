@@ -11,6 +11,7 @@ import { NodeId } from "../../src/NodeId.ts"
 import { FileId, type SharedFileName } from "../../src/shared-files/file/FileId.ts"
 import * as Scope from "../../src/shared-files/file/SignedScope.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
+import * as OutboxFolder from "../../src/shared-files/outbox/OutboxFolder.ts"
 import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
 import { SharedFiles, type Upload } from "../../src/shared-files/SharedFiles.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
@@ -64,6 +65,7 @@ export const sharingLayer = (parts: Parts = {}) => {
   return SharedFiles.layer.pipe(
     Layer.provide([WorkerHasher.layer, certificates]),
     Layer.provideMerge(Outbox.layer),
+    Layer.provide(OutboxFolder.layer),
     Layer.provideMerge(SharedFileStore.layer),
     Layer.provide([
       (parts.upstream ?? new ScriptedUpstream()).layer,

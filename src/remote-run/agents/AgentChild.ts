@@ -7,16 +7,20 @@ import { Deferred, Effect, Either, Exit, FiberId } from "effect"
 import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit, AgentOutput } from "./AgentProcess.ts"
 import * as Fifos from "./Fifos.ts"
+import * as ProcessTable from "./ProcessTable.ts"
 import type { Spawner, SpawnRequest } from "./Spawner.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
 export interface AgentChild {
   /** Undefined where it is not known any more; the process may run all the same. */
   readonly pid: number | undefined
+  /** As it was just after its start; undefined also where nothing can be seen of it. */
+  readonly process: ProcessTable.Process | undefined
   readonly exit: Effect.Effect<AgentExit, SpawnFailure.ExitUnknown>
   readonly exited: () => boolean
   /** Both streams have been read to their end, or closed. */
   readonly drained: Deferred.Deferred<void>
+  readonly isDrained: () => boolean
   /** Whether a stream waits for its reader rather than for its writer. */
   readonly paused: () => boolean
   /** From now on output is read and dropped, so that whoever prints it is not stopped by a full pipe. */
@@ -28,51 +32,54 @@ export interface AgentChild {
 export interface AgentChildOptions {
   readonly spawner: Spawner
   readonly command: Pick<SpawnRequest, "program" | "parameters" | "environment" | "cookie" | "mark">
+  readonly fifos: Pick<Fifos.Fifos, "give" | "remove">
   /** Left: why there are none. Then the agent gets ordinary pipes of node, which can't be opened by name. */
-  readonly fifos: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
+  readonly pair: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
   readonly output: AgentOutput
 }
 
 /**
- * Starts it. Fails with what node says where it can't, or with `SpawnerEnded` where it has not been started for that
- * reason alone; everything is closed again then.
+ * Starts it; uninterruptible. Fails with what node says where it can't, or with `SpawnerEnded` where it has not been
+ * started for that reason alone; everything is closed again then.
  */
 export const start = (
   options: AgentChildOptions
 ): Effect.Effect<AgentChild, SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded> =>
-  Either.match(options.fifos, {
-    onLeft: () => startHere(options),
-    onRight: (fifos) => startOn(fifos, options)
-  })
-
-const startOn = (fifos: Fifos.FifoPair, { spawner, command, output }: AgentChildOptions) =>
-  Effect.acquireUseRelease(
-    Effect.try({ try: () => openAll(fifos), catch: SpawnFailure.from }),
-    (pipes) => {
-      const followed = () => follow(pipes[0].readEnd, pipes[1].readEnd, output)
-      return spawner.spawn({ ...command, stdout: fifos[0], stderr: fifos[1] }).pipe(
-        Effect.map((spawned): AgentChild => ({ ...spawned, ...followed() })),
-        Effect.catchTag("SpawnerEnded", (ended) =>
-          isStarted(pipes, output) ? Effect.succeed(orphan(followed(), ended)) : Effect.fail(ended)
-        ),
-        Effect.onError(() =>
-          Effect.sync(() => {
-            for (const { readEnd } of pipes) fs.closeSync(readEnd)
-          })
-        )
-      )
-    },
-    (pipes) =>
-      Effect.sync(() => {
-        for (const { closeWriteEnd } of pipes) closeWriteEnd()
-        for (const fifo of fifos) fs.rmSync(fifo, { force: true })
-      })
+  Effect.uninterruptible(
+    Either.match(options.pair, {
+      onLeft: () => startHere(options),
+      onRight: (pair) => startOn(pair, options)
+    })
   )
 
-/** Whether somebody still holds the other end of a pipe, or has written to it; what was written is handed on. */
-const isUsed = ({ readEnd }: Fifos.Pipe, write: (bytes: Buffer) => void): boolean => {
+const startOn = (pair: Fifos.FifoPair, { spawner, command, output, fifos }: AgentChildOptions) =>
+  Effect.suspend(() => {
+    let ends: Ends
+    try {
+      ends = openAll(pair)
+    } catch (cause) {
+      fifos.remove(pair)
+      return Effect.fail(SpawnFailure.from(cause))
+    }
+    const [stdout, stderr] = ends
+    const onClose = (atEnd: boolean) => (atEnd ? fifos.give(pair) : fifos.remove(pair))
+    const followed = () => follow(stdout, stderr, output, onClose)
+    return Effect.matchEffect(spawner.spawn({ ...command, stdout: pair[0], stderr: pair[1] }), {
+      onSuccess: (spawned) => Effect.succeed<AgentChild>({ ...spawned, ...followed() }),
+      onFailure: (failure) => {
+        if (failure._tag === "SpawnerEnded" && isStarted(ends, output))
+          return Effect.succeed(orphan(followed(), failure))
+        for (const end of ends) fs.closeSync(end)
+        fifos.remove(pair)
+        return Effect.fail(failure)
+      }
+    })
+  })
+
+/** Whether somebody holds the other end of a pipe, or has written to it; what was written is handed on. */
+const isUsed = (end: number, write: (bytes: Buffer) => void): boolean => {
   try {
-    const length = fs.readSync(readEnd, buffer)
+    const length = fs.readSync(end, buffer)
     if (length > 0) write(buffer.subarray(0, length))
     return length > 0
   } catch (cause) {
@@ -81,8 +88,7 @@ const isUsed = ({ readEnd }: Fifos.Pipe, write: (bytes: Buffer) => void): boolea
 }
 
 /** Whether an agent runs, or ran, on these pipes, where the spawner has ended before it said so. */
-const isStarted = ([stdout, stderr]: Pipes, output: AgentOutput): boolean => {
-  for (const { closeWriteEnd } of [stdout, stderr]) closeWriteEnd()
+const isStarted = ([stdout, stderr]: Ends, output: AgentOutput): boolean => {
   const printed = isUsed(stdout, (bytes) => output.write("stdout", bytes, () => {}))
   return isUsed(stderr, (bytes) => output.write("stderr", bytes, () => {})) || printed
 }
@@ -90,6 +96,7 @@ const isStarted = ([stdout, stderr]: Pipes, output: AgentOutput): boolean => {
 /** An agent that runs, but under a process id that is not known: the end of its output is taken for its end. */
 const orphan = (followed: ReturnType<typeof follow>, { message }: SpawnFailure.SpawnerEnded): AgentChild => ({
   ...followed,
+  process: undefined,
   pid: undefined,
   exit: Effect.zipRight(Deferred.await(followed.drained), new SpawnFailure.ExitUnknown({ message })),
   exited: () => true
@@ -129,21 +136,22 @@ const startHere = ({
     })
     return {
       pid,
+      process: ProcessTable.find(pid),
       exit: Deferred.await(exit),
       exited: () => exited,
-      ...follow(child.stdout, child.stderr, output)
+      ...follow(child.stdout, child.stderr, output, () => {})
     }
   })
 
-type Pipes = readonly [stdout: Fifos.Pipe, stderr: Fifos.Pipe]
+/** The ends that the relay reads. */
+type Ends = readonly [stdout: number, stderr: number]
 
-const openAll = ([stdout, stderr]: Fifos.FifoPair): Pipes => {
+const openAll = ([stdout, stderr]: Fifos.FifoPair): Ends => {
   const first = Fifos.open(stdout)
   try {
     return [first, Fifos.open(stderr)]
   } catch (cause) {
-    fs.closeSync(first.readEnd)
-    first.closeWriteEnd()
+    fs.closeSync(first)
     throw cause
   }
 }
@@ -170,10 +178,19 @@ const readStream = (stream: Readable, onBytes: OnBytes): Readable =>
     if (!onBytes(bytes)) stream.pause()
   })
 
-const follow = (stdout: number | Readable, stderr: number | Readable, output: AgentOutput) => {
+/** Reads both; `onClose` is told, once neither is read any more, whether both were read to their end. */
+const follow = (
+  stdout: number | Readable,
+  stderr: number | Readable,
+  output: AgentOutput,
+  onClose: (atEnd: boolean) => void
+) => {
   const drained = Deferred.unsafeMake<void>(FiberId.none)
   const paused = new Set<string>()
-  const open = new Set<string>()
+  /** Those that are not at their end, by name. */
+  const left = new Set<string>(["stdout", "stderr"])
+  let open = 2
+  let atEnd = true
   let discarding = false
   const read = (name: "stdout" | "stderr", source: number | Readable) => {
     const resume = () => {
@@ -186,21 +203,27 @@ const follow = (stdout: number | Readable, stderr: number | Readable, output: Ag
       if (output.write(name, bytes, resume)) paused.delete(name)
       return !paused.has(name)
     }
-    open.add(name)
     const stream: Readable =
       typeof source === "number" ? readFifo(source, onBytes) : readStream(source, onBytes)
     // A pipe that can't be read on has no more to say.
     stream.on("error", () => stream.destroy())
-    stream.once("close", () => {
-      open.delete(name)
+    const over = () => {
       paused.delete(name)
-      if (open.size === 0) Deferred.unsafeDone(drained, Exit.void)
+      if (left.delete(name) && left.size === 0) Deferred.unsafeDone(drained, Exit.void)
+    }
+    // It closes some turns of the event loop after its end.
+    stream.once("end", over)
+    stream.once("close", () => {
+      atEnd &&= stream.readableEnded
+      if (--open === 0) onClose(atEnd)
+      over()
     })
     return stream
   }
   const streams = [read("stdout", stdout), read("stderr", stderr)]
   return {
     drained,
+    isDrained: () => left.size === 0,
     paused: () => paused.size > 0,
     discard: () => {
       discarding = true

@@ -1,5 +1,5 @@
 /** The processes of one agent: the one that the relay started, and all that come from it. */
-import { find, type Process, type ProcessTable } from "./ProcessTable.ts"
+import type { Process, ProcessTable } from "./ProcessTable.ts"
 
 export interface AgentFamily {
   /** The process that the relay started, in a session and group of its own; undefined where it is not known which. */
@@ -18,9 +18,11 @@ export interface AgentFamily {
   sessions: ReadonlySet<number>
 }
 
-/** The family of a process that has just been started. */
-export const make = (options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">): AgentFamily => {
-  const process = options.leader === undefined ? undefined : find(options.leader)
+/** The family of a process that has just been started, with what is seen of it. */
+export const make = (
+  options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">,
+  process: Process | undefined
+): AgentFamily => {
   return {
     ...options,
     since: process?.start ?? 0,

@@ -1,5 +1,5 @@
 /** How many agents may run at once, over all runs, and which run is next to start one. */
-import { Effect, type Scope } from "effect"
+import { Effect } from "effect"
 
 interface Waiter {
   readonly lane: object
@@ -11,8 +11,10 @@ interface Waiter {
  * as long as the number of waiting runs, not of their nodes.
  */
 export interface AgentPermits {
-  /** Waits until a permit is free and this lane is next, and holds the permit until the scope closes. */
-  readonly take: (lane: object) => Effect.Effect<void, never, Scope.Scope>
+  /** Waits until a permit is free and this lane is next. Who has taken it gives it back; interrupted, nobody has. */
+  readonly take: (lane: object) => Effect.Effect<void>
+  /** Gives back one that was taken. */
+  readonly give: Effect.Effect<void>
   readonly inUse: Effect.Effect<number>
 }
 
@@ -48,7 +50,7 @@ export const make = (permits: number): AgentPermits => {
     }
   }
 
-  const acquire = (lane: object) =>
+  const take = (lane: object) =>
     Effect.async<void>((resume) => {
       const waiter: Waiter = { lane, grant: () => resume(Effect.void) }
       if (lane === latestLane && latest === undefined) latest = waiter
@@ -68,10 +70,8 @@ export const make = (permits: number): AgentPermits => {
   }
 
   return {
-    take: (lane) =>
-      Effect.uninterruptibleMask((restore) =>
-        restore(acquire(lane)).pipe(Effect.andThen(Effect.addFinalizer(() => Effect.sync(release))))
-      ),
+    take,
+    give: Effect.sync(release),
     inUse: Effect.sync(() => permits - free)
   }
 }

@@ -2,22 +2,27 @@
  * The pipes that agents write to.
  *
  * Node's own "pipes" are sockets, which a program can't open by name (`echo > /dev/stderr`). FIFOs are pipes, and only a
- * program can make them: `mkfifo` makes many at once, each is used for one stream of one agent.
+ * program can make them: `mkfifo` makes many at once. Each is used for one stream of one agent at a time.
  */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
+import * as path from "node:path"
 import { promisify } from "node:util"
 import { Clock, Effect } from "effect"
 import * as FifoFolder from "./FifoFolder.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
-/** Paths of two FIFOs that nobody used yet: for stdout and stderr. */
+/** Paths of two FIFOs that nobody has open: for stdout and stderr. */
 export type FifoPair = readonly [stdout: string, stderr: string]
 
 export interface Fifos {
   /** Fails where they can't be made now, and ordinary pipes have to do; it is tried again some seconds later. */
   readonly take: Effect.Effect<FifoPair, SpawnFailure.SpawnFailure>
+  /** Both have been read to their end, so that nobody has them open: they serve another agent. */
+  readonly give: (pair: FifoPair) => void
+  /** Somebody may have one of them open still: both are removed, and what is written to them reaches no other agent's output. */
+  readonly remove: (pair: FifoPair) => void
   /** Forgets those that were made: something removed their folder. */
   readonly renew: Effect.Effect<void>
 }
@@ -57,6 +62,14 @@ const claimIn = async (parent: string): Promise<Claimed> => {
   }
 }
 
+/** One that can't be removed is named when its folder can't. */
+const remove = (pair: FifoPair): void => {
+  for (const file of pair)
+    try {
+      fs.unlinkSync(file)
+    } catch {}
+}
+
 const batchIn = async (folder: string): Promise<ReadonlyArray<FifoPair>> => {
   const batch = Array.from({ length: pairsPerBatch }, (): FifoPair => {
     const name = FifoFolder.newName(folder)
@@ -66,7 +79,7 @@ const batchIn = async (folder: string): Promise<ReadonlyArray<FifoPair>> => {
     await mkfifo(batch.flat())
     return batch
   } catch (cause) {
-    for (const file of batch.flat()) fs.rmSync(file, { force: true })
+    for (const pair of batch) remove(pair)
     throw cause
   }
 }
@@ -161,33 +174,24 @@ export const make = Effect.gen(function* () {
   })
 
   const fifos: Fifos = {
-    take: alone.withPermits(1)(next),
+    take: Effect.suspend(() => {
+      const pair = pairs.pop()
+      return pair === undefined ? alone.withPermits(1)(next) : Effect.succeed(pair)
+    }),
+    give: (pair) => {
+      if (current !== undefined && path.dirname(pair[0]) === current.folder) pairs.push(pair)
+      else remove(pair)
+    },
+    remove,
     renew
   }
   return fifos
 })
 
-/** Both ends of a pipe, open. */
-export interface Pipe {
-  readonly readEnd: number
-  /** Closes the other end. The end of the stream is seen only when nobody could write to it. */
-  readonly closeWriteEnd: () => void
-}
-
-/** Opens both ends of a FIFO. Throws what `fs` throws; nothing is left open then. */
-export const open = (fifo: string): Pipe => {
+/**
+ * Opens a FIFO to read from it. Its end is seen only once somebody has had it open for writing: so it is not to be read
+ * before. Throws what `fs` throws.
+ */
+export const open = (fifo: string): number =>
   // Without O_NONBLOCK this waits for a writer, with it the writer finds its reader there.
-  const readEnd = fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-  try {
-    const writeEnd = fs.openSync(fifo, fs.constants.O_WRONLY)
-    let open = true
-    const closeWriteEnd = () => {
-      if (open) fs.closeSync(writeEnd)
-      open = false
-    }
-    return { readEnd, closeWriteEnd }
-  } catch (cause) {
-    fs.closeSync(readEnd)
-    throw cause
-  }
-}
+  fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)

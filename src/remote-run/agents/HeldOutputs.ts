@@ -25,9 +25,10 @@ export const make: Effect.Effect<HeldOutputs, never, Scope.Scope> = Effect.gen(f
     })
   )
 
-  const hold: HeldOutputs["hold"] = (child) =>
+  const hold: HeldOutputs["hold"] = (child) => (child.isDrained() ? Effect.void : holdOpen(child))
+
+  const holdOpen = (child: AgentChild) =>
     Effect.gen(function* () {
-      if (yield* Deferred.isDone(child.drained)) return
       child.discard()
       held.add(child)
       const [oldest] = held

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { Cause, Deferred, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import * as EventLoop from "../../EventLoop.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import {
@@ -13,6 +14,7 @@ import {
   type AgentProcessService
 } from "./AgentProcess.ts"
 import * as AgentProgram from "./AgentProgram.ts"
+import * as AgentSpan from "./AgentSpan.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as HeldOutputs from "./HeldOutputs.ts"
@@ -27,79 +29,48 @@ export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSud
 /** What an agent's processes are known by. */
 type Identity = Pick<AgentFamily.AgentFamily, "cookie" | "mark">
 
+interface Parts {
+  readonly command: string
+  readonly useSudo: boolean
+  /** The folder that the daemon was started in. */
+  readonly startedIn: string
+  readonly fifos: Fifos.Fifos
+  readonly marks: Marks.Marks | undefined
+  readonly census: Census.Census
+  readonly spawner: Spawner.Spawner
+  readonly reaper: Reaper.Reaper
+  readonly heldOutputs: HeldOutputs.HeldOutputs
+  readonly newCookie: () => string
+}
+
 /** Nothing that runs is left at the end of the scope. */
 export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const { command, useSudo, killGrace } = options
+    // Nobody but root reads the environment of what sudo starts.
+    const marks = useSudo && process.geteuid?.() !== 0 ? Marks.make() : undefined
     const startedIn = yield* currentFolder
     const fifos = yield* Fifos.make
-    // Nobody but root reads the environment of what sudo starts.
-    const marks = options.useSudo && process.geteuid?.() !== 0 ? Marks.make() : undefined
     const census = yield* Census.make(marks)
-    const spawner = yield* Spawner.make(options.killGrace)
-    const reaper = yield* Reaper.make({ census, killGrace: options.killGrace })
+    const spawner = yield* Spawner.make(killGrace)
+    const reaper = yield* Reaper.make({ census, killGrace })
     const heldOutputs = yield* HeldOutputs.make
     const mine = randomUUID()
     let count = 0
-
-    const lineOf = (command: AgentCommand) => {
-      const program = AgentProgram.find(options.command, { folder: startedIn, path: process.env.PATH })
-      return commandLine({ command: program, useSudo: options.useSudo }, command)
+    const newCookie = () => `${mine}.${++count}`
+    const parts: Parts = {
+      command,
+      useSudo,
+      startedIn,
+      fifos,
+      marks,
+      census,
+      spawner,
+      reaper,
+      heldOutputs,
+      newCookie
     }
-
-    const startChild = (line: CommandLine, output: AgentOutput, { cookie, mark }: Identity) =>
-      Effect.gen(function* () {
-        const pair = yield* Effect.either(fifos.take)
-        const environment = { [Census.cookieName]: cookie }
-        const command = { ...line, environment, cookie, mark }
-        const child = yield* AgentChild.start({ spawner, command, fifos: pair, output })
-        return { child, withoutFifos: Either.getLeft(pair) }
-      }).pipe(
-        Effect.tapError((cause) => (isMissingFifo(cause) ? fifos.renew : Effect.void)),
-        Effect.retry({ times: 3, while: isWorthAnother }),
-        Effect.onError(() => Effect.sync(() => mark !== undefined && marks?.give(mark)))
-      )
-
-    /** Waits for the agent's end, interruptibly by `restore`. Interrupted, this ends the agent. */
-    const follow = (child: AgentChild.AgentChild, identity: Identity, restore: Restore) =>
-      Effect.gen(function* () {
-        const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited })
-        census.add(family)
-        if (child.pid !== undefined) yield* spawner.guard(child.pid, identity.cookie)
-        return yield* restore(finished(child)).pipe(
-          Effect.onExit((exit) => {
-            if (isOver(exit)) return Effect.andThen(census.leave(family), heldOutputs.hold(child))
-            const end = Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd))
-            return Effect.ensuring(end, Effect.sync(child.close))
-          })
-        )
-      }).pipe(Effect.scoped)
-
-    const run: AgentProcessService["run"] = Effect.fn("AgentProcess.run")((command, output) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          yield* Effect.annotateCurrentSpan("hostname", command.hostname)
-          // An agent whose run is interrupted before this point is never started.
-          yield* restore(Effect.yieldNow())
-          const line = lineOf(command)
-          const identity: Identity = { cookie: `${mine}.${++count}`, mark: marks?.take() }
-          const { child, withoutFifos } = yield* Effect.mapError(
-            startChild(line, output, identity),
-            (cause) => startFailure(line.program, cause)
-          )
-          const exit = yield* follow(child, identity, restore).pipe(
-            Effect.mapError(
-              ({ message }) =>
-                new AgentError({ message: `how ${line.program} ended is not known: ${message}` })
-            )
-          )
-          if (Option.isSome(withoutFifos) && exit.code !== 0)
-            output.write("stderr", noFifos(withoutFifos.value), () => {})
-          return exit
-        })
-      )
-    )
-
-    return { run, unkillable: reaper.unkillable }
+    return { run: (command, output) => run(parts, command, output), unkillable: reaper.unkillable }
   })
 
 /** Agents as processes of this machine, as `remote_run.*` says. At its end no agent runs that could be ended. */
@@ -115,6 +86,102 @@ const currentFolder = Effect.sync(() => process.cwd()).pipe(Effect.catchAllDefec
 const noFifos = ({ message }: SpawnFailure.SpawnFailure): Uint8Array =>
   new TextEncoder().encode(
     `rudder-relay: /dev/stdout and /dev/stderr could not be opened by name, since no FIFOs could be made: ${message.trim()}\n`
+  )
+
+const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
+  AgentSpan.around(
+    Effect.uninterruptibleMask((restore) =>
+      // An agent whose run is interrupted before this point is never started.
+      Effect.flatMap(restore(Effect.yieldNow()), () => {
+        const line = lineOf(parts, command)
+        const identity: Identity = { cookie: parts.newCookie(), mark: parts.marks?.take() }
+        return Effect.matchEffect(startChild(parts, line, output, identity, attempts), {
+          onFailure: (cause) => {
+            if (identity.mark !== undefined) parts.marks?.give(identity.mark)
+            return Effect.fail(startFailure(line.program, cause))
+          },
+          onSuccess: (started) => follow(parts, line, output, identity, started, restore)
+        })
+      })
+    ),
+    "AgentProcess.run",
+    { hostname: command.hostname }
+  )
+
+const lineOf = ({ command, useSudo, startedIn }: Parts, agent: AgentCommand): CommandLine => {
+  const program = AgentProgram.find(command, { folder: startedIn, path: process.env.PATH })
+  return commandLine({ command: program, useSudo }, agent)
+}
+
+interface Started {
+  readonly child: AgentChild.AgentChild
+  readonly pair: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
+}
+
+/** How often it is tried to start an agent that has not been for a reason that another try may not meet. */
+const attempts = 4
+
+const startChild = (
+  parts: Parts,
+  line: CommandLine,
+  output: AgentOutput,
+  { cookie, mark }: Identity,
+  left: number
+): Effect.Effect<Started, StartFailure> =>
+  Effect.flatMap(Effect.either(parts.fifos.take), (pair) => {
+    const { fifos, spawner } = parts
+    const command = { ...line, environment: { [Census.cookieName]: cookie }, cookie, mark }
+    return Effect.matchEffect(AgentChild.start({ spawner, command, fifos, pair, output }), {
+      onSuccess: (child) => Effect.succeed({ child, pair }),
+      onFailure: (cause) => {
+        const another =
+          isWorthAnother(cause) && left > 1
+            ? startChild(parts, line, output, { cookie, mark }, left - 1)
+            : Effect.fail(cause)
+        return isMissingFifo(cause) ? Effect.zipRight(fifos.renew, another) : another
+      }
+    })
+  })
+
+/** Waits for the agent's end, interruptibly by `restore`. Interrupted, this ends the agent. */
+const follow = (
+  parts: Parts,
+  line: CommandLine,
+  output: AgentOutput,
+  identity: Identity,
+  { child, pair }: Started,
+  restore: Restore
+) =>
+  Effect.suspend(() => {
+    const { census, spawner } = parts
+    const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited }, child.process)
+    census.add(family)
+    if (child.pid !== undefined) spawner.guard(child.pid, identity.cookie)
+    return Effect.flatMap(Effect.exit(restore(finished(child))), (exit) =>
+      Effect.flatMap(isOver(exit) ? letGo(parts, child, family) : end(parts, child, family), () => {
+        if (child.pid !== undefined) spawner.release(child.pid)
+        if (Exit.isFailure(exit))
+          return Effect.mapError(
+            exit,
+            ({ message }) => new AgentError({ message: `how ${line.program} ended is not known: ${message}` })
+          )
+        if (Either.isLeft(pair) && exit.value.code !== 0) output.write("stderr", noFifos(pair.left), () => {})
+        return Effect.succeed(exit.value)
+      })
+    )
+  })
+
+/** It has come to its end by itself: what it left behind goes on. */
+const letGo = (
+  { census, heldOutputs }: Parts,
+  child: AgentChild.AgentChild,
+  family: AgentFamily.AgentFamily
+) => Effect.zipRight(census.leave(family), heldOutputs.hold(child))
+
+/** Ends it, with all that comes from it. */
+const end = ({ reaper }: Parts, child: AgentChild.AgentChild, family: AgentFamily.AgentFamily) =>
+  Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd)).pipe(
+    Effect.ensuring(Effect.sync(child.close))
   )
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -149,10 +216,21 @@ const step = "50 millis"
 
 /** The process has exited and its output is read. */
 const finished = (child: AgentChild.AgentChild) =>
-  Effect.exit(child.exit).pipe(Effect.zipLeft(drained(child, stepsAfterExit)), Effect.flatten)
+  Effect.flatMap(Effect.exit(child.exit), (exit) => Effect.zipRight(drained(child, stepsAfterExit), exit))
 
-/** Waits for the end of the output; time in which its reader wants no more does not count. */
-const drained = (child: AgentChild.AgentChild, steps: number) =>
+/** In so many turns of the event loop comes what was there with the exit: one may be half over, one reads, one sees the end. */
+const turnsAfterExit = 3
+
+/** Waits for the end of the output, for which there mostly is no need to race with a timer. */
+const drained = (child: AgentChild.AgentChild, steps: number, turns = turnsAfterExit): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (child.isDrained()) return Effect.void
+    if (turns === 0) return drainedOrPatience(child, steps)
+    return Effect.zipRight(EventLoop.turn, drained(child, steps, turns - 1))
+  })
+
+/** Time in which the output's reader wants no more does not count. */
+const drainedOrPatience = (child: AgentChild.AgentChild, steps: number) =>
   Effect.suspend(() => {
     let left = steps
     const patience = Effect.sync(() => (child.paused() ? left : left--)).pipe(

@@ -24,6 +24,8 @@ export interface SpawnRequest {
 /** A process that was started. */
 export interface Spawned {
   readonly pid: number
+  /** As it was just after its start; undefined where nothing can be seen of it. */
+  readonly process: ProcessTable.Process | undefined
   /** How the process ended. Where the spawner has ended before, this waits until the process is gone, and fails. */
   readonly exit: Effect.Effect<AgentExit, Failure.ExitUnknown>
   readonly exited: () => boolean
@@ -35,11 +37,12 @@ export interface Spawner {
   readonly spawn: (
     request: SpawnRequest
   ) => Effect.Effect<Spawned, Failure.SpawnFailure | Failure.SpawnerEnded>
-  /** Should the relay be killed before the scope ends, this agent is ended, whichever spawner started it. */
-  readonly guard: (pid: number, cookie: string) => Effect.Effect<void, never, Scope.Scope>
+  /** Should the relay be killed before `release`, this agent is ended, whichever spawner started it. */
+  readonly guard: (pid: number, cookie: string) => void
+  readonly release: (pid: number) => void
 }
 
-const Message = Schema.Struct({
+const Answer = Schema.Struct({
   id: Schema.Number,
   pid: Schema.optional(Schema.Number),
   exit: Schema.optional(
@@ -53,28 +56,64 @@ const Message = Schema.Struct({
     })
   )
 })
-const isMessage = Schema.is(Message)
+const areAnswers = Schema.is(Schema.Array(Answer))
 
 /** A child that was asked for. */
-class Expected {
-  readonly pid = Deferred.unsafeMake<number, Failure.SpawnFailure | Failure.SpawnerEnded>(FiberId.none)
-  readonly exit = Deferred.unsafeMake<AgentExit>(FiberId.none)
-  running: number | undefined
-  exited = false
+class Expected implements Spawned {
+  readonly started = Deferred.unsafeMake<Spawned, Failure.SpawnFailure | Failure.SpawnerEnded>(FiberId.none)
+  readonly ended = Deferred.unsafeMake<AgentExit, Failure.ExitUnknown>(FiberId.none)
+  readonly exit = Deferred.await(this.ended)
+  pid = 0
+  process: ProcessTable.Process | undefined
+  private over = false
+  private readonly connection: Connection
+
+  constructor(connection: Connection) {
+    this.connection = connection
+  }
+
+  start(pid: number): void {
+    this.pid = pid
+    this.process = ProcessTable.find(pid)
+    Deferred.unsafeDone(this.started, Exit.succeed(this))
+  }
+
+  end(exit: Exit.Exit<AgentExit, Failure.ExitUnknown>): void {
+    this.over = true
+    Deferred.unsafeDone(this.ended, exit)
+  }
+
+  readonly exited = (): boolean => this.over || (!this.connection.usable && this.isGone())
+
+  /** Where /proc hides it: whether no process has its number. */
+  isGone(): boolean {
+    if (this.process === undefined) return !exists(this.pid)
+    const now = ProcessTable.find(this.pid)
+    return now === undefined || now.zombie || now.start !== this.process.start
+  }
 }
 
 /** One spawning process and the children it was asked for. */
 class Connection {
   private readonly process: ChildProcess
-  private readonly expected = new Map<number, Expected>()
+  /** Those that the process has not answered for yet, in the order in which it was asked. */
+  readonly unanswered = new Map<number, Expected>()
+  /** Those that run. */
+  private readonly running = new Map<number, Expected>()
+  /** Their process ids. */
+  private readonly pids = new Set<number>()
+  /** Those of others that it guards. */
+  private readonly guards = new Set<number>()
   private readonly started = performance.now()
   private count = 0
+  /** To be told together: a message costs as much as what it says. */
+  private messages: Array<object> = []
   /** Why the process is of no more use. By then all that it said of its children has been heard. */
   readonly ended = Deferred.unsafeMake<string>(FiberId.none)
   /** False from the first sign on. */
   usable = true
-  /** Those of its children that run. */
-  readonly running = new Set<number>()
+  /** Somebody looks whether it answers. */
+  watched = false
 
   /** Throws what node throws. */
   constructor(killGrace: Duration.Duration) {
@@ -115,18 +154,26 @@ class Connection {
 
   ask(request: SpawnRequest): Expected {
     const id = ++this.count
-    const expected = new Expected()
-    this.expected.set(id, expected)
+    const expected = new Expected(this)
+    this.unanswered.set(id, expected)
     this.tell({ id, ...request })
     return expected
   }
 
   tell(message: object): void {
     if (!this.usable) return
-    // Where a message can't be sent, the process is dead or dying, and its end is reported elsewhere.
-    this.process.send(message, (error) => {
-      if (error !== null) this.kill()
-    })
+    if (this.messages.push(message) === 1) setImmediate(() => this.send())
+  }
+
+  /** Another's agent; its own it knows. */
+  guard(pid: number, cookie: string): void {
+    if (this.pids.has(pid)) return
+    this.guards.add(pid)
+    this.tell({ guard: pid, cookie })
+  }
+
+  release(pid: number): void {
+    if (this.guards.delete(pid)) this.tell({ release: pid })
   }
 
   /** Its children go on. */
@@ -145,39 +192,88 @@ class Connection {
     )
   })
 
+  /** Ends those children that are gone, of a process that has ended; true when none is left. */
+  endThoseGone(message: string): boolean {
+    for (const [id, expected] of this.running)
+      if (expected.isGone()) {
+        this.running.delete(id)
+        expected.end(Exit.fail(new Failure.ExitUnknown({ message })))
+      }
+    return this.running.size === 0
+  }
+
+  private send(): void {
+    const { messages } = this
+    this.messages = []
+    if (!this.usable) return
+    // Where messages can't be sent, the process is dead or dying, and its end is reported elsewhere.
+    this.process.send(messages, (error) => {
+      if (error !== null) this.kill()
+    })
+  }
+
   private told(message: unknown): void {
-    const expected = isMessage(message) ? this.expected.get(message.id) : undefined
-    if (expected === undefined || !isMessage(message)) return
-    const { id, pid, exit, failure } = message
-    if (pid !== undefined) {
-      expected.running = pid
-      this.running.add(pid)
-      Deferred.unsafeDone(expected.pid, Exit.succeed(pid))
+    if (areAnswers(message)) for (const answer of message) this.hear(answer)
+  }
+
+  private hear({ id, pid, exit, failure }: typeof Answer.Type): void {
+    const asked = this.unanswered.get(id)
+    if (asked !== undefined && pid !== undefined) {
+      this.running.set(id, asked)
+      this.pids.add(pid)
+      asked.start(pid)
     }
-    if (exit !== undefined) {
-      expected.exited = true
-      if (expected.running !== undefined) this.running.delete(expected.running)
-      Deferred.unsafeDone(expected.exit, Exit.succeed(exit))
-    }
-    if (failure !== undefined) {
+    if (asked !== undefined && failure !== undefined) {
       const { message, code, syscall } = failure
-      Deferred.unsafeDone(expected.pid, Exit.fail(new Failure.SpawnFailure({ message, code, syscall })))
+      Deferred.unsafeDone(asked.started, Exit.fail(new Failure.SpawnFailure({ message, code, syscall })))
     }
-    if (exit !== undefined || failure !== undefined) this.expected.delete(id)
+    this.unanswered.delete(id)
+    const running = this.running.get(id)
+    if (running === undefined || exit === undefined) return
+    this.running.delete(id)
+    this.pids.delete(running.pid)
+    running.end(Exit.succeed(exit))
   }
 
   private end(what: string): void {
     this.usable = false
     const message = `the process that starts agents ${what}`
-    for (const { pid } of this.expected.values())
-      Deferred.unsafeDone(pid, Exit.fail(new Failure.SpawnerEnded({ message })))
-    this.expected.clear()
+    for (const { started } of this.unanswered.values())
+      Deferred.unsafeDone(started, Exit.fail(new Failure.SpawnerEnded({ message })))
+    this.unanswered.clear()
+    this.pids.clear()
     Deferred.unsafeDone(this.ended, Exit.succeed(message))
   }
 }
 
-/** A process that hangs at the start of a program (on a file system that does not answer) is given up then. */
+/**
+ * A process that hangs at the start of a program (on a file system that does not answer) is given up after this long,
+ * or up to twice as long where it answered when it was looked at first.
+ */
 const answerWithin = "30 seconds"
+
+/** Looks, while there is something to answer, whether it is answered: one fiber for all that is asked. */
+const watch = (connection: Connection): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const [oldest] = connection.unanswered.keys()
+    if (oldest === undefined) return Effect.succeed(true)
+    return Effect.delay(
+      Effect.sync(() => {
+        const hangs = connection.unanswered.has(oldest)
+        // The killed spawner's end is an answer to all.
+        if (hangs) connection.kill()
+        return hangs
+      }),
+      answerWithin
+    )
+  }).pipe(
+    Effect.repeat({ until: (over) => over }),
+    Effect.ensuring(
+      Effect.sync(() => {
+        connection.watched = false
+      })
+    )
+  )
 
 /** One that ends sooner than this is not replaced before there is something to start. Milliseconds. */
 const worthReplacing = 1000
@@ -194,7 +290,7 @@ export const make = (killGrace: Duration.Duration): Effect.Effect<Spawner, never
       // In one go: nobody else connects meanwhile.
       try: () => {
         const connection = new Connection(killGrace)
-        for (const [guard, cookie] of guarded) connection.tell({ guard, cookie })
+        for (const [pid, cookie] of guarded) connection.guard(pid, cookie)
         current = connection
         return connection
       },
@@ -204,65 +300,39 @@ export const make = (killGrace: Duration.Duration): Effect.Effect<Spawner, never
       Effect.tap((connection) => Effect.forkIn(Effect.interruptible(replaced(connection)), scope))
     )
 
-    /** Agents that go on when it has ended are guarded by the next. */
+    /** Agents that go on when it has ended are guarded by the next, and waited for. */
     const replaced = (connection: Connection): Effect.Effect<void> =>
-      Deferred.await(connection.ended).pipe(
-        Effect.tap((reason) =>
-          Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
-        ),
-        Effect.andThen(
-          Effect.suspend(() =>
-            current === connection && connection.age > worthReplacing ? Effect.ignore(connect) : Effect.void
-          )
+      Effect.gen(function* () {
+        const reason = yield* Deferred.await(connection.ended)
+        yield* Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
+        if (current === connection && connection.age > worthReplacing) yield* Effect.ignore(connect)
+        yield* Effect.sync(() => connection.endThoseGone(reason)).pipe(
+          Effect.repeat({ until: (none) => none, schedule: poll })
         )
-      )
+      })
 
     const connected = Effect.suspend(() => (current?.usable === true ? Effect.succeed(current) : connect))
     yield* Effect.ignore(connected)
 
     const spawn: Spawner["spawn"] = (request) =>
-      Effect.gen(function* () {
-        const connection = yield* connected
-        const expected = connection.ask(request)
-        // Interruptible, since a time-out is over only when the effect that it interrupts is.
-        const pid = yield* Effect.interruptible(Deferred.await(expected.pid)).pipe(
-          Effect.timeoutTo({
-            duration: answerWithin,
-            onSuccess: Effect.succeed,
-            // The killed spawner's end completes the Deferred, with a failure.
-            onTimeout: () =>
-              Effect.andThen(
-                Effect.sync(() => connection.kill()),
-                Deferred.await(expected.pid)
-              )
-          }),
-          Effect.flatten
-        )
-        const gone = goneOf(pid)
-        const lost = Deferred.await(connection.ended).pipe(
-          Effect.zipLeft(Effect.repeat(Effect.sync(gone), { until: (is) => is, schedule: poll })),
-          Effect.flatMap((message) => new Failure.ExitUnknown({ message }))
-        )
-        return {
-          pid,
-          exit: Effect.raceFirst(Deferred.await(expected.exit), lost),
-          exited: () => expected.exited || (!connection.usable && gone())
-        }
+      Effect.flatMap(connected, (connection) => {
+        const started = Deferred.await(connection.ask(request).started)
+        if (connection.watched) return started
+        connection.watched = true
+        return Effect.zipRight(Effect.forkIn(Effect.interruptible(watch(connection)), scope), started)
       })
 
-    const guard: Spawner["guard"] = (pid, cookie) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          guarded.set(pid, cookie)
-          if (current?.running.has(pid) === false) current.tell({ guard: pid, cookie })
-        }),
-        () =>
-          Effect.sync(() => {
-            guarded.delete(pid)
-            if (current?.running.has(pid) === false) current.tell({ release: pid })
-          })
-      )
-    return { spawn, guard }
+    return {
+      spawn,
+      guard: (pid, cookie) => {
+        guarded.set(pid, cookie)
+        current?.guard(pid, cookie)
+      },
+      release: (pid) => {
+        guarded.delete(pid)
+        current?.release(pid)
+      }
+    }
   })
 
 const poll = Schedule.spaced("100 millis")
@@ -272,15 +342,5 @@ const exists = (pid: number): boolean => {
     return process.kill(pid, 0)
   } catch (cause) {
     return cause instanceof Error && "code" in cause && cause.code === "EPERM"
-  }
-}
-
-/** Gives a check whether a process that lives now is gone; where /proc hides it, whether no process has its number. */
-const goneOf = (pid: number) => {
-  const start = ProcessTable.find(pid)?.start
-  return (): boolean => {
-    if (start === undefined) return !exists(pid)
-    const now = ProcessTable.find(pid)
-    return now === undefined || now.zombie || now.start !== start
   }
 }

@@ -3,20 +3,26 @@
 //
 // It also outlives the relay for as long as it takes to end the agents that a relay leaves which was killed.
 //
-// Its argument is the grace between SIGTERM and SIGKILL, in milliseconds. Told over node's IPC channel:
+// Its argument is the grace between SIGTERM and SIGKILL, in milliseconds. Told over node's IPC channel, several at once:
 // - {id, program, parameters, environment, cookie, stdout, stderr, mark?}: start it; `stdout` and `stderr` are paths of
 //   FIFOs, `environment` has the cookie, `mark` is the core dump filter to start it with;
 // - {guard: pid, cookie}: an agent that another process has started; {release: pid}: no more.
-// Tells {id, pid}, later {id, exit: {code, signal}}; or {id, failure: {code, syscall, message}}.
+// Tells, several at once, {id, pid}, later {id, exit: {code, signal}}; or {id, failure: {code, syscall, message}}.
 import { spawn } from "node:child_process"
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 
 // Ctrl-C on the relay's terminal, or a signal to its whole group, is the relay's to answer.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})
 
-const tell = (message) => {
+/** To be told together: a message costs as much as what it says. */
+let answers = []
+const send = () => {
   // Where nobody listens any more, "disconnect" says so.
-  if (process.connected) process.send(message, () => {})
+  if (process.connected) process.send(answers, () => {})
+  answers = []
+}
+const tell = (answer) => {
+  if (answers.push(answer) === 1) setImmediate(send)
 }
 
 const failure = (id, { code, syscall, message }) => tell({ id, failure: { code, syscall, message } })
@@ -50,6 +56,9 @@ const openFifo = (path) => {
   }
 }
 
+/** What agents share of their environments. */
+const environmentOfAll = { ...process.env }
+
 /** Cookies and marks of the agents that run, by the process id of their leader. */
 const agents = new Map()
 
@@ -61,7 +70,7 @@ const start = ({ id, program, parameters, environment, cookie, stdout, stderr, m
       stdio: ["ignore", ...ends],
       detached: true,
       cwd: "/",
-      env: { ...process.env, ...environment }
+      env: { ...environmentOfAll, ...environment }
     }
     const child = marked(mark, () => spawn(program, parameters, options))
     const { pid } = child
@@ -80,11 +89,21 @@ const start = ({ id, program, parameters, environment, cookie, stdout, stderr, m
   }
 }
 
-process.on("message", (message) => {
+/** What is to be started: one at a time, so that ends are told meanwhile. */
+const orders = []
+const startNext = () => {
+  const order = orders.shift()
+  if (order !== undefined) start(order)
+  if (orders.length > 0) setImmediate(startNext)
+}
+
+const hear = (message) => {
   if (message.guard !== undefined) agents.set(message.guard, { cookie: message.cookie })
   else if (message.release !== undefined) agents.delete(message.release)
-  else start(message)
-})
+  else if (orders.push(message) === 1) setImmediate(startNext)
+}
+
+process.on("message", (messages) => messages.forEach(hear))
 
 const read = (pid, name) => {
   try {
@@ -148,6 +167,7 @@ const stuckAfter = 2000
 
 /** Ends the agents of a relay that is gone, and then this process. */
 const endAll = () => {
+  orders.length = 0
   if (agents.size === 0) process.exit(0)
   const grace = Number(process.argv[2])
   const members = membersOf(new Map(agents))

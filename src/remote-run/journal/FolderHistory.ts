@@ -2,12 +2,15 @@
 import { FileSystem } from "@effect/platform"
 import { Clock, Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
 import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import { Disk } from "../../disk/Disk.ts"
 import * as Lease from "../../disk/Lease.ts"
 import { storageError } from "../../disk/StorageFailure.ts"
 import type { StorageError } from "../../RelayError.ts"
 import type { RunStarted } from "../RunEvent.ts"
 import { type RunId, startedAt } from "../RunId.ts"
-import type { RunHead } from "../RunRecord.ts"
+import type { RunHead, RunSummary } from "../RunRecord.ts"
+import * as FolderKeys from "./FolderKeys.ts"
+import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
 import * as JournalRepair from "./JournalRepair.ts"
 import { JournalRoom } from "./JournalRoom.ts"
@@ -17,6 +20,7 @@ import { KeptJournals } from "./KeptJournals.ts"
 import * as PastJournal from "./PastJournal.ts"
 import * as RunFolders from "./RunFolders.ts"
 import { RunHistory, type RunHistoryService } from "./RunHistory.ts"
+import * as RunIndex from "./RunIndex.ts"
 import { RunJournal } from "./RunJournal.ts"
 import * as RunListing from "./RunListing.ts"
 import * as RunPruning from "./RunPruning.ts"
@@ -34,6 +38,8 @@ interface Parts {
   /** Runs whose files must be left alone. */
   readonly inUse: () => ReadonlySet<RunId>
   readonly pruning: RunPruning.RunPruning
+  readonly index: RunIndex.RunIndex
+  readonly keys: FolderKeys.FolderKeys
   /** Held while a journal is repaired. */
   readonly repairing: Effect.Semaphore
 }
@@ -47,18 +53,20 @@ const make = Effect.gen(function* () {
   const parts = yield* makeParts(folders, remoteRun)
   if (remoteRun.enabled)
     yield* Effect.forkScoped(
-      Effect.andThen(repairAll(parts), Effect.repeat(prune(parts), Schedule.spaced(Duration.minutes(1))))
+      Effect.andThen(
+        repairAll(parts),
+        Effect.all([Effect.repeat(prune(parts), Schedule.spaced(Duration.minutes(1))), indexAll(parts)], {
+          concurrency: "unbounded"
+        })
+      )
     )
   return {
     begin: (id, head, started) => begin(parts, id, head, started),
-    finish: (id) => finish(parts, id),
+    finish: (id, summary) => finish(parts, id, summary),
     find: (id) => find(parts, id),
-    summary: (id, source) =>
-      JournalSummary.read(source).pipe(
-        Effect.provideService(FileSystem.FileSystem, parts.fs),
-        Effect.annotateLogs({ run: id })
-      ),
-    ids: (before) => RunListing.ids(parts, before),
+    summary: (id, source) => summaryOf(parts, id, source),
+    keys: parts.keys,
+    list: (selection) => RunListing.list(listed(parts), selection),
     prune: prune(parts)
   } satisfies RunHistoryService
 })
@@ -68,64 +76,78 @@ export const layer = Layer.scoped(RunHistory, make)
 
 const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) =>
   Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const fork = yield* FiberSet.makeRuntime<never, void>()
     const room = new JournalRoom(settings.maxSize)
     const active = new Map<RunId, RunJournal>()
     const kept = new KeptJournals()
     const inUse = () => new Set([...active.keys(), ...kept.ids()])
+    const pruning = yield* RunPruning.make({ ...settings, folders, inUse, held: () => room.held })
     const parts: Parts = {
-      fs: yield* FileSystem.FileSystem,
+      fs,
       settings,
       folders,
       room,
-      fork: yield* FiberSet.makeRuntime<never, void>(),
+      fork,
       active,
       kept,
       inUse,
-      pruning: yield* RunPruning.make({ ...settings, folders, inUse, held: () => room.held }),
+      pruning,
+      keys: yield* FolderKeys.make(yield* Disk, folders.keysPath),
+      index: RunIndex.make({ fs, folders, fork, wrote: pruning.add }),
       repairing: yield* Effect.makeSemaphore(1)
     }
     return parts
   })
 
-const begin = ({ fs, room, fork, folders, active }: Parts, id: RunId, head: RunHead, started: RunStarted) =>
+const begin = (parts: Parts, id: RunId, head: RunHead, started: RunStarted) =>
   Effect.gen(function* () {
+    const { fs, room, fork, folders, active, index } = parts
     const path = folders.openPath(id)
     const journal = new RunJournal({ fs, room, fork, path, finalPath: folders.finalPath(id) })
     active.set(id, journal)
     journal.event(Kind.head, "", head, 0)
     journal.event(Kind.run, "", started, 0)
     yield* journal.flushed
+    index.begun(id, head.by?.actor ?? "", started.nodes)
     return journal
   })
 
-const finish = (parts: Parts, id: RunId) =>
+const finish = (parts: Parts, id: RunId, summary: RunSummary) =>
   Effect.gen(function* () {
-    const { active, kept, pruning } = parts
+    const { active, kept, pruning, index } = parts
     const journal = active.get(id)
     if (journal === undefined) return
     const isInPlace = yield* journal.close
-    if (isInPlace) pruning.add(journal.length())
-    else if (journal.isWhole) kept.add(id, journal)
+    if (isInPlace) {
+      pruning.add(journal.length())
+      index.ended(id, JSON.stringify(summary))
+    } else if (journal.isWhole) kept.add(id, journal)
     else yield* journal.discard
     active.delete(id)
     if (!isInPlace || pruning.isTooMuch()) yield* prune(parts)
   })
 
-const prune = ({ pruning, kept, settings }: Parts) =>
+const prune = ({ keys, pruning, kept, settings }: Parts) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const isExpired = (id: RunId) => now - startedAt(id) > Duration.toMillis(settings.retention)
+    yield* keys.prune
     yield* pruning.prune
     yield* kept.prune(isExpired, () => kept.size > settings.maxSize)
   })
 
-const repair = ({ fs, folders, inUse, repairing }: Parts, id: RunId) =>
+const repair = (parts: Parts, id: RunId) =>
   Effect.gen(function* () {
+    const { fs, folders, inUse } = parts
     const path = folders.openPath(id)
     // Another caller may have repaired it while this one waited.
     const isLeft = !inUse().has(id) && (yield* Effect.orElseSucceed(fs.exists(path), () => false))
-    if (isLeft) yield* JournalRepair.repair(path, folders.finalPath(id))
-  }).pipe(Effect.provideService(FileSystem.FileSystem, fs), repairing.withPermits(1))
+    if (!isLeft) return
+    yield* Effect.provideService(JournalRepair.repair(path, folders.finalPath(id)), FileSystem.FileSystem, fs)
+    // The index of what a crash cut off may have been cut off too.
+    yield* Effect.ignore(indexPast(parts, id))
+  }).pipe(parts.repairing.withPermits(1))
 
 const find = (parts: Parts, id: RunId): Effect.Effect<Option.Option<JournalSource>, StorageError> =>
   Effect.gen(function* () {
@@ -133,10 +155,69 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Option.Option<JournalSourc
     const journal = active.get(id) ?? kept.get(id)
     if (journal !== undefined) return Option.some(journal)
     if (yield* Effect.mapError(fs.exists(folders.openPath(id)), storageError)) yield* repair(parts, id)
+    return yield* past(parts, id)
+  })
+
+/** A journal that is in its final place. */
+const past = ({ fs, folders }: Parts, id: RunId) =>
+  Effect.gen(function* () {
     const path = folders.finalPath(id)
     const info = yield* Effect.option(fs.stat(path))
-    return Option.map(info, ({ size }) => PastJournal.make(path, Number(size)))
+    return Option.map(info, ({ size }): JournalSource => PastJournal.make(path, Number(size)))
   })
+
+const summaryOf = ({ fs }: Parts, id: RunId, source: JournalSource) =>
+  JournalSummary.read(source).pipe(
+    Effect.provideService(FileSystem.FileSystem, fs),
+    Effect.annotateLogs({ run: id })
+  )
+
+const listed = (parts: Parts): RunListing.Listed => ({
+  folders: parts.folders,
+  index: parts.index,
+  inUse: parts.inUse,
+  isGoingOn: (id) => parts.active.has(id),
+  matches: (id, search) => matches(parts, id, search)
+})
+
+/** Its nodes and who asked, by the journal; where that does not say, it is nobody's. */
+const beginningOf = ({ fs }: Parts, source: JournalSource) =>
+  JournalEvents.beginning(source).pipe(Effect.provideService(FileSystem.FileSystem, fs))
+
+const matches = (parts: Parts, id: RunId, { node, actor }: RunIndex.RunSearch) =>
+  Effect.gen(function* () {
+    const source = yield* find(parts, id)
+    if (Option.isNone(source)) return false
+    const { nodes, by } = yield* beginningOf(parts, source.value)
+    return (
+      Option.match(node, { onNone: () => true, onSome: (one) => nodes.includes(one) }) &&
+      Option.match(actor, { onNone: () => true, onSome: (name) => by?.actor === name })
+    )
+  })
+
+/** Adds to the index what a run that is over says of itself. */
+const indexPast = (parts: Parts, id: RunId) =>
+  Effect.gen(function* () {
+    const source = yield* past(parts, id)
+    if (Option.isNone(source)) return
+    const { nodes, by } = yield* beginningOf(parts, source.value)
+    parts.index.begun(id, by?.actor ?? "", nodes)
+    parts.index.ended(id, JSON.stringify(yield* summaryOf(parts, id, source.value)))
+  })
+
+/** Adds what the indexes lack: runs that an earlier version kept, and what a crash took. */
+const indexAll = (parts: Parts) =>
+  Effect.gen(function* () {
+    const { folders, inUse, index } = parts
+    for (const folder of yield* folders.folders) {
+      const indexed = yield* index.read(folder, RunIndex.everyRun)
+      for (const { path, id } of yield* folders.files(folder)) {
+        if (id === undefined || inUse().has(id) || path !== folders.finalPath(id)) continue
+        const run = indexed.get(id)
+        if (run?.isComplete !== true || !run.isSummarized) yield* Effect.ignore(indexPast(parts, id))
+      }
+    }
+  }).pipe(Effect.catchAll((error) => RunListing.logUnreadable(parts.folders, error)))
 
 /** Closes what an earlier process left open. What can't be repaired is in the log, and does not stop the others. */
 const repairAll = (parts: Parts) =>

@@ -10,6 +10,7 @@ import {
   RunStarted,
   type UnreadableEvent
 } from "../RunEvent.ts"
+import { RunHead } from "../RunRecord.ts"
 import { Kind, recordLength } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
@@ -56,6 +57,27 @@ export const stored = (
       return Stream.repeatEffectOption(next)
     })
   )
+
+/** What a journal says first: for which nodes the run is, and who asked for it. What can't be read there is left out. */
+export interface Beginning {
+  readonly nodes: ReadonlyArray<string>
+  readonly by: RunHead["by"]
+}
+
+const decodeHead = Schema.decodeOption(Schema.parseJson(RunHead))
+const decodeStarted = Schema.decodeOption(Schema.parseJson(RunStarted))
+
+const nothingSaid: Beginning = { nodes: [], by: undefined }
+
+/** Reads a journal's first two records. */
+export const beginning = (
+  source: JournalSource
+): Effect.Effect<Beginning, StorageError, FileSystem.FileSystem> =>
+  Stream.runFold(Stream.take(stored(source), 2), nothingSaid, (found, { kind, json }) => {
+    if (kind === Kind.head) return { ...found, by: Option.getOrUndefined(decodeHead(json))?.by }
+    if (kind === Kind.run) return { ...found, nodes: Option.getOrUndefined(decodeStarted(json))?.nodes ?? [] }
+    return found
+  })
 
 const reading = <A extends RunEvent, I>(of: A["event"], schema: Schema.Schema<A, I>) => {
   const decode = Schema.decodeEither(Schema.parseJson(schema))

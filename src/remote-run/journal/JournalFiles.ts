@@ -32,6 +32,10 @@ interface Substitute extends OpenFile {
   readonly alone: Effect.Semaphore
 }
 
+/** More than this is read from the file. Bytes. */
+const maxLatest = 64 * 1024
+const nothing = Buffer.alloc(0)
+
 /** Copied at once. Bytes. */
 const copyLength = 256 * 1024
 
@@ -42,6 +46,8 @@ const close = (open: OpenFile | undefined): Effect.Effect<void> =>
 export class JournalFiles {
   /** Bytes in the files. */
   private written = 0
+  /** Of these bytes, the last that were written: callers that keep up need no file. */
+  private latest: Buffer = nothing
   /** What comes behind them. */
   private memory: Buffer = Buffer.alloc(0)
   private open: OpenFile | undefined
@@ -70,6 +76,12 @@ export class JournalFiles {
     return this.isWritten(offset) ? undefined : this.memory.subarray(offset - this.written)
   }
 
+  /** Bytes from `offset` on to the end of the files, where that was written only now: a copy of what is in them. */
+  recent(offset: number): Buffer | undefined {
+    const from = offset - (this.written - this.latest.length)
+    return from >= 0 && from < this.latest.length ? this.latest.subarray(from) : undefined
+  }
+
   /** Appends what `write` could not. */
   remember(bytes: Buffer): void {
     this.memory = Buffer.concat([this.memory, bytes])
@@ -96,6 +108,7 @@ export class JournalFiles {
     ).pipe(
       Effect.tap(() => {
         this.written += bytes.length
+        this.latest = bytes.length <= maxLatest ? bytes : nothing
       })
     )
   }
@@ -180,6 +193,7 @@ export class JournalFiles {
         Effect.ensuring(close(home))
       )
       this.written += this.memory.length
+      this.latest = nothing
       this.memory = Buffer.alloc(0)
       yield* this.discard
     })

@@ -6,7 +6,16 @@ import { FileSystem } from "@effect/platform"
 import { Effect, Either, Option, Schema } from "effect"
 import { NodeId } from "../../NodeId.ts"
 import { StorageError } from "../../RelayError.ts"
-import { type NodeEnded, NodeOutcome, type RunDone, RunStarted, seconds, verdict } from "../RunEvent.ts"
+import {
+  type Counts,
+  counted,
+  type NodeEnded,
+  NodeOutcome,
+  type RunDone,
+  RunStarted,
+  seconds,
+  verdict
+} from "../RunEvent.ts"
 import { RunHead } from "../RunRecord.ts"
 import { encodeHeader, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
@@ -32,8 +41,7 @@ const isJson = (text: string): boolean => {
 class Found {
   head: Option.Option<RunHead> = Option.none()
   done = false
-  ok = 0
-  failed = 0
+  counts: Counts = { ok: 0, failed: 0 }
   /** Events that can't be read. */
   unreadable = 0
   /** Whole records end here. */
@@ -68,9 +76,7 @@ class Found {
     this.ended.add(node)
     const outcome = decodeOutcome(json)
     if (Either.isLeft(outcome)) this.unreadable++
-    const result = Either.isLeft(outcome) ? "failed" : verdict(outcome.right)
-    if (result === "ok") this.ok++
-    if (result === "failed") this.failed++
+    this.counts = counted(this.counts, Either.isLeft(outcome) ? "failed" : verdict(outcome.right))
   }
 }
 
@@ -112,6 +118,7 @@ const encode = (kind: Kind, node: string, event: NodeEnded | RunDone): Buffer =>
 
 const interrupted = {
   code: null,
+  interrupted: true as const,
   error: { _tag: "AgentError", message: "the relay stopped abruptly during the run" },
   duration: 0,
   stderr: ""
@@ -124,8 +131,8 @@ const ending = (found: Found, head: RunHead, last: number): Buffer => {
   const ends = missing.map((node) => encode(Kind.end, node, { event: "end", node, ...interrupted }))
   const done = encode(Kind.done, "", {
     event: "done",
-    ok: found.ok,
-    failed: found.failed + missing.length,
+    ...found.counts,
+    failed: found.counts.failed + missing.length,
     duration: seconds(last - Date.parse(head.started)),
     interrupted: true
   })

@@ -21,10 +21,12 @@ export interface JournalSource {
   readonly length: () => number
   /** Bytes from `offset` on that are not in the file because it could not be written. */
   readonly unwritten: (offset: number) => Buffer | undefined
+  /** Bytes from `offset` on that are in the file, and in memory still: they need not be read. */
+  readonly recent: (offset: number) => Buffer | undefined
   /** Nothing will be appended any more. */
   readonly ended: () => boolean
-  /** Succeeds when there is more than `length`, or the journal has ended. */
-  readonly grownBeyond: (length: number) => Effect.Effect<void>
+  /** Calls `wake` once there is more than `length`, or the journal has ended: at once, or later, unless the function that it gives is called. */
+  readonly whenGrown: (length: number, wake: () => void) => () => void
 }
 
 /** Counts bytes of output that were read and not kept. */

@@ -2,8 +2,8 @@
 import { FileSystem } from "@effect/platform"
 import { Effect, Either, Schema, Stream } from "effect"
 import { StorageError } from "../../RelayError.ts"
-import { NodeOutcome, RunDone, verdict } from "../RunEvent.ts"
-import { RunHead, type RunSummary } from "../RunRecord.ts"
+import { type Counts, counted, NodeOutcome, RunDone, verdict } from "../RunEvent.ts"
+import { RunHead, type RunSummary, type RunTally, summaryOf } from "../RunRecord.ts"
 import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
@@ -17,11 +17,12 @@ const doneLength = 512
 
 const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
-type Tally = Pick<RunSummary, "ok" | "failed" | "interrupted">
+type Tally = Omit<RunTally, "running">
 
-const tallyOf = ({ ok, failed, interrupted }: RunDone): Tally => ({
+const tallyOf = ({ ok, failed, skipped, interrupted }: RunDone): Tally => ({
   ok,
   failed,
+  ...(skipped === undefined ? {} : { skipped }),
   ...(interrupted === true ? { interrupted } : {})
 })
 
@@ -40,12 +41,16 @@ const lastRecord = (source: JournalSource) =>
     return at === -1 ? "" : tail.toString("utf8", at)
   }).pipe(Effect.scoped, Effect.mapError(storageError))
 
+const noEnds: Counts = { ok: 0, failed: 0 }
+
 /** The ends counted one by one: what they say is what `done` would say. */
 const count = (source: JournalSource) =>
-  Stream.runFold(JournalEvents.stored(source), { ok: 0, failed: 0 }, (sum, { kind, json }) => {
+  Stream.runFold(JournalEvents.stored(source), noEnds, (sum, { kind, json }) => {
     if (kind !== Kind.end) return sum
-    const outcome = Either.match(decodeOutcome(json), { onLeft: () => "failed" as const, onRight: verdict })
-    return outcome === "unreported" ? sum : { ...sum, [outcome]: sum[outcome] + 1 }
+    return counted(
+      sum,
+      Either.match(decodeOutcome(json), { onLeft: () => "failed" as const, onRight: verdict })
+    )
   })
 
 /** The summary of a run that is over. `StorageError`: its journal can't be read, or has no head. */
@@ -57,5 +62,5 @@ export const read = (source: JournalSource): Effect.Effect<RunSummary, StorageEr
     )
     const done = decodeDone(yield* lastRecord(source))
     const tally = Either.isRight(done) ? tallyOf(done.right) : yield* count(source)
-    return { ...head, running: 0, ...tally }
+    return summaryOf(head, { running: 0, ...tally })
   })

@@ -67,11 +67,8 @@ export const open = (
           buffer = Buffer.allocUnsafe(Math.max(length, windowLength))
         at = offset
         filled = 0
-        const memory = source.unwritten(offset)
-        if (memory !== undefined) {
-          filled = memory.copy(buffer, 0)
-          return true
-        }
+        const memory = source.unwritten(offset) ?? source.recent(offset)
+        if (memory !== undefined) filled = memory.copy(buffer, 0)
         while (filled < length) {
           const part = source.partAt(offset + filled)
           // What lies behind is still being written, or somewhere else.

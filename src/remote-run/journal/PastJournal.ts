@@ -7,6 +7,10 @@ export const make = (path: string, size: number): JournalSource => ({
   partAt: () => ({ to: size, paths: [path], read: () => Effect.succeed(-1) }),
   length: () => size,
   unwritten: () => undefined,
+  recent: () => undefined,
   ended: () => true,
-  grownBeyond: () => Effect.void
+  whenGrown: (_length, wake) => {
+    wake()
+    return () => {}
+  }
 })

@@ -1,6 +1,6 @@
 /**
- * Where the files of runs are: `<directory>/<time>/<id>.open` while a run goes on, `.run` when it is over. A time's
- * folder may have something else too, which is no run's.
+ * Where the files of runs are: `<directory>/<time>/<id>.open` while a run goes on, `.run` when it is over, and the index
+ * of a time's runs beside them. A time's folder may have something else too, which is no run's.
  */
 import { join, resolve } from "node:path"
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
@@ -23,17 +23,23 @@ export interface RunFolders {
   readonly prepare: Effect.Effect<void, PlatformError.PlatformError>
   readonly openPath: (id: RunId) => string
   readonly finalPath: (id: RunId) => string
+  /** The folder of the keys of requests. */
+  readonly keysPath: string
+  /** The index of a time's folder. */
+  readonly indexPath: (folder: string) => string
   /** The names of the times' folders, oldest first. */
   readonly folders: Effect.Effect<ReadonlyArray<string>, StorageError>
-  /** What is in one of them, the runs' files by their ids. One that can't be read is empty, and the log says so. */
+  /** What is in one of them but its index, the runs' files by their ids. One that can't be read is empty, and the log says so. */
   readonly files: (folder: string) => Effect.Effect<ReadonlyArray<RunFile>>
-  /** Removes the folder of a time that is over, where it is empty. */
-  readonly removeEmpty: (folder: string) => Effect.Effect<void>
+  /** Removes the folder of a time that is over, where nothing but its index is left; whether it did. */
+  readonly removeEmpty: (folder: string) => Effect.Effect<boolean>
 }
 
 const isRunId = Schema.is(RunId)
 
 const folderMode = 0o700
+
+const indexName = "index"
 
 /** Makes a folder, and those above it that are missing: this user's alone, whatever the umask. */
 export const makeFolder = (
@@ -82,7 +88,10 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
           )
         ),
         Effect.map((found) =>
-          [...found].sort().map((name) => ({ path: join(directory, folder, name), id: idOf(name) }))
+          found
+            .filter((name) => name !== indexName)
+            .sort()
+            .map((name) => ({ path: join(directory, folder, name), id: idOf(name) }))
         )
       )
 
@@ -92,8 +101,10 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
         makeFolder(fs, directory),
         fs.access(directory, { readable: true, writable: true })
       ),
+      keysPath: join(directory, "keys"),
       openPath: (id) => join(directory, folderOf(id), `${id}.open`),
       finalPath: (id) => join(directory, folderOf(id), `${id}.run`),
+      indexPath: (folder) => join(directory, folder, indexName),
       folders: names(directory).pipe(
         Effect.mapError((error) => new StorageError({ message: error.message })),
         Effect.map((found) => found.filter((name) => /^[0-9a-f]{6}$/.test(name)).sort())
@@ -101,9 +112,10 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
       files,
       removeEmpty: (folder) =>
         Effect.gen(function* () {
-          if ((yield* names(join(directory, folder))).length > 0) return
+          if ((yield* names(join(directory, folder))).some((name) => name !== indexName)) return false
           // Node removes a folder only where what is in it may go too; a run of that time starts no more.
           yield* fs.remove(join(directory, folder), { recursive: true })
-        }).pipe(Effect.ignore)
+          return true
+        }).pipe(Effect.orElseSucceed(() => false))
     }
   })

@@ -1,22 +1,13 @@
 /** How a run's records look to a caller: text, ndjson, raw, and server-sent events. Pure functions on bytes. */
 import { isUtf8 } from "node:buffer"
-import { headerLength, type JournalRecord, Kind } from "./JournalRecord.ts"
+import type { OutputEvent } from "../RunStreamEvent.ts"
+import { headerLength, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
 
 /** What a caller can have a run as: Rudder's text, JSON a line, the bytes of stdout alone, or server-sent events. */
 export type RunFormat = "text" | "ndjson" | "raw" | "sse"
 
 /** One output line of ndjson, without its newline. `base64` has the bytes where they are not UTF-8. */
-export interface OutputLine {
-  readonly event: "output"
-  readonly node: string
-  readonly stream: "stdout" | "stderr"
-  readonly line: string
-  readonly base64?: string
-  /** The line goes on in the next. */
-  readonly partial?: true
-  /** The last line of its stream, without a newline behind it. */
-  readonly unterminated?: true
-}
+export type OutputLine = OutputEvent
 
 const newline = 0x0a
 const newlineBytes = Buffer.from("\n")
@@ -52,7 +43,7 @@ const eachLine = (bytes: Buffer, line: (from: number, to: number, terminated: bo
   }
 }
 
-/** `<id>:<line>` for each stdout line, each ended by a newline. */
+/** `<id>:<line>` for each line, each ended by a newline. */
 const textLines = (record: JournalRecord): Buffer => {
   const parts: Array<Buffer> = []
   const prefix = Buffer.concat([record.node, Buffer.from(":")])
@@ -88,10 +79,8 @@ const outputLines = (record: JournalRecord, each: (line: OutputLine, end: number
 const isOutput = (record: JournalRecord): boolean =>
   record.kind === Kind.stdout || record.kind === Kind.stderr
 
-const encodeText = (record: JournalRecord): ReadonlyArray<Buffer> => {
-  if (record.kind === Kind.stdout) return [textLines(record)]
-  return isOutput(record) ? [] : [record.payload, newlineBytes]
-}
+const encodeText = (record: JournalRecord): ReadonlyArray<Buffer> =>
+  isOutput(record) ? [textLines(record)] : [record.payload, newlineBytes]
 
 const encodeNdjson = (record: JournalRecord): ReadonlyArray<Buffer> => {
   if (!isOutput(record)) return [record.payload, newlineBytes]
@@ -103,39 +92,88 @@ const encodeNdjson = (record: JournalRecord): ReadonlyArray<Buffer> => {
 }
 
 /** The id of an event is the offset in the journal behind what it says: resuming is reading from there. */
-const encodeSse = (record: JournalRecord, at: number, after: number): ReadonlyArray<Buffer> => {
+const encodeSse = (record: JournalRecord, at: number, { after, ids }: Shown): ReadonlyArray<Buffer> => {
   const payloadAt = at + headerLength + record.nodeLength
+  const head = (id: number) => (ids ? `id: ${id}\ndata: ` : "data: ")
   if (!isOutput(record)) {
     const id = payloadAt + record.payloadLength
-    return id <= after ? [] : [Buffer.from(`id: ${id}\ndata: `), record.payload, Buffer.from("\n\n")]
+    return id <= after ? [] : [Buffer.from(head(id)), record.payload, Buffer.from("\n\n")]
   }
   let text = ""
   outputLines(record, (line, end) => {
-    if (payloadAt + end > after) text += `id: ${payloadAt + end}\ndata: ${JSON.stringify(line)}\n\n`
+    if (payloadAt + end > after) text += `${head(payloadAt + end)}${JSON.stringify(line)}\n\n`
   })
   return text === "" ? [] : [Buffer.from(text)]
 }
 
-/**
- * The bytes that one format has for a record; none for the journal's own head and marks.
- *
- * `at` is the record's offset; `after` is the last event id that the client already has, 0 for none (sse only).
- */
+/** The record without the lines that the caller has; undefined where those are all of it. */
+const unseen = (record: JournalRecord, at: number, after: number): JournalRecord | undefined => {
+  const seen = after - (at + headerLength + record.nodeLength)
+  if (seen <= 0) return record
+  return seen >= record.payloadLength ? undefined : { ...record, payload: record.payload.subarray(seen) }
+}
+
+/** Of which streams a format has the lines, where the caller does not say of which. */
+export const streamsOf: Record<RunFormat, ReadonlySet<Kind>> = {
+  text: new Set([Kind.stdout]),
+  ndjson: new Set([Kind.stdout, Kind.stderr]),
+  raw: new Set([Kind.stdout]),
+  sse: new Set([Kind.stdout, Kind.stderr])
+}
+
+/** What of a record is shown. */
+export interface Shown {
+  /** The caller has what is before this offset of the journal, which is 0 or behind an event of the format. */
+  readonly after: number
+  /** The streams whose lines are shown. */
+  readonly streams: ReadonlySet<Kind>
+  /** sse: whether its events have ids. */
+  readonly ids: boolean
+}
+
+/** The bytes that one format has for the record at the offset `at`; none for the journal's own head and marks. */
 export const encode = (
   format: RunFormat,
   record: JournalRecord,
   at: number,
-  after: number
+  shown: Shown
 ): ReadonlyArray<Buffer> => {
   if (record.kind === Kind.head || record.kind === Kind.passed) return []
+  if (isOutput(record) && !shown.streams.has(record.kind)) return []
+  if (format === "sse") return encodeSse(record, at, shown)
+  const rest = unseen(record, at, shown.after)
+  if (rest === undefined) return []
   switch (format) {
     case "text":
-      return encodeText(record)
+      return encodeText(rest)
     case "ndjson":
-      return encodeNdjson(record)
-    case "sse":
-      return encodeSse(record, at, after)
+      return encodeNdjson(rest)
     case "raw":
-      return record.kind === Kind.stdout ? [record.payload] : []
+      return isOutput(rest) ? [rest.payload] : []
   }
+}
+
+const newlinesIn = (bytes: Buffer): number => {
+  let count = 0
+  for (let at = bytes.indexOf(newline); at !== -1; at = bytes.indexOf(newline, at + 1)) count++
+  return count
+}
+
+/**
+ * How many events a format has for a record: objects of ndjson and sse, lines of text and raw. raw has one for a line that
+ * was cut, with its last part. Nothing is decoded.
+ */
+export const eventsIn = (format: RunFormat, record: JournalRecord): number => {
+  if (record.kind === Kind.head || record.kind === Kind.passed) return 0
+  if (!isOutput(record)) return format === "raw" ? 0 : 1
+  if (!streamsOf[format].has(record.kind)) return 0
+  if (record.open) return format === "raw" ? 0 : 1
+  return newlinesIn(record.payload) + (record.payload.at(-1) === newline ? 0 : 1)
+}
+
+/** The offset in the journal behind so many events of the record at `at`, of which it has more. */
+export const behindEvents = (record: JournalRecord, at: number, count: number): number => {
+  let end = 0
+  for (let left = count; left > 0; left--) end = record.payload.indexOf(newline, end) + 1
+  return at + recordLength(record) - record.payloadLength + end
 }

@@ -15,6 +15,14 @@ import * as Pending from "./PendingRecords.ts"
 
 const noFlags: RecordFlags = { continued: false, open: false }
 
+/**
+ * After each write more is collected for so long, since a write costs as much as ten agents' records, and so does each
+ * caller's part in it. What comes after a silence is written at once. Milliseconds.
+ */
+const moment = 3
+/** So much is written at once. Bytes. */
+const worthWriting = 32 * 1024
+
 /** What a journal is made with. */
 export interface JournalOptions {
   readonly fs: FileSystem.FileSystem
@@ -40,6 +48,10 @@ export class RunJournal implements Journal {
   private closed = false
   private busy = false
   private reserved = 0
+  /** Bytes that are to be written next. */
+  private unsent = 0
+  /** Ends the moment in which more is waited for. */
+  private writeNow = () => {}
   private readonly waiting = new Set<() => void>()
   private readonly options: JournalOptions
 
@@ -54,21 +66,25 @@ export class RunJournal implements Journal {
   readonly ended = (): boolean => this.closed && !this.flushing
   readonly unwritten = (offset: number): Buffer | undefined => this.files.unwritten(offset)
 
-  readonly grownBeyond = (length: number): Effect.Effect<void> =>
-    Effect.async<void>((resume) => {
-      if (this.length() > length || this.ended()) return resume(Effect.void)
-      return this.waitForChange(() => resume(Effect.void))
-    })
+  readonly recent = (offset: number): Buffer | undefined => this.files.recent(offset)
+
+  readonly whenGrown = (length: number, wake: () => void): (() => void) => {
+    if (this.length() > length || this.ended()) wake()
+    else this.waiting.add(wake)
+    return () => this.waiting.delete(wake)
+  }
 
   /** Succeeds when nothing is on its way to the disk. */
-  readonly flushed: Effect.Effect<void> = Effect.suspend(() =>
-    this.flushing
-      ? Effect.andThen(
-          Effect.async<void>((resume) => this.waitForChange(() => resume(Effect.void))),
-          this.flushed
-        )
-      : Effect.void
-  )
+  readonly flushed: Effect.Effect<void> = Effect.suspend(() => {
+    if (!this.flushing) return Effect.void
+    const changed = Effect.async<void>((resume) => {
+      const wake = () => resume(Effect.void)
+      this.waiting.add(wake)
+      this.writeNow()
+      return Effect.sync(() => this.waiting.delete(wake))
+    })
+    return Effect.andThen(changed, this.flushed)
+  })
 
   /** The file stays open from now on: agents are about to print. Until then a waiting run holds no descriptor. */
   keepOpen(): void {
@@ -141,11 +157,6 @@ export class RunJournal implements Journal {
     return false
   }
 
-  private waitForChange(wake: () => void): Effect.Effect<void> {
-    this.waiting.add(wake)
-    return Effect.sync(() => this.waiting.delete(wake))
-  }
-
   private wake(): void {
     const waiting = [...this.waiting]
     this.waiting.clear()
@@ -155,6 +166,8 @@ export class RunJournal implements Journal {
   private append(record: Parameters<Pending.PendingRecords["add"]>[0], bytes: Uint8Array): number {
     const at = this.pending.add(record, bytes)
     this.options.room.enter(bytes.length)
+    this.unsent += bytes.length
+    if (this.unsent >= worthWriting) this.writeNow()
     if (!this.flushing) {
       this.flushing = true
       this.options.fork(this.flush)
@@ -165,10 +178,12 @@ export class RunJournal implements Journal {
   private readonly flush: Effect.Effect<void> = Effect.gen(this, function* () {
     while (!this.pending.isEmpty) {
       const batch = this.pending.take()
+      this.unsent = 0
       const result = this.failed ? undefined : yield* Effect.exit(this.files.write(Pending.encode(batch)))
       if (result === undefined || Exit.isFailure(result)) yield* this.keepEvents(batch, result?.cause)
       this.options.room.leave(Pending.inBytes(batch))
-      if (!this.pending.isEmpty) this.wake()
+      this.wake()
+      yield* this.moreOrAMoment
     }
     if (!this.busy) yield* this.files.closeIdle
     // Something may have been appended while the file was being closed.
@@ -176,6 +191,18 @@ export class RunJournal implements Journal {
     this.flushing = false
     this.wake()
   }).pipe(Effect.uninterruptible)
+
+  /** Ends when a moment has passed, when there is enough to be written, or when somebody waits until all is. */
+  private readonly moreOrAMoment: Effect.Effect<void> = Effect.async((resume) => {
+    if (this.unsent >= worthWriting) return resume(Effect.void)
+    // Not the Clock's: what is saved is work, whatever time it is said to be.
+    const timer = setTimeout(() => this.writeNow(), moment)
+    this.writeNow = () => {
+      clearTimeout(timer)
+      this.writeNow = () => {}
+      resume(Effect.void)
+    }
+  })
 
   /** Nothing can be written: what is in the files stays, events of this batch go to memory, output is dropped. */
   private keepEvents(

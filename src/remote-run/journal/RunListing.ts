@@ -1,14 +1,46 @@
 /** Which runs there are: those whose files are in the folders of times, and those that have no file there. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import type { StorageError } from "../../RelayError.ts"
-import type { RunId } from "../RunId.ts"
+import { type RunId, startedAt } from "../RunId.ts"
+import { RunSummary } from "../RunRecord.ts"
 import * as RunFolders from "./RunFolders.ts"
+import { type IndexedRun, isNarrow, type RunIndex, type RunSearch } from "./RunIndex.ts"
+
+/** Which runs are asked for; none of a field: any. */
+export interface RunSelection extends RunSearch {
+  /** Started before this one. */
+  readonly before: Option.Option<RunId>
+  /** Started at this time or later. Milliseconds since 1970. */
+  readonly since: Option.Option<number>
+  /** Whether it goes on. */
+  readonly state: Option.Option<"running" | "ended">
+}
+
+/** All runs. */
+export const everything: RunSelection = {
+  before: Option.none(),
+  since: Option.none(),
+  node: Option.none(),
+  actor: Option.none(),
+  state: Option.none()
+}
+
+/** A run that was found. */
+export interface ListedRun {
+  readonly id: RunId
+  /** None: it goes on, or only its journal has it. */
+  readonly summary: Option.Option<RunSummary>
+}
 
 /** What is listed. */
 export interface Listed {
   readonly folders: RunFolders.RunFolders
+  readonly index: RunIndex
   /** Runs that are there whether they have a file or not. */
   readonly inUse: () => ReadonlySet<RunId>
+  readonly isGoingOn: (id: RunId) => boolean
+  /** Whether a run is one that is searched for, by its journal. */
+  readonly matches: (id: RunId, search: RunSearch) => Effect.Effect<boolean, StorageError>
 }
 
 /** Says in the log that the folder of all runs can't be read. */
@@ -26,26 +58,72 @@ const times = ({ folders, inUse }: Listed) =>
   )
 
 /** Newest first: the times that have a folder, and those of runs that have none because it can't be written. */
-const timesBefore = (listed: Listed, before: Option.Option<RunId>) =>
+const timesOf = (listed: Listed, { before, since }: RunSelection) =>
   Effect.map(times(listed), (found) =>
     [...new Set([...found, ...Array.from(listed.inUse(), RunFolders.folderOf)])]
       .filter((time) =>
         Option.match(before, { onNone: () => true, onSome: (id) => time <= RunFolders.folderOf(id) })
       )
+      .filter((time) =>
+        Option.match(since, { onNone: () => true, onSome: (at) => time >= RunFolders.folderAt(at) })
+      )
       .sort()
       .reverse()
   )
 
-const idsOf = ({ folders, inUse }: Listed, time: string) =>
-  Effect.map(folders.files(time), (files) => {
-    const here = Array.from(inUse()).filter((id) => RunFolders.folderOf(id) === time)
+const isSelected = ({ isGoingOn }: Listed, { before, since, state }: RunSelection) => {
+  const [limit, least] = [Option.getOrUndefined(before), Option.getOrUndefined(since)]
+  return (id: RunId): boolean =>
+    (limit === undefined || id < limit) &&
+    (least === undefined || startedAt(id) >= least) &&
+    Option.match(state, { onNone: () => true, onSome: (wanted) => (wanted === "running") === isGoingOn(id) })
+}
+
+/** Runs that go on are in no need of the disk: there may be very many that are over. */
+const idsOf = (listed: Listed, selection: RunSelection, time: string) =>
+  Effect.gen(function* () {
+    const here = Array.from(listed.inUse()).filter((id) => RunFolders.folderOf(id) === time)
+    const files = Option.contains(selection.state, "running") ? [] : yield* listed.folders.files(time)
     const stored = files.flatMap(({ id }) => (id === undefined ? [] : [id]))
-    return [...new Set([...stored, ...here])].sort().reverse()
+    return [...new Set([...stored, ...here])].filter(isSelected(listed, selection)).sort().reverse()
   })
 
-/** Ids of runs, newest first, from before `before` on. */
-export const ids = (listed: Listed, before: Option.Option<RunId>): Stream.Stream<RunId, StorageError> =>
-  Stream.fromIterableEffect(timesBefore(listed, before)).pipe(
-    Stream.mapConcatEffect((time) => idsOf(listed, time)),
-    Stream.filter((id) => Option.match(before, { onNone: () => true, onSome: (limit) => id < limit }))
+const decodeSummary = Schema.decodeOption(Schema.parseJson(RunSummary))
+
+const found = ({ isGoingOn }: Listed, id: RunId, indexed: IndexedRun | undefined): ListedRun => {
+  const json = isGoingOn(id) ? undefined : indexed?.summary
+  return { id, summary: Option.flatMap(Option.fromNullable(json), (text) => decodeSummary(text)) }
+}
+
+/** Where the index does not say, the journal does. One that can't be read is in the log, and is left out. */
+const isFound = (listed: Listed, selection: RunSelection, id: RunId, indexed: IndexedRun | undefined) =>
+  indexed?.isComplete === true || !isNarrow(selection)
+    ? Effect.succeed(true)
+    : Effect.catchAll(listed.matches(id, selection), (error) =>
+        Effect.as(Effect.logWarning("a run in the history can't be read", error), false)
+      )
+
+const nothingIndexed: ReadonlyMap<string, IndexedRun> = new Map()
+
+/** The runs of one time. There may be very many that are not searched for: they are no step of the stream. */
+const runsOf = (listed: Listed, selection: RunSelection, time: string) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const ids = yield* idsOf(listed, selection, time)
+      const indexed = ids.length === 0 ? nothingIndexed : yield* listed.index.read(time, selection)
+      const isCandidate = (id: RunId): boolean => {
+        const run = indexed.get(id)
+        return run === undefined || !run.isComplete || run.matches
+      }
+      return Stream.fromIterable(ids.filter(isCandidate)).pipe(
+        Stream.filterEffect((id) => isFound(listed, selection, id, indexed.get(id))),
+        Stream.map((id) => found(listed, id, indexed.get(id)))
+      )
+    })
+  )
+
+/** Those that are selected, newest first. */
+export const list = (listed: Listed, selection: RunSelection): Stream.Stream<ListedRun, StorageError> =>
+  Stream.fromIterableEffect(timesOf(listed, selection)).pipe(
+    Stream.flatMap((time) => runsOf(listed, selection, time))
   )

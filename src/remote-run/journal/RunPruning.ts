@@ -7,7 +7,7 @@ import { folderAt, folderOf, type RunFile, type RunFolders } from "./RunFolders.
 
 /** What keeps the history within its bounds. It counts the bytes on the disk once, and keeps the count. */
 export interface RunPruning {
-  /** Bytes of a run that is over now. */
+  /** Bytes of a run that is over now, or that an index has more. */
   readonly add: (bytes: number) => void
   readonly isTooMuch: () => boolean
   /** What can't be removed is named in the log, once. */
@@ -34,7 +34,7 @@ interface Trouble {
 
 interface Parts extends RunPruningOptions {
   readonly fs: FileSystem.FileSystem
-  /** Bytes of the runs that are over; none until they were counted. */
+  /** Bytes of the runs that are over, and of the indexes; none until they were counted. */
   total: Option.Option<number>
   /** What the log said last. */
   lastTrouble: string
@@ -84,7 +84,7 @@ const removeAll = (parts: Parts, trouble: Trouble) =>
         else if (isExpired(file.id) || isTooMuch(parts)) yield* remove(parts, file, trouble)
         else return
       }
-      if (folder < folderAt(now) && !usedFolders.has(folder)) yield* folders.removeEmpty(folder)
+      if (folder < folderAt(now) && !usedFolders.has(folder)) yield* removeFolder(parts, folder)
     }
   })
 
@@ -100,9 +100,11 @@ const count = (parts: Parts) =>
   Effect.gen(function* () {
     const { folders, inUse } = parts
     let bytes = 0
-    for (const folder of yield* folders.folders)
+    for (const folder of yield* folders.folders) {
+      bytes += sizeOf(yield* stat(parts, folders.indexPath(folder)))
       for (const { path, id } of yield* folders.files(folder))
         if (id !== undefined && !inUse().has(id)) bytes += sizeOf(yield* stat(parts, path))
+    }
     return bytes
   })
 
@@ -118,6 +120,14 @@ const remove = (parts: Parts, { path }: RunFile, trouble: Trouble) =>
       })
     )
   )
+
+/** Of a time that is over, with its index. */
+const removeFolder = (parts: Parts, folder: string) =>
+  Effect.gen(function* () {
+    const { folders } = parts
+    const bytes = sizeOf(yield* stat(parts, folders.indexPath(folder)))
+    if (yield* folders.removeEmpty(folder)) parts.total = Option.map(parts.total, (sum) => sum - bytes)
+  })
 
 /** A file that is no run's is of no use to anybody: it goes when runs of its age do. */
 const removeStranger = (parts: Parts, file: RunFile, now: number, trouble: Trouble) =>

@@ -1,8 +1,10 @@
 /** A run's journal as the bytes that one caller sees, read at that caller's pace. */
 import type { FileSystem } from "@effect/platform"
-import { Clock, Effect, Option, Stream } from "effect"
+import { Clock, Effect, Either, Option, Schema, Stream } from "effect"
 import type { StorageError } from "../../RelayError.ts"
-import { type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
+import { NodeOutcome, type Verdict, verdict } from "../RunEvent.ts"
+import type { EventMarks } from "./EventMarks.ts"
+import { headerLength, type JournalRecord, Kind, type RecordHeader, recordLength } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
 import * as RunFormat from "./RunFormat.ts"
@@ -19,6 +21,21 @@ export interface ReadOptions {
   readonly single: boolean
   /** The last event id that the client has (sse); 0: from the start. */
   readonly after: number
+  /** False: events alone, without the lines that are kept. */
+  readonly lines?: boolean
+  /**
+   * How many events the client has, as this format has them for everybody: objects of ndjson and sse, lines of text and
+   * raw. Pings are none.
+   */
+  readonly from?: number | undefined
+  /** Only what is said of these nodes, and the events of the run itself. */
+  readonly nodes?: ReadonlySet<string> | undefined
+  /** Only lines of this stream, also of stderr in text and raw, which have those of stdout otherwise. */
+  readonly stream?: "stdout" | "stderr" | undefined
+  /** Only nodes that have ended in one of these ways, and the events of the run itself; wants the order `blocks`. */
+  readonly ended?: ReadonlySet<Verdict> | undefined
+  /** Where `from` is looked for, in ndjson and sse. */
+  readonly marks?: EventMarks | undefined
 }
 
 /** A silent run says so after this long. Milliseconds. */
@@ -26,10 +43,26 @@ const pingInterval = 15_000
 /** What is collected before it is handed on, where there is more. Bytes. */
 const batchLength = 32 * 1024
 
+/** So far apart are the marks that are left while `from` is looked for. Bytes. */
+const markInterval = 4 * 1024 * 1024
+
 const newline = 0x0a
+
+const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
+
+/** An end that can't be read is none that went well. */
+const verdictOf = ({ payload }: JournalRecord): Verdict =>
+  Either.match(decodeOutcome(payload.toString("utf8")), { onLeft: () => "failed" as const, onRight: verdict })
+
+const nameOf = (record: JournalRecord): string => record.node.toString("latin1")
 
 class Reader {
   private position = 0
+  /** Events that are still to be passed over. */
+  private skip = 0
+  /** What is before this offset was passed over, or is had by the client. */
+  private after: number
+  private lastMark = 0
   /** Offsets of records to be shown before the reader goes on at `position`: a block, or the parts of a long line. */
   private plan: Array<number> = []
   private planned = 0
@@ -38,17 +71,38 @@ class Reader {
   /** raw: the node whose last line is still without its newline. */
   private unterminated: string | undefined
   private lastLine: number
+  private isPingDue = false
+  /** While the reader waits for more. */
+  private wake: (() => void) | undefined
   private done = false
 
   private readonly source: JournalSource
   private readonly window: JournalWindow.JournalWindow
   private readonly options: ReadOptions
+  private readonly streams: ReadonlySet<Kind>
+  /** ndjson and sse have the same events. */
+  private readonly marks: EventMarks | undefined
 
   constructor(source: JournalSource, window: JournalWindow.JournalWindow, options: ReadOptions, now: number) {
     this.source = source
     this.window = window
     this.options = options
     this.lastLine = now
+    const { format, stream, after, from = 0 } = options
+    this.streams = stream === undefined ? RunFormat.streamsOf[format] : new Set([Kind[stream]])
+    this.marks = format === "ndjson" || format === "sse" ? options.marks : undefined
+    // A block is shown whole, or not at all: see `meet`.
+    this.after = options.order === "live" ? after : 0
+    if (from > 0) this.skipFrom(from)
+  }
+
+  /** Begins at the last place that is known to be before them. */
+  private skipFrom(from: number): void {
+    const { events, offset } = this.marks?.before(from) ?? { events: 0, offset: 0 }
+    this.skip = from - events
+    this.position = offset
+    this.lastMark = offset
+    this.after = Math.max(this.after, offset)
   }
 
   /** The next bytes; fails with None at the end of the run. */
@@ -58,10 +112,24 @@ class Reader {
       if (this.size > 0) return yield* this.take
       if (!this.done && this.position < this.source.length()) continue
       if (this.done || this.source.ended()) return yield* Effect.fail(Option.none())
-      const ping = yield* this.waitForMore
+      yield* this.waitForMore
+      const ping = this.isPingDue ? RunFormat.ping[this.options.format] : undefined
+      this.isPingDue = false
       if (ping !== undefined) return ping
     }
   })
+
+  /** For as long as the run is read: wakes the reader when nothing has come for so long. One fiber, since lines are many. */
+  readonly pings: Effect.Effect<never> = Effect.gen(this, function* () {
+    const now = yield* Clock.currentTimeMillis
+    const left = this.lastLine + pingInterval - now
+    if (left > 0) return yield* Effect.sleep(left)
+    this.lastLine = now
+    // One that is not waiting has something to send.
+    if (this.wake === undefined) return
+    this.isPingDue = true
+    this.wake()
+  }).pipe(Effect.forever)
 
   private readonly take = Effect.gen(this, function* () {
     const bytes = Buffer.concat(this.out)
@@ -71,14 +139,19 @@ class Reader {
     return bytes
   })
 
-  private readonly waitForMore = Effect.gen(this, function* () {
-    const now = yield* Clock.currentTimeMillis
-    const grown = yield* this.source
-      .grownBeyond(this.position)
-      .pipe(Effect.timeoutOption(Math.max(0, this.lastLine + pingInterval - now)))
-    if (Option.isSome(grown)) return undefined
-    this.lastLine = yield* Clock.currentTimeMillis
-    return RunFormat.ping[this.options.format]
+  private readonly waitForMore = Effect.async<void>((resume) => {
+    const stop = () => {
+      this.wake = undefined
+      forget()
+    }
+    const wake = () => {
+      stop()
+      resume(Effect.void)
+    }
+    let forget = () => {}
+    this.wake = wake
+    forget = this.source.whenGrown(this.position, wake)
+    return Effect.sync(stop)
   })
 
   /** Encodes records until there is a batch, or no more to read for now. */
@@ -92,42 +165,71 @@ class Reader {
         if (!isSteppedOver) yield* this.window.load(at)
       } else if (this.planned < this.plan.length) {
         this.planned++
-        this.emit(record, at)
+        this.emitPlanned(record, at)
       } else {
         yield* this.meet(record, at)
       }
     }
   })
 
-  /** Steps over output that is shown later, without reading it. */
+  /** Steps over what is shown later, or is had already, without reading it. */
   private stepOver(at: number): boolean {
     const header = this.window.header(at)
-    if (header === undefined || !this.deferred(header)) return false
+    if (header === undefined || this.skip > 0) return false
+    const isHad = this.options.order === "live" && at + recordLength(header) <= this.after
+    if (!isHad && !this.deferred(header)) return false
     this.position = at + recordLength(header)
     return true
   }
 
-  private deferred(header: { readonly kind: Kind; readonly open: boolean }): boolean {
+  private deferred(header: RecordHeader): boolean {
     if (this.options.order === "blocks")
       return header.kind === Kind.start || header.kind === Kind.stdout || header.kind === Kind.stderr
-    return this.options.format === "raw" && !this.options.single && header.kind === Kind.stdout && header.open
+    return this.isRawLines(header) && header.open
+  }
+
+  /** raw: lines of one node at a time, so that the parts of a long one wait for its end. */
+  private isRawLines({ kind }: RecordHeader): boolean {
+    const { format, single, order } = this.options
+    return order === "live" && format === "raw" && !single && this.streams.has(kind)
   }
 
   private meet(record: JournalRecord, at: number): Effect.Effect<void, StorageError> {
     this.position = at + recordLength(record)
-    if (this.deferred(record)) return Effect.void
-    const block = this.options.order === "blocks" && (record.kind === Kind.end || record.kind === Kind.passed)
-    const lineEnd =
-      this.options.order === "live" &&
-      this.options.format === "raw" &&
-      !this.options.single &&
-      record.kind === Kind.stdout &&
-      record.continued
-    if (block) return this.makePlan(record, at, () => false)
-    if (lineEnd) return this.makePlan(record, at, (part) => part.kind === Kind.stdout && !part.continued)
-    this.emit(record, at)
     this.done = record.kind === Kind.done
+    if (this.skip > 0 && this.passOver(record, at)) return Effect.void
+    if (this.deferred(record) || !this.isWanted(record)) return Effect.void
+    if (this.options.order === "blocks" && (record.kind === Kind.end || record.kind === Kind.passed))
+      return this.position > this.options.after ? this.makePlan(record, at, () => false) : Effect.void
+    const endsLine = record.continued && at + headerLength + record.nodeLength >= this.after
+    if (this.isRawLines(record) && endsLine)
+      return this.makePlan(record, at, (part) => this.streams.has(part.kind) && !part.continued)
+    this.emit(record, at, Math.max(this.after, this.options.after))
     return Effect.void
+  }
+
+  /** Counts the events of a record that the client has. False: there are more in it. */
+  private passOver(record: JournalRecord, at: number): boolean {
+    const { format, from = 0 } = this.options
+    const count = RunFormat.eventsIn(format, record)
+    const isAll = count <= this.skip
+    this.after = isAll ? this.position : RunFormat.behindEvents(record, at, this.skip)
+    const place = isAll ? this.position : at
+    if (isAll) this.skip -= count
+    if (!isAll || this.skip === 0 || place - this.lastMark >= markInterval) {
+      this.marks?.leave({ events: from - this.skip, offset: place })
+      this.lastMark = place
+    }
+    if (!isAll) this.skip = 0
+    return isAll
+  }
+
+  /** Whether the caller wants to see what is said of this node, and, where that counts, of how it ended. */
+  private isWanted(record: JournalRecord): boolean {
+    const { nodes, ended } = this.options
+    if (record.nodeLength === 0) return true
+    if (nodes !== undefined && !nodes.has(nameOf(record))) return false
+    return ended === undefined || (record.kind === Kind.end && ended.has(verdictOf(record)))
   }
 
   /** Follows the node's records back, until there are no more or `first` holds; they are emitted in order, `last` behind them. */
@@ -138,15 +240,16 @@ class Reader {
   ): Effect.Effect<void, StorageError> {
     return Effect.gen(this, function* () {
       const { kind } = last
-      const node = last.node.toString("latin1")
+      const isOutput = kind === Kind.stdout || kind === Kind.stderr
+      const node = nameOf(last)
       const offsets = [at]
       let before = at
       let previous = last.previous
       while (previous > 0 && previous < before) {
         if (this.window.record(previous) === undefined) yield* this.window.load(previous)
         const record = this.window.record(previous)
-        if (record === undefined || record.node.toString("latin1") !== node) break
-        if (kind !== Kind.stdout || record.kind === Kind.stdout) offsets.push(previous)
+        if (record === undefined || nameOf(record) !== node) break
+        if (!isOutput || record.kind === kind) offsets.push(previous)
         if (first(record)) break
         before = previous
         previous = record.previous
@@ -156,9 +259,21 @@ class Reader {
     })
   }
 
-  private emit(record: JournalRecord, at: number): void {
-    if (this.options.format === "raw" && record.kind === Kind.stdout) this.separate(record)
-    for (const bytes of RunFormat.encode(this.options.format, record, at, this.options.after)) {
+  /**
+   * A line that was cut is shown whole where its end is. sse: a client that has a part of a block gets all of it again, so
+   * that only its last event has an id.
+   */
+  private emitPlanned(record: JournalRecord, at: number): void {
+    const isBlock = this.options.order === "blocks"
+    this.emit(record, at, isBlock ? this.after : 0, !isBlock || this.planned === this.plan.length)
+  }
+
+  private emit(record: JournalRecord, at: number, after: number, ids = true): void {
+    const { format, lines } = this.options
+    if (lines === false && (record.kind === Kind.stdout || record.kind === Kind.stderr)) return
+    const parts = RunFormat.encode(format, record, at, { after, streams: this.streams, ids })
+    if (format === "raw" && parts.length > 0) this.separate(record)
+    for (const bytes of parts) {
       // The bytes may be the window's, which is filled anew before they are sent.
       this.out.push(Buffer.from(bytes))
       this.size += bytes.length
@@ -167,7 +282,7 @@ class Reader {
 
   /** raw: a last line without a newline gets one where another node's output follows. */
   private separate(record: JournalRecord): void {
-    const node = record.node.toString("latin1")
+    const node = nameOf(record)
     if (this.unterminated !== undefined && this.unterminated !== node) {
       this.out.push(Buffer.from("\n"))
       this.size += 1
@@ -176,7 +291,7 @@ class Reader {
   }
 }
 
-/** The run from its start (or behind `after`) to its end; it follows a run that goes on. */
+/** The run from its start (or behind `after` and `from`) to its end; it follows a run that goes on. */
 export const stream = (
   source: JournalSource,
   options: ReadOptions
@@ -185,6 +300,7 @@ export const stream = (
     Effect.gen(function* () {
       const window = yield* JournalWindow.open(source)
       const reader = new Reader(source, window, options, yield* Clock.currentTimeMillis)
+      yield* Effect.forkScoped(reader.pings)
       return Stream.repeatEffectOption(reader.next)
     })
   )

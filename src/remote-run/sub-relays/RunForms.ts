@@ -1,5 +1,6 @@
 /** The forms by which a sub-relay is asked to run nodes: one, or as many as a form's bound of 1 MiB asks for. */
 import { maxFormLength } from "../../http/FormBody.ts"
+import type { SubRelayOrder } from "./SubRelays.ts"
 
 /** One call. */
 export interface RunForm {
@@ -8,20 +9,27 @@ export interface RunForm {
   readonly body: string
 }
 
-const encode = (nodes: ReadonlyArray<string>, classes: ReadonlyArray<string>): string =>
+const encode = (
+  nodes: ReadonlyArray<string>,
+  classes: ReadonlyArray<string>,
+  { actor, reason }: NonNullable<SubRelayOrder["by"]>
+): string =>
   new URLSearchParams({
     nodes: nodes.join(","),
     classes: classes.join(","),
     asynchronous: "true",
-    keep_output: "true"
+    keep_output: "true",
+    ...(actor === undefined ? {} : { actor }),
+    ...(reason === undefined ? {} : { reason })
   }).toString()
 
 /** Every node in one of the forms, in their order. */
 export const make = (
   nodes: ReadonlyArray<string>,
-  classes: ReadonlyArray<string>
+  classes: ReadonlyArray<string>,
+  by: SubRelayOrder["by"] = {}
 ): ReadonlyArray<RunForm> => {
-  const room = maxFormLength - encode([], classes).length
+  const room = maxFormLength - encode([], classes, by).length
   const groups: Array<Array<string>> = []
   let left = 0
   for (const node of nodes) {
@@ -34,5 +42,5 @@ export const make = (
     groups.at(-1)?.push(node)
     left -= length
   }
-  return groups.map((group) => ({ nodes: group, body: encode(group, classes) }))
+  return groups.map((group) => ({ nodes: group, body: encode(group, classes, by) }))
 }

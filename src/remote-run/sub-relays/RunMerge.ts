@@ -67,10 +67,20 @@ interface PendingOutput {
   readonly parts: Array<Buffer>
 }
 
-/** The events of one call, taken as they come. Every node gets at most one end. */
+/** The events of one call, taken as they come, over one stream or several. Every node gets at most one end. */
 export class RunMerge {
   /** The sub-relay has said that its run is over. */
   done = false
+  /** Under which id the order runs there. */
+  run: RunId | undefined
+  /** Events that came, pings not counted: what follows them has not come yet. */
+  events = 0
+  /** What came that had not come before, pings too. */
+  news = 0
+  /** Another stream begins, of which no event has come. */
+  private fresh = false
+  /** Events of this stream that came before in another. */
+  private known = 0
   private readonly open: Set<string>
   private readonly options: MergeOptions
   private pending: PendingOutput | undefined
@@ -89,6 +99,12 @@ export class RunMerge {
     for (const line of lines) if (!this.done) this.meet(line)
     this.flush()
     return this.accepting
+  }
+
+  /** What comes now is from another stream, which was asked for what follows `events`. */
+  takeUp(): void {
+    this.fresh = true
+    this.known = 0
   }
 
   /** Every node that has no end yet gets this one. */
@@ -110,13 +126,14 @@ export class RunMerge {
   private meet(line: Buffer): void {
     const event = parse(line)
     const kind = event?.event
+    if (line.length === 0 || !this.isNew(kind)) return
     if (kind === "output") {
       if (isOutput(event)) this.output(event)
       else this.read("output", decodeOutput(event), () => {})
       return
     }
     this.flush()
-    if (event === undefined && line.length > 0) this.note("no JSON object")
+    if (event === undefined) this.note("no JSON object")
     if (kind === "run") this.read("run", decodeRun(event), (run) => this.meetRun(run))
     if (kind === "start") this.read("start", decodeStart(event), (start) => this.meetStart(start))
     if (kind === "end") this.meetEnd(event)
@@ -136,7 +153,25 @@ export class RunMerge {
     else this.note(`${event}: ${problemOf(decoded.left)}`)
   }
 
+  /** False for a ping, and for what came before: a relay that does not know `from` begins at the start again. */
+  private isNew(kind: unknown): boolean {
+    if (kind === "ping") {
+      this.news++
+      return false
+    }
+    if (this.fresh && kind === "run") this.known = this.events
+    this.fresh = false
+    if (this.known > 0) {
+      this.known--
+      return false
+    }
+    this.events++
+    this.news++
+    return true
+  }
+
   private meetRun({ id, unknown }: typeof Run.Type): void {
+    this.run ??= id
     this.options.onRun(id)
     const message = `sub-relay ${this.options.relay} does not know this node`
     for (const node of unknown) this.end(node, { code: null, error: { _tag: "UnknownTarget", message } })

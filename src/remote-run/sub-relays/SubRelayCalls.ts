@@ -9,7 +9,9 @@ import { Certificates, type CertificatesService } from "../../topology/Certifica
 import type { Node } from "../../topology/Node.ts"
 import type { NodeEnding } from "../RunEvent.ts"
 import type { RunId } from "../RunId.ts"
-import { cancel, converse, type HowMuch } from "./Conversation.ts"
+import type { HowMuch } from "./Answer.ts"
+import { cancel, converse } from "./Conversation.ts"
+import { noOutage } from "./Resumption.ts"
 import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
 import { type SubRelayOrder, SubRelays, type SubRelaysService } from "./SubRelays.ts"
@@ -33,6 +35,8 @@ interface Parts {
   readonly peerOf: (relay: Node) => Peer
   /** So long an agent may be silent, and an older relay with it. */
   readonly longestAgent: Duration.Duration
+  /** So long a stream that was cut is tried to be taken up again. */
+  readonly reconnect: Duration.Duration
   /** Cancels that are under way: they outlive the runs that they end. */
   readonly cancels: FiberSet.FiberSet<void>
   /** Conversations go on here until they are told to stop, also when their run has left. */
@@ -52,6 +56,7 @@ const make = Effect.gen(function* () {
     peerOf: (relay) => peerOf(certificates, general.httpsPort, relay),
     // Where an agent takes longest, the last word is that it is ended.
     longestAgent: Duration.sum(remoteRun.timeout, Duration.minutes(1)),
+    reconnect: remoteRun.reconnect,
     cancels,
     conversations
   }
@@ -68,10 +73,10 @@ const peerOf = (certificates: CertificatesService, httpsPort: number, relay: Nod
 })
 
 const run = Effect.fn("SubRelays.run")(function* (parts: Parts, order: SubRelayOrder) {
-  const { relay, nodes, classes, report } = order
+  const { relay, nodes, classes, by, report } = order
   yield* Effect.annotateCurrentSpan("relay", relay.id)
   if (isHostname(relay.hostname))
-    return yield* Effect.forEach(RunForms.make(nodes, classes), (form) => call(parts, order, form), {
+    return yield* Effect.forEach(RunForms.make(nodes, classes, by), (form) => call(parts, order, form), {
       concurrency: "unbounded",
       discard: true
     })
@@ -98,7 +103,7 @@ const call = (parts: Parts, order: SubRelayOrder, { nodes, body }: RunForms.RunF
       const onSent = () => {
         sent = true
       }
-      const { longestAgent } = parts
+      const { longestAgent, reconnect } = parts
       const conversation = yield* converse({
         peer,
         form: body,
@@ -106,9 +111,10 @@ const call = (parts: Parts, order: SubRelayOrder, { nodes, body }: RunForms.RunF
         output,
         room,
         onSent,
-        longestAgent
+        longestAgent,
+        reconnect,
+        outage: noOutage()
       }).pipe(
-        Effect.scoped,
         Effect.provideService(PeerClient, parts.client),
         Effect.interruptible,
         Effect.forkIn(parts.conversations)

@@ -3,6 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import type { Node } from "../../topology/Node.ts"
 import type { AgentOutput } from "../agents/AgentProcess.ts"
 import type { NodeEnding } from "../RunEvent.ts"
+import type { RunCaller } from "../RunRecord.ts"
 
 /** What a sub-relay reports of one node; `start` and `end` count once. */
 export interface SubRelayNode extends AgentOutput {
@@ -21,6 +22,8 @@ export interface SubRelayOrder {
   readonly relay: Node
   readonly nodes: ReadonlyArray<string>
   readonly classes: ReadonlyArray<string>
+  /** Who asks and why, in the caller's words: the sub-relay is told. */
+  readonly by?: Pick<RunCaller, "actor" | "reason">
   readonly report: (node: string) => SubRelayNode
   /** Lines of the sub-relay itself: asked for once a call. */
   readonly output: () => SubRelayOutput

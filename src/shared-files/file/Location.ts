@@ -1,5 +1,7 @@
 /** Where a file stands below `shared_files.path`. */
+import { Option } from "effect"
 import type { NodeId } from "../../NodeId.ts"
+import type { Nodes } from "../../topology/NodesList.ts"
 import type { SharedFileName } from "./FileId.ts"
 
 /**
@@ -34,6 +36,14 @@ export const locate = (
       : [...relays.flatMap((relay) => [relay, "shared-files"]), target, "files", source],
   file: fileId
 })
+
+/** Where a file belongs by a list of nodes; none where its target is not below this relay. */
+export const find = (layout: Layout, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
+  const route = nodes.route(name.target)
+  return route._tag === "Unknown"
+    ? Option.none()
+    : Option.some(locate(layout, route._tag === "Mine" ? [] : route.relays, name))
+}
 
 /** One text for one place. */
 export const keyOf = ({ folders, file }: Location): string => [...folders, file].join("/")

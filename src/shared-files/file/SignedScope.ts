@@ -1,6 +1,7 @@
 /** What a source may sign besides the content: for whom, under which name, for how long, and when. */
 import { Option } from "effect"
 import * as ContentHash from "../../disk/ContentHash.ts"
+import * as DateTime from "../../http/DateTime.ts"
 import type { SharedFileName } from "./FileId.ts"
 import * as Ttl from "./Ttl.ts"
 
@@ -23,16 +24,8 @@ export const signedText = (
     .map((line) => `${line}\n`)
     .join("")
 
-const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)([Zz]|[+-]\d{2}:\d{2})$/
-
-/** Milliseconds since 1970 of an RFC 3339 date; none for other text, and for a day that is not in the calendar. */
-export const parseDate = (text: string): Option.Option<number> => {
-  const [, day = "", time = "", zone = ""] = rfc3339.exec(text) ?? []
-  const millis = Date.parse(`${day}T${time}${zone.toUpperCase()}`)
-  // JavaScript takes 30 February for 2 March.
-  const isDay = day !== "" && !Number.isNaN(Date.parse(day)) && new Date(day).toISOString().startsWith(day)
-  return isDay && !Number.isNaN(millis) ? Option.some(millis) : Option.none()
-}
+/** Milliseconds since 1970 of an RFC 3339 date; none for other text. */
+export const parseDate = DateTime.parse
 
 /** A source's clock may be this much ahead of ours. Milliseconds. */
 export const maxAhead = 10 * 60 * 1000

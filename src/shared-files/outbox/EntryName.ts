@@ -6,6 +6,7 @@ import { createHash } from "node:crypto"
 import { Option } from "effect"
 import type { SharedFileName } from "../file/FileId.ts"
 
+/** What the name says. */
 export interface EntryName {
   /** Which file it is a version of. */
   readonly key: string
@@ -32,16 +33,17 @@ export const shardOf = (key: string): number => Number.parseInt(key.slice(0, 3),
 /** That folder's name. */
 export const printShard = (shard: number): string => shard.toString(16).padStart(3, "0")
 
-/** None for what is no such folder's name. */
+/** A shard by its folder's name; none for what is no such name. */
 export const parseShard = (text: string): Option.Option<number> =>
   /^[0-9a-f]{3}$/.test(text) ? Option.some(Number.parseInt(text, 16)) : Option.none()
 
+/** The folder's name. */
 export const print = ({ key, order, size, time, state }: EntryName): string =>
   `${key}-${order}-${size}-${time}.${state}`
 
 const pattern = /^([0-9a-f]{32})-([0-9a-f]{16})-(\d{1,15})-(\d{1,15})\.(waiting|refused)$/
 
-/** None for what is no entry's name. */
+/** What a folder's name says; none for what is no entry's name. */
 export const parse = (text: string): Option.Option<EntryName> => {
   const [, key, order, size, time, state] = pattern.exec(text) ?? []
   return key === undefined || order === undefined
@@ -61,7 +63,7 @@ export const idOf = ({ order, key }: Pick<EntryName, "order" | "key">): string =
 /** The form of an id. */
 export const idPattern = /^([0-9a-f]{16})-([0-9a-f]{32})$/
 
-/** None for what is no entry's id. */
+/** What an id says; none for what is no entry's id. */
 export const parseId = (text: string): Option.Option<Pick<EntryName, "order" | "key">> => {
   const [, order, key] = idPattern.exec(text) ?? []
   return order === undefined || key === undefined ? Option.none() : Option.some({ order, key })
@@ -80,7 +82,7 @@ export const nextOrder = (now: number, latest: Option.Option<string>): string =>
   return order.toString(16).padStart(16, "0")
 }
 
-/** Newest first. */
+/** A comparison for `sort`: newest first. */
 export const byAge = (one: EntryName, other: EntryName): number => {
   const [a, b] = [idOf(one), idOf(other)]
   return a < b ? 1 : a > b ? -1 : 0

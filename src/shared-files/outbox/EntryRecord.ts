@@ -33,6 +33,7 @@ const decodeName = Schema.decodeUnknownOption(
 
 const iso = (millis: number): string => new Date(millis).toISOString()
 
+/** The text of `request`. */
 export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>
   HeaderBlock.print([
     ["target", name.target],
@@ -42,7 +43,7 @@ export const print = ({ name, began, accepted, metadata }: EntryRecord): string 
     ["accepted", iso(accepted)]
   ]) + Metadata.print(metadata)
 
-/** None for what `print` did not make. */
+/** What `request` says; none for what `print` did not make. */
 export const parse = (text: string): Option.Option<EntryRecord> =>
   Option.gen(function* () {
     const block = yield* Option.getRight(HeaderBlock.parse(text))
@@ -62,6 +63,7 @@ export const parse = (text: string): Option.Option<EntryRecord> =>
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 500)
 
+/** The text of `attempts`. */
 export const printAttempts = ({ count, at, error, status }: Attempts): string =>
   HeaderBlock.print([
     ["attempts", String(count)],
@@ -73,7 +75,7 @@ export const printAttempts = ({ count, at, error, status }: Attempts): string =>
     })
   ])
 
-/** None for what `printAttempts` did not make, or a stop cut off. */
+/** What `attempts` says; none for what `printAttempts` did not make, or a stop cut off. */
 export const parseAttempts = (text: string): Option.Option<Attempts> =>
   Option.gen(function* () {
     const block = yield* Option.getRight(HeaderBlock.parse(text))

@@ -1,44 +1,50 @@
 /** Files for targets that are not below this relay: kept on disk until the policy server has them. */
-import { Clock, Context, type Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import { Clock, Context, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { Disk, type DiskError } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
-import * as Folders from "../../disk/Folders.ts"
-import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
-import * as Lease from "../../disk/Lease.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { root } from "../../NodeId.ts"
-import { StorageError, StorageFull, UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
+import {
+  type StorageError,
+  type StorageFull,
+  type UpstreamFatal,
+  UpstreamRejected
+} from "../../RelayError.ts"
 import type { SharedFileName } from "../file/FileId.ts"
 import type * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import * as Succession from "../file/Succession.ts"
 import * as Attempt from "./Attempt.ts"
+import * as ClosedOutbox from "./ClosedOutbox.ts"
 import * as Deliveries from "./Deliveries.ts"
 import * as EntryName from "./EntryName.ts"
-import * as EntryRecord from "./EntryRecord.ts"
-import * as EntryWalk from "./EntryWalk.ts"
+import type { Notice } from "./Flights.ts"
 import { drop } from "./OutboxEnd.ts"
-import type { OutboxEntry, OutboxPage } from "./OutboxEntry.ts"
-import * as Spool from "./Spool.ts"
+import type { OutboxPage } from "./OutboxEntry.ts"
+import * as OutboxList from "./OutboxList.ts"
+import type { OutboxParts } from "./OutboxParts.ts"
+import * as OutboxRoom from "./OutboxRoom.ts"
+import { OutboxStorage } from "./OutboxStorage.ts"
+import * as Presence from "./Presence.ts"
+import type { Amounts } from "./Spool.ts"
 import { Upstream } from "./Upstream.ts"
 import * as UpstreamGate from "./UpstreamGate.ts"
 
 /** What a sender learns of a file that was accepted: the policy server has it, or it is on the disk here. */
 export type Forwarded = "stored" | "queued"
 
-export interface OutboxStatus {
+/** How the outbox is. */
+export interface OutboxStatus extends Amounts {
   /** Why the outbox can't be used, if it can't. */
   readonly problem: Option.Option<string>
   /** Why the policy server can't be reached, if it can't. */
   readonly upstream: Option.Option<string>
-  readonly waiting: Spool.Amount
-  readonly refused: Spool.Amount
 }
 
+/** What can be done with files that go to the policy server. */
 export interface OutboxService {
   /** A request to send this file begins, and ends with the scope: of several, the one that began last wins. */
   readonly turn: (name: SharedFileName) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
@@ -49,11 +55,12 @@ export interface OutboxService {
   ) => Effect.Effect<void, UpstreamRejected | StorageError>
   /** `StorageFull` where there is no room for `size` more bytes, even without what was refused. Removes nothing of it. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
+  /** A file on its way in: gone with its scope, unless it was committed. */
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
    * Takes a file over: on the disk when this returns, and in the place of a version that waits. The effect that it
-   * gives sends it at once, and waits for the outcome up to `shared_files.forward_wait`. `BadSignature` (stale): the
-   * scope of what waits does not allow it.
+   * gives waits up to `shared_files.forward_wait` for what the policy server says, to whom it is sent at once. `BadSignature`
+   * (stale): the scope of what waits does not allow it.
    */
   readonly commit: (
     name: SharedFileName,
@@ -72,13 +79,15 @@ export interface OutboxService {
   readonly retry: Effect.Effect<number, StorageError>
   /** Removes an entry, also while it is being sent; false: there is none of this id. */
   readonly remove: (id: string) => Effect.Effect<boolean, StorageError>
+  /** How it is now. */
   readonly status: Effect.Effect<OutboxStatus>
 }
 
+/** The outbox; `layer` keeps it in the storage that is provided. */
 export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxService>() {
   /**
-   * On the disk of the configuration; sends until its scope ends. The root server has none. `FolderUnusable`: its
-   * folder can't be made, written, read, or had for this relay alone.
+   * Sends what is in the storage until its scope ends. The root server has none, and opens none. `FolderUnusable`: the
+   * storage can't be had for this relay alone, read or written.
    */
   static readonly layer = Layer.scoped(
     Outbox,
@@ -86,61 +95,46 @@ export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxSer
   )
 }
 
-/** So many refused entries are looked for at once when room is short. */
-const evictedAtOnce = 100
-
 const make = Effect.gen(function* () {
-  const { general, sharedFiles } = yield* RelayConfig
-  if (general.nodeId === root) return none
-  const folders = Spool.foldersAt(yield* Disk, sharedFiles.outbox)
-  yield* Lease.hold(folders, general.shutdownGrace)
-  return yield* Effect.catchTag(working(folders), "DiskError", ({ message }) =>
-    FolderUnusable.because(folders.root, message)
-  )
+  const { general } = yield* RelayConfig
+  if (general.nodeId === root) return ClosedOutbox.closed
+  const parts = yield* makeParts
+  yield* parts.deliveries.allDue
+  yield* Effect.forkScoped(parts.deliveries.run)
+  return working(parts)
 })
 
-/** What the outbox is made of. */
-interface Parts {
-  readonly spool: Spool.Spool
-  readonly gate: UpstreamGate.UpstreamGate
-  readonly locks: FileLocks.FileLocks
-  readonly deliveries: Deliveries.Deliveries
-  readonly forwardWait: Duration.Duration
-  /** Of the daemon. */
-  readonly scope: Scope.Scope
-}
-
-const working = Effect.fnUntraced(function* (folders: Folders.Folders) {
+const makeParts = Effect.gen(function* () {
   const { sharedFiles } = yield* RelayConfig
-  const upstream = yield* Upstream
-  const attempt = yield* Attempt.make
+  const { retry, forwardWait } = sharedFiles
   const scope = yield* Effect.scope
-  const { retry } = sharedFiles
+  const upstream = yield* Upstream
   const locks = FileLocks.make()
   const gate = UpstreamGate.make(retry)
-  const evicting = Effect.unsafeMakeSemaphore(1)
-  const makeRoom = (size: number): Effect.Effect<void, StorageFull | StorageError> =>
-    evicting.withPermits(1)(Effect.suspend(() => evict(spool, locks, size)))
-  const disk = yield* Disk
-  const spool: Spool.Spool = yield* Spool.open(
-    disk,
-    folders,
-    { maxSize: sharedFiles.outboxMaxSize, minFree: sharedFiles.minFree },
-    makeRoom
-  )
+  const { spool, makeRoom } = yield* OutboxRoom.open(yield* OutboxStorage, locks)
+  const attempt = yield* Attempt.make(spool)
   const deliveries = Deliveries.make({ spool, gate, locks, retry, attempt, scope })
-  const parts: Parts = { spool, gate, locks, deliveries, forwardWait: sharedFiles.forwardWait, scope }
-  yield* deliveries.allDue
-  yield* Effect.forkScoped(deliveries.run)
-  const matches = matching(spool)
-  const refusal = refusalOf(parts, matches)
-  const checkRefused: OutboxService["checkRefused"] = (name, hash) =>
-    Effect.flatMap(refusal(name, hash), Option.match({ onNone: () => Effect.void, onSome: Effect.fail }))
-  return Outbox.of({
+  const hashesTo = HashCheck.make()
+  const parts: OutboxParts = {
+    spool,
+    makeRoom,
+    locks,
+    upstream,
+    gate,
+    deliveries,
+    hashesTo,
+    forwardWait,
+    scope
+  }
+  return parts
+})
+
+const working = (parts: OutboxParts): OutboxService => {
+  const { spool, makeRoom, locks, gate } = parts
+  return {
     turn: (name) => locks.turn(EntryName.keyOf(name)),
-    checkRefused,
-    checkRoom: (size) =>
-      Effect.catchTag(Effect.asVoid(missingOf(spool, size)), "DiskError", StorageFailure.failed),
+    checkRefused: (name, hash) => Presence.checkRefused(parts, name, hash),
+    checkRoom: (size) => OutboxRoom.check(spool, size),
     begin: spool.begin,
     commit: (name, turn, incoming, metadata) =>
       // Before the file's lock is held: what makes room for it may be an older version of it.
@@ -149,13 +143,9 @@ const working = Effect.fnUntraced(function* (folders: Folders.Folders) {
         Effect.withSpan("Outbox.commit", { attributes: { ...name } })
       ),
     has: (name, hash) =>
-      Effect.gen(function* () {
-        const waiting = yield* waits(parts, matches, name, hash)
-        if (Option.isSome(waiting)) return waiting.value
-        yield* checkRefused(name, hash)
-        return yield* ask(upstream, gate, name, hash)
-      }).pipe(Effect.withSpan("Outbox.has", { attributes: { ...name } })),
-    list: (limit, before) => Effect.catchTag(list(parts, limit, before), "DiskError", StorageFailure.failed),
+      Presence.has(parts, name, hash).pipe(Effect.withSpan("Outbox.has", { attributes: { ...name } })),
+    list: (limit, before) =>
+      Effect.catchTag(OutboxList.list(parts, limit, before), "DiskError", StorageFailure.failed),
     retry: retryAll(parts).pipe(
       Effect.catchTag("DiskError", StorageFailure.failed),
       Effect.withSpan("Outbox.retry")
@@ -165,57 +155,19 @@ const working = Effect.fnUntraced(function* (folders: Folders.Folders) {
         Effect.catchTag("DiskError", StorageFailure.failed),
         Effect.withSpan("Outbox.remove")
       ),
-    status: Effect.zipWith(gate.status, Folders.problem(disk, folders), ({ problem: upstream }, problem) => ({
+    status: Effect.zipWith(gate.status, spool.problem, ({ problem: upstream }, problem) => ({
       problem,
       upstream,
       ...spool.amounts()
     }))
-  })
-})
-
-/** Bytes that are missing for so many more. `StorageFull`: even without all that was refused there is no room. */
-const missingOf = (spool: Spool.Spool, size: number): Effect.Effect<number, StorageFull | DiskError> =>
-  Effect.flatMap(spool.missing(size), (missing) =>
-    missing > spool.amounts().refused.bytes ? noRoom : Effect.succeed(missing)
-  )
-
-const noRoom = Effect.suspend(
-  () =>
-    new StorageFull({
-      message: "no room in the outbox (shared_files.outbox_max_size, shared_files.min_free)"
-    })
-)
-
-/** Removes what was refused, oldest first, until there is room for so many more bytes; nothing where that can't help. */
-const evict = (
-  spool: Spool.Spool,
-  locks: FileLocks.FileLocks,
-  size: number
-): Effect.Effect<void, StorageFull | StorageError> =>
-  Effect.gen(function* () {
-    while ((yield* missingOf(spool, size)) > 0) {
-      const refused = yield* EntryWalk.first(spool, evictedAtOnce, {
-        wanted: ({ state }) => state === "refused",
-        order: (one, other) => EntryName.byAge(other, one)
-      })
-      if (refused.length === 0) return yield* noRoom
-      for (const entry of refused) {
-        if ((yield* spool.missing(size)) <= 0) return
-        yield* locks.alone(entry.key)(
-          Effect.gen(function* () {
-            const found = (yield* spool.versions(entry.key)).find(({ order }) => order === entry.order)
-            if (found?.state === "refused") yield* drop(spool, found, "evicted")
-          })
-        )
-      }
-    }
-  }).pipe(Effect.catchTag("DiskError", StorageFailure.failed))
+  }
+}
 
 const queued: Effect.Effect<Forwarded> = Effect.succeed("queued")
 
 /** Makes an entry, and has it sent; where a request that began later has been accepted meanwhile, that one's is. */
 const accept = (
-  parts: Parts,
+  parts: OutboxParts,
   name: SharedFileName,
   turn: FileLocks.Turn,
   incoming: Incoming,
@@ -249,27 +201,27 @@ const accept = (
   })
 
 /** Removes versions that are older than one that was just accepted; one that is being sent finishes first. */
-const replace = ({ spool, deliveries }: Parts, older: ReadonlyArray<EntryName.EntryName>) =>
+const replace = ({ spool, deliveries }: OutboxParts, older: ReadonlyArray<EntryName.EntryName>) =>
   Effect.gen(function* () {
     for (const entry of older) {
       if (deliveries.isSending(entry)) continue
       yield* drop(spool, entry, "replaced")
       yield* deliveries.ended(entry, { _tag: "Replaced" })
-      yield* spool.settle(entry.key)
+      yield* spool.syncReplaced(entry.key)
     }
   })
 
 /**
- * Sends an entry at once, unless the policy server is known not to be reached, and gives the outcome when that comes in
+ * Sends an entry at once, unless the policy server is known not to be reached, and gives what became of it when that comes in
  * time. It belongs to the daemon: what the sender does not wait for is seen to all the same.
  */
-const forward = ({ gate, deliveries, forwardWait, scope }: Parts, entry: EntryName.EntryName) =>
+const forward = ({ gate, deliveries, forwardWait, scope }: OutboxParts, entry: EntryName.EntryName) =>
   Effect.gen(function* () {
-    const outcome = yield* deliveries.listen(entry)
+    const notice = yield* deliveries.listen(entry)
     const tried = Effect.gen(function* () {
       if ((yield* gate.status).pause > 0) return Option.none()
       const started = Effect.andThen(deliveries.start(entry.key), Effect.never)
-      return yield* Effect.timeoutOption(Effect.raceFirst(outcome, started), forwardWait)
+      return yield* Effect.timeoutOption(Effect.raceFirst(notice, started), forwardWait)
     })
     return yield* tried.pipe(
       Effect.ensuring(deliveries.unlisten(entry)),
@@ -281,146 +233,25 @@ const forward = ({ gate, deliveries, forwardWait, scope }: Parts, entry: EntryNa
     )
   })
 
-const answerOf = (outcome: Deliveries.Outcome): Effect.Effect<Forwarded, UpstreamRejected> => {
-  if (outcome._tag === "Refused")
-    return Effect.fail(new UpstreamRejected({ message: outcome.message, status: outcome.status }))
-  return outcome._tag === "Delivered" || outcome._tag === "Stored" ? Effect.succeed("stored") : queued
+const answerOf = (notice: Notice): Effect.Effect<Forwarded, UpstreamRejected> => {
+  if (notice._tag === "Refused")
+    return Effect.fail(new UpstreamRejected({ message: notice.message, status: notice.status }))
+  return notice._tag === "Delivered" || notice._tag === "Stored" ? Effect.succeed("stored") : queued
 }
 
-/** Whether an entry's content has this hash. */
-const matching = (spool: Spool.Spool) => {
-  const hashesTo = HashCheck.make()
-  return (
-    entry: EntryName.EntryName,
-    { metadata }: EntryRecord.EntryRecord,
-    asked: ContentHash.ContentHash
-  ) =>
-    metadata.hash.algorithm === asked.algorithm
-      ? Effect.succeed(metadata.hash.hex === asked.hex)
-      : hashesTo(spool.content(entry), [asked])
-}
-type Matching = ReturnType<typeof matching>
-
-/** Why the policy server refused this content, if it did. */
-const refusalOf =
-  ({ spool, locks }: Parts, matches: Matching) =>
-  (
-    name: SharedFileName,
-    hash: ContentHash.ContentHash
-  ): Effect.Effect<Option.Option<UpstreamRejected>, StorageError> => {
-    const key = EntryName.keyOf(name)
-    return Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      for (const entry of yield* spool.versions(key)) {
-        if (entry.state !== "refused" || entry.time <= now) continue
-        const record = yield* spool.record(entry)
-        if (Option.isNone(record) || !(yield* matches(entry, record.value, hash))) continue
-        const attempts = yield* spool.attempts(entry)
-        return Option.map(
-          attempts,
-          ({ error, status }) =>
-            new UpstreamRejected({ message: error, status: Option.getOrElse(status, () => 403) })
-        )
-      }
-      return Option.none()
-    }).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
-  }
-
-/** Whether the version that waits has this content; none where none waits. */
-const waits = (
-  { spool, locks }: Parts,
-  matches: Matching,
-  name: SharedFileName,
-  hash: ContentHash.ContentHash
-) => {
-  const key = EntryName.keyOf(name)
-  return Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    for (const entry of yield* spool.versions(key)) {
-      const record = entry.state === "waiting" ? yield* spool.record(entry) : Option.none()
-      if (Option.isNone(record) || Option.isNone(EntryRecord.remainingTtl(record.value.metadata, now)))
-        continue
-      return Option.some(yield* matches(entry, record.value, hash))
-    }
-    return Option.none()
-  }).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
-}
-
-const ask = (
-  upstream: Upstream["Type"],
-  gate: UpstreamGate.UpstreamGate,
-  name: SharedFileName,
-  hash: ContentHash.ContentHash
-) =>
-  upstream.has(name, hash).pipe(
-    Effect.tap(() => gate.answered),
-    Effect.tapErrorTag("UpstreamFatal", ({ message }) =>
-      Effect.logWarning("the policy server can't say whether it has a file").pipe(
-        Effect.annotateLogs({ ...name, error: message })
-      )
-    ),
-    Effect.catchTag("UpstreamUnreachable", ({ message }) =>
-      Effect.zipRight(gate.unanswered(message), Effect.fail(new UpstreamFatal({ message })))
-    )
-  )
-
-const iso = (millis: number): string => new Date(millis).toISOString()
-
-/** An entry as it is shown; none where it is gone meanwhile. */
-const describe = ({ spool, gate, locks, deliveries }: Parts, { key, order }: EntryName.EntryName) =>
+const retryAll = (parts: OutboxParts) =>
   Effect.gen(function* () {
-    const entry = (yield* spool.versions(key)).find((version) => version.order === order)
-    const record = entry === undefined ? Option.none() : yield* spool.record(entry)
-    if (entry === undefined || Option.isNone(record)) return []
-    const attempts = Option.getOrUndefined(yield* spool.attempts(entry))
-    const now = yield* Clock.currentTimeMillis
-    const { pause } = yield* gate.status
-    const { name, accepted } = record.value
-    const state = deliveries.isSending(entry) ? ("sending" as const) : entry.state
-    const shown: OutboxEntry = {
-      id: EntryName.idOf(entry),
-      target: name.target,
-      source: name.source,
-      file_id: name.fileId,
-      state,
-      accepted: iso(accepted),
-      age: Math.max(0, Math.round((now - accepted) / 1000)),
-      size: entry.size,
-      attempts: attempts?.count ?? 0,
-      last_error: attempts?.error ?? null,
-      next_try: state === "waiting" ? iso(Math.max(entry.time, now + Math.ceil(pause))) : null
-    }
-    return [shown]
-  }).pipe(locks.alone(key))
-
-const list = (parts: Parts, limit: number, before: Option.Option<string>) =>
-  Effect.gen(function* () {
-    const found = yield* EntryWalk.first(parts.spool, limit + 1, {
-      wanted: (entry) =>
-        Option.match(before, { onNone: () => true, onSome: (id) => EntryName.idOf(entry) < id }),
-      order: EntryName.byAge
-    })
-    const shown = found.slice(0, limit)
-    const last = shown.at(-1)
-    return {
-      entries: (yield* Effect.forEach(shown, (entry) => describe(parts, entry))).flat(),
-      next: found.length > limit && last !== undefined ? EntryName.idOf(last) : null
-    }
-  })
-
-const retryAll = ({ spool, gate, locks, deliveries }: Parts) =>
-  Effect.gen(function* () {
+    const { spool, gate, locks, deliveries } = parts
     let count = 0
     for (const shard of spool.shards())
-      for (const { key } of yield* spool.shard(shard))
-        count += yield* locks.alone(key)(retryFile(spool, deliveries, key))
+      for (const { key } of yield* spool.shard(shard)) count += yield* locks.alone(key)(retryFile(parts, key))
     yield* gate.probeNow
     yield* deliveries.allDue
     return count
   })
 
 /** Makes the versions of a file due now, but for one that is being sent. */
-const retryFile = (spool: Spool.Spool, deliveries: Deliveries.Deliveries, key: string) =>
+const retryFile = ({ spool, deliveries }: OutboxParts, key: string) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const versions = yield* spool.versions(key)
@@ -433,7 +264,7 @@ const retryFile = (spool: Spool.Spool, deliveries: Deliveries.Deliveries, key: s
     return versions.length
   })
 
-const remove = ({ spool, locks, deliveries }: Parts, text: string) =>
+const remove = ({ spool, locks, deliveries }: OutboxParts, text: string) =>
   Effect.gen(function* () {
     const id = EntryName.parseId(text)
     if (Option.isNone(id)) return false
@@ -447,24 +278,3 @@ const remove = ({ spool, locks, deliveries }: Parts, text: string) =>
       return true
     }).pipe(locks.alone(key))
   })
-
-const refuse = new StorageError({ message: "there is no outbox on the root server" })
-
-/** The root server's, which forwards nothing. */
-const none: OutboxService = {
-  turn: () => Effect.succeed({ began: 0, write: (effect) => effect }),
-  checkRefused: () => refuse,
-  checkRoom: () => refuse,
-  begin: refuse,
-  commit: () => refuse,
-  has: () => refuse,
-  list: () => Effect.succeed({ entries: [], next: null }),
-  retry: Effect.succeed(0),
-  remove: () => Effect.succeed(false),
-  status: Effect.succeed({
-    problem: Option.none(),
-    upstream: Option.none(),
-    waiting: { entries: 0, bytes: 0 },
-    refused: { entries: 0, bytes: 0 }
-  })
-}

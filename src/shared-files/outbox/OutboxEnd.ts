@@ -5,6 +5,7 @@ import { type EntryName, idOf } from "./EntryName.ts"
 import type { EntryRecord } from "./EntryRecord.ts"
 import type { Spool } from "./Spool.ts"
 
+/** All that may be told of an entry. */
 export const ends = [
   "delivered",
   "stored",
@@ -17,7 +18,7 @@ export const ends = [
   "evicted"
 ] as const
 
-/** `deferred` is no end: the entry waits on. */
+/** What is told of an entry. `deferred` is no end: the entry waits on. */
 export type OutboxEnd = (typeof ends)[number]
 
 /** How often entries were delivered, stored here, refused, deferred, …: by the tag `end`. */
@@ -26,6 +27,7 @@ export const entriesTotal = Metric.counter("rudder_relayd_outbox_entries_total",
   incremental: true
 })
 
+/** The counter of one end. */
 export const counterOf = (end: OutboxEnd) => Metric.tagged(entriesTotal, "end", end)
 
 const message: Record<OutboxEnd, string> = {
@@ -42,7 +44,12 @@ const message: Record<OutboxEnd, string> = {
 
 const worrying: ReadonlySet<OutboxEnd> = new Set(["refused", "deferred", "expired", "damaged"])
 
-/** Logs and counts it. */
+/**
+ * Logs and counts what became of an entry.
+ *
+ * @param record names the file, where it can be read
+ * @param details annotations of the log's line besides
+ */
 export const tell = (
   end: OutboxEnd,
   entry: EntryName,

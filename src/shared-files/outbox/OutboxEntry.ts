@@ -1,10 +1,12 @@
 /** Entries of the outbox as they are shown. */
 import { Schema } from "effect"
 
-/** `sending` is a waiting one that is on its way. */
+/** What an entry does; `sending` is a waiting one that is on its way. */
 export const OutboxState = Schema.Literal("waiting", "sending", "refused")
+/** The same, as a type. */
 export type OutboxState = typeof OutboxState.Type
 
+/** One entry. */
 export const OutboxEntry = Schema.Struct({
   id: Schema.String,
   target: Schema.String,
@@ -39,11 +41,14 @@ export const OutboxEntry = Schema.Struct({
     }
   ]
 })
+/** The same, as a type. */
 export type OutboxEntry = typeof OutboxEntry.Type
 
+/** A part of the list, newest first. */
 export const OutboxPage = Schema.Struct({
   entries: Schema.Array(OutboxEntry),
   /** For `before`; null: there are no more. */
   next: Schema.NullOr(Schema.String)
 }).annotations({ identifier: "OutboxPage" })
+/** The same, as a type. */
 export type OutboxPage = typeof OutboxPage.Type

@@ -1,8 +1,11 @@
 /** When what failed is tried again. */
 import { Chunk, type Duration, Effect, Schedule } from "effect"
 
+/** Of `shared_files.retry`. */
 export interface RetrySettings {
+  /** The longest that the first delay may be. */
   readonly initial: Duration.Duration
+  /** No delay is longer. */
   readonly max: Duration.Duration
 }
 

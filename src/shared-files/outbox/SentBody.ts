@@ -3,10 +3,10 @@ import type { ClientRequest } from "node:http"
 import { Readable } from "node:stream"
 import type { SentFile } from "./Upstream.ts"
 
-/** Each is taken within `shared_files.forward_timeout`, or the policy server stands still, also over a slow line. Bytes. */
+/** So many bytes at a time: few enough for a policy server to take them within `shared_files.forward_timeout`, also over a slow line. */
 const pieceLength = 64 * 1024
 
-/** As the content gives them, but small enough that it is seen how the sending gets on. */
+/** The content in pieces that are small enough to see by them whether the sending gets on. */
 async function* inPieces(content: Readable): AsyncGenerator<Buffer> {
   for await (const bytes of content) {
     const whole: Uint8Array = bytes

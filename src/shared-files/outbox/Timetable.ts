@@ -1,6 +1,7 @@
 /** When each shard of the outbox is to be looked at: all that is held in memory of what waits. */
 import { shardCount } from "./EntryName.ts"
 
+/** The next time of each shard. */
 export class Timetable {
   private readonly times = new Float64Array(shardCount).fill(Number.POSITIVE_INFINITY)
   private last = shardCount - 1
@@ -10,7 +11,10 @@ export class Timetable {
     this.times[shard] = Math.min(this.times[shard] ?? time, time)
   }
 
-  /** A shard whose time has come, each in its turn, which then has none; else milliseconds until the next one's. */
+  /**
+   * A shard whose time has come, and which then has none: the next one behind the last that was given, so that none is left
+   * waiting by others. Else milliseconds until the next one's time; infinite where no shard has one.
+   */
   take(now: number): { readonly shard: number } | { readonly wait: number } {
     let earliest = Number.POSITIVE_INFINITY
     for (let step = 1; step <= shardCount; step++) {

@@ -10,6 +10,7 @@ export class UpstreamUnreachable extends Data.TaggedError("UpstreamUnreachable")
   readonly message: string
 }> {}
 
+/** A file that is sent to the policy server. */
 export interface SentFile {
   readonly name: SharedFileName
   /** As the route's parameter has it. */
@@ -22,6 +23,7 @@ export interface SentFile {
   readonly content: () => Readable
 }
 
+/** What the policy server can be asked. */
 export interface UpstreamService {
   /**
    * Sends a file, and succeeds when the policy server has said that it took it over.
@@ -40,4 +42,5 @@ export interface UpstreamService {
   ) => Effect.Effect<boolean, UpstreamRejected | UpstreamFatal | UpstreamUnreachable>
 }
 
+/** The policy server; `UpstreamCalls.layer` calls the one of the configuration. */
 export class Upstream extends Context.Tag("rudder-relay/Upstream")<Upstream, UpstreamService>() {}

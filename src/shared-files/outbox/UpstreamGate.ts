@@ -2,11 +2,11 @@
  * How much is sent to the policy server at once: several while it answers, nothing but one probe now and then while it
  * can't be reached.
  */
-import { Clock, Deferred, Duration, Effect, FiberId, Option } from "effect"
+import { Clock, Duration, Effect, Option } from "effect"
 import { delayAfter, type RetrySettings } from "./RetrySchedule.ts"
 
 /** Leave to send one thing. */
-export interface Pass {
+export interface Permit {
   /** The policy server answered, whatever it said. */
   readonly answered: Effect.Effect<void>
   /** It can't be reached. Of all that were under way, the first to say so pauses the rest. */
@@ -15,6 +15,7 @@ export interface Pass {
   readonly release: Effect.Effect<void>
 }
 
+/** What the gate knows of the policy server. */
 export interface GateStatus {
   /** What the last failure was, as long as nothing was answered since. */
   readonly problem: Option.Option<string>
@@ -22,116 +23,148 @@ export interface GateStatus {
   readonly pause: number
 }
 
+/** Who sends something to the policy server comes through here. */
 export interface UpstreamGate {
-  /** Waits for its turn, be it as a probe. */
-  readonly enter: Effect.Effect<Pass>
+  /** Waits until one more thing may be sent, be it as a probe. */
+  readonly enter: Effect.Effect<Permit>
   /** The policy server was seen to answer. */
   readonly answered: Effect.Effect<void>
   /** It did not answer what was asked besides: it is told, and nothing is held back yet. */
   readonly unanswered: (message: string) => Effect.Effect<void>
   /** A probe may go now. */
   readonly probeNow: Effect.Effect<void>
+  /** What is known now. */
   readonly status: Effect.Effect<GateStatus>
 }
 
 /** So many are sent at once. */
 export const maxSending = 8
 
+interface Parts {
+  readonly retry: RetrySettings
+  readonly places: Effect.Semaphore
+  open: boolean
+  probing: boolean
+  /** In a row, by probes. */
+  failures: number
+  /** By the monotonic clock: the wall's may be set. Milliseconds. */
+  nextProbe: number
+  problem: Option.Option<string>
+  /** Opens at the next change, for good: who has seen what was before waits for this one, and misses none. */
+  changed: Effect.Latch
+}
+
+/** A gate that is closed at first, but for the probe that finds out. */
+export const make = (retry: RetrySettings): UpstreamGate => {
+  const parts: Parts = {
+    retry,
+    places: Effect.unsafeMakeSemaphore(maxSending),
+    open: false,
+    probing: false,
+    failures: 0,
+    nextProbe: 0,
+    problem: Option.none(),
+    changed: Effect.unsafeMakeLatch(false)
+  }
+  return {
+    enter: enter(parts),
+    answered: Effect.sync(() => {
+      reopen(parts)
+      change(parts)
+    }),
+    unanswered: (message) => unanswered(parts, message),
+    probeNow: Effect.sync(() => {
+      parts.nextProbe = 0
+      change(parts)
+    }),
+    status: Effect.map(monotonic, (now) => statusAt(parts, now))
+  }
+}
+
 const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
-/** Closed at first, but for the probe that finds out. */
-export const make = (retry: RetrySettings): UpstreamGate => {
-  const places = Effect.unsafeMakeSemaphore(maxSending)
-  let open = false
-  let probing = false
-  /** In a row, by probes. */
-  let failures = 0
-  /** By the monotonic clock: the wall's may be set. Milliseconds. */
-  let nextProbe = 0
-  let problem = Option.none<string>()
-  let changed = Deferred.unsafeMake<void>(FiberId.none)
+/** Those who wait look again. */
+const change = (parts: Parts): void => {
+  const before = parts.changed
+  parts.changed = Effect.unsafeMakeLatch(false)
+  before.unsafeOpen()
+}
 
-  const tell = Effect.sync(() => {
-    const before = changed
-    changed = Deferred.unsafeMake<void>(FiberId.none)
-    Deferred.unsafeDone(before, Effect.void)
+const reopen = (parts: Parts): void => {
+  parts.open = true
+  parts.failures = 0
+  parts.problem = Option.none()
+}
+
+const close = (parts: Parts, message: string) =>
+  Effect.gen(function* () {
+    if (parts.open || parts.failures === 0)
+      yield* Effect.logWarning("the policy server can't be reached; what waits for it is held back").pipe(
+        Effect.annotateLogs({ error: message })
+      )
+    parts.open = false
+    parts.failures++
+    parts.problem = Option.some(message)
+    const delay = yield* delayAfter(parts.retry, parts.failures)
+    parts.nextProbe = (yield* monotonic) + Math.ceil(Duration.toMillis(delay))
   })
 
-  const reopen = Effect.sync(() => {
-    open = true
-    failures = 0
-    problem = Option.none()
-  })
-
-  const close = (message: string) =>
+const enter = (parts: Parts) =>
+  Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      if (open || failures === 0)
-        yield* Effect.logWarning("the policy server can't be reached; what waits for it is held back").pipe(
-          Effect.annotateLogs({ error: message })
-        )
-      open = false
-      failures++
-      problem = Option.some(message)
-      const delay = yield* delayAfter(retry, failures)
-      nextProbe = (yield* monotonic) + Math.ceil(Duration.toMillis(delay))
-    })
-
-  const pass = (isProbe: boolean): Pass => {
-    let mine = isProbe
-    // A probe that was answered, or failed, is over; what else its bearer does is not waited for.
-    const endProbe = Effect.suspend(() => {
-      if (mine) probing = false
-      mine = false
-      return tell
-    })
-    return {
-      answered: Effect.andThen(reopen, endProbe),
-      // Others that were under way when the first one failed say the same thing once more.
-      failed: (message) =>
-        Effect.suspend(() => (open || mine ? close(message) : Effect.void)).pipe(Effect.andThen(endProbe)),
-      release: Effect.andThen(endProbe, Effect.asVoid(places.release(1)))
-    }
-  }
-
-  /** A pass, or what to wait for: the change behind what was seen here, whenever that comes. */
-  const decide = Effect.map(monotonic, (now): Pass | { readonly wait: Effect.Effect<unknown> } => {
-    if (open) return pass(false)
-    const change = Deferred.await(changed)
-    if (probing) return { wait: change }
-    if (nextProbe > now) return { wait: Effect.timeoutOption(change, nextProbe - now) }
-    probing = true
-    return pass(true)
-  })
-
-  const enter = Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
+      const { places } = parts
       yield* restore(places.take(1))
       while (true) {
-        const decided = yield* decide
+        const decided = yield* decide(parts)
         if (!("wait" in decided)) return decided
         yield* restore(decided.wait).pipe(Effect.onInterrupt(() => places.release(1)))
       }
     })
   )
 
+/** A permit, or what to wait for: the next change behind what was seen here, or the time of the next probe. */
+const decide = (parts: Parts) =>
+  Effect.map(monotonic, (now): Permit | { readonly wait: Effect.Effect<unknown> } => {
+    if (parts.open) return permit(parts, false)
+    const change = parts.changed.await
+    if (parts.probing) return { wait: change }
+    if (parts.nextProbe > now) return { wait: Effect.timeoutOption(change, parts.nextProbe - now) }
+    parts.probing = true
+    return permit(parts, true)
+  })
+
+const permit = (parts: Parts, isProbe: boolean): Permit => {
+  let isMine = isProbe
+  // A probe is over once it was answered, or failed: nobody has to wait for what else its bearer does.
+  const endProbe = Effect.sync(() => {
+    if (isMine) parts.probing = false
+    isMine = false
+    change(parts)
+  })
   return {
-    enter,
-    answered: Effect.andThen(reopen, tell),
-    unanswered: (message) =>
-      Effect.suspend(() => {
-        if (Option.isSome(problem)) return Effect.void
-        problem = Option.some(message)
-        return Effect.logWarning("the policy server does not answer").pipe(
-          Effect.annotateLogs({ error: message })
-        )
-      }),
-    probeNow: Effect.suspend(() => {
-      nextProbe = 0
-      return tell
-    }),
-    status: Effect.map(monotonic, (now) => ({
-      problem,
-      pause: open || probing ? 0 : Math.max(0, nextProbe - now)
-    }))
+    answered: Effect.andThen(
+      Effect.sync(() => reopen(parts)),
+      endProbe
+    ),
+    // Others that were under way when the first one failed say the same thing once more.
+    failed: (message) =>
+      Effect.suspend(() => (parts.open || isMine ? close(parts, message) : Effect.void)).pipe(
+        Effect.andThen(endProbe)
+      ),
+    release: Effect.andThen(endProbe, Effect.asVoid(parts.places.release(1)))
   }
 }
+
+const unanswered = (parts: Parts, message: string) =>
+  Effect.suspend(() => {
+    if (Option.isSome(parts.problem)) return Effect.void
+    parts.problem = Option.some(message)
+    return Effect.logWarning("the policy server does not answer").pipe(
+      Effect.annotateLogs({ error: message })
+    )
+  })
+
+const statusAt = ({ problem, open, probing, nextProbe }: Parts, now: number): GateStatus => ({
+  problem,
+  pause: open || probing ? 0 : Math.max(0, nextProbe - now)
+})

@@ -4,11 +4,10 @@
  */
 import { createHash } from "node:crypto"
 import { Effect, Option, Schema } from "effect"
-import { type DiskError, type DiskService, isNotOfItsKind } from "../../disk/Disk.ts"
+import { type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from "../../disk/Disk.ts"
 import type { Folders } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
-import * as TextFile from "../../disk/TextFile.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 
@@ -114,25 +113,26 @@ const completeRecord = (parts: Parts, record: string) =>
       yield* disk.remove(`${folders.temporary}/${name}`)
   })
 
-/** Writes down what is to be moved where; on the disk, but for the record's name, when this returns. */
-const prepare = (parts: Parts, location: Location, { name, sync }: Incoming, metadata: Metadata.Metadata) =>
-  Effect.gen(function* () {
-    const modified = Option.getOrElse(Metadata.dateOf(metadata), () => 0)
-    const intent: Intent = { content: name, metadata: `${name}${metadataSuffix}`, ...location }
-    const writeText = (file: string, text: string) =>
-      TextFile.write(parts.disk, `${parts.folders.temporary}/${file}`, text, {
-        mode: parts.fileMode,
-        synced: modified
-      })
-    yield* sync(modified)
-    yield* writeText(intent.metadata, Metadata.print(metadata))
-    yield* writeText(`${name}.new`, encodeIntent(intent))
-    return intent
-  }).pipe(
-    Effect.onError(() =>
-      Effect.forEach([`${name}${metadataSuffix}`, `${name}.new`], (file) => removeTemporary(parts, file))
-    )
-  )
+/** What a commit is made of: first the pair and the record of it, on the disk; then the moves, on the disk. */
+const stepsOf = (
+  { folders: { temporary }, fileMode: mode }: Parts,
+  files: ReadonlyArray<{ readonly name: string; readonly content: Uint8Array }>,
+  modified: number,
+  record: string,
+  [content, metadata]: ReturnType<typeof movesOf>,
+  folder: string
+): ReadonlyArray<DiskStep> => [
+  ...files.map(({ name, content: bytes }): DiskStep => {
+    return { _tag: "Write", path: `${temporary}/${name}`, mode, bytes, modified }
+  }),
+  { _tag: "Rename", from: `${content.from}.new`, to: `${temporary}/${record}` },
+  // Once the record is on the disk the pair is stored, by this process or by the next.
+  { _tag: "SyncFolder", path: temporary },
+  { _tag: "Rename", ...content },
+  { _tag: "Rename", ...metadata },
+  { _tag: "SyncFolder", path: folder },
+  { _tag: "Discard", path: `${temporary}/${record}` }
+]
 
 /**
  * Takes back what could not be completed, while nothing of it is in its place. Where that can't be done either, whoever is
@@ -152,17 +152,20 @@ const takeBack = (parts: Parts, record: string, intent: Intent) =>
 const store = (parts: Parts, ...[location, folder, incoming, metadata]: Parameters<Intents["store"]>) =>
   Effect.gen(function* () {
     const { disk, folders, intended } = parts
+    const { name } = incoming
     const record = recordName(location)
-    const intent = yield* prepare(parts, location, incoming, metadata)
-    intended.add(intent.content)
-    yield* Effect.gen(function* () {
-      yield* disk.rename(`${folders.temporary}/${intent.content}.new`, `${folders.temporary}/${record}`)
-      // Once the intent is on the disk the pair is stored, by this process or by the next.
-      yield* disk.syncFolder(folders.temporary)
-      for (const { from, to } of movesOf(parts, intent, folder)) yield* disk.rename(from, to)
-      yield* disk.syncFolder(folder)
-    }).pipe(Effect.onError(() => takeBack(parts, record, intent)))
-    yield* removeTemporary(parts, record)
+    const intent: Intent = { content: name, metadata: `${name}${metadataSuffix}`, ...location }
+    const modified = Option.getOrElse(Metadata.dateOf(metadata), () => 0)
+    const held = incoming.held()
+    if (held === undefined) yield* incoming.sync(modified)
+    const files = [
+      ...(held === undefined ? [] : [{ name, content: held }]),
+      { name: intent.metadata, content: Buffer.from(Metadata.print(metadata)) },
+      { name: `${name}.new`, content: Buffer.from(encodeIntent(intent)) }
+    ]
+    const steps = stepsOf(parts, files, modified, record, movesOf(parts, intent, folder), folder)
+    intended.add(name)
+    yield* folders.again(disk.sequence(steps)).pipe(Effect.onError(() => takeBack(parts, record, intent)))
   }).pipe(Effect.uninterruptible)
 
 /** Whether nothing is left to do about an intent: what has something in its way is given up. */

@@ -17,12 +17,14 @@ import * as Lease from "../../disk/Lease.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { type StorageError, StorageFull } from "../../RelayError.ts"
+import * as Span from "../../Span.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import * as Succession from "../file/Succession.ts"
 import * as Expiry from "./Expiry.ts"
 import * as Intents from "./Intents.ts"
+import * as KnownMetadata from "./KnownMetadata.ts"
 
 /** What can be done with stored files. */
 export interface SharedFileStoreService {
@@ -93,6 +95,7 @@ interface Parts {
   readonly locks: FileLocks.FileLocks
   readonly hashesTo: HashCheck.HashCheck
   readonly intents: Intents.Intents
+  readonly known: KnownMetadata.KnownMetadata
 }
 
 /** The store of the configuration, without its regular clean-up. */
@@ -107,7 +110,7 @@ export const make = Effect.gen(function* () {
     within: [Folders.temporaryName]
   })
   const intents = Intents.make({ disk, folders, hashesTo, fileMode })
-  const parts: Parts = { disk, folders, locks, hashesTo, intents }
+  const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }
   const checkRoom = checkFree(parts, sharedFiles.minFree)
   yield* Lease.hold(folders, general.shutdownGrace)
   yield* Effect.catchAll(intents.recover, (error) =>
@@ -147,27 +150,20 @@ const begin = (
     yield* Effect.addFinalizer(() => intents.discard(name))
     const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
     return yield* Incoming.open(name, create, room)
-  }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
-
-/** What is there of a file; a link in its place is not followed. */
-const current = ({ disk }: Parts, folder: string, name: string) =>
-  Effect.gen(function* () {
-    const content = yield* disk.status(`${folder}/${name}`)
-    if (content !== undefined && content.kind !== "file") return yield* notOfItsKind(`${folder}/${name}`)
-    const text = yield* disk.readText(`${folder}/${name}${metadataSuffix}`)
-    const metadata = text === undefined ? Option.none() : Metadata.parse(text)
-    return content === undefined
-      ? Option.none()
-      : Option.map(metadata, (known) => ({ content, metadata: known }))
   })
 
-/** The same, at its place, with the folder that it is in. */
-const stored = (parts: Parts, location: Location) =>
+/** A file's content, if it is there; a link in its place is not followed. */
+const contentAt = ({ disk }: Parts, path: string) =>
+  Effect.flatMap(disk.status(path), (content) =>
+    content === undefined || content.kind === "file" ? Effect.succeed(content) : notOfItsKind(path)
+  )
+
+/** What is known of a file that is there. */
+const current = (parts: Parts, folder: string, name: string) =>
   Effect.gen(function* () {
-    yield* parts.intents.complete(location)
-    const folder = yield* parts.folders.find(location.folders)
-    if (folder === undefined) return Option.none()
-    return Option.map(yield* current(parts, folder, location.file), (found) => ({ ...found, folder }))
+    const content = yield* contentAt(parts, `${folder}/${name}`)
+    const text = yield* parts.disk.readText(`${folder}/${name}${metadataSuffix}`)
+    return content === undefined || text === undefined ? Option.none() : Metadata.parse(text)
   })
 
 const commit = (
@@ -182,44 +178,43 @@ const commit = (
         yield* intents.complete(location)
         const folder = yield* folders.make(location.folders)
         const before = yield* current(parts, folder, location.file)
-        if (Option.isSome(before)) kept = yield* Succession.succeed(before.value.metadata, metadata)
+        if (Option.isSome(before)) kept = yield* Succession.succeed(before.value, metadata)
         yield* intents.store(location, folder, incoming, kept)
       })
     )
     return kept
   }).pipe(
     Effect.catchTag("DiskError", StorageFailure.failedToWrite),
-    Effect.withSpan("SharedFileStore.commit", { attributes: { file: keyOf(location) } })
+    Span.within("SharedFileStore.commit", () => ({ file: keyOf(location) }))
   )
 
 const isLater = (parts: Parts, location: Location, time: number) =>
-  Effect.map(
-    stored(parts, location),
-    Option.exists(
-      ({ metadata }) =>
-        Option.isNone(metadata.scope) && Option.exists(Metadata.dateOf(metadata), (date) => date > time)
+  Effect.gen(function* () {
+    yield* parts.intents.complete(location)
+    const folder = yield* parts.folders.find(location.folders)
+    if (folder === undefined) return false
+    const metadata = Option.filter(yield* current(parts, folder, location.file), ({ scope }) =>
+      Option.isNone(scope)
     )
-  ).pipe(Effect.catchTag("DiskError", StorageFailure.failedToWrite), parts.locks.alone(keyOf(location)))
+    return Option.exists(Option.flatMap(metadata, Metadata.dateOf), (date) => date > time)
+  }).pipe(Effect.catchTag("DiskError", StorageFailure.failedToWrite), parts.locks.alone(keyOf(location)))
 
 const has = (parts: Parts, location: Location, asked: ContentHash.ContentHash) =>
   Effect.gen(function* () {
-    const found = yield* stored(parts, location)
-    if (Option.isNone(found)) return false
-    const { content, metadata, folder } = found.value
-    const now = yield* Clock.currentTimeMillis
-    if (Expiry.isExpired(metadata, now)) return false
-    const isSame = metadata.hash.algorithm === asked.algorithm
-    if (isSame && metadata.hash.hex !== asked.hex) return false
-    const isUntouched =
-      Option.contains(metadata.size, content.size) &&
-      Option.contains(Metadata.dateOf(metadata), content.modified)
-    if (isSame && isUntouched) return true
-    return yield* parts.hashesTo(
-      parts.disk.read(`${folder}/${location.file}`),
-      isSame ? [asked] : [asked, metadata.hash]
-    )
+    yield* parts.intents.complete(location)
+    const folder = yield* parts.folders.find(location.folders)
+    if (folder === undefined) return false
+    const path = `${folder}/${location.file}`
+    const content = yield* contentAt(parts, path)
+    const known = yield* parts.known(`${path}${metadataSuffix}`)
+    if (content === undefined || known === undefined) return false
+    if (known.expires !== undefined && known.expires * 1000 <= (yield* Clock.currentTimeMillis)) return false
+    const isSame = known.hash.algorithm === asked.algorithm
+    if (isSame && known.hash.hex !== asked.hex) return false
+    if (isSame && known.size === content.size && known.modified === content.modified) return true
+    return yield* parts.hashesTo(parts.disk.read(path), isSame ? [asked] : [asked, known.hash])
   }).pipe(
     Effect.catchTag("DiskError", StorageFailure.failed),
     parts.locks.alone(keyOf(location)),
-    Effect.withSpan("SharedFileStore.has", { attributes: { file: keyOf(location) } })
+    Span.within("SharedFileStore.has", () => ({ file: keyOf(location) }))
   )

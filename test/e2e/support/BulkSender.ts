@@ -13,6 +13,24 @@ export interface BulkSender {
   readonly close: () => void
 }
 
+/**
+ * A kept connection may be closed by the server, as idle, in the moment in which a request goes out on it. Nothing of the
+ * request was taken then, and the client asks again on a connection of its own.
+ */
+const post = (agent: Http.Agent, url: string, content: Buffer): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const headers = { "content-length": content.length }
+    const request = Http.request(url, { agent, method: "POST", headers }, (response) => {
+      response.on("error", reject)
+      response.resume().once("end", () => resolve(response.statusCode ?? 0))
+    })
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      if (request.reusedSocket && error.code === "ECONNRESET") resolve(post(agent, url, content))
+      else reject(error)
+    })
+    request.end(content)
+  })
+
 /** @param connections at once, at most */
 export const bulkSender = (from: Sender, connections: number): BulkSender => {
   const key = createPrivateKey(readFileSync(from.keyFile))
@@ -24,20 +42,7 @@ export const bulkSender = (from: Sender, connections: number): BulkSender => {
         signature: sign("sha512", content, key).toString("base64url"),
         "public-key": from.publicKey
       }).toString(),
-    post: (relay, path, content) =>
-      new Promise((resolve, reject) => {
-        const headers = { "content-length": content.length }
-        const request = Http.request(
-          `${relay.url}${path}`,
-          { agent, method: "POST", headers },
-          (response) => {
-            response.on("error", reject)
-            response.resume().once("end", () => resolve(response.statusCode ?? 0))
-          }
-        )
-        request.on("error", reject)
-        request.end(content)
-      }),
+    post: (relay, path, content) => post(agent, `${relay.url}${path}`, content),
     close: () => agent.destroy()
   }
 }

@@ -2,6 +2,15 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, FastCheck, Fiber, Scope } from "effect"
 import * as AgentPermits from "../../../src/remote-run/agents/AgentPermits.ts"
 
+/** Takes a permit that is given back at the end of the scope. */
+const hold = (permits: AgentPermits.AgentPermits, lane: object) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.andThen(
+      restore(permits.take(lane)),
+      Effect.addFinalizer(() => permits.give)
+    )
+  )
+
 /** A run that takes permits one after the other, and notes whose turn it was. */
 const takeTurns = (
   permits: AgentPermits.AgentPermits,
@@ -15,7 +24,7 @@ const takeTurns = (
     () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
-        yield* Scope.extend(permits.take(lane), scope)
+        yield* Scope.extend(hold(permits, lane), scope)
         note()
         scopes.push(scope)
       }),
@@ -50,7 +59,7 @@ describe("AgentPermits", () => {
                 const job = ({ lane, yields }: { lane: number; yields: number }) =>
                   Effect.scoped(
                     Effect.gen(function* () {
-                      yield* permits.take(lanes[lane] ?? {})
+                      yield* hold(permits, lanes[lane] ?? {})
                       yield* Effect.acquireRelease(
                         Effect.sync(() => {
                           most = Math.max(most, ++now)
@@ -135,11 +144,11 @@ describe("AgentPermits", () => {
     Effect.gen(function* () {
       const permits = AgentPermits.make(1)
       const held = yield* Scope.make()
-      yield* Scope.extend(permits.take({}), held)
+      yield* Scope.extend(hold(permits, {}), held)
       const got = yield* Deferred.make<void>()
-      const leaving = yield* Effect.fork(Effect.scoped(permits.take({})))
+      const leaving = yield* Effect.fork(Effect.scoped(hold(permits, {})))
       yield* settle
-      yield* Effect.fork(Effect.scoped(Effect.andThen(permits.take({}), Deferred.succeed(got, undefined))))
+      yield* Effect.fork(Effect.scoped(Effect.andThen(hold(permits, {}), Deferred.succeed(got, undefined))))
       yield* settle
       yield* Fiber.interrupt(leaving)
       yield* Scope.close(held, Exit.void)

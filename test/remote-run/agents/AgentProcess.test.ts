@@ -314,6 +314,32 @@ EOF
       })
     )
 
+    it.scopedLive("goes through pipes that others had before, and is its own alone", () =>
+      Effect.gen(function* () {
+        // Says which pipe it has. The first leaves a process that prints when all others are over.
+        const agent = yield* shell(
+          `stat -Lc %i /dev/stdout; [ "$4" = first ] && (while [ ! -e "$DIR/go" ]; do sleep 0.02; done; echo late; echo late >"$DIR/late") &`
+        )
+        const layer = yield* Layer.build(live(agent))
+        const printed = (hostname: string) =>
+          Effect.gen(function* () {
+            const { output, text } = collect()
+            yield* run(output, { hostname, classes: [] }).pipe(Effect.provide(layer))
+            return text
+          })
+        const first = yield* printed("first")
+        const others = yield* Effect.forEach(Array.from({ length: 8 }, String), printed)
+        const pipes = new Set(others.map((text) => text("stdout")))
+        assert.isBelow(pipes.size, others.length)
+        assert.isFalse(pipes.has(first("stdout")))
+        const running = yield* Effect.fork(printed("last"))
+        fs.writeFileSync(path.join(path.dirname(agent), "go"), "")
+        yield* until(() => fs.existsSync(path.join(path.dirname(agent), "late")))
+        const last = yield* Fiber.join(running)
+        for (const text of [...others, last]) assert.match(text("stdout"), /^\d+\n$/)
+      })
+    )
+
     it.scopedLive("may be written to /dev/stdout and /dev/stderr by name", () =>
       Effect.gen(function* () {
         const agent = yield* shell(
@@ -573,7 +599,9 @@ EOF
     it.scopedLive("returns though a process that shook off all traces holds its output open", () =>
       Effect.gen(function* () {
         const agent = yield* node(`
-          const last = "echo $$ >>" + dir + "/escaped; exec sleep 300"
+          // Its parent is a trace as well, until it is gone.
+          const alone = "until read -r pid name state parent rest </proc/$$/stat && [ $parent != $PPID ]; do sleep 0.01; done"
+          const last = alone + "; echo $$ >>" + dir + "/escaped; exec sleep 300"
           const between = "require('node:child_process').spawn('/bin/sh', ['-c', '" + last + "'], " +
             "{ detached: true, stdio: 'inherit', env: {} }).unref()"
           spawn(process.execPath, ["-e", between], { env: {}, stdio: "inherit" })

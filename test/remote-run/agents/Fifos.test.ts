@@ -1,6 +1,6 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Scope, TestClock } from "effect"
 import * as Fifos from "../../../src/remote-run/agents/Fifos.ts"
 import { environment, folder } from "../../support/LocalScripts.ts"
@@ -43,6 +43,25 @@ describe("FIFOs", () => {
       yield* environment({ PATH: "/nonexistent" })
       yield* Effect.flip(Effect.flatMap(Fifos.make, ({ take }) => take))
       assert.deepStrictEqual(fs.readdirSync(temporary), [])
+    })
+  )
+
+  it.scoped("serve another agent once nobody has them open, unless their folder was given up meanwhile", () =>
+    Effect.gen(function* () {
+      const temporary = yield* folder
+      yield* environment({ TMPDIR: temporary })
+      const fifos = yield* Fifos.make
+      const first = yield* fifos.take
+      fifos.give(first)
+      expect(yield* fifos.take).toEqual(first)
+      const other = yield* fifos.take
+      expect(other).not.toEqual(first)
+      fifos.remove(other)
+      expect(other.some((file) => fs.existsSync(file))).toBe(false)
+      yield* fifos.renew
+      fifos.give(first)
+      const [stdout] = yield* fifos.take
+      expect(path.dirname(stdout)).not.toBe(path.dirname(first[0]))
     })
   )
 

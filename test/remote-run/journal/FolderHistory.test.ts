@@ -1,104 +1,23 @@
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Option, Stream, TestClock } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
-import { NodeId } from "../../../src/NodeId.ts"
-import * as FolderHistory from "../../../src/remote-run/journal/FolderHistory.ts"
+import { Duration, Effect, Option, TestClock } from "effect"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
-import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
-import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
-import { generator, type RunId } from "../../../src/remote-run/RunId.ts"
-import { type FileOperation, failingFiles } from "../../support/FailingFiles.ts"
+import type { RunId } from "../../../src/remote-run/RunId.ts"
+import {
+  begin,
+  day,
+  headOf,
+  idAt,
+  listed,
+  past,
+  pathOf,
+  rawOf,
+  runOf,
+  today,
+  withHistory
+} from "../../support/Histories.ts"
 import { record } from "../../support/Journals.ts"
-import { alone } from "../../support/Leases.ts"
-import { logLines } from "../../support/LogLines.ts"
-
-const day = Duration.toMillis(Duration.days(1))
-/** When the tests begin: runs of a day ago are of an older folder. */
-const today = Date.parse("2026-01-05T12:00:00Z")
-
-interface World {
-  readonly directory: string
-  readonly lines: ReadonlyArray<string>
-}
-
-/** A history below a folder of its own; it keeps three days and this many bytes. */
-const withHistory = <A, E>(
-  test: (world: World) => Effect.Effect<A, E, RunHistory | FileSystem.FileSystem>,
-  options: {
-    readonly maxSize?: number
-    readonly fails?: (operation: FileOperation) => boolean
-    readonly prepare?: (directory: string) => Effect.Effect<void, unknown, FileSystem.FileSystem>
-  } = {}
-) => {
-  const { lines, layer } = logLines()
-  return Effect.gen(function* () {
-    yield* TestClock.setTime(today)
-    const real = yield* FileSystem.FileSystem
-    const parent = yield* real.makeTempDirectoryScoped({ prefix: "rudder-relay-runs-" })
-    const directory = `${parent}/runs`
-    yield* options.prepare?.(directory) ?? Effect.void
-    const settings = makeSettings({
-      general: { nodeId: NodeId.make("me") },
-      remoteRun: { directory, retention: Duration.days(3), maxSize: options.maxSize ?? 1e9 }
-    })
-    const history = FolderHistory.layer.pipe(
-      Layer.provide([Layer.succeed(RelayConfig, settings), alone()]),
-      Layer.provide(Layer.succeed(FileSystem.FileSystem, failingFiles(real, options.fails ?? (() => false))))
-    )
-    return yield* Effect.provide(test({ directory, lines }), history)
-  }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeContext.layer, layer)))
-}
-
-let made = 0
-/** Of one generator ids never go back; these do, and sort by their making within a day. */
-const idAt = (millis: number) => generator()(millis + made++)
-const pathOf = (directory: string, id: RunId, ending: string) =>
-  `${directory}/${id.slice(0, 6)}/${id}.${ending}`
-
-const headOf = (id: RunId, millis: number) => ({
-  id,
-  started: new Date(millis).toISOString(),
-  output: "keep" as const,
-  classes: [],
-  nodes: 1
-})
-const runOf = (id: RunId) => ({ event: "run" as const, id, nodes: ["A"], unknown: [], classes: [] })
-
-const begin = (id: RunId, millis = today) =>
-  Effect.flatMap(RunHistory, (history) => history.begin(id, headOf(id, millis), runOf(id)))
-
-/** A run whose one node prints so many bytes. */
-const past = (millis: number, bytes = 10) =>
-  Effect.gen(function* () {
-    const history = yield* RunHistory
-    const id = idAt(millis)
-    const journal = yield* begin(id, millis)
-    const log = new NodeLog({ journal, node: "A", keep: true, outputLimit: 1e9, started: millis })
-    log.write("stdout", Buffer.alloc(bytes, "x"), () => {})
-    log.end({ code: 0 }, millis)
-    journal.event(Kind.done, "", { event: "done", ok: 1, failed: 0, duration: 0 }, 0)
-    yield* history.finish(id)
-    return id
-  })
-
-const listed = Effect.flatMap(RunHistory, (history) =>
-  Effect.map(Stream.runCollect(history.ids(Option.none())), (ids) => [...ids])
-)
-
-/** What a v1 caller would be given of it. */
-const rawOf = (id: RunId) =>
-  Effect.gen(function* () {
-    const source = yield* (yield* RunHistory).find(id)
-    if (Option.isNone(source)) return undefined
-    return yield* Stream.runFold(
-      RunReader.stream(source.value, { format: "raw", order: "blocks", single: false, after: 0 }),
-      "",
-      (sum, bytes) => sum + Buffer.from(bytes).toString("utf8")
-    )
-  })
 
 describe("the history of runs", () => {
   it.effect("is in files that nobody else reads, 0600 in folders 0700", () =>

@@ -95,6 +95,26 @@ describe("the journal of a run that a crash cut off", () => {
     60_000
   )
 
+  it("counts who was skipped, was unreported, and was cut off, each as what it is", async () => {
+    const ids = ["A", "B", "C", "D"]
+    const result = await repaired(
+      Buffer.concat([
+        record(Kind.head, "", { ...head, nodes: 4, by: { address: "192.0.2.1", actor: "jane" }, parent: id }),
+        record(Kind.run, "", { ...run, nodes: ids }),
+        record(Kind.end, "A", end("A", { code: null, skipped: true })),
+        record(Kind.end, "B", end("B", { code: null, unreported: true })),
+        record(Kind.end, "C", end("C"))
+      ])
+    )
+    expect([...endsOf(result)].sort()).toEqual(ids)
+    const [done] = doneOf(result)
+    expect(done).toMatchObject({ event: "done", ok: 1, failed: 1, skipped: 1, interrupted: true })
+    expect(JSON.parse(result.events[0]?.json ?? "")).toMatchObject({
+      by: { address: "192.0.2.1", actor: "jane" },
+      parent: id
+    })
+  })
+
   it.each([
     ["an infinite duration, kept as null", { duration: null }],
     ["a negative duration", { duration: -1 }],

@@ -1,13 +1,14 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, FastCheck, Stream } from "effect"
+import { describe, expect, it, vi } from "@effect/vitest"
+import { Chunk, Effect, FastCheck, Option, Stream } from "effect"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import { JournalRoom } from "../../../src/remote-run/journal/JournalRoom.ts"
 import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { RunJournal } from "../../../src/remote-run/journal/RunJournal.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { failingFiles } from "../../support/FailingFiles.ts"
+import { makeJournal } from "../../support/Journals.ts"
 import { logLines } from "../../support/LogLines.ts"
 
 /** Which files can't be written when they are full: all, or those of the history alone. */
@@ -192,5 +193,82 @@ describe("a journal on a disk that fills", () => {
       yield* journal.close
       yield* journal.discard
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+  )
+})
+
+describe("what comes to a journal", () => {
+  const account = { dropped: 0 }
+  const flags = { continued: false, open: false }
+  const line = (journal: RunJournal, length = 2) =>
+    void journal.output(Kind.stdout, "A", Buffer.alloc(length, "x"), flags, 0, account)
+  const turns = Effect.forEach(
+    Array.from({ length: 20 }),
+    () => Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
+    { discard: true }
+  )
+  const grown = (journal: RunJournal, beyond: number) =>
+    Effect.async<void>((resume) => void journal.whenGrown(beyond, () => resume(Effect.void))).pipe(
+      Effect.repeat({ until: () => journal.length() > beyond })
+    )
+
+  /** Real time stands still, but where the test moves it. */
+  const stopped = Effect.acquireRelease(
+    Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })),
+    () => Effect.sync(() => vi.useRealTimers())
+  )
+
+  it.scoped("is written at once after a silence, and then together with what comes in the next moment", () =>
+    Effect.gen(function* () {
+      const journal = yield* makeJournal()
+      yield* stopped
+      line(journal)
+      yield* grown(journal, 0)
+      const first = journal.length()
+      for (let i = 0; i < 3; i++) {
+        line(journal)
+        yield* turns
+      }
+      expect(journal.length()).toBe(first)
+      vi.advanceTimersByTime(3)
+      yield* grown(journal, first)
+      // One record of three lines.
+      expect(journal.length() - first).toBe(first + 4)
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scoped("does not wait where it is much, or where somebody waits for its being written", () =>
+    Effect.gen(function* () {
+      const journal = yield* makeJournal()
+      yield* stopped
+      line(journal)
+      yield* grown(journal, 0)
+      line(journal, 40_000)
+      yield* grown(journal, 40_000)
+      const length = journal.length()
+      line(journal)
+      yield* journal.flushed
+      expect(journal.length()).toBeGreaterThan(length)
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scoped("is seen by a caller that keeps up without a look at the file", () =>
+    Effect.gen(function* () {
+      const journal = yield* makeJournal()
+      const unreadable = failingFiles(yield* FileSystem.FileSystem, ({ method }) => method === "open")
+      const first = yield* RunReader.stream(journal, {
+        format: "raw",
+        order: "live",
+        single: false,
+        after: 0
+      }).pipe(
+        Stream.runHead,
+        Effect.provideService(FileSystem.FileSystem, unreadable),
+        Effect.zipLeft(
+          Effect.sync(() => line(journal)),
+          { concurrent: true }
+        )
+      )
+      expect(Option.map(first, (bytes) => Buffer.from(bytes).toString())).toEqual(Option.some("xx"))
+    }).pipe(Effect.provide(NodeContext.layer))
   )
 })

@@ -1,6 +1,7 @@
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, FastCheck, Fiber, Schema, Stream, TestClock } from "effect"
+import { EventMarks } from "../../../src/remote-run/journal/EventMarks.ts"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import type { JournalSource } from "../../../src/remote-run/journal/JournalSource.ts"
 import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
@@ -8,7 +9,7 @@ import { maxLineLength } from "../../../src/remote-run/journal/OutputLines.ts"
 import type { OutputLine, RunFormat } from "../../../src/remote-run/journal/RunFormat.ts"
 import type { RunJournal } from "../../../src/remote-run/journal/RunJournal.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
-import { RunEvent } from "../../../src/remote-run/RunEvent.ts"
+import { type NodeEnding, RunEvent, type Verdict } from "../../../src/remote-run/RunEvent.ts"
 import { makeJournal } from "../../support/Journals.ts"
 
 /** What a node printed, piece by piece, as it was read. */
@@ -46,6 +47,12 @@ const scripts = FastCheck.array(
 const nodes = ["A", "B", "C"]
 const run = { event: "run" as const, id: "the-run", nodes, unknown: [], classes: [] }
 
+const endings: Record<string, NodeEnding> = {
+  A: { code: 0 },
+  B: { code: 3 },
+  C: { code: null, unreported: true }
+}
+
 /** Writes a run into the journal as RemoteRun does, giving the events in their order. */
 const write = (journal: RunJournal, printed: ReadonlyArray<Printed>) =>
   Effect.gen(function* () {
@@ -60,7 +67,10 @@ const write = (journal: RunJournal, printed: ReadonlyArray<Printed>) =>
       // Some records join the one before, some do not.
       if (bytes.length % 3 === 0) yield* journal.flushed
     }
-    const outcomes = nodes.map((node) => ({ node, outcome: logs.get(node)?.end({ code: 0 }, 1500) }))
+    const outcomes = nodes.map((node) => ({
+      node,
+      outcome: logs.get(node)?.end(endings[node] ?? { code: 0 }, 1500)
+    }))
     const done = { event: "done" as const, ok: 3, failed: 0, duration: 1.5 }
     journal.event(Kind.done, "", done, 0)
     yield* journal.close
@@ -72,8 +82,14 @@ const write = (journal: RunJournal, printed: ReadonlyArray<Printed>) =>
     ]
   })
 
-const readAll = (source: JournalSource, format: RunFormat, order: "live" | "blocks", after = 0) =>
-  RunReader.stream(source, { format, order, single: false, after }).pipe(
+const readAll = (
+  source: JournalSource,
+  format: RunFormat,
+  order: "live" | "blocks",
+  after = 0,
+  more: Partial<RunReader.ReadOptions> = {}
+) =>
+  RunReader.stream(source, { format, order, single: false, after, ...more }).pipe(
     Stream.runCollect,
     Effect.map((chunks) => Buffer.concat(Chunk.toReadonlyArray(chunks)))
   )
@@ -169,7 +185,102 @@ const check = (printed: ReadonlyArray<Printed>) =>
     }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
 
+/** What a format says, cut into its events, each with what ends it. */
+const cutEvents = (format: RunFormat, said: Buffer): ReadonlyArray<string> =>
+  said
+    .toString("latin1")
+    .split(format === "sse" ? /(?<=\n\n)/ : /(?<=\n)/)
+    .filter((event) => event !== "")
+
+/** What follows the first so many events, for whom it is shown. */
+const checkViews = (printed: ReadonlyArray<Printed>, from: number, node: string) =>
+  Effect.gen(function* () {
+    const journal = yield* makeJournal()
+    yield* write(journal, printed)
+    const alone = yield* makeJournal()
+    yield* write(
+      alone,
+      printed.filter((one) => one.node === node)
+    )
+    const marks = new EventMarks()
+    for (const single of [false, true])
+      for (const format of ["text", "ndjson", "raw", "sse"] as const) {
+        const source = single ? alone : journal
+        const all = cutEvents(format, yield* readAll(source, format, "live", 0, { single }))
+        // Last by last, so that marks are ahead as well as behind.
+        for (const passed of [
+          from,
+          all.length - 1,
+          Math.floor(all.length / 2),
+          1,
+          all.length,
+          all.length + 5
+        ]) {
+          if (passed < 0) continue
+          const rest = yield* readAll(source, format, "live", 0, {
+            single,
+            from: passed,
+            marks: single ? undefined : marks
+          })
+          expect(rest.toString("latin1")).toBe(all.slice(passed).join(""))
+        }
+      }
+
+    const objects = parse((yield* readAll(journal, "ndjson", "live")).toString("utf8"))
+    const isRuns = ({ event }: Record<string, unknown>) => event === "run" || event === "done"
+    const said = (more: Partial<RunReader.ReadOptions>, order: "live" | "blocks" = "live") =>
+      Effect.map(readAll(journal, "ndjson", order, 0, { from, marks, ...more }), (bytes) =>
+        parse(bytes.toString("utf8"))
+      )
+    const rest = objects.slice(from)
+    expect(yield* said({ nodes: new Set([node, "X"]) })).toEqual(
+      rest.filter((one) => isRuns(one) || one.node === node)
+    )
+    for (const stream of ["stdout", "stderr"] as const) {
+      expect(yield* said({ stream })).toEqual(
+        rest.filter((one) => one.event !== "output" || one.stream === stream)
+      )
+      const raw = yield* readAll(journal, "raw", "live", 0, { stream, nodes: new Set([node]) })
+      expect(raw.equals(printedBy(printed, node, stream))).toBe(true)
+      const text = parseText(yield* readAll(journal, "text", "live", 0, { stream, nodes: new Set([node]) }))
+      expect(text.lines.map(([, line]) => line).join("")).toBe(
+        textLines(printedBy(printed, node, stream)).join("")
+      )
+    }
+
+    const wanted: Record<string, Verdict> = { A: "ok", B: "failed", C: "unreported" }
+    const ended = new Set<Verdict>([wanted[node] ?? "ok"])
+    const isLeft = rest.some((one) => one.event === "end" && one.node === node)
+    expect(yield* said({ ended }, "blocks")).toEqual(
+      rest.filter((one) => isRuns(one) || (isLeft && one.node === node))
+    )
+    const both = yield* said({ ended, nodes: new Set(["X"]) }, "blocks")
+    expect(both).toEqual(rest.filter(isRuns))
+    const blocks = cutEvents("sse", yield* readAll(journal, "sse", "blocks", 0, { ended }))
+    for (const [index, block] of blocks.entries()) {
+      const id = Number(/^id: (\d+)$/m.exec(block)?.[1] ?? 0)
+      if (id === 0) continue
+      const resumed = cutEvents("sse", yield* readAll(journal, "sse", "blocks", id, { ended }))
+      expect(resumed).toEqual(blocks.slice(index + 1))
+    }
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
 describe("a run read from its journal", () => {
+  it(
+    "is what follows any number of events, and what is wanted of it",
+    () =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          scripts,
+          FastCheck.nat(40),
+          FastCheck.constantFrom(...nodes),
+          (printed, from, node) => Effect.runPromise(checkViews(printed, from, node))
+        ),
+        { numRuns: 25 }
+      ),
+    60_000
+  )
+
   it(
     "is its events and its output, in every format and order, and resumes behind any event",
     () =>

@@ -10,6 +10,16 @@ describe("the forms of a run", () => {
     ])
   })
 
+  it("say who asks and why, where somebody said so", () => {
+    expect(RunForms.make(["A"], [], { actor: "jane & co", reason: "CHG 7" }).map(({ body }) => body)).toEqual(
+      ["nodes=A&classes=&asynchronous=true&keep_output=true&actor=jane+%26+co&reason=CHG+7"]
+    )
+    const nodes = Array.from({ length: 30_000 }, (_, i) => `node-of-a-long-name-${i}`)
+    const forms = RunForms.make(nodes, [], { actor: "🦊".repeat(200), reason: "🦊".repeat(200) })
+    expect(forms.flatMap((form) => form.nodes)).toEqual(nodes)
+    for (const { body } of forms) expect(body.length).toBeLessThanOrEqual(1024 * 1024)
+  })
+
   it("are as few as hold every node once, in order, and none is over 1 MiB", () => {
     const id = FastCheck.stringMatching(/^[A-Za-z0-9._-]{1,200}$/)
     FastCheck.assert(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck, Fiber, Layer, Option, Runtime, Stream, TestClock, TestContext } from "effect"
+import { Effect, FastCheck, Fiber, Layer, Option, TestClock, TestContext } from "effect"
 import type { AgentProcessService } from "../../../src/remote-run/agents/AgentProcess.ts"
+import { everything } from "../../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import {
@@ -20,6 +21,7 @@ import {
   startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
+import { servesRuns } from "../../support/ServedRuns.ts"
 import type { Tree } from "../../support/Topology.ts"
 
 /** What a scripted sub-relay says of one node. */
@@ -197,24 +199,6 @@ describe("bytes of agents", () => {
     maxLength: 8
   })
 
-  /** A relay that serves its runs as `RemoteRunHttp` does, for the one above it. */
-  const serves = (layer: Layer.Layer<RemoteRun>) =>
-    Effect.gen(function* () {
-      const context = yield* Layer.build(layer)
-      const runtime = yield* Effect.runtime<never>()
-      return yield* scripted((response, { form }) => {
-        response.writeHead(200, { "content-type": "application/x-ndjson" })
-        const answer = Effect.gen(function* () {
-          const remoteRun = yield* RemoteRun
-          const run = yield* remoteRun.start(order(form.get("nodes")?.split(",") ?? []))
-          const stream = run.read({ format: "ndjson", order: "live", after: 0 })
-          yield* Stream.runForEach(stream, (bytes) => Effect.sync(() => void response.write(bytes)))
-          response.end()
-        })
-        void Runtime.runPromise(runtime)(Effect.provide(answer, context))
-      })
-    })
-
   it(
     "are the same after two relays, and so are the ends",
     () =>
@@ -234,14 +218,14 @@ describe("bytes of agents", () => {
           }
           const test = Effect.gen(function* () {
             const lowest = yield* Layer.memoize(relayAbove({ port: 1, tree: own, agent }))
-            const low = yield* serves(lowest)
+            const low = yield* servesRuns(lowest)
             const middle = yield* Layer.memoize(relayAbove({ port: low.port, tree: below }))
-            const mid = yield* serves(middle)
+            const mid = yield* servesRuns(middle)
             const top = yield* Layer.memoize(relayAbove({ port: mid.port, tree: below }))
             const ended = (layer: Layer.Layer<RemoteRun>) =>
               Effect.gen(function* () {
                 const remoteRun = yield* RemoteRun
-                const page = yield* remoteRun.list(1, Option.none())
+                const page = yield* remoteRun.list(1, everything)
                 const run = yield* remoteRun.find(RunId.make(page.runs[0]?.id ?? ""))
                 return endsOf(parse(yield* bytesOf(run, "ndjson"))).sort((a, b) =>
                   String(a.node).localeCompare(String(b.node))

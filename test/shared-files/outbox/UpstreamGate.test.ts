@@ -7,7 +7,7 @@ const retry = { initial: Duration.seconds(1), max: Duration.minutes(5) }
 /** A gate, and those who came through it. */
 const setUp = () => {
   const gate = UpstreamGate.make(retry)
-  const passes: Array<UpstreamGate.Pass> = []
+  const passes: Array<UpstreamGate.Permit> = []
   const enter = Effect.fork(Effect.tap(gate.enter, (pass) => Effect.sync(() => passes.push(pass))))
   const enterAll = (count: number) => Effect.forEach(Array.from({ length: count }), () => enter)
   /** The one that came in last. */
@@ -22,8 +22,8 @@ const setUp = () => {
 const rest = TestClock.adjust(0)
 
 /** The bearer of a pass had an answer, or none, and is done. */
-const answered = ({ answered, release }: UpstreamGate.Pass) => Effect.andThen(answered, release)
-const failed = ({ failed, release }: UpstreamGate.Pass) => Effect.andThen(failed("no connection"), release)
+const answered = ({ answered, release }: UpstreamGate.Permit) => Effect.andThen(answered, release)
+const failed = ({ failed, release }: UpstreamGate.Permit) => Effect.andThen(failed("no connection"), release)
 
 describe("the gate to the policy server", () => {
   it.effect("lets one probe through at first, and nobody else until that has its answer", () => {

@@ -99,7 +99,8 @@ describe("SharedFileStore", () => {
       const fiber = yield* Effect.fork(
         Effect.gen(function* () {
           const incoming = yield* store.begin
-          yield* incoming.write(Buffer.from("hel"))
+          // So much that it does not stay in memory until all of it is there.
+          yield* incoming.write(Buffer.alloc(100_000))
           return yield* Effect.never
         }).pipe(Effect.scoped)
       )

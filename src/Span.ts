@@ -1,0 +1,17 @@
+/** Spans of what is done for each request. */
+import { Effect, FiberRef } from "effect"
+
+/**
+ * The effect, in a span of this name where spans are taken. Where none are, the effect itself: even a span that nobody
+ * takes costs as much as several looks at the disk.
+ *
+ * @param attributes asked for only where the span is taken
+ */
+export const within =
+  (name: string, attributes: () => Readonly<Record<string, unknown>> = () => ({})) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withFiberRuntime((fiber) =>
+      fiber.getFiberRef(FiberRef.currentTracerEnabled)
+        ? Effect.withSpan(effect, name, { attributes: attributes(), captureStackTrace: false })
+        : effect
+    )

@@ -1,0 +1,145 @@
+/**
+ * The entries of a folder's index: of each run for which nodes it is and who asked for it, and, when it is over, its
+ * summary. The list finds runs by them, without a look into every journal.
+ *
+ * An entry is a header of 16 bytes (big-endian: magic u32, kind u8, flags u8, 2 bytes of zero, length of the body u32,
+ * CRC-32 of the body u32) and its body. That begins with the run's id (16 bytes). Behind it stand, of kind `nodes`, the
+ * length of the actor (u16, bytes), the actor (UTF-8), and 8 bytes a node, its `fingerprint`; of kind `summary`, the
+ * summary as JSON. A run for many nodes has several entries of kind `nodes`: `first` and `last` say which.
+ */
+import { crc32 } from "node:zlib"
+import type { RunId } from "../RunId.ts"
+
+const magic = 0x524a4958
+const headerLength = 16
+const idLength = 16
+const fingerprintLength = 8
+
+/** What an entry holds. */
+export const Kind = { nodes: 1, summary: 2 } as const
+
+const flagFirst = 1
+const flagLast = 2
+
+/** Nodes in one entry, so that none is long. */
+const nodesInEntry = 4096
+
+/** A body that is longer is none of ours. Bytes. */
+export const maxBodyLength = 256 * 1024
+
+/** A summary with very many classes is read from its journal instead. Bytes. */
+const maxSummaryLength = 16 * 1024
+
+/** A node's id in 8 bytes: two ids may share them, by a chance of 1 to 2^64. */
+export const fingerprint = (node: string): Buffer => {
+  let high = 0xdeadbeef
+  let low = 0x41c6ce57
+  for (let i = 0; i < node.length; i++) {
+    const code = node.charCodeAt(i)
+    high = Math.imul(high ^ code, 2654435761)
+    low = Math.imul(low ^ code, 1597334677)
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909)
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909)
+  const bytes = Buffer.allocUnsafe(fingerprintLength)
+  bytes.writeUInt32BE(high >>> 0, 0)
+  bytes.writeUInt32BE(low >>> 0, 4)
+  return bytes
+}
+
+const idBytes = (id: RunId): Buffer => Buffer.from(id.replaceAll("-", ""), "hex")
+
+const encode = (kind: number, flags: number, body: ReadonlyArray<Uint8Array>): Buffer => {
+  const bytes = Buffer.concat([Buffer.alloc(headerLength), ...body])
+  const content = bytes.subarray(headerLength)
+  bytes.writeUInt32BE(magic, 0)
+  bytes.writeUInt8(kind, 4)
+  bytes.writeUInt8(flags, 5)
+  bytes.writeUInt32BE(content.length, 8)
+  bytes.writeUInt32BE(crc32(content), 12)
+  return bytes
+}
+
+/** The entries of a run that begins; `actor` is empty where nobody is named. One a step, since a run may be for many. */
+export function* nodesOf(id: RunId, actor: string, nodes: ReadonlyArray<string>): Generator<Buffer> {
+  const name = Buffer.from(actor)
+  const length = Buffer.alloc(2)
+  length.writeUInt16BE(name.length, 0)
+  const start = [idBytes(id), length, name]
+  for (let from = 0; from === 0 || from < nodes.length; from += nodesInEntry) {
+    const part = nodes.slice(from, from + nodesInEntry)
+    const flags = (from === 0 ? flagFirst : 0) | (from + nodesInEntry >= nodes.length ? flagLast : 0)
+    yield encode(Kind.nodes, flags, [...start, ...part.map(fingerprint)])
+  }
+}
+
+/** The entry of a run that is over; undefined where its summary is too long for one. */
+export const summaryOf = (id: RunId, json: string): Buffer | undefined => {
+  const bytes = Buffer.from(json)
+  return bytes.length > maxSummaryLength ? undefined : encode(Kind.summary, 0, [idBytes(id), bytes])
+}
+
+/** An entry in the buffer that it was read into. */
+export interface IndexEntry {
+  readonly kind: number
+  readonly first: boolean
+  readonly last: boolean
+  /** Behind the header. */
+  readonly body: Buffer
+  /** Bytes with the header. */
+  readonly length: number
+}
+
+/**
+ * The entry at `at`. `short`: what is there may be the beginning of one; `damaged`: it is none, such as the rest of one
+ * that a crash cut off.
+ */
+export const decode = (bytes: Buffer, at: number): IndexEntry | "short" | "damaged" => {
+  if (bytes.length - at < headerLength) return "short"
+  const length = bytes.readUInt32BE(at + 8)
+  if (bytes.readUInt32BE(at) !== magic || length < idLength || length > maxBodyLength) return "damaged"
+  const end = at + headerLength + length
+  if (bytes.length < end) return "short"
+  const body = bytes.subarray(at + headerLength, end)
+  if (crc32(body) !== bytes.readUInt32BE(at + 12)) return "damaged"
+  const flags = bytes.readUInt8(at + 5)
+  return {
+    kind: bytes.readUInt8(at + 4),
+    first: (flags & flagFirst) !== 0,
+    last: (flags & flagLast) !== 0,
+    body,
+    length: headerLength + length
+  }
+}
+
+const magicBytes = Buffer.alloc(4)
+magicBytes.writeUInt32BE(magic, 0)
+
+/** Where the next entry may begin, behind `at`; the end of the bytes, or nearly, where none does. */
+export const nextAfter = (bytes: Buffer, at: number): number => {
+  const found = bytes.indexOf(magicBytes, at + 1)
+  return found === -1 ? Math.max(at + 1, bytes.length - (magicBytes.length - 1)) : found
+}
+
+/** Whose entry it is, as text that is equal for equal ids. */
+export const idOf = ({ body }: IndexEntry): string => {
+  const hex = body.toString("hex", 0, idLength)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+/** The JSON of an entry of kind `summary`. */
+export const jsonOf = ({ body }: IndexEntry): string => body.toString("utf8", idLength)
+
+const nodesAt = (body: Buffer): number => idLength + 2 + body.readUInt16BE(idLength)
+
+/** Who asked for the run, in an entry of kind `nodes`; empty: nobody is named. */
+export const actorOf = ({ body }: IndexEntry): string => body.toString("utf8", idLength + 2, nodesAt(body))
+
+/** Whether a node is among those of an entry of kind `nodes`. */
+export const hasNode = ({ body }: IndexEntry, node: Buffer): boolean => {
+  const from = nodesAt(body)
+  let at = body.indexOf(node, from)
+  // What is found may lie across two nodes.
+  while (at !== -1 && (at - from) % fingerprintLength !== 0) at = body.indexOf(node, at + 1)
+  return at !== -1
+}

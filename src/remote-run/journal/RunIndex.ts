@@ -1,0 +1,267 @@
+/**
+ * The indexes of the runs' folders: by them the list finds runs by node and by who asked, and shows them, without opening
+ * their journals. An index says nothing that the journals do not say: what is missing there, as after a crash, is read
+ * from the journal, and a start adds it.
+ */
+import type { FileSystem, Error as PlatformError } from "@effect/platform"
+import { Effect, Option } from "effect"
+import * as EventLoop from "../../EventLoop.ts"
+import type { RunId } from "../RunId.ts"
+import * as IndexEntry from "./IndexEntry.ts"
+import { folderOf, type RunFolders } from "./RunFolders.ts"
+
+/** What runs are searched for; none of a field: any. */
+export interface RunSearch {
+  readonly node: Option.Option<string>
+  readonly actor: Option.Option<string>
+}
+
+/** All of them. */
+export const everyRun: RunSearch = { node: Option.none(), actor: Option.none() }
+
+/** Whether a search leaves any run out. */
+export const isNarrow = ({ node, actor }: RunSearch): boolean => Option.isSome(node) || Option.isSome(actor)
+
+/** What an index says of a run. */
+export interface IndexedRun {
+  /** Its nodes and who asked are all there, so `matches` holds. */
+  readonly isComplete: boolean
+  readonly matches: boolean
+  /** Its summary is there. */
+  readonly isSummarized: boolean
+  /** The JSON of its summary; undefined where there is none, it does not match, or too many newer ones are there. */
+  readonly summary: string | undefined
+}
+
+/** What keeps the indexes. Writing goes on behind the caller; what fails is in the log, once. */
+export interface RunIndex {
+  /** A run begins, in a folder that is there. `actor` is empty where nobody is named. */
+  readonly begun: (id: RunId, actor: string, nodes: ReadonlyArray<string>) => void
+  /** The summary of a run that is over. */
+  readonly ended: (id: RunId, json: string) => void
+  /** The runs that the index of a time's folder knows, by their ids. Where it can't be read, it knows none. */
+  readonly read: (folder: string, search: RunSearch) => Effect.Effect<ReadonlyMap<string, IndexedRun>>
+}
+
+/** Entries of one folder, made while they are written. */
+interface Addition {
+  readonly folder: string
+  readonly entries: Iterable<Buffer>
+}
+
+/** What indexes are kept with. */
+export interface RunIndexOptions {
+  readonly fs: FileSystem.FileSystem
+  readonly folders: RunFolders
+  /** Runs a write, which ends with the history at the latest. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  /** An index has so many bytes more. */
+  readonly wrote: (bytes: number) => void
+}
+
+interface Parts extends RunIndexOptions {
+  pending: Array<Addition>
+  writing: boolean
+  /** What the log said last. */
+  lastProblem: string
+}
+
+/** Written at once. Bytes. */
+const writeLength = 256 * 1024
+
+/** Summaries that a look at an index holds: more than a page has. */
+const maxSummaries = 4096
+
+/** Reads and writes nothing until it is asked to. */
+export const make = (options: RunIndexOptions): RunIndex => {
+  const parts: Parts = { ...options, pending: [], writing: false, lastProblem: "" }
+  return {
+    begun: (id, actor, nodes) =>
+      add(parts, { folder: folderOf(id), entries: IndexEntry.nodesOf(id, actor, nodes) }),
+    ended: (id, json) => {
+      const entry = IndexEntry.summaryOf(id, json)
+      if (entry !== undefined) add(parts, { folder: folderOf(id), entries: [entry] })
+    },
+    read: (folder, search) =>
+      read(parts, folder, search).pipe(
+        Effect.catchAll((error) => Effect.as(report(parts, error), new Map<string, IndexedRun>()))
+      )
+  }
+}
+
+const add = (parts: Parts, addition: Addition): void => {
+  parts.pending.push(addition)
+  if (parts.writing) return
+  parts.writing = true
+  parts.fork(writeAll(parts))
+}
+
+const writeAll = (parts: Parts): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    while (parts.pending.length > 0) {
+      const additions = parts.pending
+      parts.pending = []
+      for (const [folder, these] of byFolder(additions)) yield* write(parts, folder, these)
+    }
+    parts.writing = false
+  }).pipe(Effect.uninterruptible)
+
+const byFolder = (additions: ReadonlyArray<Addition>) => {
+  const found = new Map<string, Array<Addition>>()
+  for (const addition of additions) {
+    const same = found.get(addition.folder)
+    if (same === undefined) found.set(addition.folder, [addition])
+    else same.push(addition)
+  }
+  return found
+}
+
+const write = (parts: Parts, folder: string, additions: ReadonlyArray<Addition>) =>
+  Effect.gen(function* () {
+    const path = parts.folders.indexPath(folder)
+    let batch: Array<Buffer> = []
+    let length = 0
+    const flush = Effect.suspend(() => {
+      const bytes = Buffer.concat(batch)
+      batch = []
+      length = 0
+      return bytes.length === 0 ? Effect.void : append(parts, path, bytes)
+    })
+    for (const { entries } of additions) {
+      for (const entry of entries) {
+        batch.push(entry)
+        length += entry.length
+        // To make entries for many nodes takes its time, and so does a large write.
+        if (length >= writeLength) yield* Effect.andThen(flush, EventLoop.turn)
+      }
+    }
+    yield* flush
+  })
+
+/** Where the folder is not there, its runs are kept elsewhere, and the log has that already. */
+const append = (parts: Parts, path: string, bytes: Buffer) =>
+  parts.fs.writeFile(path, bytes, { flag: "a", mode: 0o600 }).pipe(
+    Effect.tap(() => Effect.sync(() => parts.wrote(bytes.length))),
+    Effect.catchAll((error) => (isMissing(error) ? Effect.void : report(parts, error)))
+  )
+
+const isMissing = (error: PlatformError.PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === "NotFound"
+
+const report = (parts: Parts, { message }: PlatformError.PlatformError) =>
+  Effect.suspend(() => {
+    const isNew = message !== parts.lastProblem
+    parts.lastProblem = message
+    return isNew
+      ? Effect.logWarning("the index of runs can't be kept; the list is slower without it").pipe(
+          Effect.annotateLogs({ problem: message })
+        )
+      : Effect.void
+  })
+
+/** What was found of a run so far. */
+interface Finding {
+  isComplete: boolean
+  isOfActor: boolean
+  hasNode: boolean
+  isSummarized: boolean
+  matches: boolean
+  summary: string | undefined
+}
+
+/** What an index said up to here. A later entry counts more than an earlier one: a run may begin again. */
+class Findings {
+  readonly runs = new Map<string, Finding>()
+  /** Of those that have their summary here, the oldest first. */
+  private readonly summarized = new Set<Finding>()
+  private readonly node: Buffer | undefined
+  private readonly actor: string | undefined
+
+  constructor({ node, actor }: RunSearch) {
+    this.node = Option.getOrUndefined(Option.map(node, IndexEntry.fingerprint))
+    this.actor = Option.getOrUndefined(actor)
+  }
+
+  meet(entry: IndexEntry.IndexEntry): void {
+    const id = IndexEntry.idOf(entry)
+    if (entry.kind === IndexEntry.Kind.nodes) this.meetNodes(id, entry)
+    if (entry.kind === IndexEntry.Kind.summary) this.meetSummary(id, entry)
+  }
+
+  private meetNodes(id: string, entry: IndexEntry.IndexEntry): void {
+    const before = this.runs.get(id)
+    if (entry.first) {
+      if (before !== undefined) this.summarized.delete(before)
+      this.runs.set(id, {
+        isComplete: false,
+        isOfActor: this.actor === undefined || IndexEntry.actorOf(entry) === this.actor,
+        hasNode: this.node === undefined,
+        isSummarized: false,
+        matches: false,
+        summary: undefined
+      })
+    }
+    const run = this.runs.get(id)
+    // The beginning is what a crash took.
+    if (run === undefined || run.isComplete) return
+    if (this.node !== undefined && run.isOfActor) run.hasNode ||= IndexEntry.hasNode(entry, this.node)
+    run.isComplete = entry.last
+    run.matches = run.isComplete && run.isOfActor && run.hasNode
+  }
+
+  private meetSummary(id: string, entry: IndexEntry.IndexEntry): void {
+    const run = this.runs.get(id)
+    if (run === undefined) return
+    run.isSummarized = true
+    if (!run.matches) return
+    run.summary = IndexEntry.jsonOf(entry)
+    this.summarized.add(run)
+    const [oldest] = this.summarized
+    if (this.summarized.size <= maxSummaries || oldest === undefined) return
+    oldest.summary = undefined
+    this.summarized.delete(oldest)
+  }
+}
+
+const read = ({ fs, folders }: Parts, folder: string, search: RunSearch) =>
+  Effect.gen(function* () {
+    const findings = new Findings(search)
+    const path = folders.indexPath(folder)
+    const file = yield* fs.open(path, { flag: "r" }).pipe(
+      Effect.asSome,
+      Effect.catchIf(isMissing, () => Effect.succeedNone)
+    )
+    if (Option.isSome(file)) yield* scan(file.value, (entry) => findings.meet(entry))
+    return findings.runs
+  }).pipe(Effect.scoped)
+
+/** Gives each whole entry; what is none is stepped over. The buffer has place for the whole index, or for the longest entry. */
+const scan = (file: FileSystem.File, each: (entry: IndexEntry.IndexEntry) => void) =>
+  Effect.gen(function* () {
+    const { size } = yield* file.stat
+    const buffer = Buffer.allocUnsafe(Math.min(Number(size) + 1, 4 * IndexEntry.maxBodyLength))
+    let filled = 0
+    for (let isOver = false; !isOver; ) {
+      const count = Number(yield* file.read(buffer.subarray(filled)))
+      isOver = count === 0
+      filled += count
+      const used = meetAll(buffer.subarray(0, filled), isOver, each)
+      buffer.copy(buffer, 0, used, filled)
+      filled -= used
+    }
+  })
+
+/** Gives how many bytes were gone through; what is left may be the beginning of an entry. */
+const meetAll = (bytes: Buffer, isOver: boolean, each: (entry: IndexEntry.IndexEntry) => void): number => {
+  let at = 0
+  while (at < bytes.length) {
+    const entry = IndexEntry.decode(bytes, at)
+    if (entry === "short" && !isOver) break
+    if (entry === "short" || entry === "damaged") at = IndexEntry.nextAfter(bytes, at)
+    else {
+      each(entry)
+      at += entry.length
+    }
+  }
+  return Math.min(at, bytes.length)
+}

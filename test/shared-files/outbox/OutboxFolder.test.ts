@@ -1,0 +1,398 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Exit, FastCheck, Layer, Option, Scope, TestClock } from "effect"
+import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
+import { Disk, type DiskService } from "../../../src/disk/Disk.ts"
+import { StorageFull } from "../../../src/RelayError.ts"
+import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
+import type { Attempts } from "../../../src/shared-files/outbox/EntryRecord.ts"
+import * as OutboxFolder from "../../../src/shared-files/outbox/OutboxFolder.ts"
+import { type MakeRoom, OutboxStorage } from "../../../src/shared-files/outbox/OutboxStorage.ts"
+import type { Spool } from "../../../src/shared-files/outbox/Spool.ts"
+import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { alone, Leases } from "../../support/Leases.ts"
+import { MemoryStorage } from "../../support/MemoryStorage.ts"
+import { memory, metadataOf, nameOf } from "../../support/Outboxes.ts"
+import { openDisk } from "../../support/Stores.ts"
+
+interface Options {
+  readonly maxSize?: number
+  readonly minFree?: number
+  readonly lease?: ReturnType<typeof alone>
+  readonly makeRoom?: MakeRoom
+}
+
+const storageLayer = (
+  disk: DiskService,
+  { maxSize = Number.MAX_SAFE_INTEGER, minFree = 0, lease = alone() }: Options = {}
+) => {
+  const sharedFiles = { outbox: "/outbox", outboxMaxSize: maxSize, minFree }
+  return OutboxFolder.layer.pipe(
+    Layer.provide([
+      Layer.succeed(Disk, disk),
+      lease,
+      Layer.succeed(
+        RelayConfig,
+        makeSettings({ general: { shutdownGrace: Duration.seconds(1) }, sharedFiles })
+      )
+    ])
+  )
+}
+
+const full = new StorageFull({ message: "no room" })
+
+/** The outbox of a disk, as a process has it until the scope ends. */
+const open = (disk: DiskService, options: Options = {}) =>
+  Effect.flatMap(OutboxStorage, (storage) => storage.open(options.makeRoom ?? (() => full))).pipe(
+    Effect.provide(storageLayer(disk, options))
+  )
+
+const orderOf = (version: number) => version.toString(16).padStart(16, "0")
+
+/** Has a version of a file committed, which was accepted at this time. */
+const commit = (spool: Spool, fileId: string, version: number, accepted = 0) =>
+  Effect.gen(function* () {
+    const content = `version ${version}`
+    const incoming = yield* spool.begin
+    yield* incoming.write(Buffer.from(content))
+    const name = nameOf(fileId)
+    const record = { name, began: accepted, accepted, metadata: metadataOf(content) }
+    return yield* spool.commit(incoming, record, { key: EntryName.keyOf(name), order: orderOf(version) })
+  }).pipe(Effect.scoped)
+
+const textOf = (spool: Spool, entry: EntryName.EntryName) =>
+  Effect.promise(async () => {
+    const pieces: Array<Buffer> = []
+    for await (const piece of spool.content(entry)) pieces.push(Buffer.from(piece))
+    return Buffer.concat(pieces).toString()
+  })
+
+const keys = ["a", "b", "c"].map((fileId) => EntryName.keyOf(nameOf(fileId)))
+
+/** All that there is to see of an outbox. */
+const seen = (spool: Spool) =>
+  Effect.gen(function* () {
+    const files = yield* Effect.forEach(keys, (key) => spool.versions(key))
+    const shards = yield* Effect.forEach([...new Set(spool.shards())], (shard) => spool.shard(shard))
+    return {
+      files,
+      all: shards.flat().map(EntryName.print).sort(),
+      amounts: spool.amounts(),
+      read: yield* Effect.forEach(files.flat(), (entry) =>
+        Effect.all({
+          record: spool.record(entry),
+          attempts: spool.attempts(entry),
+          isWhole: spool.isWhole(entry),
+          content: textOf(spool, entry)
+        })
+      )
+    }
+  })
+
+const attemptsOf = (count: number): Attempts => ({
+  count,
+  at: 1000 * count,
+  error: `attempt ${count}`,
+  status: count % 2 === 0 ? Option.none() : Option.some(403)
+})
+
+const step = FastCheck.oneof(
+  {
+    weight: 3,
+    arbitrary: FastCheck.record({ do: FastCheck.constant("commit" as const), file: FastCheck.nat(2) })
+  },
+  {
+    weight: 2,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("change" as const),
+      at: FastCheck.nat(),
+      state: FastCheck.constantFrom("waiting" as const, "refused" as const),
+      time: FastCheck.nat(100_000),
+      count: FastCheck.option(FastCheck.integer({ min: 1, max: 9 }), { nil: undefined }),
+      durable: FastCheck.boolean()
+    })
+  },
+  {
+    weight: 1,
+    arbitrary: FastCheck.record({
+      do: FastCheck.constant("remove" as const),
+      at: FastCheck.nat(),
+      replaced: FastCheck.boolean()
+    })
+  },
+  { weight: 1, arbitrary: FastCheck.record({ do: FastCheck.constant("giveUp" as const) }) },
+  { weight: 1, arbitrary: FastCheck.record({ do: FastCheck.constant("reopen" as const) }) }
+)
+type Step = typeof step extends FastCheck.Arbitrary<infer A> ? A : never
+
+/** What was tried is written over, and then goes with the entry. */
+const triedTwice: Array<Step> = [
+  { do: "commit", file: 0 },
+  { do: "change", at: 0, state: "waiting", time: 1, count: 1, durable: true },
+  { do: "change", at: 0, state: "waiting", time: 1, count: 2, durable: false },
+  { do: "remove", at: 0, replaced: false }
+]
+
+/** Does one thing to an outbox. @param version of what is committed */
+const perform = (spool: Spool, step: Step, version: number) =>
+  Effect.gen(function* () {
+    if (step.do === "commit") yield* commit(spool, ["a", "b", "c"][step.file] ?? "a", version, version)
+    if (step.do === "giveUp")
+      yield* Effect.scoped(Effect.flatMap(spool.begin, ({ write }) => write(Buffer.from("x"))))
+    const entries = (yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()
+    const entry = "at" in step ? entries[step.at % Math.max(1, entries.length)] : undefined
+    if (entry === undefined) return
+    if (step.do === "remove") {
+      yield* spool.remove(entry, { replaced: step.replaced })
+      yield* step.replaced ? spool.syncReplaced(entry.key) : spool.sync(entry.key)
+    }
+    if (step.do === "change") {
+      const { state, time, count, durable } = step
+      const attempts = count === undefined ? {} : { attempts: attemptsOf(count) }
+      expect(yield* spool.change(entry, { state, time }, { ...attempts, durable })).toEqual({
+        ...entry,
+        state,
+        time
+      })
+    }
+  })
+
+describe("an outbox in a folder", () => {
+  it.effect.prop(
+    "has what an outbox in memory has, whatever is done to it, and over restarts",
+    [FastCheck.array(step, { maxLength: 15 })],
+    ([steps]) =>
+      Effect.gen(function* () {
+        const { disk } = CrashingDisk.make()
+        const model = new MemoryStorage().spool()
+        let scope = yield* Scope.make()
+        let spool = yield* Scope.extend(open(disk), scope)
+        for (const [at, step] of steps.entries()) {
+          if (step.do === "reopen") {
+            yield* Scope.close(scope, Exit.void)
+            scope = yield* Scope.make()
+            spool = yield* Scope.extend(open(disk), scope)
+          }
+          yield* perform(spool, step, at + 1)
+          yield* perform(model, step, at + 1)
+          expect(yield* seen(spool)).toEqual(yield* seen(model))
+          expect(yield* disk.list("/outbox/~tmp")).toEqual([])
+        }
+        yield* Scope.close(scope, Exit.void)
+      }),
+    { fastCheck: { numRuns: 40, examples: [[triedTwice]] }, timeout: 120_000 }
+  )
+
+  it.scoped("is one that a person can read, and nobody else", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      const spool = yield* open(disk)
+      const entry = yield* commit(spool, "a", 1, 5000)
+      const later = yield* spool.change(
+        entry,
+        { state: "waiting", time: 9000 },
+        { attempts: attemptsOf(3), durable: false }
+      )
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}`
+      expect(fs.readdirSync(shard)).toEqual([EntryName.print(later)])
+      const folder = `${shard}/${EntryName.print(later)}`
+      expect(fs.readdirSync(folder).sort()).toEqual(["attempts", "content", "request"])
+      expect(String(fs.readFileSync(`${folder}/content`))).toBe("version 1")
+      expect(String(fs.readFileSync(`${folder}/request`))).toMatch(/^target=far\nsource=source\nfile_id=a\n/)
+      expect(String(fs.readFileSync(`${folder}/attempts`))).toMatch(/^attempts=3\n/)
+      for (const path of [`${folder}/content`, `${folder}/request`, `${folder}/attempts`])
+        expect(Number(fs.statSync(path).mode) & 0o777).toBe(0o600)
+      for (const path of ["/outbox", "/outbox/~tmp", "/outbox/entries", shard, folder])
+        expect(Number(fs.statSync(path).mode) & 0o777).toBe(0o700)
+    })
+  )
+
+  it.scoped(
+    "gives none for a record that was not written by a relay, and takes a cut content for what it is",
+    () =>
+      Effect.gen(function* () {
+        const { fs, disk } = openDisk()
+        const spool = yield* open(disk)
+        const [one, other] = [yield* commit(spool, "a", 1), yield* commit(spool, "b", 2)]
+        const pathOf = (entry: EntryName.EntryName) =>
+          `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}/${EntryName.print(entry)}`
+        fs.writeFileSync(`${pathOf(one)}/request`, "nonsense")
+        fs.writeFileSync(`${pathOf(one)}/attempts`, "attempts=many\n")
+        fs.truncateSync(`${pathOf(one)}/content`, 3)
+        fs.unlinkSync(`${pathOf(other)}/request`)
+        fs.mkdirSync(`${pathOf(other)}/request`)
+        for (const entry of [one, other]) {
+          expect(yield* spool.record(entry)).toEqual(Option.none())
+          expect(yield* spool.attempts(entry)).toEqual(Option.none())
+        }
+        expect(yield* spool.isWhole(one)).toBe(false)
+        expect(yield* spool.isWhole(other)).toBe(true)
+      })
+  )
+
+  it.scoped("leaves alone what somebody else put among its entries", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      for (const folder of ["/outbox/entries/notes", "/outbox/entries/0ab/notes", "/outbox/~tmp/left"])
+        fs.mkdirSync(folder, { recursive: true })
+      const spool = yield* open(disk)
+      expect(spool.shards()).toEqual([0x0ab])
+      expect(yield* spool.shard(0x0ab)).toEqual([])
+      expect(yield* spool.shard(7)).toEqual([])
+      expect(spool.amounts().waiting.entries).toBe(0)
+      expect(fs.readdirSync("/outbox/~tmp")).toEqual([])
+      expect(fs.existsSync("/outbox/entries/notes")).toBe(true)
+    })
+  )
+
+  it.scoped("does not keep an entry whose place may not be on the disk", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const spool = yield* open(crashing.disk)
+      yield* commit(spool, "a", 1)
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(keys[0] ?? ""))}`
+      crashing.failWhen(({ kind, paths }) => (kind === "sync" && paths[0] === shard ? "EIO" : undefined))
+      expect(yield* Effect.flip(commit(spool, "a", 2))).toMatchObject({ _tag: "DiskError", code: "EIO" })
+      expect((yield* spool.versions(keys[0] ?? "")).map(({ order }) => order)).toEqual([orderOf(1)])
+      expect(spool.amounts().waiting).toEqual({ entries: 1, bytes: 9 })
+      expect([...crashing.files().keys()].filter((path) => path.startsWith("/outbox/~tmp/"))).toEqual([])
+    })
+  )
+
+  it.scoped(
+    "has what was replaced gone for good once that is synced, and asks the disk no more often than it takes",
+    () =>
+      Effect.gen(function* () {
+        const crashing = CrashingDisk.make()
+        const spool = yield* open(crashing.disk)
+        const [older, key] = [yield* commit(spool, "a", 1), keys[0] ?? ""]
+        yield* commit(spool, "a", 2)
+        const syncs = () => crashing.operations.filter(({ kind }) => kind === "sync").length
+        const cost = (effect: Effect.Effect<void, unknown>) =>
+          Effect.gen(function* () {
+            const before = syncs()
+            yield* effect
+            return syncs() - before
+          })
+        expect(yield* cost(spool.syncReplaced(key))).toBe(0)
+        yield* spool.remove(older, { replaced: true })
+        expect(yield* cost(spool.syncReplaced(key))).toBe(1)
+        expect(yield* cost(spool.syncReplaced(key))).toBe(0)
+        for (let seed = 0; seed < 20; seed++) {
+          const survivor = yield* Effect.scoped(
+            Effect.flatMap(open(crashing.ifStopped(seed).disk), (left) => left.versions(key))
+          )
+          expect(survivor.map(({ order }) => order)).toEqual([orderOf(2)])
+        }
+      })
+  )
+
+  it.scoped("takes for replaced, but not synced, what a process before it may have replaced", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      yield* Effect.scoped(Effect.flatMap(open(crashing.disk), (spool) => commit(spool, "a", 1)))
+      const next = crashing.takeOver()
+      const spool = yield* open(next.disk)
+      const before = next.operations.length
+      yield* spool.syncReplaced(keys[0] ?? "")
+      expect(next.operations.slice(before).map(({ kind }) => kind)).toContain("sync")
+    })
+  )
+})
+
+describe("the room of an outbox in a folder", () => {
+  const bytes = (length: number) => Buffer.alloc(length)
+
+  it.scoped("is asked for before a piece that does not fit, and counted at once where it does", () =>
+    Effect.gen(function* () {
+      const asked: Array<number> = []
+      const makeRoom: MakeRoom = (size) => {
+        asked.push(size)
+        return size > 50 ? full : Effect.void
+      }
+      const spool = yield* open(memory(), { maxSize: 100, makeRoom })
+      yield* Effect.gen(function* () {
+        const [one, other] = [yield* spool.begin, yield* spool.begin]
+        yield* one.write(bytes(60))
+        yield* other.write(bytes(40))
+        expect(asked).toEqual([])
+        expect(yield* spool.missing(1)).toBe(1)
+        yield* other.write(bytes(10))
+        expect(yield* Effect.flip(one.write(bytes(51)))).toMatchObject({ _tag: "StorageFull" })
+        expect(asked).toEqual([10, 51])
+      }).pipe(Effect.scoped)
+      expect(yield* spool.missing(100)).toBe(0)
+      expect(yield* spool.missing(101)).toBe(1)
+    })
+  )
+
+  it.scoped("is what is left on the disk too", () =>
+    Effect.gen(function* () {
+      const spool = yield* open({ ...memory(), free: () => Effect.succeed(1000) }, { minFree: 900 })
+      expect(yield* spool.missing(100)).toBe(0)
+      expect(yield* spool.missing(130)).toBe(30)
+    })
+  )
+
+  it.scoped("is full where the disk is", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const spool = yield* open(crashing.disk)
+      crashing.failWhen(({ kind }) => (kind === "write" ? "ENOSPC" : undefined))
+      const written = Effect.flatMap(spool.begin, ({ write }) => write(bytes(10)))
+      expect(yield* Effect.flip(Effect.scoped(written))).toMatchObject({ _tag: "StorageFull" })
+      expect(yield* spool.missing(0)).toBe(0)
+    })
+  )
+})
+
+describe("the folder of an outbox", () => {
+  it.effect("is neither made nor taken before the outbox is opened", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      yield* Effect.provide(OutboxStorage, storageLayer(disk))
+      expect(fs.existsSync("/outbox")).toBe(false)
+    })
+  )
+
+  it.scoped("is one relay's alone until its outbox ends", () =>
+    Effect.gen(function* () {
+      const { disk } = openDisk()
+      const leases = new Leases()
+      const first = yield* Scope.make()
+      yield* Scope.extend(open(disk, { lease: leases.of("first") }), first)
+      const second = yield* Effect.fork(
+        Effect.flip(Effect.scoped(open(disk, { lease: leases.of("second") })))
+      )
+      yield* TestClock.adjust("1 minute")
+      const error = yield* second
+      expect(error).toMatchObject({ _tag: "FolderUnusable", folder: "/outbox" })
+      expect(error.message).toContain("first")
+      yield* Scope.close(first, Exit.void)
+      yield* open(disk, { lease: leases.of("second") })
+    })
+  )
+
+  it.effect("that can't be read is no start, and is said", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      yield* Effect.scoped(Effect.flatMap(open(crashing.disk), (spool) => commit(spool, "a", 1)))
+      crashing.failWhen(({ kind, paths }) =>
+        kind === "readdir" && paths[0]?.startsWith("/outbox/entries/") ? "EIO" : undefined
+      )
+      expect(yield* Effect.flip(Effect.scoped(open(crashing.disk)))).toMatchObject({
+        _tag: "FolderUnusable",
+        folder: "/outbox"
+      })
+    })
+  )
+
+  it.scoped("is told of where it was removed", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      const spool = yield* open(disk)
+      expect(yield* spool.problem).toEqual(Option.none())
+      fs.rmSync("/outbox", { recursive: true })
+      expect(yield* spool.problem).toEqual(Option.some("/outbox/~tmp is not there"))
+    })
+  )
+})
