@@ -1,7 +1,7 @@
 // dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
-// dist/index.js and dist/types: the library, next to its dependencies.
-import { chmodSync, copyFileSync, rmSync } from "node:fs"
-import { join } from "node:path"
+// dist/index.js and dist/types: the library, next to its dependencies. dist/openapi.json: the API's description.
+import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
 install()
@@ -21,8 +21,33 @@ const common = {
   sourcemap: true
 }
 
+/**
+ * Swagger UI in a file of its own, which is read when its page is asked for. The platform's index names it too, and so it
+ * would stand among what every start reads.
+ */
+const swaggerApart = {
+  name: "swagger-apart",
+  setup: ({ onLoad, onResolve, resolve }) => {
+    const namespace = "apart"
+    onResolve({ filter: /\/HttpApiSwagger$/ }, async ({ kind, path, resolveDir }) =>
+      kind === "dynamic-import"
+        ? { path: (await resolve(path, { kind: "import-statement", resolveDir })).path, namespace }
+        : undefined
+    )
+    onResolve({ filter: /\/httpApiSwagger\.js$/, namespace }, ({ importer, path }) => ({
+      path: join(dirname(importer), path),
+      namespace
+    }))
+    onLoad({ filter: /./, namespace }, ({ path }) => ({
+      contents: readFileSync(path),
+      resolveDir: dirname(path)
+    }))
+  }
+}
+
 await build({
   ...common,
+  plugins: [swaggerApart],
   entryPoints: ["src/main.ts"],
   outdir: "dist",
   splitting: true,
@@ -49,3 +74,7 @@ copyFileSync(join(top, "src/disk/commits.mjs"), join(dist, "commits.mjs"))
 
 await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])
+
+const { RelayApi } = await import("../dist/index.js")
+const { OpenApi } = await import("@effect/platform")
+writeFileSync(join(dist, "openapi.json"), `${JSON.stringify(OpenApi.fromApi(RelayApi), null, 2)}\n`)

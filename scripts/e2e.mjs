@@ -17,8 +17,15 @@ const needed = {
 
 const services = { cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"], apache2: ["apache2"] }
 
+/** Modules of Python that make an environment of its own for what tests the API, and Debian's packages that have them. */
+const modules = { venv: "python3", ensurepip: "python3-venv" }
+
 const has = (command) => spawnSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" }).status === 0
-const missing = Object.entries(needed).filter(([command]) => !has(command))
+const hasModule = (name) => spawnSync("python3", ["-c", `import ${name}`], { stdio: "ignore" }).status === 0
+const missing = [
+  ...Object.entries(needed).filter(([command]) => !has(command)),
+  ...Object.entries(modules).filter(([name]) => !hasModule(name))
+]
 if (missing.length > 0) {
   const packages = [...new Set(missing.map(([, name]) => name))]
   const quiet = { stdio: ["ignore", 2, 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }

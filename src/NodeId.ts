@@ -6,10 +6,11 @@
  */
 import { Schema } from "effect"
 
-const pattern = /^[A-Za-z0-9._-]{1,200}$/
+/** Its form. */
+export const pattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}$/
 
 export const NodeId = Schema.String.pipe(
-  Schema.filter((text) => pattern.test(text) && text !== "." && text !== "..", {
+  Schema.pattern(pattern, {
     message: () => "expected 1 to 200 letters, digits, '.', '_' or '-', and neither '.' nor '..'"
   }),
   Schema.brand("NodeId")

@@ -1,5 +1,6 @@
 /** What the log says of refused callers: once a minute for each, and never so much that callers can fill a disk with it. */
 import { Clock, Duration, Effect } from "effect"
+import { RequestId } from "../http/RequestId.ts"
 
 const interval = Duration.toMillis("1 minute")
 const maxLines = 200
@@ -42,7 +43,14 @@ export const make: Effect.Effect<RefusalLog> = Effect.sync(() => {
         return
       }
       logged.set(entry, now)
-      const annotations = { address, key, ...about, ...(omitted > 0 ? { omitted } : {}) }
+      const request = yield* RequestId
+      const annotations = {
+        address,
+        key,
+        ...about,
+        ...(request === "" ? {} : { request }),
+        ...(omitted > 0 ? { omitted } : {})
+      }
       omitted = 0
       yield* Effect.logWarning(message).pipe(Effect.annotateLogs(annotations))
     })

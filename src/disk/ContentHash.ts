@@ -11,9 +11,12 @@ export interface ContentHash {
   readonly hex: string
 }
 
+/** Its form in hex. */
+export const pattern = /^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$/
+
 /** The algorithm follows from the length: 64 hex digits are sha256, 128 are sha512. None for other text. */
 export const parse = (text: string): Option.Option<ContentHash> => {
-  if (!/^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$/.test(text)) return Option.none()
+  if (!pattern.test(text)) return Option.none()
   return Option.some({ algorithm: text.length === 64 ? "sha256" : "sha512", hex: text.toLowerCase() })
 }
 

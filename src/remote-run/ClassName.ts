@@ -1,10 +1,11 @@
 /** A CFEngine class ("condition") to define for one run. */
 import { Schema } from "effect"
 
-const pattern = /^[a-zA-Z0-9][a-zA-Z0-9_]{0,1023}$/
+/** Its form. */
+export const pattern = /^[a-zA-Z0-9][a-zA-Z0-9_]{0,1023}$/
 
 export const ClassName = Schema.String.pipe(
-  Schema.filter((text) => pattern.test(text), {
+  Schema.pattern(pattern, {
     message: () => "expected 1 to 1024 letters, digits or '_', the first not '_'"
   }),
   Schema.brand("ClassName")

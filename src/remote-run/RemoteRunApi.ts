@@ -2,131 +2,167 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
+import * as Operation from "../http/Operation.ts"
 import { NodeId } from "../NodeId.ts"
-import { RequestTimeout, StorageError, StorageFull, TooBusy, UnknownTarget } from "../RelayError.ts"
+import {
+  InvalidRequest,
+  NotFound,
+  PayloadTooLarge,
+  RequestTimeout,
+  StorageError,
+  StorageFull,
+  TooBusy,
+  UnknownTarget
+} from "../RelayError.ts"
 import { IdempotencyConflict, RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
+import * as RunContent from "./RunContent.ts"
 import { RunPreview } from "./RunPreview.ts"
+import * as RunQuery from "./RunQuery.ts"
 import { RunDetail, RunPage } from "./RunRecord.ts"
 
-const description = (text: string) => ({ description: text })
-
-/** Taken as it comes: the handlers decode query and form together, since the body wins and names have v1 aliases. */
-const parameter = (text: string) =>
-  Schema.optional(Schema.Union(Schema.String, Schema.Array(Schema.String)).annotations(description(text)))
-
-const StartParameters = Schema.Struct({
-  output: parameter("keep or discard (default)"),
-  async: parameter("yes: lines as they are printed; no (default): node by node"),
-  classes: parameter("comma list of classes, each [a-zA-Z0-9][a-zA-Z0-9_]*"),
-  format: parameter("text (default), ndjson, or raw (default in the v1 dialect)"),
-  keep_output: parameter("v1 name of output: true or false"),
-  asynchronous: parameter("v1 name of async: true or false"),
-  conditions: parameter("v1 name of classes"),
-  batch: parameter("so many nodes at a time: a number, or a part of them such as 10%"),
-  batch_wait: parameter("so long after the last end of a batch the next one starts, such as 5min"),
-  canary: parameter("the size of the first batch; the rest starts only when all of it ended with code 0"),
-  max_failures: parameter(
-    "when more nodes than these, or than such a part of them, failed, no other is started"
-  ),
-  splay: parameter("each start is put off by a random part of this duration"),
-  preview: parameter("yes: nothing is run; the answer is what would be"),
-  actor: parameter("who asks, at most 200 printable characters: kept with the run, and in the log"),
-  reason: parameter("why, likewise")
-})
-
-const NodesParameters = Schema.Struct({
-  nodes: parameter("comma list of node ids; may repeat; required, here or in the form"),
-  ...StartParameters.fields
-})
-
-const RetryParameters = Schema.Struct({
-  only: parameter("comma list of failed, cancelled, skipped, unreported, interrupted; default all"),
-  ...StartParameters.fields
-})
-
-const ListParameters = Schema.Struct({
-  limit: parameter("how many, 1 to 1000; default 50"),
-  before: parameter("the `next` of the page before"),
-  node: parameter("the id of a node that the runs were for"),
-  actor: parameter("who asked for them, in their own words"),
-  since: parameter("an RFC 3339 date: those that started then or later"),
-  state: parameter("running or ended")
-})
-
-const OutputParameters = Schema.Struct({
-  format: parameter("text (default), ndjson, raw or sse"),
-  node: parameter("comma list of node ids: only what is said of these"),
-  stream: parameter("stdout or stderr: only lines of this stream"),
-  state: parameter(
-    "ok, failed, skipped, unreported or ended: only nodes that ended so, each in one piece; running or waiting: only those that are so now"
-  ),
-  from: parameter("how many events the caller has (objects, or lines of text and raw), pings not counted")
-})
-
 /** A run's output in the format asked for; a stream. */
-const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" }).annotations(
-  description(
-    "text: lines `<node>:<line>` between JSON events; ndjson: one JSON object a line; raw: the agents' stdout"
-  )
-)
+const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" })
 
 const OnePath = Schema.Struct({ uuid: NodeId })
-const RunPath = Schema.Struct({ id: Schema.String })
+const RunPath = Schema.Struct({ id: RunQuery.runId })
 
-const onceByKey =
-  "Header Idempotency-Key, at most 200 printable characters: of requests with the same key and the same order one starts " +
-  "a run, for 24 h and over restarts; the others are answered with that run."
+const Detail = RunDetail.annotations({
+  identifier: "Run",
+  description: "The run, with the state of each node."
+})
+const Cancelled = RunDetail.annotations({
+  ...HttpApiSchema.annotations({ status: 202 }),
+  identifier: "Run",
+  description: "The run, with the state of each node."
+})
 
+/** Answers that change while one reads them are for their reader alone, and for no proxy to collect. */
+const streamed = (...statuses: ReadonlyArray<number>) =>
+  Operation.describedBy(
+    Operation.sends("Cache-Control", "Nobody keeps it.", { type: "string", enum: ["no-store"] }, ...statuses),
+    Operation.sends(
+      "X-Accel-Buffering",
+      "No proxy collects it.",
+      { type: "string", enum: ["no"] },
+      ...statuses
+    )
+  )
+
+const Preview = RunPreview.annotations({
+  identifier: "RunPreview",
+  description:
+    "What a run would do: its nodes in the order in which they would start, and ids that are no node's.",
+  examples: [
+    {
+      nodes: [{ node: "edge", hostname: "edge.example.com", via: ["relay"], batch: 1 }],
+      unknown: ["ghost"]
+    }
+  ]
+})
+
+const Nothing = Schema.Struct({ nodes: Schema.Tuple() }).annotations({
+  identifier: "NothingToRetry",
+  description: "No node of the run is to be run again."
+})
+
+const started = Operation.describedBy(
+  RunQuery.lists,
+  Operation.reads(
+    "Idempotency-Key",
+    "Of requests with the same key and the same order one starts a run, for 24 h and over restarts; the others are " +
+      "answered with that run, from its start.",
+    { type: "string", pattern: "^[ -~]{1,200}$" }
+  ),
+  Operation.answers(
+    200,
+    "The run, as it goes on until its last node; with `preview`, what it would be.",
+    RunContent.started
+  ),
+  Operation.answers(202, "The run goes on (`async=yes` with `output=discard`).", RunContent.begun),
+  streamed(200, 202)
+)
+
+const startedByForm = Operation.describedBy(
+  started,
+  Operation.takesForm("The same parameters; what is here counts before what is in the query. At most 1 MiB.")
+)
+
+/** A form is read whatever the method is: existing callers need not know that GET has none. */
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
     // Before the text, which anything is.
-    .addSuccess(RunPreview)
+    .addSuccess(Preview)
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
+    .addError(InvalidRequest)
     .addError(UnknownTarget)
     .addError(RequestTimeout)
+    .addError(PayloadTooLarge)
     .addError(TooBusy)
     .addError(StorageError)
-    .annotate(OpenApi.Description, onceByKey)
     .addError(IdempotencyConflict)
     .addError(RunNotFound)
     .addError(StorageFull)
     .annotate(HasEffect, true)
+    .annotate(OpenApi.Transform, method === "GET" ? started : startedByForm)
 
-const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
-  starts(name, method, path)
-    .setPath(OnePath)
-    .setUrlParams(StartParameters)
-    .annotate(OpenApi.Summary, "Run the agent of one node")
+const one = "Run the agent of one node"
+const some = "Run the agents of some nodes"
+const every = "Run the agents of every node of the list"
 
 export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
-  .add(startsOne("getNode", "GET", "/remote-run/node/:uuid"))
-  .add(startsOne("postNode", "POST", "/remote-run/node/:uuid"))
-  .add(startsOne("postNodesNode", "POST", "/remote-run/nodes/:uuid"))
+  .add(
+    starts("getNode", "GET", "/remote-run/node/:uuid")
+      .setPath(OnePath)
+      .setUrlParams(RunQuery.Start)
+      .annotate(OpenApi.Summary, one)
+  )
+  .add(
+    starts("postNode", "POST", "/remote-run/node/:uuid")
+      .setPath(OnePath)
+      .setUrlParams(RunQuery.Start)
+      .setPayload(RunQuery.StartForm)
+      .annotate(OpenApi.Summary, one)
+  )
+  .add(
+    starts("postNodesNode", "POST", "/remote-run/nodes/:uuid")
+      .setPath(OnePath)
+      .setUrlParams(RunQuery.Start)
+      .setPayload(RunQuery.StartForm)
+      .annotate(OpenApi.Summary, `${one}, as existing callers do`)
+  )
   .add(
     starts("getNodes", "GET", "/remote-run/nodes")
-      .setUrlParams(NodesParameters)
-      .annotate(OpenApi.Summary, "Run the agents of some nodes")
+      .setUrlParams(RunQuery.StartNodes)
+      .annotate(OpenApi.Summary, some)
+      .annotate(
+        OpenApi.Transform,
+        Operation.describedBy(started, Operation.parameter("nodes", { required: true }))
+      )
   )
   .add(
     starts("postNodes", "POST", "/remote-run/nodes")
-      .setUrlParams(NodesParameters)
-      .annotate(OpenApi.Summary, "Run the agents of some nodes")
+      .setUrlParams(RunQuery.StartNodes)
+      .setPayload(RunQuery.StartNodesForm)
+      .annotate(OpenApi.Summary, some)
+      .annotate(OpenApi.Description, "`nodes` is required, in the query or in the form.")
   )
   .add(
-    starts("getAll", "GET", "/remote-run/all")
-      .setUrlParams(StartParameters)
-      .annotate(OpenApi.Summary, "Run the agents of every node of the list")
+    starts("getAll", "GET", "/remote-run/all").setUrlParams(RunQuery.Start).annotate(OpenApi.Summary, every)
   )
   .add(
     starts("postAll", "POST", "/remote-run/all")
-      .setUrlParams(StartParameters)
-      .annotate(OpenApi.Summary, "Run the agents of every node of the list")
+      .setUrlParams(RunQuery.Start)
+      .setPayload(RunQuery.StartForm)
+      .annotate(OpenApi.Summary, every)
   )
   .add(
     HttpApiEndpoint.get("runs", "/remote-run/runs")
-      .setUrlParams(ListParameters)
-      .addSuccess(RunPage)
+      .setUrlParams(RunQuery.List)
+      .addSuccess(
+        RunPage.annotations({ identifier: "RunPage", description: "A page of the list, newest first." })
+      )
+      .addError(InvalidRequest)
       .addError(StorageError)
       .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "Recent runs, newest first")
@@ -134,46 +170,89 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
   .add(
     HttpApiEndpoint.get("run", "/remote-run/runs/:id")
       .setPath(RunPath)
-      .addSuccess(RunDetail)
+      .addSuccess(Detail)
       .addError(RunNotFound)
       .addError(StorageError)
       .annotate(HasEffect, false)
       .annotate(OpenApi.Summary, "One run, with every node's state")
+      .annotate(OpenApi.Transform, streamed(200))
   )
   .add(
     starts("retryRun", "POST", "/remote-run/runs/:id/retry")
       .setPath(RunPath)
-      .setUrlParams(RetryParameters)
+      .setUrlParams(RunQuery.Retry)
+      .setPayload(RunQuery.RetryForm)
+      .addSuccess(Nothing)
       .addError(RunGoesOn)
+      .annotate(OpenApi.Summary, "Run those nodes of a run again that are not ok")
       .annotate(
-        OpenApi.Summary,
-        'Run those nodes of a run again that are not ok: a run of its own, or {"nodes":[]} where there is none'
+        OpenApi.Description,
+        "A run of its own, whose `parent` is this one, with its classes and output unless others are given."
+      )
+      .annotate(
+        OpenApi.Transform,
+        Operation.describedBy(
+          startedByForm,
+          Operation.answers(
+            200,
+            "The run, as it goes on until its last node; with `preview`, what it would be; or that there is none.",
+            RunContent.retried
+          )
+        )
       )
   )
   .add(
     HttpApiEndpoint.get("runOutput", "/remote-run/runs/:id/output")
       .setPath(RunPath)
-      .setUrlParams(OutputParameters)
+      .setUrlParams(RunQuery.Output)
       .addSuccess(RunOutput)
       .addSuccess(HttpApiSchema.Empty(204))
+      .addError(InvalidRequest)
       .addError(RunNotFound)
       .addError(StorageError)
       .annotate(HasEffect, false)
+      .annotate(OpenApi.Summary, "A run's output from its start, then as it goes on")
       .annotate(
-        OpenApi.Summary,
-        "A run's output from its start, then as it goes on (also as server-sent events)"
+        OpenApi.Transform,
+        Operation.describedBy(
+          RunQuery.outputLists,
+          Operation.reads(
+            "Last-Event-ID",
+            "Of server-sent events, the `id` of the last that the caller has.",
+            {
+              type: "integer",
+              minimum: 0
+            }
+          ),
+          Operation.answers(
+            200,
+            "The run, from its start or what the caller has not, and as it goes on.",
+            RunContent.replayed
+          ),
+          Operation.answers(204, "Of server-sent events: the caller has them all, and is not to ask again."),
+          streamed(200, 204)
+        )
       )
   )
   .add(
     HttpApiEndpoint.del("cancelRun", "/remote-run/runs/:id")
       .setPath(RunPath)
-      .addSuccess(RunDetail)
-      .addSuccess(RunDetail, { status: 202 })
+      .addSuccess(Detail)
+      .addSuccess(Cancelled)
       .addError(RunNotFound)
       .addError(StorageError)
       .annotate(HasEffect, true)
       .annotate(OpenApi.Summary, "Cancel a run")
+      .annotate(
+        OpenApi.Transform,
+        Operation.describedBy(
+          Operation.answers(200, "The run was over."),
+          Operation.answers(202, "The run is being cancelled."),
+          streamed(200, 202)
+        )
+      )
   )
+  .addError(NotFound)
   .annotate(AskedBy, "policyServer")
   .annotate(OpenApi.Title, "Remote run")
   .annotate(OpenApi.Description, "Run the agents of nodes now, and follow, replay or cancel such runs.") {}

@@ -156,8 +156,8 @@ const startOrder = (
     )
   })
 
-const nothing = () =>
-  HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": "0" } })
+/** Of the type that the agents' output would have. */
+const nothing = () => HttpServerResponse.text("", { headers, contentType: contentType.raw })
 
 const answer = (
   request: HttpServerRequest.HttpServerRequest,

@@ -6,7 +6,10 @@ const bounded = (expected: string, holds: (text: string) => boolean) =>
 
 const number = (expected: string, least: number, most: number) =>
   Schema.Number.pipe(
-    Schema.filter((value) => value >= least && value <= most, { message: () => `expected ${expected}` })
+    Schema.filter((value) => value >= least && value <= most, {
+      message: () => `expected ${expected}`,
+      jsonSchema: { minimum: least, maximum: most }
+    })
   )
 
 /** Longer messages are cut. Characters. */

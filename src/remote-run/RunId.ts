@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import { v7 } from "uuid"
 
-const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+/** Its form. */
+export const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 export const RunId = Schema.String.pipe(
   Schema.pattern(pattern, {

@@ -3,7 +3,6 @@
  * it, and whether there is such a route; and how what goes wrong is answered.
  */
 
-import { randomUUID } from "node:crypto"
 import { IncomingMessage } from "node:http"
 import {
   HttpApiBuilder,
@@ -20,9 +19,11 @@ import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
+import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import {
   type AccessDenied,
+  InternalError,
   InvalidRequest,
   MethodNotAllowed,
   NotFound,
@@ -54,11 +55,19 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
 })
 
 /** The platform drains a body that nobody read; the connection is closed instead. */
-const closeAfterUnreadBody = HttpApp.appendPreResponseHandler((request, response) => {
+const isUnread = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source
-  const unread = source instanceof IncomingMessage && !source.complete
-  return Effect.succeed(unread ? HttpServerResponse.setHeader(response, "connection", "close") : response)
-})
+  return hasBody(request) && source instanceof IncomingMessage && !source.complete
+}
+
+/** What every answer has: the request's id, and the connection's end where it has one. */
+const finish = (id: string) =>
+  HttpApp.appendPreResponseHandler((request, response) => {
+    const identified = HttpServerResponse.setHeader(response, RequestId.header, id)
+    return Effect.succeed(
+      isUnread(request) ? HttpServerResponse.setHeader(identified, "connection", "close") : identified
+    )
+  })
 
 const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
@@ -80,9 +89,8 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
 type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
 
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = (error: StorageError) =>
+const withoutPaths = (error: StorageError, request: string) =>
   Effect.gen(function* () {
-    const request = randomUUID()
     yield* Effect.logError("a request failed on the disk").pipe(
       Effect.annotateLogs({ request, error: error.message })
     )
@@ -90,11 +98,11 @@ const withoutPaths = (error: StorageError) =>
   })
 
 /** Errors of the platform become the contract's; the contract's get the headers that go with them. */
-const translate = (error: unknown): Effect.Effect<never, unknown> => {
+const translate = (error: unknown, request: string): Effect.Effect<never, unknown> => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
   if (error instanceof HttpServerError.RouteNotFound)
     return Effect.fail(new NotFound({ message: "no such route" }))
-  if (error instanceof StorageError) return withoutPaths(error)
+  if (error instanceof StorageError) return withoutPaths(error, request)
   if (error instanceof TooBusy)
     return Effect.andThen(header("retry-after", String(error.retryAfterSeconds)), Effect.fail(error))
   if (error instanceof MethodNotAllowed)
@@ -103,21 +111,20 @@ const translate = (error: unknown): Effect.Effect<never, unknown> => {
 }
 
 /** What should not happen is told without details; the log has them under the same id. */
-const answerDefect = (cause: Cause.Cause<unknown>) =>
+const answerDefect = (cause: Cause.Cause<unknown>, request: string) =>
   Effect.gen(function* () {
-    const id = randomUUID()
-    yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request: id }))
-    const body = { _tag: "InternalError", message: "internal error; the relay's log has it", request: id }
-    return HttpServerResponse.text(JSON.stringify(body), { status: 500, contentType: "application/json" })
+    yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request }))
+    return yield* new InternalError({ message: "internal error; the relay's log has it", request })
   })
 
 /** A failure is encoded by the API; only a defect is left to us. Interruption: the client is gone. */
 const orDefect = (
-  cause: Cause.Cause<unknown>
+  cause: Cause.Cause<unknown>,
+  request: string
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, unknown> =>
   Option.isSome(Cause.failureOption(cause)) || Cause.isInterruptedOnly(cause)
     ? Effect.failCause(cause)
-    : answerDefect(cause)
+    : answerDefect(cause, request)
 
 const make = Effect.gen(function* () {
   const settings = yield* RelayConfig
@@ -151,25 +158,28 @@ const make = Effect.gen(function* () {
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const id = RequestId.of(request.headers[RequestId.header])
       // A path outside both bases is nobody's: checked like the rest, and not found.
       const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
       const query = url.indexOf("?")
       const path = query === -1 ? url : url.slice(0, query)
       // The router takes what is behind a semicolon for a query.
       const routed = path.includes(";") ? `${path.replaceAll(";", "%3B")}${url.slice(path.length)}` : url
-      const admitted = Effect.andThen(
-        check(request, path),
-        // Both at once: a context is copied for each that is added alone.
-        Effect.mapInputContext(app, (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
-          Context.add(
-            Context.add(context, HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
-            BasePath,
-            { versioned }
+      const admitted = Effect.mapInputContext(
+        Effect.andThen(check(request, path), app),
+        // All at once: a context is copied for each that is added alone.
+        (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
+          context.pipe(
+            Context.add(HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
+            Context.add(BasePath, { versioned }),
+            Context.add(RequestId.RequestId, id)
           )
-        )
       )
-      return hasBody(request) ? Effect.andThen(closeAfterUnreadBody, admitted) : admitted
-    }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
+      return Effect.andThen(finish(id), admitted).pipe(
+        Effect.catchAll((error) => translate(error, id)),
+        Effect.catchAllCause((cause) => orDefect(cause, id))
+      )
+    })
 
   // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.
   return (app: HttpApp.Default) => admit(app) as HttpApp.Default

@@ -15,7 +15,10 @@ export interface Route {
 }
 
 export interface RouteTable {
-  /** The routes of this path (without base and query), one a method; empty: there is none. */
+  /**
+   * The routes of this path (without base and query), one a method; empty: there is none. Of two that match, that counts
+   * which says more of the path itself, as OpenAPI has it: `/a/b` before `/a/:id`.
+   */
   readonly at: (path: string) => ReadonlyArray<Route>
   /** Who may learn that there is no such route: who may ask its neighbours, else an administrator. */
   readonly askedBy: (path: string) => RouteKind
@@ -23,6 +26,8 @@ export interface RouteTable {
 
 interface Entry extends Route {
   readonly pattern: RegExp
+  /** The greater of two, as texts, says more of the path itself. */
+  readonly precision: string
 }
 
 /** `/a/:b/*` as a pattern. */
@@ -38,6 +43,15 @@ const patternOf = (path: string): RegExp => {
     )
   return new RegExp(`^${segments.join("/")}$`)
 }
+
+/** A digit for each segment. */
+const precisionOf = (path: string): string =>
+  path
+    .split("/")
+    .map((segment) => (segment.startsWith(":") ? "1" : segment === "*" ? "0" : "2"))
+    .join("")
+
+const later = (one: string, other: string): string => (one > other ? one : other)
 
 /** The first segment of a path, where the path begins with a slash. */
 const firstSegment = (path: string): string => {
@@ -78,13 +92,18 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
         group: group.identifier,
         askedBy,
         hasEffect: annotation(HasEffect, endpoint.annotations),
-        pattern: patternOf(endpoint.path)
+        pattern: patternOf(endpoint.path),
+        precision: precisionOf(endpoint.path)
       })
       neighbours.set(neighbourhood(endpoint.path), askedBy)
     }
   })
   return {
-    at: (path) => (entries.get(firstSegment(path)) ?? []).filter(({ pattern }) => pattern.test(path)),
+    at: (path) => {
+      const matching = (entries.get(firstSegment(path)) ?? []).filter(({ pattern }) => pattern.test(path))
+      const best = matching.map(({ precision }) => precision).reduce(later, "")
+      return matching.filter(({ precision }) => precision === best)
+    },
     askedBy: (path) => neighbours.get(neighbourhood(path)) ?? "admin"
   }
 }

@@ -1,6 +1,7 @@
 /** How a policy server's refusal, whose status is the policy server's own, stands in the API; and what HEAD says without a body. */
 import { HttpApiSchema } from "@effect/platform"
 import { ParseResult, Schema } from "effect"
+import type * as Operation from "../http/Operation.ts"
 import { InvalidRequest, StorageError, TooBusy, UpstreamRejected } from "../RelayError.ts"
 
 /** Who is asked, or how often, is what these are about: not the file. */
@@ -43,14 +44,19 @@ export const ofCheck: Schema.Schema<InvalidRequest | TooBusy | StorageError | Up
     ...statuses.filter((status) => status !== 400 && status !== 404).map(rejection)
   )
 
-/** What this API says itself, and so has a line of its own in its description. */
-const ownStatuses: ReadonlySet<string> = new Set(["400", "403", "404", "405", "413"])
-
-/** In the description of the API a refusal is one line, not a hundred. */
-export const inShort = (operation: Record<string, unknown>): Record<string, unknown> => {
-  const { responses } = operation
-  if (typeof responses !== "object" || responses === null) return operation
-  const kept = Object.entries(responses).filter(([status]) => !/^4/.test(status) || ownStatuses.has(status))
-  const refused = { description: "the policy server's refusal (UpstreamRejected), with its own status" }
-  return { ...operation, responses: { ...Object.fromEntries(kept), "4XX": refused } }
-}
+/**
+ * In the description of the API a refusal is one line, not a hundred; `own` are the statuses that this relay says itself,
+ * and which so have lines of their own.
+ */
+export const inShort =
+  (...own: ReadonlyArray<number>): Operation.Change =>
+  (operation) => {
+    const kept = Object.entries(operation.responses ?? {}).filter(
+      ([status]) => !/^4/.test(status) || own.includes(Number(status))
+    )
+    const refused: Operation.Answer = {
+      description: "the policy server's refusal, with its own status",
+      content: { "application/json": { schema: { $ref: "#/components/schemas/UpstreamRejected" } } }
+    }
+    return { ...operation, responses: { ...Object.fromEntries(kept), "4XX": refused } }
+  }

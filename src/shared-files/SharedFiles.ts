@@ -6,6 +6,7 @@ import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import * as Incoming from "../disk/Incoming.ts"
 import * as BodyPace from "../http/BodyPace.ts"
 import type { RequestBody } from "../http/RequestBody.ts"
+import { RequestId } from "../http/RequestId.ts"
 import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
@@ -259,7 +260,8 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
     const { algorithm: _, ...said } = claim
     const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
     const { outcome, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
-    yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...name, size }))
+    const request = yield* RequestId
+    yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...name, size, request }))
     return Effect.map(outcome, (result) => ({ result, hash, size, expires: kept.expires }))
   }).pipe(Effect.scoped, parts.slots.take({ address: given.address, source: given.name.source }))
 

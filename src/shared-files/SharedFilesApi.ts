@@ -1,8 +1,12 @@
 /** What can be asked about shared files. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
+import * as Described from "../http/Described.ts"
+import * as Operation from "../http/Operation.ts"
+import * as NodeId from "../NodeId.ts"
 import {
+  InvalidRequest,
   PayloadTooLarge,
   RequestTimeout,
   StorageError,
@@ -10,50 +14,65 @@ import {
   TooBusy,
   UnknownTarget
 } from "../RelayError.ts"
+import * as FileId from "./file/FileId.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
 import * as Refusal from "./Refusal.ts"
 
-const description = (text: string) => ({ description: text })
-
-/** Taken as it comes: the handlers decode it, so that every error names the parameter as the contract does. */
-const parameter = (text: string) => Schema.optional(Schema.String.annotations(description(text)))
-
-const id = (text: string) =>
-  Schema.String.annotations(description(`${text}: ^[A-Za-z0-9._-]{1,200}$, neither '.' nor '..'`))
+const target = "the id of the node that the file is for"
+const fileId = Described.segment("the file's name, which does not end in .metadata", {
+  pattern: FileId.pattern.source,
+  examples: ["motd"]
+})
 
 const NodePath = Schema.Struct({
-  target: id("the node that the file is for"),
-  fileId: id("the file's name, not ending in .metadata")
+  target_uuid: Described.segment(target, Described.nodeId),
+  file_id: fileId
 })
+
+/** `node` is where the other form of these routes begins, and no node's id. */
+const olderTarget = { ...Described.nodeId, pattern: NodeId.pattern.source.replace("^", "^(?!node$)") }
 
 const OlderPath = Schema.Struct({
-  target: id("the node that the file is for"),
-  source: id("the node that sends it"),
-  fileId: id("the file's name, not ending in .metadata")
+  target: Described.segment(target, olderTarget),
+  source: Described.segment("the id of the node that sends it", Described.nodeId),
+  file_id: fileId
 })
 
-const ttl = parameter(
-  "units in any order, added up (1week, 2d 3h, 90min), or seconds; absent or empty: for ever"
+const ttl = Described.optional(
+  "how long the file is kept: units in any order, added up, or seconds; absent or empty: for ever",
+  { pattern: "^[0-9A-Za-zµ +\\t]*$", examples: ["1week", "2d 3h", "90min", "3600"] }
 )
-const hash = parameter("the content's hash in hex: 64 digits are sha256, 128 sha512")
+const algorithm: Described.Form = { enum: ["sha512", "sha256"] }
+const source = Described.required("the id of the node that sends the file", Described.nodeId)
 
 const ShareParameters = Schema.Struct({
-  "source-uuid": parameter("required: the node that sends it"),
-  signature: parameter("required: RSA PKCS#1 v1.5 over the content; hex, base64 or base64url"),
-  algorithm: parameter("sha512 (default) or sha256"),
-  "public-key": parameter("the source's key: base64 of its PKCS#1 DER, in one line"),
-  hash,
+  "source-uuid": source,
+  signature: Described.required(
+    "the source's signature over the content: RSA PKCS#1 v1.5, in hex, base64 or base64url",
+    {
+      minLength: 1
+    }
+  ),
+  algorithm: Described.optional("what the signature is made with", { ...algorithm, default: "sha512" }),
+  "public-key": Described.optional(
+    "the source's key: base64 of its PKCS#1 DER, in one line; may be absent where the relay has the source's certificate"
+  ),
+  hash: Described.optional("the content's hash, in hex, by the same algorithm", Described.hash),
   ttl,
-  date: parameter("RFC 3339; together with request-signature"),
-  "request-signature": parameter(
-    "the same kind of signature over the lines rudder-relay-2, target, source, file id, ttl, date, <algorithm>:<hash>"
+  date: Described.optional(
+    "when the source signed the request; together with request-signature",
+    Described.date
+  ),
+  "request-signature": Described.optional(
+    "the same kind of signature over the lines rudder-relay-2, target, source, file id, ttl, date, and `<algorithm>:<hash>`, " +
+      "each ended by a newline; together with date"
   )
 })
 
 const CheckParameters = Schema.Struct({
-  "source-uuid": parameter("required: the node that sent it"),
-  hash,
-  algorithm: parameter("follows from the hash's length")
+  "source-uuid": source,
+  hash: Described.required("the content's hash, in hex: 64 digits are sha256, 128 sha512", Described.hash),
+  algorithm: Described.optional("follows from the hash's length", algorithm)
 })
 
 const described = {
@@ -66,20 +85,36 @@ const described = {
   expires: Schema.NullOr(Schema.Number)
 }
 
+const example = {
+  hash: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+  algorithm: "sha256",
+  size: 5,
+  expires: 1_767_603_600
+} as const
+
 /** The file is on the disk, here or with the policy server. */
-export const Stored = Schema.Struct({ result: Schema.Literal("stored"), ...described })
+export const Stored = Schema.Struct({ result: Schema.Literal("stored"), ...described }).annotations({
+  identifier: "Stored",
+  examples: [{ result: "stored", ...example }]
+})
 /** The answer to an upload that its target has. */
 export type Stored = typeof Stored.Type
 
 /** The file is on the disk here, on its way to the policy server. */
-export const Queued = Schema.Struct({ result: Schema.Literal("queued"), ...described })
+export const Queued = Schema.Struct({ result: Schema.Literal("queued"), ...described }).annotations({
+  ...HttpApiSchema.annotations({ status: 202 }),
+  identifier: "Queued",
+  examples: [{ result: "queued", ...example, expires: null }]
+})
 /** The answer to an upload that waits here. */
 export type Queued = typeof Queued.Type
 
 const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
+    .setPayload(HttpApiSchema.Uint8Array())
     .addSuccess(Stored)
-    .addSuccess(Queued, { status: 202 })
+    .addSuccess(Queued)
+    .addError(InvalidRequest)
     .addError(BadSignature)
     .addError(UnknownTarget)
     .addError(Refusal.ofUpload)
@@ -89,7 +124,14 @@ const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", p
     .addError(StorageError)
     .addError(StorageFull)
     .annotate(HasEffect, true)
-    .annotate(OpenApi.Transform, Refusal.inShort)
+
+const storing = (body: string) =>
+  Operation.describedBy(
+    Operation.takes(body, Operation.bytes),
+    Operation.answers(200, "The file is on the disk, here or with the policy server."),
+    Operation.answers(202, "The file is on the disk here, on its way to the policy server."),
+    Refusal.inShort(400, 403, 404, 405, 408, 413)
+  )
 
 /** An answer to HEAD is its status alone. */
 const Here = Refusal.bodiless(Schema.Literal("here"), 200, "here")
@@ -104,36 +146,64 @@ const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
     .addError(StorageError)
     .annotate(HasEffect, false)
     .addError(Refusal.ofCheck)
-    .annotate(OpenApi.Transform, Refusal.inShort)
+    .annotate(
+      OpenApi.Transform,
+      Operation.describedBy(
+        Operation.answers(200, "The file is here with that hash, or waits for the policy server."),
+        Operation.answers(404, "It is not: send it."),
+        Operation.sends(
+          "Relay-Upstream",
+          "`unreachable`: whether the policy server has the file is not known; sent to this relay, it is kept for it.",
+          { type: "string", enum: ["unreachable"] },
+          404
+        ),
+        Operation.answers(400, "A part of the path or a parameter is not what was expected."),
+        Operation.answers(403, "The caller may not use this route, or the policy server refuses."),
+        Operation.answers(500, "The relay's disk failed, or what should not happen; its log has it."),
+        Operation.answers(503, "The relay does not know its nodes yet."),
+        Refusal.inShort(400, 403, 404, 405)
+      )
+    )
 
 /** The routes of shared files, in this form and in the older one. */
 export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(
-    stores("share", "POST", "/shared-files/node/:target/:fileId")
+    stores("share", "POST", "/shared-files/node/:target_uuid/:file_id")
       .setPath(NodePath)
       .setUrlParams(ShareParameters)
-      .annotate(OpenApi.Summary, "Share a file with a node; the body is the content")
+      .annotate(OpenApi.Summary, "Share a file with a node")
+      .annotate(OpenApi.Transform, storing("The content, any bytes."))
   )
   .add(
-    checks("check", "/shared-files/node/:target/:fileId")
+    checks("check", "/shared-files/node/:target_uuid/:file_id")
       .setPath(NodePath)
       .setUrlParams(CheckParameters)
-      .annotate(OpenApi.Summary, "Whether that file is here with that hash: 200 or 404")
+      .annotate(OpenApi.Summary, "Whether that file is here with that hash")
   )
   .add(
-    stores("put", "PUT", "/shared-files/:target/:source/:fileId")
+    stores("put", "PUT", "/shared-files/:target/:source/:file_id")
       .setPath(OlderPath)
       .setUrlParams(Schema.Struct({ ttl }))
+      .annotate(OpenApi.Summary, "Share a file with a node, as existing agents do")
       .annotate(
-        OpenApi.Summary,
-        "Share a file, for existing agents; the body is a header block, an empty line, and the content"
+        OpenApi.Transform,
+        storing(
+          "A header block, an empty line, and the content. The block is `key=value` lines, at most 64 KiB: " +
+            "`header=rudder-signature-v1`, `algorithm` (`sha512` or `sha256`), `digest` (the signature over the content, " +
+            "in hex), `hash_value`, `short_pubkey` (base64 of the PKCS#1 DER); then, as they are known, `hostname`, " +
+            "`keydate`, `keyid`; and for a signed scope `date`, `ttl`, `request_signature`."
+        )
       )
   )
   .add(
-    checks("head", "/shared-files/:target/:source/:fileId")
+    checks("head", "/shared-files/:target/:source/:file_id")
       .setPath(OlderPath)
-      .setUrlParams(Schema.Struct({ hash }))
-      .annotate(OpenApi.Summary, "Whether that file is here with that hash: 200 or 404, for existing agents")
+      .setUrlParams(
+        Schema.Struct({
+          hash: Described.optional("the content's hash, in hex; what is none is 404", Described.hash)
+        })
+      )
+      .annotate(OpenApi.Summary, "Whether that file is here with that hash, as existing agents ask")
   )
   .annotate(AskedBy, "nodes")
   .annotate(OpenApi.Title, "Shared files")

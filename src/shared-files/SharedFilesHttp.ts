@@ -66,13 +66,18 @@ const sourceOf = (search: URLSearchParams) =>
     )
   )
 
-const nameOf = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+interface NodePath {
+  readonly target_uuid: string
+  readonly file_id: string
+}
+
+const nameOf = (request: Request, path: NodePath) =>
   Effect.gen(function* () {
     const source = yield* sourceOf(Query.of(request))
-    return yield* SharedFileRequest.decodeName(path.target, source, path.fileId)
+    return yield* SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
   })
 
-const share = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+const share = (request: Request, path: NodePath) =>
   Effect.gen(function* () {
     const name = yield* nameOf(request, path)
     const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
@@ -84,14 +89,14 @@ const share = (request: Request, path: { readonly target: string; readonly fileI
 interface OlderPath {
   readonly target: string
   readonly source: string
-  readonly fileId: string
+  readonly file_id: string
 }
 
 /** `node` is where the other form of these routes begins, and no node's id. */
-const olderNameOf = ({ target, source, fileId }: OlderPath) =>
+const olderNameOf = ({ target, source, file_id }: OlderPath) =>
   target === "node"
     ? new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
-    : SharedFileRequest.decodeName(target, source, fileId)
+    : SharedFileRequest.decodeName(target, source, file_id)
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
@@ -125,7 +130,7 @@ const answer = (name: SharedFileName, hash: ContentHash) =>
     return HttpServerResponse.empty({ status: (yield* sharedFiles.has(name, hash)) ? 200 : 404 })
   }).pipe(Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn }))
 
-const check = (request: Request, path: { readonly target: string; readonly fileId: string }) =>
+const check = (request: Request, path: NodePath) =>
   Effect.gen(function* () {
     const name = yield* nameOf(request, path)
     const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))

@@ -1,5 +1,5 @@
 /** Maps requests about the relay itself to its parts. */
-import { FileSystem, HttpApiBuilder, HttpServerResponse } from "@effect/platform"
+import { FileSystem, HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { RelayApi } from "../RelayApi.ts"
@@ -9,6 +9,7 @@ import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../shared-files/store/SharedFileStore.ts"
 import { NodesList } from "../topology/NodesList.ts"
+import * as ApiPage from "./ApiPage.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
@@ -113,6 +114,28 @@ const deleteEntry = (id: string) =>
     return { id }
   })
 
+/** The API's description is not secret, and not the same after an upgrade. */
+const unkept = { "cache-control": "no-cache" }
+
+/** Made when it is first asked for: most relays never are. */
+const document = Effect.sync(() =>
+  HttpServerResponse.text(JSON.stringify(OpenApi.fromApi(RelayApi)), {
+    contentType: "application/json",
+    headers: unkept
+  })
+)
+
+const page = Effect.map(ApiPage.make(RelayApi), ({ html, policy }) =>
+  HttpServerResponse.html(html).pipe(
+    HttpServerResponse.setHeaders({
+      ...unkept,
+      "content-security-policy": policy,
+      "referrer-policy": "no-referrer",
+      "x-content-type-options": "nosniff"
+    })
+  )
+)
+
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handle("info", () =>
@@ -159,4 +182,6 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
         HttpServerResponse.text(text, { contentType: PrometheusText.contentType })
       )
     )
+    .handleRaw("openapi", () => document)
+    .handleRaw("docs", () => page)
 )

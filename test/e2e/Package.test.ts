@@ -39,6 +39,7 @@ it("is whole when it is packed from a clean clone", async () => {
           "dist/main.js.map",
           "dist/index.js",
           "dist/index.js.map",
+          "dist/openapi.json",
           "dist/spawner.mjs",
           "dist/commits.mjs",
           "dist/hasher.mjs",

@@ -11,11 +11,18 @@ import { queryOf, tree } from "../support/Sharing.ts"
 import { listening } from "../support/Stores.ts"
 import { nodesListLayer } from "../support/Topology.ts"
 
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
 type Ask = (
   method: "GET" | "HEAD" | "POST" | "PUT",
   path: string,
-  body?: string
-) => Effect.Effect<{ readonly status: number; readonly body: string }, unknown>
+  body?: string,
+  headers?: Record<string, string>
+) => Effect.Effect<Answer, unknown>
 
 /** A root server with nodes that share files; `said` is its log. */
 const withRelay = <A, E>(
@@ -26,12 +33,12 @@ const withRelay = <A, E>(
     const { said, layer } = listening()
     return yield* Effect.gen(function* () {
       const client = yield* HttpClient.HttpClient
-      const ask: Ask = (method, path, body) =>
+      const ask: Ask = (method, path, body, headers = {}) =>
         Effect.gen(function* () {
-          const request = HttpClientRequest.make(method)(`/rudder/relay-api${path}`)
+          const request = HttpClientRequest.make(method)(`/rudder/relay-api${path}`, { headers })
           const sent = body === undefined ? request : HttpClientRequest.bodyText(request, body)
           const response = yield* client.execute(sent)
-          return { status: response.status, body: yield* response.text }
+          return { status: response.status, body: yield* response.text, headers: response.headers }
         }).pipe(Effect.scoped)
       return yield* use(ask, directory, said)
     }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree)).pipe(Layer.provideMerge(layer))))
@@ -55,6 +62,7 @@ describe("a failure of the disk", () => {
           expect(answer.body).not.toContain(directory)
           const { _tag, request } = JSON.parse(answer.body)
           expect(_tag).toBe("StorageError")
+          expect(answer.headers["x-request-id"]).toBe(request)
           const lines = said.filter((line) => line.includes(String(request)))
           expect(lines).toEqual([expect.stringContaining(directory)])
         }
@@ -79,6 +87,44 @@ describe("the older HEAD", () => {
           ]).toEqual([hash, 400])
         const twice = `?hash=${hashOf("content")}&hash=${hashOf("content")}`
         expect((yield* ask("HEAD", `/shared-files/target/source/motd${twice}`)).status).toBe(400)
+      })
+    )
+  )
+})
+
+describe("a request's id", () => {
+  it.scopedLive("is in every answer: the caller's own where that is sane, else a new one", () =>
+    withRelay((ask) =>
+      Effect.gen(function* () {
+        const paths = ["/system/info", "/remote-run/runs", "/nothing", "/remote-run/node/ghost", "/a%zz"]
+        for (const path of paths) {
+          const idOf = (given: Record<string, string> = {}) =>
+            Effect.map(ask("GET", path, undefined, given), ({ headers }) => headers["x-request-id"])
+          const own = `Own-id_1.${"x".repeat(119)}`
+          expect(yield* idOf({ "x-request-id": own })).toBe(own)
+          for (const insane of [`${own}x`, "a b", "a=b", "", "é", "a,b"])
+            expect(yield* idOf({ "x-request-id": encodeURI(insane) })).toMatch(/^[0-9a-f-]{36}$/)
+          expect(yield* idOf()).not.toBe(yield* idOf())
+        }
+      })
+    )
+  )
+
+  it.scopedLive("is in what the log says of the request", () =>
+    withRelay((ask, _, said) =>
+      Effect.gen(function* () {
+        const query = `source-uuid=source&${queryOf("content")}`
+        const id = { "x-request-id": "this-very-upload" }
+        const answer = yield* ask("POST", `/shared-files/node/target/motd?${query}`, "content", id)
+        expect(answer.status).toBe(200)
+        expect(said.filter((line) => line.includes("this-very-upload"))).toEqual([
+          expect.stringContaining("shared file accepted")
+        ])
+        const stranger = { "x-request-id": "this-very-refusal", "x-forwarded-for": "192.0.2.1" }
+        expect((yield* ask("GET", "/system/info", undefined, stranger)).status).toBe(403)
+        expect(said.filter((line) => line.includes("this-very-refusal"))).toEqual([
+          expect.stringContaining("a caller was refused")
+        ])
       })
     )
   )

@@ -20,8 +20,9 @@ const answering = (status: number, body?: unknown) =>
     )
   )
 
-const path = { target: "b", fileId: "file" }
-const olderPath = { target: "b", source: "a", fileId: "file" }
+const path = { target_uuid: "b", file_id: "file" }
+const olderPath = { target: "b", source: "a", file_id: "file" }
+const payload = Buffer.from("content")
 
 const asking = (status: number) =>
   Effect.gen(function* () {
@@ -36,8 +37,10 @@ const sending = (status: number, body: unknown) =>
   Effect.gen(function* () {
     const { sharedFiles } = yield* answering(status, body)
     return [
-      yield* Effect.either(sharedFiles.share({ path, urlParams: {} })),
-      yield* Effect.either(sharedFiles.put({ path: olderPath, urlParams: {} }))
+      yield* Effect.either(
+        sharedFiles.share({ path, payload, urlParams: { "source-uuid": "a", signature: "00" } })
+      ),
+      yield* Effect.either(sharedFiles.put({ path: olderPath, payload, urlParams: {} }))
     ]
   })
 

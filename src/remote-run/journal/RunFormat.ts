@@ -1,22 +1,13 @@
 /** How a run's records look to a caller: text, ndjson, raw, and server-sent events. Pure functions on bytes. */
 import { isUtf8 } from "node:buffer"
+import type { OutputEvent } from "../RunStreamEvent.ts"
 import { headerLength, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
 
 /** What a caller can have a run as: Rudder's text, JSON a line, the bytes of stdout alone, or server-sent events. */
 export type RunFormat = "text" | "ndjson" | "raw" | "sse"
 
 /** One output line of ndjson, without its newline. `base64` has the bytes where they are not UTF-8. */
-export interface OutputLine {
-  readonly event: "output"
-  readonly node: string
-  readonly stream: "stdout" | "stderr"
-  readonly line: string
-  readonly base64?: string
-  /** The line goes on in the next. */
-  readonly partial?: true
-  /** The last line of its stream, without a newline behind it. */
-  readonly unterminated?: true
-}
+export type OutputLine = OutputEvent
 
 const newline = 0x0a
 const newlineBytes = Buffer.from("\n")

@@ -2,10 +2,11 @@
 import { Schema } from "effect"
 import type { NodeId } from "../../NodeId.ts"
 
-const pattern = /^[A-Za-z0-9._-]{1,200}$/
+/** Its form. */
+export const pattern = /^(?!\.{1,2}$)(?!.*\.[mM][eE][tT][aA][dD][aA][tT][aA]$)[A-Za-z0-9._-]{1,200}$/
 
 export const FileId = Schema.String.pipe(
-  Schema.filter((text) => pattern.test(text) && text !== "." && text !== ".." && !/\.metadata$/i.test(text), {
+  Schema.pattern(pattern, {
     message: () =>
       "expected 1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..', and not ending in '.metadata'"
   }),

@@ -24,5 +24,8 @@ export type BadSignatureReason = typeof BadSignatureReason.Type
 export class BadSignature extends Schema.TaggedError<BadSignature>()(
   "BadSignature",
   { message: Schema.String, reason: BadSignatureReason },
-  HttpApiSchema.annotations({ status: 403 })
+  HttpApiSchema.annotations({
+    status: 403,
+    description: "nothing proves that the source sent this file, here and now."
+  })
 ) {}

@@ -60,9 +60,12 @@ export const parse = (text: string): Option.Option<EntryName> => {
 /** What an entry is called outside. Ids sort by the time of acceptance, and do not change. */
 export const idOf = ({ order, key }: Pick<EntryName, "order" | "key">): string => `${order}-${key}`
 
+/** The form of an id. */
+export const idPattern = /^([0-9a-f]{16})-([0-9a-f]{32})$/
+
 /** What an id says; none for what is no entry's id. */
 export const parseId = (text: string): Option.Option<Pick<EntryName, "order" | "key">> => {
-  const [, order, key] = /^([0-9a-f]{16})-([0-9a-f]{32})$/.exec(text) ?? []
+  const [, order, key] = idPattern.exec(text) ?? []
   return order === undefined || key === undefined ? Option.none() : Option.some({ order, key })
 }
 

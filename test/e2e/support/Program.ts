@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { until } from "../../support/Until.ts"
+import { checkStatus, curlRequest } from "./ApiDescription.ts"
 
 const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
 
@@ -207,13 +208,17 @@ export interface Ended {
 
 const exec = promisify(execFile)
 
-/** Runs a command to its end; a code other than 0 is a result too. */
-export const command = async (program: string, args: ReadonlyArray<string>): Promise<Ended> => {
+/** Runs a command to its end; a code other than 0 is a result too. It may take `timeout` milliseconds. */
+export const command = async (
+  program: string,
+  args: ReadonlyArray<string>,
+  timeout = 60_000
+): Promise<Ended> => {
   try {
     const { stdout, stderr } = await exec(program, [...args], {
       env: environment(),
       maxBuffer: 1 << 28,
-      timeout: 60_000
+      timeout
     })
     return { code: 0, stdout, stderr }
   } catch (error) {
@@ -227,13 +232,17 @@ export const command = async (program: string, args: ReadonlyArray<string>): Pro
 export const program = (...args: ReadonlyArray<string>): Promise<Ended> =>
   command(process.execPath, [main, ...args])
 
-/** curl, with the status in the last line. */
+/** curl, with the status in the last line; a status that the API's description does not have is an error. */
 export const curl = async (
   ...args: ReadonlyArray<string>
 ): Promise<{ readonly status: number; readonly body: string }> => {
   const { stdout } = await command("curl", ["-sS", "-N", "-w", "\n%{http_code}", ...args])
   const at = stdout.lastIndexOf("\n")
-  return { status: Number(stdout.slice(at + 1)), body: stdout.slice(0, at) }
+  const status = Number(stdout.slice(at + 1))
+  const { method, urls } = curlRequest(args)
+  const [url, ...others] = urls
+  if (url !== undefined && others.length === 0) checkStatus(method, url, status)
+  return { status, body: stdout.slice(0, at) }
 }
 
 /** What a raw connection gets for these bytes, which are sent as they are. */
