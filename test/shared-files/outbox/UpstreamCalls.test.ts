@@ -7,7 +7,8 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../../src/config/RelayConfig.ts"
 import * as EventLoop from "../../../src/EventLoop.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
@@ -17,6 +18,7 @@ import * as UpstreamCalls from "../../../src/shared-files/outbox/UpstreamCalls.t
 import { endlessBodies, type MadPeer, madPeers } from "../../support/MadPeers.ts"
 import { rawServer } from "../../support/RawServer.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
+import { holds } from "../../support/Until.ts"
 
 const certificate = selfSigned([["UID", "root"]])
 const other = selfSigned([["UID", "root"]])
@@ -131,7 +133,10 @@ const outwaited = <A, E>(exchange: Effect.Effect<A, E>, connections: () => numbe
     const before = connections()
     const waiting = yield* Effect.fork(exchange)
     // A connection that is refused at once may be over before the server knows of it.
-    while (connections() === before && Option.isNone(yield* Fiber.poll(waiting))) yield* EventLoop.turn
+    yield* holds(
+      "the peer is reached",
+      Effect.map(Fiber.poll(waiting), (over) => connections() > before || Option.isSome(over))
+    )
     while (Option.isNone(yield* Fiber.poll(waiting))) {
       yield* TestClock.adjust(Duration.times(patience, 1 / 4))
       yield* EventLoop.turn
@@ -364,7 +369,10 @@ describe("an upstream", () => {
           while (given < size) {
             const before = given
             peer.socket?.resume()
-            while (given === before) yield* EventLoop.turn
+            yield* holds(
+              "more is asked for",
+              Effect.sync(() => given > before)
+            )
             peer.socket?.pause()
             // Not as long as its patience, but far longer in all.
             yield* TestClock.adjust(Duration.times(patience, 1 / 2))
