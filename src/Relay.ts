@@ -128,7 +128,7 @@ const reload = (others: ReadonlyArray<Reloadable>) =>
       const certificates = yield* Certificates
       return Reload.layer([
         ...others,
-        { name: "certificate", reload: Effect.mapError(server.reload, (error) => error.message) },
+        { name: "certificate", reload: server.reload },
         { name: "node certificates", reload: certificates.reload }
       ])
     })

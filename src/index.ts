@@ -1,6 +1,8 @@
 /** The public surface of the package. */
 export { Access } from "./access/Access.ts"
-export { type GivenSettings, makeSettings, RelayConfig, type Settings } from "./config/RelayConfig.ts"
+export { type GivenSettings, makeSettings } from "./config/GivenSettings.ts"
+export { RelayConfig } from "./config/RelayConfig.ts"
+export type { Settings } from "./config/Settings.ts"
 export type { ContentHash, HashAlgorithm } from "./disk/ContentHash.ts"
 export { Disk, DiskError, type DiskFile, type DiskService } from "./disk/Disk.ts"
 export * as FolderLease from "./disk/FolderLease.ts"

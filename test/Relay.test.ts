@@ -1,6 +1,6 @@
-/** A program of somebody else's that has a relay in it: its own server, its own agents. */
+/** A program of somebody else's that has a relay in it: its own server, its own agents, and all else live. */
 
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
@@ -26,11 +26,8 @@ import {
   RelayConfig,
   Reload,
   type SharedFileStore,
-  type SubRelays,
-  Upstream,
-  UpstreamUnreachable
+  type SubRelays
 } from "../src/index.ts"
-import { nodesListLayer } from "./support/Topology.ts"
 
 /** Agents of the embedding program: no processes at all. */
 const agents = Layer.succeed(AgentProcess, {
@@ -42,32 +39,36 @@ const agents = Layer.succeed(AgentProcess, {
   unkillable: Effect.succeed(0)
 })
 
+/** Two nodes of this relay's own, as the nodes list has them. */
+const nodesList = JSON.stringify({
+  web: { hostname: "web.example.com", "policy-server": "root" },
+  db: { hostname: "db.example.com", "policy-server": "root" }
+})
+
+/** The embedding program is root: there is nobody above it. */
 const settings = Layer.scoped(
   RelayConfig,
   Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "rudder-relay-embedded-"))),
     (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
   ).pipe(
+    Effect.tap((directory) => Effect.sync(() => writeFileSync(join(directory, "nodeslist.json"), nodesList))),
     Effect.map((directory) =>
       makeSettings({
-        general: { nodeId: NodeId.make("root") },
-        remoteRun: { directory },
+        general: {
+          nodeId: NodeId.make("root"),
+          nodesListFile: join(directory, "nodeslist.json"),
+          nodesCertsFile: join(directory, "allnodescerts.pem")
+        },
+        remoteRun: { directory: join(directory, "runs") },
         sharedFiles: { path: join(directory, "shared-files") }
       })
     )
   )
 )
 
-/** The embedding program is root: there is nobody above it. */
-const upstream = Layer.succeed(Upstream, {
-  put: () => new UpstreamUnreachable({ message: "there is none" }),
-  has: () => new UpstreamUnreachable({ message: "there is none" })
-})
-
-const nodes = nodesListLayer({ web: { hostname: "web.example.com" }, db: { hostname: "db.example.com" } })
-
 const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
-  Layer.provideMerge(Relay.liveWith(Layer.mergeAll(agents, upstream, nodes))),
+  Layer.provideMerge(Relay.liveWith(agents)),
   Layer.provideMerge(settings),
   Layer.provideMerge(NodeContext.layer)
 )

@@ -1,7 +1,8 @@
 /** Who may call which routes: by address, or by client certificate. */
 import { Context, Effect, Either, Layer, Option } from "effect"
 import * as AccessEntry from "../config/AccessEntry.ts"
-import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import { AccessDenied } from "../RelayError.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
 import { NodesList } from "../topology/NodesList.ts"

@@ -14,7 +14,6 @@ export const make = (directory: string, inForce: Keys, logging: Logging["Type"])
   Effect.map(Ref.make<ReadonlyArray<string>>([]), (waiting) => ({
     name: "log level",
     reload: load(directory, process.env).pipe(
-      Effect.mapError((error) => error.message),
       Effect.provide(NodeContext.layer),
       Effect.tap(({ keys }) =>
         Ref.set(

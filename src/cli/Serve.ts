@@ -1,7 +1,8 @@
 /** `rudder-relay serve`: the daemon. */
 import type { HttpServerError } from "@effect/platform"
 import { Effect, Layer, Option, Runtime } from "effect"
-import { type LoadedSettings, load, RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { type LoadedSettings, load, RelayConfig } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import type { FolderUnusable } from "../disk/FolderUnusable.ts"
 import { daemon, live } from "../Relay.ts"
 import { Listener } from "../server/Listener.ts"

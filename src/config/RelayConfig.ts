@@ -9,9 +9,6 @@ import { type LogLevelName, type Remark, type Settings, settle } from "./Setting
 import { type Environment, type Read, read } from "./Sources.ts"
 import * as Values from "./Values.ts"
 
-export { type GivenSettings, makeSettings } from "./GivenSettings.ts"
-export type { LogLevelName, Settings } from "./Settings.ts"
-
 /** Settings, and what an administrator should know about them. */
 export interface LoadedSettings {
   readonly settings: Settings

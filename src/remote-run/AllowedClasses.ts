@@ -1,6 +1,6 @@
 /** Which classes a run may define: those that `remote_run.allowed_classes` has. */
 import { Either, Option } from "effect"
-import type { Settings } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import type { InvalidRequest } from "../RelayError.ts"
 import { invalid, quoted } from "./Parameter.ts"
 

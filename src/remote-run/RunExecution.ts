@@ -3,7 +3,7 @@
  * and every node gets its one end.
  */
 import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberRef, FiberSet, HashMap } from "effect"
-import type { Settings } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
 import type { NodeId } from "../NodeId.ts"

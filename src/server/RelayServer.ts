@@ -17,7 +17,8 @@ import {
 } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Data, Duration, Effect, Layer, Option, Runtime, type Scope } from "effect"
-import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import { Connections } from "./Connections.ts"
 import { LostResponse } from "./LostResponse.ts"
 

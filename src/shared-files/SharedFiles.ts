@@ -1,6 +1,7 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
 import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
-import { RelayConfig, type Settings } from "../config/RelayConfig.ts"
+import { RelayConfig } from "../config/RelayConfig.ts"
+import type { Settings } from "../config/Settings.ts"
 import type * as ContentHash from "../disk/ContentHash.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import * as Incoming from "../disk/Incoming.ts"

@@ -1,6 +1,6 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
 import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
-import type { LogLevelName, Settings } from "../config/RelayConfig.ts"
+import type { LogLevelName, Settings } from "../config/Settings.ts"
 import * as LogText from "./LogText.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {

@@ -2,14 +2,23 @@
 import { Context, Effect, Layer, Ref } from "effect"
 import { NodesList } from "../topology/NodesList.ts"
 
-/** One thing that can be loaded again. Gives what is wrong, where it did not load. */
+/** Why something did not load: any tagged error, whose message says what is wrong. */
+export interface ReloadProblem {
+  readonly _tag: string
+  readonly message: string
+}
+
+/** One thing that can be loaded again. */
 export interface Reloadable {
+  /** As a person knows it: what is wrong is told behind it. */
   readonly name: string
-  readonly reload: Effect.Effect<void, string>
+  /** Loads it. Where that fails, what was loaded before stays in force. */
+  readonly reload: Effect.Effect<void, ReloadProblem>
   /** Keys of the configuration that have changed since the start and wait for a restart, as far as the last reload saw. */
   readonly waiting?: Effect.Effect<ReadonlyArray<string>>
 }
 
+/** Loads again what may change while the relay runs. */
 export interface ReloadService {
   /** Loads all again; gives one line for each that did not. What did not load stays as it was. */
   readonly reload: Effect.Effect<ReadonlyArray<string>>
@@ -19,6 +28,7 @@ export interface ReloadService {
   readonly waiting: Effect.Effect<ReadonlyArray<string>>
 }
 
+/** What `system/reload` and SIGHUP ask for. */
 export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadService>() {
   /** The nodes list, and what else the program that runs the relay names. */
   static readonly layer = (others: ReadonlyArray<Reloadable>) =>
@@ -27,23 +37,20 @@ export class Reload extends Context.Tag("rudder-relay/Reload")<Reload, ReloadSer
       Effect.gen(function* () {
         const nodesList = yield* NodesList
         const problems = yield* Ref.make<ReadonlyArray<string>>([])
-        const nodes: Reloadable = {
-          name: "nodes list",
-          reload: Effect.flatMap(nodesList.reload, (status) =>
-            status._tag === "Error" ? Effect.fail(status.details) : Effect.void
-          )
-        }
+        const loadNodes = Effect.map(nodesList.reload, (status) =>
+          status._tag === "Error" ? [`nodes list: ${status.details}`] : []
+        )
         const load = (part: Reloadable) =>
           Effect.match(part.reload, {
             onSuccess: () => [],
-            onFailure: (problem) => [`${part.name}: ${problem}`]
+            onFailure: ({ message }) => [`${part.name}: ${message}`]
           })
         const waiting = Effect.map(
           Effect.forEach(others, (part) => part.waiting ?? Effect.succeed([])),
           (keys) => keys.flat()
         )
         const reload = Effect.gen(function* () {
-          const wrongNodes = yield* load(nodes)
+          const wrongNodes = yield* loadNodes
           const wrong = (yield* Effect.forEach(others, load)).flat()
           yield* Ref.set(problems, wrong)
           const found = [...wrongNodes, ...wrong]

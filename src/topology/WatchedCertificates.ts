@@ -3,7 +3,7 @@ import { Effect, Layer, Option, Ref } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import * as CertificateFile from "./CertificateFile.ts"
-import { Certificates } from "./Certificates.ts"
+import { Certificates, CertificatesUnreadable } from "./Certificates.ts"
 import * as WatchedFile from "./WatchedFile.ts"
 
 /** To read a certificate takes 160 µs; to find the id in its bytes takes one or two. */
@@ -52,9 +52,9 @@ const make = Effect.gen(function* () {
     Effect.flatMap((bytes) => index(Buffer.from(bytes).toString("utf8"))),
     Effect.flatMap((found) => Ref.set(known, found)),
     Effect.andThen(Ref.set(told, "")),
-    Effect.mapError((error) => `${path}: ${error.message}`),
+    Effect.mapError(({ message }) => new CertificatesUnreadable({ message: `${path}: ${message}` })),
     // It is tried again and again, and told once.
-    Effect.tapError((problem) =>
+    Effect.tapError(({ message: problem }) =>
       Effect.flatMap(Ref.getAndSet(told, problem), (before) =>
         problem === before
           ? Effect.void

@@ -3,7 +3,8 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
-import { load, makeSettings } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { load } from "../../src/config/RelayConfig.ts"
 
 type Environment = Record<string, string>
 

@@ -3,27 +3,17 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync
 } from "node:fs"
-import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import {
-  type DaemonUser,
-  daemonUser,
-  endServers,
-  freePort,
-  type Host,
-  host,
-  introduce,
-  serve
-} from "./support/Cfengine.ts"
-import { cleanUp, command, type Relay } from "./support/Program.ts"
+import { beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { freePort, type Host, introduce, serve } from "./support/Cfengine.ts"
+import { nodeOf, onSite } from "./support/CfengineSite.ts"
+import { command, type Relay } from "./support/Program.ts"
 import {
   classesOf,
   fromNode,
@@ -40,7 +30,6 @@ import {
 } from "./support/Sharing.ts"
 
 let folder: string
-let user: DaemonUser
 let relay: Relay
 let a: Host
 let b: Host
@@ -56,35 +45,23 @@ const settings = (id: string): Record<string, string> => ({
   relay_url: relay.url
 })
 
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "rudder-relay-methods-"))
-  user = daemonUser()
-  const server = host(join(folder, "server"))
-  a = host(join(folder, "a"))
-  b = host(join(folder, "b"))
+onSite(async ({ host, user, ...site }) => {
+  folder = site.folder
+  const server = host("server")
+  a = host("a")
+  b = host("b")
   introduce(b, server)
-  const node = (on: Host) => ({
-    hostname: "node.example.com",
-    "policy-server": "root",
-    "key-hash": on.keyHash
-  })
   relay = await startAs(user, {
-    nodes: { A: node(a), B: node(b) },
+    nodes: { A: nodeOf(a), B: nodeOf(b) },
     config: { shared_files: { layout: "rudder" } }
   })
   copyPort = await serve(server, { folders: { [join(relay.directory, "shared-files/B")]: [b.digest] } })
   closedPort = await freePort()
+  return relay
 })
 beforeEach(() => {
   install(a, settings("A"))
   install(b, settings("B"))
-})
-afterAll(async () => {
-  await relay?.stop()
-  await cleanUp()
-  await endServers()
-  user?.remove()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 const stored = (fileId: string) => join(relay.directory, "shared-files/B/files/A", fileId)

@@ -1,29 +1,17 @@
 /** The relay runs real agents: as a user of its own, with sudo for one command, which goes over cf-runagent. */
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync
-} from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
+import { describe, expect, it } from "vitest"
 import {
   type DaemonUser,
-  daemonUser,
-  endServers,
   freePort,
   type Host,
-  host,
   introduce,
   remoteRunCommand,
   serve
 } from "./support/Cfengine.ts"
-import { cleanUp, curl, events, type Relay, start } from "./support/Program.ts"
+import { onSite } from "./support/CfengineSite.ts"
+import { curl, events, type Relay, start } from "./support/Program.ts"
 
 const policy = (name: string, then: string) => `
 body common control { bundlesequence => { "before", "main" }; }
@@ -43,17 +31,15 @@ ${then}
 }
 `
 
-let folder: string
 let user: DaemonUser
 let relay: Relay
 /** Those that the command calls agents with. */
 let keys: string
 
 /** A host that runs cf-agent on a policy when it is asked to. */
-const asked = (name: string, server: Host, then = ""): Promise<number> => {
-  const one = host(join(folder, name))
+const asked = (one: Host, server: Host, then = ""): Promise<number> => {
   introduce(one, server)
-  const input = one.input("policy.cf", policy(name, then))
+  const input = one.input("policy.cf", policy(basename(one.folder), then))
   const command = join(one.folder, "run-agent")
   writeFileSync(
     command,
@@ -63,17 +49,15 @@ const asked = (name: string, server: Host, then = ""): Promise<number> => {
   return serve(one, { runs: command })
 }
 
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "rudder-relay-cfengine-"))
-  chmodSync(folder, 0o755)
-  user = daemonUser()
-  const server = host(join(folder, "server"))
+onSite(async ({ folder, host, ...site }) => {
+  user = site.user
+  const server = host("server")
   chmodSync(server.folder, 0o755)
   keys = join(server.folder, "ppkeys")
   const command = remoteRunCommand(server, {
-    "well.example.com": await asked("well", server),
+    "well.example.com": await asked(host("well"), server),
     "failing.example.com": await asked(
-      "failing",
+      host("failing"),
       server,
       `  classes: "no_further" expression => "any", scope => "namespace";`
     ),
@@ -94,13 +78,7 @@ beforeAll(async () => {
     },
     config: { remote_run: { use_sudo: true, command } }
   })
-})
-afterAll(async () => {
-  await relay?.stop()
-  await cleanUp()
-  await endServers()
-  user?.remove()
-  rmSync(folder, { recursive: true, force: true })
+  return relay
 })
 
 const line = (body: string, node: string) =>

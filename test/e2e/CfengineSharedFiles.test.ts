@@ -6,27 +6,17 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync
 } from "node:fs"
 import { createServer } from "node:https"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import {
-  type DaemonUser,
-  daemonUser,
-  endServers,
-  freePort,
-  type Host,
-  host,
-  introduce,
-  serve
-} from "./support/Cfengine.ts"
-import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { cleanUp, command, curl, type Relay } from "./support/Program.ts"
+import { type DaemonUser, freePort, type Host, introduce, serve } from "./support/Cfengine.ts"
+import { nodeOf, onSite } from "./support/CfengineSite.ts"
+import { type Identity, makeIdentity } from "./support/Identities.ts"
+import { command, curl, type Relay } from "./support/Program.ts"
 import {
   classesOf,
   documentedBlocks,
@@ -64,44 +54,31 @@ const settings = (id: string): Record<string, string> => ({
   certificate: identity.certificate
 })
 
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "rudder-relay-sharing-"))
-  chmodSync(folder, 0o755)
-  user = daemonUser()
+onSite(async ({ host, ...site }) => {
+  folder = site.folder
+  user = site.user
   const identities = await Promise.all([makeIdentity("root"), makeIdentity("root")])
   identity = identities[0]
   stranger = identities[1]
-  const server = host(join(folder, "server"))
-  a = host(join(folder, "a"))
-  b = host(join(folder, "b"))
-  c = host(join(folder, "c"))
+  const server = host("server")
+  a = host("a")
+  b = host("b")
+  c = host("c")
   introduce(b, server)
   introduce(c, server)
-  const node = (on: Host) => ({
-    hostname: "node.example.com",
-    "policy-server": "root",
-    "key-hash": on.keyHash
-  })
   relay = await startAs(user, {
     identity,
-    nodes: { A: node(a), B: node(b), C: node(c) },
+    nodes: { A: nodeOf(a), B: nodeOf(b), C: nodeOf(c) },
     config: { shared_files: { layout: "rudder" }, "shared_files.cleanup": { frequency: "200ms" } }
   })
   const own = (id: string) => join(relay.directory, "shared-files", id)
   copyPort = await serve(server, { folders: { [own("B")]: [b.digest], [own("C")]: [c.digest] } })
+  return relay
 })
 beforeEach(() => {
   install(a, settings("A"))
   install(b, settings("B"))
   install(c, settings("C"))
-})
-afterAll(async () => {
-  await relay?.stop()
-  await cleanUp()
-  await endServers()
-  user?.remove()
-  removeIdentities()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 /** A file of A's, and where B puts what it gets. */

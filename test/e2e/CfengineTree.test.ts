@@ -1,29 +1,11 @@
 /** Real cf-agents share a file across a tree of relays: A is below one, B below another, root above both. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import {
-  type DaemonUser,
-  daemonUser,
-  endServers,
-  freePort,
-  type Host,
-  host,
-  introduce,
-  serve
-} from "./support/Cfengine.ts"
-import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
+import { type DaemonUser, endServers, freePort, type Host, introduce, serve } from "./support/Cfengine.ts"
+import { onSite } from "./support/CfengineSite.ts"
+import { type Identity, makeIdentity } from "./support/Identities.ts"
 import { endLines, lineTo } from "./support/Line.ts"
 import { cleanUp, curl, type Relay } from "./support/Program.ts"
 import {
@@ -46,22 +28,15 @@ let user: DaemonUser
 let identities: Record<"root" | "R1", Identity>
 let hosts: Record<"root" | "R2" | "a" | "b" | "c" | "d", Host>
 
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "rudder-relay-tree-"))
-  user = daemonUser()
+onSite(async ({ host, ...site }) => {
+  folder = site.folder
+  user = site.user
   const [root, R1] = await Promise.all([makeIdentity("root"), makeIdentity("R1")])
   identities = { root, R1 }
-  const made = (name: string) => host(join(folder, name))
-  hosts = { root: made("root"), R2: made("R2"), a: made("a"), b: made("b"), c: made("c"), d: made("d") }
+  hosts = { root: host("root"), R2: host("R2"), a: host("a"), b: host("b"), c: host("c"), d: host("d") }
   introduce(hosts.R2, hosts.root)
   introduce(hosts.b, hosts.R2)
-})
-afterAll(async () => {
-  await cleanUp()
-  await endServers()
-  user?.remove()
-  removeIdentities()
-  rmSync(folder, { recursive: true, force: true })
+  return undefined
 })
 
 type Layout = "rudder" | "tree"

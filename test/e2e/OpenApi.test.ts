@@ -96,7 +96,8 @@ describe("the relay", () => {
     async () => {
       const asked = join(relay.directory, "asked.json")
       writeFileSync(asked, JSON.stringify(withShortWaits(JSON.parse(readFileSync(document, "utf8")))))
-      const { seed } = chance()
+      // The same requests each time, unless told otherwise: what they find is then of the change that is tested.
+      const { seed } = chance(setting("E2E_SEED", 1))
       console.log(`E2E_SEED=${seed}`)
       const { code, stdout, stderr } = await schemathesis(
         "run",

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { node, startLevel } from "./support/Levels.ts"
+import { asking, node, startLevel } from "./support/Levels.ts"
 import { cleanUp, curl, events, type NodeEntry, processesWith, type Relay } from "./support/Program.ts"
 
 let identities: Record<"root" | "upper" | "lower" | "stranger", Identity>
@@ -215,6 +215,8 @@ describe("a relay below", () => {
   it("of an older kind has what it prints passed on, and its nodes unreported", async () => {
     const { root, upper } = identities
     const asked: Array<string> = []
+    /** What it prints second comes once its first line has been passed on. */
+    let goOn = () => {}
     const older = Https.createServer(
       { cert: upper.pem, key: readFileSync(upper.key) },
       (request, response) => {
@@ -226,7 +228,9 @@ describe("a relay below", () => {
           asked.push(`${request.method} ${request.url} ${body}`)
           response.writeHead(200, { "content-type": "text/plain; charset=utf-8" })
           response.write("start\n")
-          setTimeout(() => response.end("of all nodes\n"), 100)
+          goOn = () => {
+            if (!response.writableEnded) response.end("of all nodes\n")
+          }
         })
       }
     )
@@ -241,7 +245,11 @@ describe("a relay below", () => {
         known: [upper],
         agent: "echo own"
       })
-      const { body } = await curl("-k", `${urlOf(top)}/remote-run/all?output=keep&async=yes`)
+      let body = ""
+      await asking(top, "GET", "remote-run/all?output=keep&async=yes", (heard) => {
+        body = heard
+        if (heard.includes("upper:start\n")) goOn()
+      })
       const names = Object.keys(middle).join("%2C")
       expect(asked).toEqual([
         `POST /rudder/relay-api/remote-run/nodes nodes=${names}&classes=&asynchronous=true&keep_output=true`

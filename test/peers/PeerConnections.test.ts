@@ -8,12 +8,14 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
-import { type GivenSettings, makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { type GivenSettings, makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import { ask, hear } from "../../src/peers/Exchange.ts"
 import { PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { unreachable } from "../../src/peers/PeerUnreachable.ts"
 import { certificateOf, newKey, selfSigned } from "../support/SelfSigned.ts"
+import { eventually } from "../support/Until.ts"
 
 /** As node agents have them. */
 const agentKey = newKey(4096)
@@ -241,7 +243,7 @@ describe("a client", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => sockets.map((socket) => socket.destroy())))
       const url = new URL(`https://127.0.0.1:${portOf(server)}`)
       const calling = yield* Effect.fork(withClient(pinning, Effect.flip(call(url, keysOf(agent)))))
-      while (sockets.length === 0) yield* Effect.promise(() => new Promise((done) => setImmediate(done)))
+      yield* eventually(() => sockets.length > 0)
       yield* TestClock.adjust("9999 millis")
       expect(Option.isNone(yield* Fiber.poll(calling))).toBe(true)
       yield* TestClock.adjust("1 millis")
@@ -304,7 +306,7 @@ describe("a pool", () => {
       yield* pooled("20 millis", url, keysOf(agent), (pool) =>
         Effect.gen(function* () {
           expect(yield* get(pool.agent, url)).toBe("200 hello")
-          while (Object.keys(pool.agent.freeSockets).length > 0) yield* Effect.sleep("5 millis")
+          yield* eventually(() => Object.keys(pool.agent.freeSockets).length === 0)
           expect(yield* get(pool.agent, url)).toBe("200 hello")
           expect(seen.connections).toBe(2)
         })

@@ -13,7 +13,8 @@ import {
   TestClock,
   TestContext
 } from "effect"
-import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import {
@@ -32,6 +33,7 @@ import type { RunTarget } from "../../src/remote-run/RunPlan.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { alone } from "../support/Leases.ts"
 import { nodesListLayer, type Tree } from "../support/Topology.ts"
+import { holds } from "../support/Until.ts"
 
 interface Setting {
   readonly tree: Tree
@@ -150,7 +152,10 @@ describe("never more than max_concurrent agents", () => {
                 const expected = Math.min(maxConcurrent, count - rounds * maxConcurrent)
                 if (expected > 0) {
                   // All that may run do, before time passes.
-                  while (now < expected) yield* turn
+                  yield* holds(
+                    "all run that may",
+                    Effect.sync(() => now >= expected)
+                  )
                   rounds++
                   yield* TestClock.adjust("10 seconds")
                 }
@@ -384,14 +389,23 @@ describe("a run", () => {
       Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(all))
-        while ((yield* remoteRun.activity).agents < 2) yield* turn
-        while ((yield* run.summary).running < 2) yield* turn
+        yield* holds(
+          "two agents run",
+          Effect.map(remoteRun.activity, ({ agents }) => agents >= 2)
+        )
+        yield* holds(
+          "two nodes have started",
+          Effect.map(run.summary, ({ running }) => running >= 2)
+        )
         expect(yield* remoteRun.cancel(run.id)).toBe(true)
         const events = yield* readAll(run)
         const ends = events.filter((event) => event.event === "end")
         expect(ends.map((end) => end.cancelled)).toEqual([true, true, true, true, true])
         expect(interrupted).toBe(2)
-        while ((yield* remoteRun.activity).runs > 0) yield* turn
+        yield* holds(
+          "the run is over",
+          Effect.map(remoteRun.activity, ({ runs }) => runs === 0)
+        )
         expect(yield* remoteRun.cancel(run.id)).toBe(false)
       })
     )
@@ -405,7 +419,10 @@ describe("a run", () => {
       Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(all))
-        while ((yield* run.summary).running < 1) yield* turn
+        yield* holds(
+          "a node has started",
+          Effect.map(run.summary, ({ running }) => running >= 1)
+        )
         const draining = yield* Effect.fork(remoteRun.drain)
         yield* passTimeUntil(draining)
         expect(yield* Effect.flatMap(remoteRun.find(run.id), (past) => past.summary)).toMatchObject({

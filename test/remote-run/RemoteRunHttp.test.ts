@@ -2,7 +2,7 @@
 import { HttpClient, HttpClientRequest, UrlParams } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, type Scope } from "effect"
-import type { GivenSettings } from "../../src/config/RelayConfig.ts"
+import type { GivenSettings } from "../../src/config/GivenSettings.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"

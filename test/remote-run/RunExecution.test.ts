@@ -10,6 +10,7 @@ import { RunProgress } from "../../src/remote-run/RunProgress.ts"
 import type { SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { makeJournal } from "../support/Journals.ts"
 import { nodesOf, type Tree } from "../support/Topology.ts"
+import { holds } from "../support/Until.ts"
 
 const well: AgentProcessService["run"] = () => Effect.succeed({ code: 0, signal: null })
 
@@ -103,7 +104,10 @@ describe("a run that goes on", () => {
       const running = yield* Effect.fork(execution.run)
       yield* Deferred.await(begun)
       yield* execution.stopStarting
-      while ((yield* ends).length === 0) yield* Effect.yieldNow()
+      yield* holds(
+        "a node has ended",
+        Effect.map(ends, ({ length }) => length > 0)
+      )
       expect(Option.isNone(yield* Fiber.poll(running))).toBe(true)
       yield* TestClock.adjust("1 minutes")
       yield* Fiber.join(running)
@@ -133,7 +137,10 @@ describe("a run that goes on", () => {
       })
       const running = yield* Effect.fork(execution.run)
       yield* Deferred.await(begun)
-      while (progress.running < 2) yield* Effect.yieldNow()
+      yield* holds(
+        "both run",
+        Effect.sync(() => progress.running >= 2)
+      )
       yield* execution.cancel
       yield* Fiber.join(running)
       expect(gone.sort()).toEqual(["call", "relay"])

@@ -4,7 +4,8 @@ import { NodeContext } from "@effect/platform-node"
 import { Clock, Effect, Either, Layer, Option, Stream } from "effect"
 import type { DurationInput } from "effect/Duration"
 import * as Duration from "effect/Duration"
-import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { AgentProcess, type AgentProcessService } from "../../src/remote-run/agents/AgentProcess.ts"
@@ -16,6 +17,7 @@ import * as RunParameters from "../../src/remote-run/RunParameters.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { alone } from "./Leases.ts"
 import { nodesListLayer, type Tree } from "./Topology.ts"
+import { holds } from "./Until.ts"
 
 /** What a node does: how long it takes, and with which code it ends; `hang`: never by itself. */
 export interface ControlledNode {
@@ -144,7 +146,7 @@ export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmed
 /** Succeeds when a run is over; the test's clock stands still meanwhile. */
 export const over = (run: Run) =>
   Effect.gen(function* () {
-    while (Option.isNone(yield* run.doneAt)) yield* turn
+    yield* holds("the run is over", Effect.map(run.doneAt, Option.isSome))
   })
 
 export type SaidEvent = Readonly<Record<string, unknown>>

@@ -3,7 +3,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Duration, Effect, Layer } from "effect"
-import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import {
   type AgentCommand,
   type AgentOutput,

@@ -1,7 +1,9 @@
 /** A server of raw bytes on a port that the system chose: what it does with each connection is told. Ends with the scope. */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
-import { Effect } from "effect"
+import { Duration, Effect, Fiber, Option, TestClock } from "effect"
+import * as EventLoop from "../../src/EventLoop.ts"
+import { holds } from "./Until.ts"
 
 export interface RawServer {
   readonly port: number
@@ -51,3 +53,27 @@ export const whileOpen = (socket: Net.Socket, act: () => void, everyMillis = 10)
   const timer = setInterval(act, everyMillis)
   socket.once("close", () => clearInterval(timer))
 }
+
+/**
+ * What comes of an exchange with a peer that may be silent for ever: time goes by until it is over, in quarters of the
+ * patience, and before each of them what is on its way between the two has come.
+ */
+export const outwaited = <A, E, R>(
+  exchange: Effect.Effect<A, E, R>,
+  patience: Duration.Duration,
+  isBegun = (): boolean => true
+): Effect.Effect<A, E, R> =>
+  Effect.gen(function* () {
+    const waiting = yield* Effect.fork(exchange)
+    const isOver = Effect.map(Fiber.poll(waiting), Option.isSome)
+    // What is refused at once may be over before the peer knows of it.
+    yield* holds(
+      "the exchange has begun",
+      Effect.map(isOver, (over) => over || isBegun())
+    )
+    while (!(yield* isOver)) {
+      yield* Effect.repeatN(EventLoop.turn, 20)
+      yield* TestClock.adjust(Duration.times(patience, 1 / 4))
+    }
+    return yield* Fiber.join(waiting)
+  })

@@ -4,7 +4,8 @@ import * as Https from "node:https"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Duration, Effect, Layer, Stream } from "effect"
-import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import type { PeerClient } from "../../src/peers/PeerClient.ts"
@@ -202,9 +203,3 @@ export const endEvent = (node: string, over: Event = {}): Event => ({
 export const done: Event = { event: "done", ok: 0, failed: 0, duration: 2 }
 
 export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
-
-/** Waits for something to happen in real time, while the test's clock stands still. */
-export const until = (condition: () => boolean) =>
-  Effect.gen(function* () {
-    while (!condition()) yield* turn
-  })

@@ -1,7 +1,9 @@
 /** A store for tests, on the disk that a test gives. */
 import { Effect, HashMap, Layer, Logger, Option } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
-import { makeSettings, RelayConfig, type Settings } from "../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../src/config/RelayConfig.ts"
+import type { Settings } from "../../src/config/Settings.ts"
 import { Disk, type DiskService } from "../../src/disk/Disk.ts"
 import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { type Location, locate } from "../../src/shared-files/file/Location.ts"

@@ -1,7 +1,8 @@
 /** Agents as processes of this machine: from the command line to the last of their descendants. */
 import { randomUUID } from "node:crypto"
 import { Cause, Deferred, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
-import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import { RelayConfig } from "../../config/RelayConfig.ts"
+import type { Settings } from "../../config/Settings.ts"
 import * as EventLoop from "../../EventLoop.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"

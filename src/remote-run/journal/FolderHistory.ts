@@ -1,7 +1,8 @@
 /** The history of runs in a folder: a file for each run, and for each time a folder of them. */
 import { FileSystem } from "@effect/platform"
 import { Clock, Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
-import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import { RelayConfig } from "../../config/RelayConfig.ts"
+import type { Settings } from "../../config/Settings.ts"
 import { Disk } from "../../disk/Disk.ts"
 import * as Lease from "../../disk/Lease.ts"
 import { storageError } from "../../disk/StorageFailure.ts"

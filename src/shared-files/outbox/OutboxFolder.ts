@@ -6,7 +6,8 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Layer, Option, type Scope } from "effect"
-import { RelayConfig, type Settings } from "../../config/RelayConfig.ts"
+import { RelayConfig } from "../../config/RelayConfig.ts"
+import type { Settings } from "../../config/Settings.ts"
 import { Disk, type DiskError, type DiskService, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"

@@ -11,6 +11,7 @@ import type { RunJournal } from "../../../src/remote-run/journal/RunJournal.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { type NodeEnding, RunEvent, type Verdict } from "../../../src/remote-run/RunEvent.ts"
 import { makeJournal } from "../../support/Journals.ts"
+import { eventually } from "../../support/Until.ts"
 
 /** What a node printed, piece by piece, as it was read. */
 interface Printed {
@@ -306,23 +307,19 @@ describe("a run read from its journal", () => {
         Stream.runForEach((chunk) => Effect.sync(() => seen.push(Buffer.from(chunk).toString()))),
         Effect.fork
       )
-      const until = (count: number) =>
-        Effect.gen(function* () {
-          while (seen.length < count)
-            yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-        })
-      yield* until(1)
+      const chunks = (count: number) => eventually(() => seen.length >= count)
+      yield* chunks(1)
       yield* TestClock.adjust("14 seconds")
       expect(seen.length).toBe(1)
       yield* TestClock.adjust("1 seconds")
-      yield* until(2)
+      yield* chunks(2)
       expect(seen[1]).toBe('{"event":"ping"}\n')
       yield* TestClock.adjust("15 seconds")
-      yield* until(3)
+      yield* chunks(3)
       journal.output(Kind.stdout, "A", Buffer.from("line\n"), { continued: false, open: false }, 0, {
         dropped: 0
       })
-      yield* until(4)
+      yield* chunks(4)
       expect(seen[3]).toBe("A:line\n")
       yield* journal.close
       yield* Fiber.join(reading)

@@ -19,10 +19,10 @@ import {
   type Script,
   scripted,
   startEvent,
-  turn,
-  until
+  turn
 } from "../../support/ScriptedSubRelay.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
+import { eventually, holds } from "../../support/Until.ts"
 
 const other = selfSigned([["UID", "relay"]])
 
@@ -48,7 +48,7 @@ describe("a sub-relay that can't be reached", () => {
       )
       const triesAre = (count: number) =>
         Effect.gen(function* () {
-          while (tries() < count) yield* turn
+          yield* eventually(() => tries() >= count)
           for (let i = 0; i < 10; i++) yield* turn
           expect(tries()).toBe(count)
         })
@@ -81,7 +81,7 @@ describe("a sub-relay that can't be reached", () => {
       const events = yield* Effect.fork(
         Effect.provide(running(["A"]), relayAbove({ port: 1, tree: behind("A"), peerClient: layer }))
       )
-      while (!connecting) yield* turn
+      yield* eventually(() => connecting)
       yield* TestClock.adjust("9999 millis")
       for (let i = 0; i < 50; i++) yield* turn
       expect(Option.isNone(yield* Fiber.poll(events))).toBe(true)
@@ -119,7 +119,7 @@ describe("a sub-relay that falls silent", () => {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A"]))
         const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
-        yield* until(() => asked.length > 0)
+        yield* eventually(() => asked.length > 0)
         // The reader asks again and again; time passes once all that was said is heard.
         for (let i = 0; i < 100; i++) yield* turn
         yield* TestClock.adjust("59 seconds")
@@ -145,8 +145,11 @@ describe("a sub-relay that falls silent", () => {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A"]))
         const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
-        yield* until(() => answer !== undefined)
-        while ((yield* run.summary).running === 0) yield* turn
+        yield* eventually(() => answer !== undefined)
+        yield* holds(
+          "the node runs",
+          Effect.map(run.summary, ({ running }) => running > 0)
+        )
         for (let i = 0; i < 20; i++) {
           yield* TestClock.adjust("50 seconds")
           yield* Effect.promise(

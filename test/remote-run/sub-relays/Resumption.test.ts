@@ -26,11 +26,11 @@ import {
   type Script,
   scripted,
   startEvent,
-  turn,
-  until
+  turn
 } from "../../support/ScriptedSubRelay.ts"
 import { type Cut, servesRuns } from "../../support/ServedRuns.ts"
 import type { Tree } from "../../support/Topology.ts"
+import { eventually } from "../../support/Until.ts"
 
 const output = (node: string, line: string): Event => ({ event: "output", node, stream: "stdout", line })
 
@@ -219,7 +219,7 @@ describe("a stream that can't be taken up again", () => {
     const remoteRun = Context.get(context, RemoteRun)
     const run = yield* remoteRun.start(order(["A"]))
     const reading = yield* Effect.fork(bytesOf(run, "ndjson"))
-    yield* until(() => state.tries.length > 1)
+    yield* eventually(() => state.tries.length > 1)
     yield* turns
     return { state, asked, remoteRun, run, reading }
   })
@@ -251,7 +251,7 @@ describe("a stream that can't be taken up again", () => {
       const context = yield* Layer.build(relayAbove({ port, tree: behind("A") }))
       const remoteRun = Context.get(context, RemoteRun)
       const reading = yield* Effect.fork(bytesOf(yield* remoteRun.start(order(["A"])), "ndjson"))
-      yield* until(() => asked.length > 1)
+      yield* eventually(() => asked.length > 1)
       let seconds = 0
       while (Option.isNone(yield* Fiber.poll(reading))) {
         yield* turns
@@ -273,7 +273,7 @@ describe("a stream that can't be taken up again", () => {
       state.isDown = false
       yield* remoteRun.cancel(run.id)
       expect(endOf(parse(yield* Fiber.join(reading)), "A")).toMatchObject({ code: null, cancelled: true })
-      yield* until(() => asked.length > 1)
+      yield* eventually(() => asked.length > 1)
       expect(pathsOf(asked)).toEqual([order1, `DELETE /rudder/relay-api/remote-run/runs/${runId}`])
     })
   )
@@ -351,7 +351,7 @@ describe("over three levels of relays whose lines are cut at any byte", () => {
         bytesOf(yield* Context.get(top, RemoteRun).start(order(ids)), "ndjson")
       )
       // Connecting and the order have their bounds, by the same clock.
-      yield* until(() => low.asked.length > 0)
+      yield* eventually(() => low.asked.length > 0)
       yield* turns
       while (Option.isNone(yield* Fiber.poll(reading))) {
         yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 2)))

@@ -2,7 +2,8 @@ import type { ServerResponse } from "node:http"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import { PeerClient } from "../../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
@@ -31,10 +32,10 @@ import {
   running,
   scripted,
   startEvent,
-  turn,
-  until
+  turn
 } from "../../support/ScriptedSubRelay.ts"
 import { nodesOf } from "../../support/Topology.ts"
+import { eventually, holds } from "../../support/Until.ts"
 
 describe("nodes behind a sub-relay", () => {
   it.scopedLive("are asked of it in one call, and its events are this run's events", () =>
@@ -239,12 +240,15 @@ describe("a cancel", () => {
       yield* Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A", "B"]))
-        while ((yield* run.summary).ok === 0) yield* turn
+        yield* holds(
+          "B has ended",
+          Effect.map(run.summary, ({ ok }) => ok > 0)
+        )
         yield* remoteRun.cancel(run.id)
         const events = parse(yield* bytesOf(run, "ndjson"))
         expect(endOf(events, "A")).toMatchObject({ code: null, cancelled: true })
         expect(endOf(events, "B")).toMatchObject({ code: 0 })
-        yield* until(() => deleted(asked).length > 0)
+        yield* eventually(() => deleted(asked).length > 0)
       }).pipe(Effect.provide(relayAbove({ port, tree: behind("A", "B") })))
       expect(deleted(asked)).toEqual([path])
     })
@@ -259,12 +263,12 @@ describe("a cancel", () => {
       yield* Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A"]))
-        yield* until(() => answer !== undefined)
+        yield* eventually(() => answer !== undefined)
         yield* remoteRun.cancel(run.id)
         const events = parse(yield* bytesOf(run, "ndjson"))
         expect(endOf(events, "A")).toMatchObject({ cancelled: true })
         if (answer !== undefined) ndjson(answer, runEvent(["A"]), startEvent("A"), endEvent("A"))
-        yield* until(() => deleted(asked).length > 0)
+        yield* eventually(() => deleted(asked).length > 0)
         // What came after the cancel is nobody's.
         expect(parse(yield* bytesOf(run, "ndjson"))).toEqual(events)
       }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
@@ -280,7 +284,10 @@ describe("a cancel", () => {
       yield* Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A"]))
-        while ((yield* run.summary).running === 0) yield* turn
+        yield* holds(
+          "the node runs",
+          Effect.map(run.summary, ({ running }) => running > 0)
+        )
       }).pipe(Effect.provide(relayAbove({ port, tree: behind("A") })))
       expect(deleted(asked)).toEqual([path])
     })
@@ -305,7 +312,7 @@ describe("a cancel", () => {
       yield* Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(["A"]))
-        yield* until(() => connecting)
+        yield* eventually(() => connecting)
         yield* remoteRun.cancel(run.id)
         expect(endOf(parse(yield* bytesOf(run, "ndjson")), "A")).toMatchObject({ cancelled: true })
         expect(interrupted).toBe(true)
@@ -364,7 +371,7 @@ it.scopedLive("a sub-relay is read no faster than what it says can be written", 
           })
         })
       )
-      yield* until(() => !accepting)
+      yield* eventually(() => !accepting)
       // Both sides' buffers are full when nothing more is sent, however often the event loop comes round.
       for (let before = -1, rounds = 0; rounds < 100; rounds++) {
         if (before !== sent) rounds = 0

@@ -23,6 +23,7 @@ import {
 } from "../../support/ScriptedSubRelay.ts"
 import { servesRuns } from "../../support/ServedRuns.ts"
 import type { Tree } from "../../support/Topology.ts"
+import { holds } from "../../support/Until.ts"
 
 /** What a scripted sub-relay says of one node. */
 const Saying = FastCheck.constantFrom<Saying>(
@@ -149,7 +150,10 @@ describe("whatever a sub-relay does", () => {
                 yield* turn
                 if (quiet) yield* TestClock.adjust("1 seconds")
               }
-              while ((yield* remoteRun.activity).runs > 0) yield* turn
+              yield* holds(
+                "the run is over",
+                Effect.map(remoteRun.activity, ({ runs }) => runs === 0)
+              )
               const events = parse(yield* Fiber.join(reading))
               const summary = yield* Effect.flatMap(remoteRun.find(run.id), (past) => past.summary)
               expect(summary).toMatchObject({ running: 0 })

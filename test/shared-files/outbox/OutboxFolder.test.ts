@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, FastCheck, Layer, Option, Scope, TestClock } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
+import { makeSettings } from "../../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { Disk, type DiskService } from "../../../src/disk/Disk.ts"
 import { StorageFull } from "../../../src/RelayError.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"

@@ -7,16 +7,17 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
-import { makeSettings, RelayConfig } from "../../../src/config/RelayConfig.ts"
-import * as EventLoop from "../../../src/EventLoop.ts"
+import { makeSettings } from "../../../src/config/GivenSettings.ts"
+import { RelayConfig } from "../../../src/config/RelayConfig.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
 import { FileId } from "../../../src/shared-files/file/FileId.ts"
 import { type SentFile, Upstream, type UpstreamService } from "../../../src/shared-files/outbox/Upstream.ts"
 import * as UpstreamCalls from "../../../src/shared-files/outbox/UpstreamCalls.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../../support/MadPeers.ts"
-import { rawServer } from "../../support/RawServer.ts"
+import { outwaited, rawServer } from "../../support/RawServer.ts"
 import { selfSigned } from "../../support/SelfSigned.ts"
+import { holds } from "../../support/Until.ts"
 
 const certificate = selfSigned([["UID", "root"]])
 const other = selfSigned([["UID", "root"]])
@@ -125,19 +126,11 @@ const rawly = <A, E>(
     return yield* calling(new URL(`http://127.0.0.1:${port}`), (upstream) => test(upstream, connections))
   }).pipe(Effect.scoped)
 
-/** What comes of an exchange with a peer that is silent once it is connected: time goes by until it is over. */
-const outwaited = <A, E>(exchange: Effect.Effect<A, E>, connections: () => number) =>
-  Effect.gen(function* () {
-    const before = connections()
-    const waiting = yield* Effect.fork(exchange)
-    // A connection that is refused at once may be over before the server knows of it.
-    while (connections() === before && Option.isNone(yield* Fiber.poll(waiting))) yield* EventLoop.turn
-    while (Option.isNone(yield* Fiber.poll(waiting))) {
-      yield* TestClock.adjust(Duration.times(patience, 1 / 4))
-      yield* EventLoop.turn
-    }
-    return yield* Fiber.join(waiting)
-  })
+/** Whether a connection was made since now. */
+const another = (connections: () => number) => {
+  const before = connections()
+  return () => connections() > before
+}
 
 const status =
   (code: number, body = ""): Answer =>
@@ -321,7 +314,7 @@ describe("an upstream", () => {
       Effect.gen(function* () {
         const hash = { algorithm: "sha256", hex: "00" } as const
         for (const asked of [upstream.put(file(large)), upstream.has(name, hash)])
-          expect(yield* Effect.flip(outwaited(asked, connections))).toMatchObject({
+          expect(yield* Effect.flip(outwaited(asked, patience, another(connections)))).toMatchObject({
             _tag: "UpstreamUnreachable"
           })
       })
@@ -332,7 +325,7 @@ describe("an upstream", () => {
     rawly(connection, (upstream, connections) =>
       Effect.gen(function* () {
         const sending = upstream.put(file(Buffer.from("x")))
-        expect(yield* Effect.flip(outwaited(sending, connections))).toMatchObject({
+        expect(yield* Effect.flip(outwaited(sending, patience, another(connections)))).toMatchObject({
           _tag: "UpstreamUnreachable"
         })
       })
@@ -364,7 +357,10 @@ describe("an upstream", () => {
           while (given < size) {
             const before = given
             peer.socket?.resume()
-            while (given === before) yield* EventLoop.turn
+            yield* holds(
+              "more is asked for",
+              Effect.sync(() => given > before)
+            )
             peer.socket?.pause()
             // Not as long as its patience, but far longer in all.
             yield* TestClock.adjust(Duration.times(patience, 1 / 2))
