@@ -430,7 +430,8 @@ describe("bounds", () => {
     const socket = connect(relay.port, "127.0.0.1")
     const path = `/rudder/relay-api${await sharePath(sharing)}`
     socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n`)
-    socket.write("x".repeat(10_000))
+    // More than is kept in memory until it is known what becomes of it: it has a file.
+    socket.write("x".repeat(100_000))
     return socket
   }
 
@@ -670,17 +671,19 @@ describe("at once", () => {
 
   it("of two uploads of one file, the one whose request began later wins, also when it ends first", async () => {
     const relay = await start({ nodes: tree() })
-    const [early, late] = [fileOf("early\n"), fileOf("late\n")]
+    const content = `${"early\n".repeat(20_000)}and whole\n`
+    const [early, late] = [fileOf(content), fileOf("late\n")]
     const first = { from: a, target: "B", fileId: "order", path: early }
     const socket = connect(relay.port, "127.0.0.1")
     const path = `/rudder/relay-api${await sharePath(first)}`
     socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 6\r\n\r\near`
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${content.length}\r\n\r\n`
     )
+    socket.write(content.slice(0, -7))
     await until("the first is under way", () => temporary(relay).length === 1)
     expect((await share(relay, { ...first, path: late })).status).toBe(200)
     const answered = new Promise<string>((resolve) => socket.once("data", (bytes) => resolve(String(bytes))))
-    socket.write("ly\n")
+    socket.write(content.slice(-7))
     expect(await answered).toMatch(/^HTTP\/1\.1 200 /)
     expect(readFileSync(stored(relay, "B", "files", "A", "order"), "utf8")).toBe("late\n")
     expect(await isThere(relay, { ...first, path: late })).toBe(200)
