@@ -26,15 +26,39 @@ const RunOutput = HttpApiSchema.Text({ contentType: "text/plain" })
 const OnePath = Schema.Struct({ uuid: NodeId })
 const RunPath = Schema.Struct({ id: RunQuery.runId })
 
-const Detail = RunDetail.annotations({
-  identifier: "Run",
-  description: "The run, with the state of each node."
+const summary = {
+  id: "019b8d1c-2600-7a64-9e7c-3f1f0c5f2b11",
+  started: "2026-01-05T09:00:00.000Z",
+  output: "keep",
+  classes: ["audit"],
+  nodes: 2,
+  running: 0,
+  ok: 1,
+  failed: 1,
+  by: { address: "127.0.0.1", actor: "me" }
+} as const
+
+const Page = RunPage.annotations({
+  identifier: "RunPage",
+  description: "A page of the list, newest first.",
+  examples: [{ runs: [summary], next: null }]
 })
-const Cancelled = RunDetail.annotations({
-  ...HttpApiSchema.annotations({ status: 202 }),
+
+const detail = {
   identifier: "Run",
-  description: "The run, with the state of each node."
-})
+  description: "The run, with the state of each node.",
+  examples: [
+    {
+      ...summary,
+      states: [
+        { node: "edge", state: "ended", code: 0, duration: 8.893, stderr: "" },
+        { node: "proxy", state: "ended", code: 1, duration: 2.1, stderr: 'error: "x"\n' }
+      ]
+    }
+  ]
+} as const
+const Detail = RunDetail.annotations(detail)
+const Cancelled = RunDetail.annotations({ ...HttpApiSchema.annotations({ status: 202 }), ...detail })
 
 /** Answers that change while one reads them are for their reader alone, and for no proxy to collect. */
 const streamed = (...statuses: ReadonlyArray<number>) =>
@@ -159,9 +183,7 @@ export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
   .add(
     HttpApiEndpoint.get("runs", "/remote-run/runs")
       .setUrlParams(RunQuery.List)
-      .addSuccess(
-        RunPage.annotations({ identifier: "RunPage", description: "A page of the list, newest first." })
-      )
+      .addSuccess(Page)
       .addError(InvalidRequest)
       .addError(StorageError)
       .annotate(HasEffect, false)

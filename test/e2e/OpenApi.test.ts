@@ -3,8 +3,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Validator } from "@seriousme/openapi-schema-validator"
+import { Schema } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { cleanUp, command, curl, nodes, prepare, type Relay, start } from "./support/Program.ts"
+import { RunDetail, RunPage } from "../../src/remote-run/RunRecord.ts"
+import { RunStreamEvent } from "../../src/remote-run/RunStreamEvent.ts"
+import { cleanUp, command, curl, events, nodes, prepare, type Relay, start } from "./support/Program.ts"
 import { installSchemathesis, patience, schemathesis } from "./support/Schemathesis.ts"
 import { chance, setting } from "./support/Seeded.ts"
 
@@ -40,6 +43,7 @@ beforeAll(async () => {
   relay = await start({
     directory,
     nodes: nodes(2),
+    agent: "echo hello; echo oh >&2; exit 1",
     config: {
       limits: { headers_timeout: "5s", body_idle_timeout: "5s" },
       shared_folder: { path: join(directory, "folder") }
@@ -85,6 +89,26 @@ describe("the API's description", () => {
     const { stdout } = await command("curl", ["-sS", "-o", "/dev/null", "-D", "-", `${relay.url}/docs`])
     expect(stdout).toMatch(/^content-security-policy: default-src 'none'; script-src 'sha256-/m)
     expect(stdout).toMatch(/^content-security-policy: .*; connect-src 'self';/m)
+  })
+})
+
+describe("a run", () => {
+  const strictly = { onExcessProperty: "error" } as const
+
+  it("says the events that are described, and no more", async () => {
+    const query = "output=keep&format=ndjson&canary=1&max_failures=0&actor=me"
+    const { body } = await curl(`${relay.url}/remote-run/nodes?nodes=n0,n1,ghost&${query}`)
+    const decode = Schema.decodeUnknownSync(RunStreamEvent, strictly)
+    const said = events(body).map((event) => decode(event).event)
+    expect(said).toEqual(["run", "start", "output", "output", "end", "end", "done"])
+  })
+
+  it("is listed and shown as it is described", async () => {
+    const page = JSON.parse((await curl(`${relay.url}/remote-run/runs`)).body)
+    const [run] = Schema.decodeUnknownSync(RunPage, strictly)(page).runs
+    expect(run).toMatchObject({ nodes: 2, failed: 1, skipped: 1, by: { actor: "me" } })
+    const detail = JSON.parse((await curl(`${relay.url}/remote-run/runs/${run?.id}`)).body)
+    expect(Schema.decodeUnknownSync(RunDetail, strictly)(detail).states.length).toBe(2)
   })
 })
 

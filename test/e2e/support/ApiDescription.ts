@@ -39,8 +39,8 @@ const operationAt = (method: string, path: string) => {
   return best?.operations[method.toLowerCase()]
 }
 
-/** What node answers before there is a request that the API could see. */
-const beforeTheApi: ReadonlySet<number> = new Set([0, 408, 431])
+/** No answer, or what node answers before there is a request that the API could see. */
+const beforeTheApi: ReadonlySet<number> = new Set([0, 100, 408, 431])
 
 /** Throws where the description knows this operation, and not that it is answered with this status. */
 export const checkStatus = (method: string, url: string, status: number): void => {
