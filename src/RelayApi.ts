@@ -15,6 +15,7 @@ const withNamedRest = (spec: Record<string, unknown>): Record<string, unknown> =
       .replaceAll('"name":"*"', '"name":"path"')
   )
 
+/** Every route of the relay: its schemas, errors and statuses, who may ask, and whether it has an effect. */
 export class RelayApi extends HttpApi.make("rudder-relay")
   .add(RemoteRunApi)
   .add(SharedFilesApi)

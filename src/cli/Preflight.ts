@@ -15,6 +15,7 @@ import type { Settings } from "../config/Settings.ts"
 import { root } from "../NodeId.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
+/** One thing that is not as it has to be, or as it should be. */
 export interface Finding {
   /** `configuration`: a key's value can't be right. `start`: something on this machine is not as it has to be. */
   readonly kind: "configuration" | "start" | "warning"

@@ -17,6 +17,7 @@ export interface LoadedSettings {
   readonly warnings: ReadonlyArray<string>
 }
 
+/** The settings that the relay's parts use. */
 export class RelayConfig extends Context.Tag("rudder-relay/RelayConfig")<RelayConfig, Settings>() {
   /** `main.conf` and `logging.conf` of a folder, with the environment over them; warnings are logged. */
   static readonly layer = (directory: string, environment: Environment = process.env) =>

@@ -4,6 +4,7 @@ import { type NodeId, root } from "../NodeId.ts"
 import { defaultSharedFiles, type Keys } from "./Keys.ts"
 import * as Values from "./Values.ts"
 
+/** How much is logged. */
 export type LogLevelName = typeof Values.LogLevel.Type
 
 /** What the relay's parts use: the keys, with those that depend on others settled. */
@@ -43,6 +44,10 @@ export interface Remark {
   readonly message: string
 }
 
+/**
+ * The settings of a configuration, and what there is to say about it. Where there are problems the settings are not to
+ * be used.
+ */
 export interface Settled {
   readonly settings: Settings
   readonly problems: ReadonlyArray<Remark>

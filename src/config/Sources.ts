@@ -9,6 +9,7 @@ import { Keys, table as known } from "./Keys.ts"
 import { nearest } from "./Nearest.ts"
 import type { Key } from "./Setting.ts"
 
+/** Environment variables by their names. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 const prefix = "RUDDER_RELAY_"
@@ -138,6 +139,7 @@ const wrongType = ({ key, expected }: Key, { source, value }: Said): ConfigProbl
   message: `expected ${expected}, got ${show(value)}`
 })
 
+/** A configuration as it was read. */
 export interface Read {
   /** The keys as far as they can be read; one with a problem is as if it were absent. */
   readonly keys: Keys

@@ -60,14 +60,17 @@ export const CommandPath = Schema.transform(
   }
 ).annotations(expecting("a path, or the name of a command"))
 
+/** Any text, the empty one too. */
 export const Text = Schema.String.annotations(expecting("a text"))
 
+/** On or off. */
 export const Switch = Schema.Boolean.annotations(
   expecting("true or false", (text) => (text === "true" ? true : text === "false" ? false : text))
 )
 
 const digits = /^\d+$/
 
+/** A whole number; the bounds are allowed too. */
 export const integer = (from: number, to: number) =>
   Schema.Int.pipe(Schema.between(from, to)).annotations(
     expecting(`a whole number from ${from} to ${to}`, (text) => (digits.test(text) ? Number(text) : text))
@@ -111,9 +114,12 @@ const sizeFrom = (least: number, description: string) =>
     Sizes.print
   ).annotations(expecting(description))
 
+/** Bytes, from 0. */
 export const Size = sizeFrom(0, 'a size such as "50MiB", or a number of bytes')
+/** Bytes, from 1024: a request's headers have to fit. */
 export const HeaderSize = sizeFrom(1024, "a size of at least 1KiB")
 
+/** One of these words. */
 export const oneOf = <const Choices extends readonly [string, ...ReadonlyArray<string>]>(
   ...choices: Choices
 ) => Schema.Literal(...choices).annotations(expecting(choices.map((choice) => `"${choice}"`).join(" or ")))
@@ -125,8 +131,10 @@ export const LogLevel = Schema.transform(
   { strict: true, decode: (level) => (level === "warning" ? "warn" : level), encode: (level) => level }
 ).annotations(expecting('"off", "error", "warn", "info", "debug" or "trace"'))
 
+/** The id of a node. */
 export const NodeId = Id.NodeId.annotations(expecting("a node id"))
 
+/** Where the relay listens. An IPv6 address is in brackets; port 0 has the system choose. */
 export const Listen = reading(
   Schema.String,
   Schema.Struct({ host: Schema.String, port: Schema.Number }),
@@ -143,6 +151,7 @@ export const Listen = reading(
 
 const isHost = (text: string): boolean => isIP(text) !== 0 || isResolvable(text)
 
+/** The name or address of a machine. */
 export const Host = Schema.String.pipe(Schema.filter(isHost)).annotations(expecting("a host name or address"))
 
 /** Empty is the same as absent: Rudder writes the key on the root server too. */
@@ -150,6 +159,7 @@ export const HostOrNothing = Schema.String.pipe(
   Schema.filter((text) => text === "" || isHost(text))
 ).annotations(expecting("a host name or address"))
 
+/** A URL with `http:` or `https:`, and a host. */
 export const HttpUrl = reading(
   Schema.String,
   Schema.URLFromSelf,

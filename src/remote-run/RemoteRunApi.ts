@@ -94,6 +94,7 @@ const startsOne = <const Name extends string>(name: Name, method: "GET" | "POST"
     .setUrlParams(StartParameters)
     .annotate(OpenApi.Summary, "Run the agent of one node")
 
+/** The routes of remote runs, in this form and in the older one. */
 export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
   .add(startsOne("getNode", "GET", "/remote-run/node/:uuid"))
   .add(startsOne("postNode", "POST", "/remote-run/node/:uuid"))

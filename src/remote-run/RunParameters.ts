@@ -9,6 +9,7 @@ import * as Parameter from "./Parameter.ts"
 import { boolean, type Decoded, decodeList, type Entries, group, invalid, list, oneOf } from "./Parameter.ts"
 import type { OutputChoice } from "./RunRecord.ts"
 
+/** What a request for a run asks for, query and form taken together. */
 export interface RunParameters extends ControlParameters.ControlParameters {
   readonly output: OutputChoice
   /** Answer lines as they are printed, or (with `discard`) at once; else node by node. */

@@ -35,6 +35,7 @@ const hearErrors = (source: EventEmitter): void => {
   source.on("error", () => {})
 }
 
+/** The connections of one listener. */
 export class Connections {
   private readonly sockets = new Set<Socket>()
   /** Those of the sockets on which nothing was asked yet, with the time of the accept. */

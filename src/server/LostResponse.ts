@@ -8,6 +8,7 @@ type Told = () => void
 
 const isTold = (value: unknown): value is Told => typeof value === "function"
 
+/** For node's option `ServerResponse`. */
 export class LostResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   override end(told?: Told): this
   override end(chunk: unknown, told?: Told): this

@@ -12,10 +12,12 @@ const levels: Record<LogLevelName, LogLevel.LogLevel> = {
   off: LogLevel.None
 }
 
+/** What can be changed of the log while it is written. */
 export interface LoggingService {
   readonly setLevel: (level: LogLevelName) => Effect.Effect<void>
 }
 
+/** The daemon's log. */
 export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, LoggingService>() {
   /** Logs to stderr, so that stdout is the commands' own. */
   static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {

@@ -10,12 +10,14 @@ import * as PrometheusText from "./PrometheusText.ts"
 const envelope = <A, I, Action extends string>(action: Action, data: Schema.Schema<A, I>) =>
   Schema.Struct({ data, result: Schema.Literal("success"), action: Schema.Literal(action) })
 
+/** Whether a part of the relay is well; `details` says what is not, or what is worth knowing. */
 export const Health = Schema.Struct({
   status: Schema.Literal("success", "error"),
   details: Schema.optional(Schema.String)
 })
 export type Health = typeof Health.Type
 
+/** The version: `X.Y`, and `X.Y.Z`. */
 export const Info = Schema.Struct({ "major-version": Schema.String, "full-version": Schema.String })
 
 const count = Schema.Int
@@ -45,6 +47,7 @@ export const ReloadFailed = Schema.Struct({
   errorDetails: Schema.String
 })
 
+/** The routes about the relay itself. */
 export class SystemApi extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("info", "/system/info")

@@ -113,6 +113,7 @@ const deleteEntry = (id: string) =>
     return { id }
   })
 
+/** The handlers of the group `system`. */
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handle("info", () =>

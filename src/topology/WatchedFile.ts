@@ -2,6 +2,7 @@
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
 import { Duration, Effect, Option, Ref, Schedule, type Scope } from "effect"
 
+/** A file, and what becomes of it. */
 export interface WatchedFile {
   /** All of it. */
   readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
@@ -26,6 +27,7 @@ export const version = (file: string): Effect.Effect<string, never, FileSystem.F
     Effect.orElseSucceed(() => absent)
   )
 
+/** The file at this path, which need not be there yet. */
 export const make = (file: string): Effect.Effect<WatchedFile, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

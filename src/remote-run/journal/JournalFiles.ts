@@ -11,6 +11,7 @@ import { Effect, Exit, Scope } from "effect"
 import type { JournalPart } from "./JournalSource.ts"
 import * as RunFolders from "./RunFolders.ts"
 
+/** Where the bytes of one journal go. */
 export interface JournalFilesOptions {
   readonly fs: FileSystem.FileSystem
   /** Where the file is while the run goes on, and where it is kept. */

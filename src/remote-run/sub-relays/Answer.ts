@@ -38,6 +38,7 @@ export class StreamCut extends Schema.TaggedError<StreamCut>("rudder-relay/Strea
 
 /** That there will be no more, for the reason of another error. */
 export const fatal = ({ message }: { readonly message: string }) => new UpstreamFatal({ message })
+/** That the line does not carry, for the reason of another error. */
 export const streamCut = ({ message }: { readonly message: string }) => new StreamCut({ message })
 
 /** Cuts what takes longer. */

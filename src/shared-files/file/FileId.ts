@@ -4,6 +4,10 @@ import type { NodeId } from "../../NodeId.ts"
 
 const pattern = /^[A-Za-z0-9._-]{1,200}$/
 
+/**
+ * The name of a shared file, which is part of paths and file names: 1 to 200 letters, digits, `.`, `_` or `-`, neither
+ * `.` nor `..`, and not ending in `.metadata`, which is the file beside it.
+ */
 export const FileId = Schema.String.pipe(
   Schema.filter((text) => pattern.test(text) && text !== "." && text !== ".." && !/\.metadata$/i.test(text), {
     message: () =>
