@@ -127,6 +127,7 @@ describe("main.conf", () => {
           killGrace: Duration.seconds(5),
           outputLimit: 64 * MiB,
           allowedClasses: Option.none(),
+          reconnect: Duration.minutes(1),
           directory: "/var/rudder/relay/runs",
           retention: Duration.days(7),
           maxSize: 1024 * MiB
