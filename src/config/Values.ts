@@ -14,7 +14,9 @@ import * as Sizes from "./Sizes.ts"
 const FromText = Symbol.for("rudder-relay/config/FromText")
 type FromText = (text: string) => unknown
 
-/** What the text of an environment variable stands for in TOML; what can't be read as that stays text, which is refused. */
+/**
+ * The TOML value that the text of an environment variable means. Other text stays as it is, for the schema to refuse.
+ */
 export const fromText = (ast: SchemaAST.AST, text: string): unknown => {
   const read = Option.getOrUndefined(SchemaAST.getAnnotation<FromText>(FromText)(ast))
   return read === undefined ? text : read(text)
@@ -25,7 +27,7 @@ const expecting = (description: string, read?: FromText) => ({
   ...(read === undefined ? {} : { [FromText]: read })
 })
 
-/** A schema that reads by a function, which gives none for what is impossible. */
+/** A schema that decodes by a function, which gives none for what can't be decoded. */
 const reading = <A, I, From>(
   from: Schema.Schema<From, I>,
   to: Schema.Schema<A>,
@@ -42,7 +44,7 @@ const reading = <A, I, From>(
     encode: (value) => ParseResult.succeed(encode(value))
   })
 
-/** Absolute: a relative one is meant from the folder that the daemon was started in. */
+/** Made absolute: a relative path starts at the folder that the daemon was started in. */
 export const FilePath = Schema.transform(
   Schema.String.pipe(Schema.filter((text) => text !== "" && !text.includes("\0"))),
   Schema.String,

@@ -1,6 +1,6 @@
 /**
- * What every request passes before its route: base path, who may call, whether another site's page made a browser do
- * it, and whether there is such a route; and how what goes wrong is answered.
+ * What every request goes through before its route: base path, who may call, whether another site's page made a browser
+ * do it, and whether there is such a route; and how what goes wrong is answered.
  */
 
 import { randomUUID } from "node:crypto"
@@ -36,7 +36,7 @@ const isDecodable = (path: string): boolean => {
 const isLoopback = AddressSet.make(AddressSet.loopback)
 
 const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.BrowserRequest => ({
-  // The target's own host counts, where it has one (RFC 9112, 3.2.2).
+  // `GET http://host/path`: the host in the request's target counts, and not the header (RFC 9112, 3.2.2).
   host: originForm(request.url).host ?? request.headers.host,
   origin: request.headers.origin,
   fetchSite: request.headers["sec-fetch-site"],
@@ -68,7 +68,7 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
     : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
 }
 
-/** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
+/** The disk's message names files of the relay: the log gets it, and the caller the id under which it is there. */
 const withoutPaths = (error: StorageError) =>
   Effect.gen(function* () {
     const request = randomUUID()
@@ -78,7 +78,7 @@ const withoutPaths = (error: StorageError) =>
     return yield* new StorageError({ message: "the relay's disk failed; its log has it", request })
   })
 
-/** Errors of the platform become the contract's; the contract's get the headers that go with them. */
+/** Turns errors of the platform into the contract's, and adds the headers that belong to some of the contract's. */
 const translate = (error: unknown): Effect.Effect<never, unknown> => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
   if (error instanceof HttpServerError.RouteNotFound)
@@ -91,7 +91,7 @@ const translate = (error: unknown): Effect.Effect<never, unknown> => {
   return Effect.fail(error)
 }
 
-/** What should not happen is told without details; the log has them under the same id. */
+/** The answer to a defect has no details but an id, under which the log has them. */
 const answerDefect = (cause: Cause.Cause<unknown>) =>
   Effect.gen(function* () {
     const id = randomUUID()
@@ -100,7 +100,7 @@ const answerDefect = (cause: Cause.Cause<unknown>) =>
     return HttpServerResponse.text(JSON.stringify(body), { status: 500, contentType: "application/json" })
   })
 
-/** A failure is encoded by the API; only a defect is left to us. Interruption: the client is gone. */
+/** Answers a defect. Failures are encoded by the API, and an interruption means that the client has gone. */
 const orDefect = (
   cause: Cause.Cause<unknown>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, unknown> =>
@@ -142,11 +142,11 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       yield* closeAfterUnreadBody
-      // A path outside both bases is nobody's: checked like the rest, and not found.
+      // A path outside both bases has no route: its caller is checked all the same, and then told 404.
       const stripped = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
       const [path = "/", ...query] = stripped.url.split("?")
       yield* check(request, path)
-      // The router takes what is behind a semicolon for a query.
+      // To the router, a query begins at a semicolon too.
       const url = [path.replaceAll(";", "%3B"), ...query].join("?")
       return yield* app.pipe(
         Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url })),
@@ -154,7 +154,7 @@ const make = Effect.gen(function* () {
       )
     }).pipe(Effect.catchAll(translate), Effect.catchAllCause(orDefect))
 
-  // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.
+  // The platform types an app's errors as never, but typed errors of endpoints come through here, and are encoded outside.
   return (app: HttpApp.Default) => admit(app) as HttpApp.Default
 })
 

@@ -31,7 +31,7 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
         Logger.defaultLogger,
         Logger.map(logger, () => undefined)
       ),
-      // The filter above decides; what it would refuse is not kept from it.
+      // Effect lets every entry through, so that the filter above decides, whose level can change.
       Layer.scopedDiscard(Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)),
       Layer.succeed(Logging, {
         setLevel: (level) =>

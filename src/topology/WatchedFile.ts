@@ -8,8 +8,8 @@ export interface WatchedFile {
   readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
   readonly isThere: Effect.Effect<boolean>
   /**
-   * Runs this whenever the file is another than it was, and as long as it is there but could not be read: whoever may
-   * read a file can change without it. Looks twice a second until the scope ends.
+   * Runs this whenever the file has changed, and, while it is there and could not be read, at every look: its permissions
+   * can change without the file. Looks twice a second until the scope ends.
    */
   readonly follow: (reload: Effect.Effect<unknown>) => Effect.Effect<void, never, Scope.Scope>
 }

@@ -61,12 +61,12 @@ export const make = (
       preparing: yield* Effect.makeSemaphore(1),
       lastProblem: ""
     }
-    const turns = yield* RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) })
+    const locks = yield* RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) })
     return {
       alone: (key, effect) =>
         Effect.scopedWith((scope) =>
-          Effect.flatMap(Scope.extend(RcMap.get(turns, digestOf(key)), scope), (turn) =>
-            turn.withPermits(1)(effect)
+          Effect.flatMap(Scope.extend(RcMap.get(locks, digestOf(key)), scope), (lock) =>
+            lock.withPermits(1)(effect)
           )
         ),
       find: (key) => find(parts, key),
