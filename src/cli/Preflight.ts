@@ -217,12 +217,12 @@ const look = (settings: Settings): Findings =>
 /** Everything that is found with the configuration of a folder, and the settings as far as they can be read. */
 export interface Examined {
   readonly findings: ReadonlyArray<Finding>
-  /** Some where no key is wrong. */
+  /** None where a key is wrong. */
   readonly loaded: Option.Option<LoadedSettings>
   readonly settings: Option.Option<Settings>
 }
 
-/** What is wrong with keys that can't be read anyway, and are default here, says nothing. */
+/** Whether a finding is about none of the keys with problems: of those the settings have but the defaults. */
 const notOf =
   (problems: ReadonlyArray<ConfigProblem>) =>
   ({ message }: Finding): boolean =>

@@ -65,7 +65,7 @@ const make = Effect.gen(function* () {
     Effect.withSpan("Certificates.reload")
   )
   if (yield* file.isThere) yield* Effect.ignore(reload)
-  // A file that is gone leaves what it said in force.
+  // When the file is gone, what it said last stays in force.
   const reloadIfThere = Effect.flatMap(file.isThere, (isThere) => (isThere ? reload : Effect.void))
   yield* file.follow(Effect.ignore(reloadIfThere))
 

@@ -154,7 +154,7 @@ const reserve = (parts: Parts, key: string, order: string, run: RunId) =>
     yield* prune(parts, entries)
     if (entries.size >= parts.most) return yield* noPlace(entries)
     const entry: Entry = { run, order, state: "waiting", isBinding: false }
-    // Its place is taken while the disk works.
+    // It counts while the disk still writes it, so that others who come meanwhile are not too many.
     entries.set(key, entry)
     yield* write(parts, key, entry).pipe(
       Effect.tapError(() => {

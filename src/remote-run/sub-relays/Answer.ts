@@ -92,7 +92,7 @@ const nextLines = (response: IncomingMessage, peer: Peer, cutter: LineCutter) =>
     }
   }).pipe(within(peer, maxEventTime, "no whole event"))
 
-/** Hears events until the sub-relay's run is over. An event that the cut of the stream parts was not heard. */
+/** Hears events until the sub-relay's run is over. An event that is cut with the stream was not heard. */
 export const hearEvents = (
   response: IncomingMessage,
   { peer, merge, room }: Listener
