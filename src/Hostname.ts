@@ -1,4 +1,4 @@
-/** Host names come from inventories, so nodes have a say in them: what may be run or contacted. */
+/** Which host names may be run or contacted: they come from inventories, so that nodes can choose their own. */
 
 const pattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/
 

@@ -9,6 +9,10 @@ import { Schema } from "effect"
 /** Its form. */
 export const pattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}$/
 
+/**
+ * The id of a node, which is part of paths and file names: 1 to 200 letters, digits, `.`, `_` or `-`, and neither `.`
+ * nor `..`.
+ */
 export const NodeId = Schema.String.pipe(
   Schema.pattern(pattern, {
     message: () => "expected 1 to 200 letters, digits, '.', '_' or '-', and neither '.' nor '..'"

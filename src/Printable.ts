@@ -14,6 +14,6 @@ const escape = (character: string): string => {
 /** The text as one line, with what is not printable escaped: `\n`, `\x1b`, `\u202e`. */
 export const line = (text: string): string => text.replaceAll(unprintable, escape)
 
-/** JSON as one line: what JSON lets stand is escaped as JSON has it. */
+/** JSON as one line: characters that are not printable, but allowed in JSON, become JSON's `\u` escapes. */
 export const json = (text: string): string =>
   text.replaceAll(unprintable, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)

@@ -55,7 +55,7 @@ export const services = Layer.mergeAll(
   Access.layer
 ).pipe(Layer.provide(RegularFiles.layer))
 
-/** What is there already is used; else what is live. So what is live uses what is there too. */
+/** The service that is provided already, or else the live one: so live Layers use what a program put in their place. */
 const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
   Layer.unwrapEffect(
     Effect.map(
@@ -98,7 +98,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
 /** All that `services` uses, real. */
 export const live = liveWith(Layer.empty)
 
-/** The handlers of every route, and what each request passes before them. */
+/** The handlers of every route, and the checks that come before them. */
 export const api = Layer.mergeAll(HttpApiBuilder.api(RelayApi), Admission.layer).pipe(
   Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
 )
@@ -135,8 +135,8 @@ const reload = (others: ReadonlyArray<Reloadable>) =>
   )
 
 /**
- * Serves the relay, over `live` or what stands in for it, until its scope ends. The graceful stop is there before the first connection can be, and runs before
- * anything is torn down.
+ * Serves the relay, over `live` or what stands in for it, until its scope ends. The graceful stop is registered before
+ * the first connection can come, and runs before anything is torn down.
  */
 export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
   const serve = Layer.scoped(

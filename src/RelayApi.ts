@@ -15,6 +15,7 @@ const description =
   "by the caller's address or client certificate, as the relay's configuration says. Every error is JSON: `_tag`, " +
   "`message`, and what else belongs to it."
 
+/** Every route of the relay: its schemas, errors and statuses, who may ask, and whether it has an effect. */
 export class RelayApi extends HttpApi.make("rudder-relay")
   .add(RemoteRunApi)
   .add(SharedFilesApi)

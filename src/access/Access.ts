@@ -13,6 +13,7 @@ import * as FollowedSets from "./FollowedSets.ts"
 import * as RefusalLog from "./RefusalLog.ts"
 import type { RouteKind } from "./RouteAccess.ts"
 
+/** Says who may call. */
 export interface AccessService {
   /**
    * Whether this caller may use routes of this kind.
@@ -31,6 +32,7 @@ export interface AccessService {
   readonly clientAddress: (caller: Caller) => Either.Either<string, AccessDenied>
 }
 
+/** Who may call; `layer` goes by the configuration. */
 export class Access extends Context.Tag("rudder-relay/Access")<Access, AccessService>() {
   /** By the rules of the configuration. Names in them are resolved at the start (for 2 s at most) and every minute. */
   static readonly layer = Layer.scoped(

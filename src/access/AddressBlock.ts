@@ -1,8 +1,8 @@
-/** Whom an address counts as, where a bound is one for each address. */
+/** Which addresses count as one, where a bound is for each address. */
 import { isIP } from "node:net"
 import { normalizeAddress } from "../config/AccessEntry.ts"
 
-/** So many groups of 16 bits of an IPv6 address are the network's; all below is one machine's to choose from. */
+/** So many groups of 16 bits of an IPv6 address are the network's; the others one machine can choose by itself. */
 const networkGroups = 4
 
 /** The groups of one side of the `::`. What is written as IPv4 stands for two of them. */

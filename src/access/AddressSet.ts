@@ -5,6 +5,7 @@ import * as AccessEntry from "../config/AccessEntry.ts"
 
 /** Any address. */
 export const any: ReadonlyArray<string> = ["0.0.0.0/0", "::/0"]
+/** Every address of this machine for itself, of both families. */
 export const loopback: ReadonlyArray<string> = ["127.0.0.0/8", "::1"]
 
 /** Whether an address is in the set. Text that is no address is in none. */

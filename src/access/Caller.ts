@@ -7,7 +7,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
 import { uidOf } from "../topology/CertificateFile.ts"
 
-/** Only the connection itself is to be believed: what the headers say is for `Access` to judge. */
+/** What is known of a caller. The connection can be trusted; whether the headers can, `Access` decides. */
 export interface Caller {
   /** The peer's address; empty when the connection is already gone (such a caller is refused everything). */
   readonly peer: string

@@ -27,7 +27,7 @@ const resolve = (name: string) =>
     return addresses.length > 0 ? addresses : yield* new ResolveError({ message: "it has no address" })
   })
 
-/** Notes what a name resolves to; one that fails keeps the addresses that it had. Logs when that begins and ends. */
+/** Looks a name up. One that fails keeps the addresses that it had; the log says when that begins, and when it ends. */
 const makeLookUp = (found: Map<string, ReadonlyArray<string>>) => {
   const failing = new Set<string>()
   return (name: string): Effect.Effect<void> =>

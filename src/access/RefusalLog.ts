@@ -5,6 +5,7 @@ import { RequestId } from "../http/RequestId.ts"
 const interval = Duration.toMillis("1 minute")
 const maxLines = 200
 
+/** Who was refused, and what would change that. */
 export interface Refusal {
   /** The address that was looked at. */
   readonly address: string
@@ -20,6 +21,7 @@ export interface Refusal {
  */
 export type RefusalLog = (message: string, refusal: Refusal) => Effect.Effect<void>
 
+/** A log of its own: who it has told of, and when, is forgotten with it. */
 export const make: Effect.Effect<RefusalLog> = Effect.sync(() => {
   /** When each was logged, oldest first. */
   const logged = new Map<string, number>()

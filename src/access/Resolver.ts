@@ -7,6 +7,7 @@ export class ResolveError extends Schema.TaggedError<ResolveError>()("ResolveErr
   message: Schema.String
 }) {}
 
+/** Finds the addresses of host names. */
 export interface ResolverService {
   /** All addresses of a host name, IPv4 and IPv6. */
   readonly resolve: (name: string) => Effect.Effect<ReadonlyArray<string>, ResolveError>

@@ -4,7 +4,7 @@ import { Context } from "effect"
 /** The rows of the contract's table: `remote-run/*`, `shared-files/*`, `shared-folder/*`, and everything else. */
 export type RouteKind = "policyServer" | "nodes" | "sharedFolder" | "admin"
 
-/** Whose the endpoints are: of a group, or of one endpoint. */
+/** Who may ask the endpoints of a group, or one endpoint. */
 export class AskedBy extends Context.Tag("rudder-relay/AskedBy")<AskedBy, RouteKind>() {}
 
 /**

@@ -16,7 +16,7 @@ const nothing: ReadonlyArray<Preflight.Finding> = []
 const warning = (message: string): ReadonlyArray<Preflight.Finding> => [{ kind: "warning", message }]
 const error = (message: string): ReadonlyArray<Preflight.Finding> => [{ kind: "start", message }]
 
-/** A list that does not parse keeps nobody from starting, but it is wrong; one that is absent may still come. */
+/** A nodes list that does not parse is wrong, though the relay starts with it; one that is absent may still come. */
 const nodesList = ({ general }: Settings): Findings<FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

@@ -3,8 +3,9 @@ import { Command } from "@effect/cli"
 import { Effect } from "effect"
 
 /**
- * What @effect/cli makes knows the program by its name, and what stands behind it by its name with `__` for each dash: of a
- * program that has a dash in its name it completes no subcommand's options. Here it is known by the second form alone.
+ * The script that @effect/cli makes uses two forms of the program's name: the name itself, and the name with `__` for
+ * each dash. With a dash in the name the two differ, and options of subcommands are not completed. So here only the
+ * second form is used.
  */
 const mended = (line: string, name: string): string => {
   const inner = name.replaceAll("-", "__")

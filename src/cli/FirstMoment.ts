@@ -12,7 +12,7 @@ const onHangup = (): void => {
   else react()
 }
 
-/** Nothing has been begun that would have to be ended. */
+/** Ends at once: nothing has been begun yet that would have to be ended. */
 const endAtOnce = (): void => process.exit(0)
 
 process.on("SIGHUP", onHangup)

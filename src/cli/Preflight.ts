@@ -15,6 +15,7 @@ import type { Settings } from "../config/Settings.ts"
 import { root } from "../NodeId.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
+/** One thing that is not as it has to be, or as it should be. */
 export interface Finding {
   /** `configuration`: a key's value can't be right. `start`: something on this machine is not as it has to be. */
   readonly kind: "configuration" | "start" | "warning"
@@ -216,12 +217,12 @@ const look = (settings: Settings): Findings =>
 /** Everything that is found with the configuration of a folder, and the settings as far as they can be read. */
 export interface Examined {
   readonly findings: ReadonlyArray<Finding>
-  /** Some where no key is wrong. */
+  /** None where a key is wrong. */
   readonly loaded: Option.Option<LoadedSettings>
   readonly settings: Option.Option<Settings>
 }
 
-/** What is wrong with keys that can't be read anyway, and are default here, says nothing. */
+/** Whether a finding is about none of the keys with problems: of those the settings have but the defaults. */
 const notOf =
   (problems: ReadonlyArray<ConfigProblem>) =>
   ({ message }: Finding): boolean =>

@@ -204,6 +204,7 @@ const originOf = ({ general, tls }: Settings): string => {
 
 const isTaken = (error: StartError): boolean => error.message.includes("EADDRINUSE")
 
+/** The command `sandbox`. */
 export const sandbox = Command.make("sandbox", { directory: directoryOption }, (options) =>
   Effect.gen(function* () {
     const path = yield* Path.Path

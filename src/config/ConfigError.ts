@@ -2,6 +2,7 @@
 import { Data } from "effect"
 import type { Settings } from "./Settings.ts"
 
+/** One thing that is wrong with a configuration. */
 export interface ConfigProblem {
   /** The file, or the environment variable, that has the value. */
   readonly source: string
@@ -15,6 +16,7 @@ export interface ConfigProblem {
 export const lineOf = ({ source, key, message }: ConfigProblem): string =>
   `${source}: ${key === undefined ? "" : `${key}: `}${message}`
 
+/** A configuration that can't be used, with everything that is wrong with it. */
 export class ConfigError extends Data.TaggedError("ConfigError")<{
   readonly problems: ReadonlyArray<ConfigProblem>
   /** The settings without the keys that are wrong, where there is anything to read them from: more may be wrong with them. */

@@ -17,6 +17,7 @@ export interface LoadedSettings {
   readonly warnings: ReadonlyArray<string>
 }
 
+/** The settings that the relay's parts use. */
 export class RelayConfig extends Context.Tag("rudder-relay/RelayConfig")<RelayConfig, Settings>() {
   /** `main.conf` and `logging.conf` of a folder, with the environment over them; warnings are logged. */
   static readonly layer = (directory: string, environment: Environment = process.env) =>
@@ -50,13 +51,13 @@ interface LoggingConf {
 
 const noLoggingConf: LoggingConf = { level: "info", problems: [], warnings: [] }
 
-/** relayd's file: of its keys `level` is taken, and of `filter` it is said that it is not. */
+/** The file of Rudder's own relay: `level` is taken, and a warning says that `filter` is not. */
 const LoggingKeys = Schema.Struct({
   general: Schema.optionalWith(
     Schema.Struct({ level: Schema.optional(Schema.Unknown), filter: Schema.optional(Schema.Unknown) }),
     { default: () => ({}) }
   ),
-  /** Older relayd's have a section of that name. */
+  /** In the files of older versions it is a section. */
   filter: Schema.optional(Schema.Unknown)
 })
 
@@ -115,7 +116,10 @@ const idOfFile = ({ has, keys, sourceOf }: Read): Effect.Effect<OwnId, never, Fi
 
 const sectionOf = (key: string): string => key.slice(0, key.lastIndexOf(".") + 1)
 
-/** Remarks on keys, but for those beside which a key can't be read: they may only follow from that. */
+/**
+ * Remarks on keys as problems. Where another key of the same section can't be read, a remark may only follow from
+ * that.
+ */
 const problemsOf = (found: Read, remarks: ReadonlyArray<Remark>): ReadonlyArray<ConfigProblem> =>
   remarks
     .filter(({ key }) => !found.problems.some((other) => other.key?.startsWith(sectionOf(key)) === true))

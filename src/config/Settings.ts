@@ -4,9 +4,10 @@ import { type NodeId, root } from "../NodeId.ts"
 import { defaultSharedFiles, type Keys } from "./Keys.ts"
 import * as Values from "./Values.ts"
 
+/** How much is logged. */
 export type LogLevelName = typeof Values.LogLevel.Type
 
-/** What the relay's parts use: the keys, with those that depend on others settled. */
+/** What the relay's parts use: the keys, with those that depend on others decided (`settle`). */
 export interface Settings
   extends Omit<Keys, "general" | "output" | "processing" | "tls" | "sharedFiles" | "log"> {
   readonly general: Omit<Keys["general"], "nodeId" | "nodeIdFile"> & { readonly nodeId: NodeId }
@@ -43,6 +44,10 @@ export interface Remark {
   readonly message: string
 }
 
+/**
+ * The settings of a configuration, and what there is to say about it. Where there are problems the settings are not to
+ * be used.
+ */
 export interface Settled {
   readonly settings: Settings
   readonly problems: ReadonlyArray<Remark>
@@ -85,7 +90,7 @@ const upstreamOf = ({ general, output: { upstream } }: Keys, nodeId: NodeId) => 
   return { upstream: { host, url, serverCertificateFile }, problems, warnings }
 }
 
-/** What can't be, though each key for itself can. */
+/** What is wrong with keys together, though each of them is right by itself. */
 const contradictions = ({
   general,
   processing,

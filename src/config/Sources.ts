@@ -9,6 +9,7 @@ import { Keys, table as known } from "./Keys.ts"
 import { nearest } from "./Nearest.ts"
 import type { Key } from "./Setting.ts"
 
+/** Environment variables by their names. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 const prefix = "RUDDER_RELAY_"
@@ -38,7 +39,7 @@ type Table = Record<string, unknown>
 const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
 
-/** A value as it is shown in a message: short, and never a secret, since none is a key of ours. */
+/** A value as a message shows it, cut where it is long. No key of the configuration is a secret. */
 const show = (value: unknown): string => {
   const text = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? String(value))
   return Printable.line(text.length > 80 ? `${text.slice(0, 80)}…` : text)
@@ -71,7 +72,7 @@ interface Said {
   readonly value: unknown
 }
 
-/** The value of a key in a file, or the section of it that is none. */
+/** The value of a key in a file; where what should be a section on the way to it is none, that value. */
 const lookUp = (table: Table, key: string): { readonly value?: unknown; readonly noSection?: string } => {
   let at: unknown = table
   const parts = key.split(".")
@@ -83,7 +84,7 @@ const lookUp = (table: Table, key: string): { readonly value?: unknown; readonly
   return { value: at }
 }
 
-/** The keys of a table that stand for themselves: a section that is known is looked into, and so is one that is not. */
+/** All keys of a table by their full names: sections are looked into, also unknown ones. */
 function* namesOf(table: Table, isKey: (key: string) => boolean, above = ""): Generator<string> {
   for (const [name, value] of Object.entries(table)) {
     const key = `${above}${name}`
@@ -138,6 +139,7 @@ const wrongType = ({ key, expected }: Key, { source, value }: Said): ConfigProbl
   message: `expected ${expected}, got ${show(value)}`
 })
 
+/** A configuration as it was read. */
 export interface Read {
   /** The keys as far as they can be read; one with a problem is as if it were absent. */
   readonly keys: Keys

@@ -14,7 +14,9 @@ import * as Sizes from "./Sizes.ts"
 const FromText = Symbol.for("rudder-relay/config/FromText")
 type FromText = (text: string) => unknown
 
-/** What the text of an environment variable stands for in TOML; what can't be read as that stays text, which is refused. */
+/**
+ * The TOML value that the text of an environment variable means. Other text stays as it is, for the schema to refuse.
+ */
 export const fromText = (ast: SchemaAST.AST, text: string): unknown => {
   const read = Option.getOrUndefined(SchemaAST.getAnnotation<FromText>(FromText)(ast))
   return read === undefined ? text : read(text)
@@ -25,7 +27,7 @@ const expecting = (description: string, read?: FromText) => ({
   ...(read === undefined ? {} : { [FromText]: read })
 })
 
-/** A schema that reads by a function, which gives none for what is impossible. */
+/** A schema that decodes by a function, which gives none for what can't be decoded. */
 const reading = <A, I, From>(
   from: Schema.Schema<From, I>,
   to: Schema.Schema<A>,
@@ -42,7 +44,7 @@ const reading = <A, I, From>(
     encode: (value) => ParseResult.succeed(encode(value))
   })
 
-/** Absolute: a relative one is meant from the folder that the daemon was started in. */
+/** Made absolute: a relative path starts at the folder that the daemon was started in. */
 export const FilePath = Schema.transform(
   Schema.String.pipe(Schema.filter((text) => text !== "" && !text.includes("\0"))),
   Schema.String,
@@ -60,14 +62,17 @@ export const CommandPath = Schema.transform(
   }
 ).annotations(expecting("a path, or the name of a command"))
 
+/** Any text, the empty one too. */
 export const Text = Schema.String.annotations(expecting("a text"))
 
+/** On or off. */
 export const Switch = Schema.Boolean.annotations(
   expecting("true or false", (text) => (text === "true" ? true : text === "false" ? false : text))
 )
 
 const digits = /^\d+$/
 
+/** A whole number; the bounds are allowed too. */
 export const integer = (from: number, to: number) =>
   Schema.Int.pipe(Schema.between(from, to)).annotations(
     expecting(`a whole number from ${from} to ${to}`, (text) => (digits.test(text) ? Number(text) : text))
@@ -111,9 +116,12 @@ const sizeFrom = (least: number, description: string) =>
     Sizes.print
   ).annotations(expecting(description))
 
+/** Bytes, from 0. */
 export const Size = sizeFrom(0, 'a size such as "50MiB", or a number of bytes')
+/** Bytes, from 1024: a request's headers have to fit. */
 export const HeaderSize = sizeFrom(1024, "a size of at least 1KiB")
 
+/** One of these words. */
 export const oneOf = <const Choices extends readonly [string, ...ReadonlyArray<string>]>(
   ...choices: Choices
 ) => Schema.Literal(...choices).annotations(expecting(choices.map((choice) => `"${choice}"`).join(" or ")))
@@ -125,8 +133,10 @@ export const LogLevel = Schema.transform(
   { strict: true, decode: (level) => (level === "warning" ? "warn" : level), encode: (level) => level }
 ).annotations(expecting('"off", "error", "warn", "info", "debug" or "trace"'))
 
+/** The id of a node. */
 export const NodeId = Id.NodeId.annotations(expecting("a node id"))
 
+/** Where the relay listens. An IPv6 address is in brackets; port 0 has the system choose. */
 export const Listen = reading(
   Schema.String,
   Schema.Struct({ host: Schema.String, port: Schema.Number }),
@@ -143,6 +153,7 @@ export const Listen = reading(
 
 const isHost = (text: string): boolean => isIP(text) !== 0 || isResolvable(text)
 
+/** The name or address of a machine. */
 export const Host = Schema.String.pipe(Schema.filter(isHost)).annotations(expecting("a host name or address"))
 
 /** Empty is the same as absent: Rudder writes the key on the root server too. */
@@ -150,6 +161,7 @@ export const HostOrNothing = Schema.String.pipe(
   Schema.filter((text) => text === "" || isHost(text))
 ).annotations(expecting("a host name or address"))
 
+/** A URL with `http:` or `https:`, and a host. */
 export const HttpUrl = reading(
   Schema.String,
   Schema.URLFromSelf,

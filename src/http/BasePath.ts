@@ -6,7 +6,7 @@ export const base = "/rudder/relay-api"
 /** The same routes, as existing installations call them; decides the dialect of remote runs. */
 export const versionedBase = `${base}/1`
 
-/** What stands at the root of the server besides. */
+/** Routes that are at the root of the server too. */
 const atRoot: ReadonlySet<string> = new Set(["/metrics"])
 
 /** How the request that is being answered was addressed. */

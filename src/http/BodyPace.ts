@@ -1,7 +1,7 @@
 /**
  * How fast a body comes, and when that is too slow: a sender that drips a byte now and then would hold its place for ever.
  *
- * Only the time counts in which more was wanted: where the disk is slower than the sender, the sender waits for it.
+ * Only the time counts in which the relay waits for the sender: where the disk is slower, the sender waits for the disk.
  */
 import { Duration, Effect, Schedule } from "effect"
 import { RequestTimeout } from "../RelayError.ts"
@@ -65,7 +65,7 @@ export const watch = (
   reading: Reading
 ): Effect.Effect<never, RequestTimeout> => {
   const period = Duration.toMillis(idle)
-  // By looks and not by the clock: a daemon that was stopped for a while does not blame its senders.
+  // Time is counted in looks, not taken from the clock: a daemon that was stopped (SIGSTOP) does not blame its senders.
   const interval = period / Math.max(1, Math.ceil(period / 1000))
   return Effect.suspend(() => {
     let seen = reading.received()

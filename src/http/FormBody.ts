@@ -8,7 +8,7 @@ import * as RequestBody from "./RequestBody.ts"
 /** A form is at most this long. Bytes. */
 export const maxFormLength = 1024 * 1024
 
-/** Slower than this, averaged over the time that a body may stand still, nobody fills in a form. Bytes a second. */
+/** The slowest that a form may come, averaged over the time that a body may stand still. Bytes a second. */
 const minRate = 1024
 
 const formType = "application/x-www-form-urlencoded"

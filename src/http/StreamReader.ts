@@ -1,6 +1,6 @@
 /**
- * Reads a node stream at the pace of who wants its bytes: while nobody waits for more, the stream stands still. It is
- * neither destroyed, which would take an answer to its sender with it, nor drained.
+ * Reads a node stream at its reader's pace: while the reader does not ask for more, the stream is paused. It is neither
+ * destroyed, since that would also cut off an answer to the sender, nor drained.
  */
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
@@ -13,7 +13,7 @@ export interface StreamReader<E> {
   readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
   /** Gives back bytes that were read and not used: they come next. */
   readonly putBack: (bytes: Uint8Array) => void
-  /** Whether it is the sender who is waited for. */
+  /** Whether the reader waits for the sender now, and not the sender for the reader. */
   readonly isWaiting: () => boolean
   /** Bytes that came so far. */
   readonly received: () => number
@@ -37,7 +37,7 @@ const listen = <E>(stream: Readable, cut: E) => {
   const held: Array<Buffer> = []
   let state: "open" | "ended" | "cut" = stream.readableEnded ? "ended" : stream.destroyed ? "cut" : "open"
   let received = 0
-  /** Looks whether what came is enough for who waits, if somebody does. */
+  /** Looks whether enough has come for the effect that waits; undefined: none waits. */
   let look: (() => void) | undefined
 
   const onData = (bytes: Buffer) => {
@@ -51,14 +51,17 @@ const listen = <E>(stream: Readable, cut: E) => {
     look?.()
   }
   const onCut = () => {
-    // A stream that ended closes too.
+    // "close" also follows the end of a whole stream.
     if (state === "open") {
       state = "cut"
       takeRest()
     }
     look?.()
   }
-  /** A stream that broke off says nothing more of itself, but gives what it has: all in one piece, as it stands still. */
+  /**
+   * A stream that broke off emits no more "data", but what it still holds can be read: all at once, since it is
+   * paused.
+   */
   const takeRest = () => {
     stream.off("data", onData).pause()
     const rest: unknown = stream.read()
@@ -70,7 +73,7 @@ const listen = <E>(stream: Readable, cut: E) => {
   if (state === "cut") takeRest()
   stream.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut)
 
-  /** Waits until `enough` makes something of what is held; undefined: more is needed. */
+  /** Waits until `enough` gives an effect; as long as it gives undefined, more bytes are needed. */
   const wait = <A>(enough: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
     Effect.async((resume) => {
       look = () => {

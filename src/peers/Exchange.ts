@@ -26,7 +26,7 @@ interface Exchange {
 
 const ignoreError = () => {}
 
-/** Waits for nothing in between: what happens to a request while nobody listens is lost, or ends the process. */
+/** Adds all listeners in one go: an event that comes before its listener is lost, and an "error" ends the process. */
 const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: PeerRequest): Exchange => {
   const request = Http.request({
     method,
@@ -52,7 +52,7 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: Pee
     otherProtocol()
   })
   request.once("response", (response) => {
-    // A reader that comes later finds it in the message's state.
+    // Whoever reads the response later sees from its state that it failed.
     response.on("error", ignoreError)
     if (response.statusCode === 101) otherProtocol()
     else Deferred.unsafeDone(answer, Effect.succeed(response))
@@ -60,7 +60,7 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: Pee
   request.once("socket", (socket) => {
     step()
     exchange.read = socket.bytesRead
-    // Node waits for the end of a connection, and that may have been.
+    // Node would wait for a "close" of the socket that has been already.
     if (socket.destroyed) request.destroy(new Error("the connection was closed"))
   })
   request.on("drain", step).once("finish", step)

@@ -4,11 +4,16 @@ import type * as Net from "node:net"
 import { Duration } from "effect"
 import type { PeerUnreachable } from "./PeerUnreachable.ts"
 
+/** Takes a connection, or the reason why there is none. */
 export type Connected = (error: PeerUnreachable | null, socket: Net.Socket | undefined) => void
 
 /** Begins to make a connection, and tells what came of it: once, and later. */
 export type Establish = (connected: Connected) => void
 
+/**
+ * Node's agent over connections to one peer. Idle ones are closed after a time, and used no more once they are
+ * forgotten.
+ */
 export class KeptConnections extends Http.Agent {
   private readonly establish: Establish
   private readonly idleMillis: number

@@ -8,6 +8,7 @@ import type { PeerUnreachable } from "./PeerUnreachable.ts"
 /** The keys that a pinned peer may have; fails, by reason `certificate`, where there are none to compare. */
 export type PinnedKeys = Effect.Effect<ReadonlyArray<KeyObject>, PeerUnreachable>
 
+/** Another relay, and the keys by which it is recognised. */
 export interface Peer {
   /** Protocol, host and port count. With `http:` nothing is checked. */
   readonly url: URL
@@ -31,4 +32,5 @@ export interface PeerClientService {
   readonly pool: (peer: Peer) => Effect.Effect<PeerPool, never, Scope.Scope>
 }
 
+/** Connections to other relays; `PeerConnections.layer` makes them over the network. */
 export class PeerClient extends Context.Tag("rudder-relay/PeerClient")<PeerClient, PeerClientService>() {}

@@ -8,13 +8,13 @@ import { type PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 const addressMillis = 2500
 /** After so much silence the kernel asks whether the peer is still there. */
 const keepAliveMillis = 30_000
-/** What a peer said before it stopped reading is here already, and read in far less time. */
+/** After a failed write, so long the answer is read on: it is in the kernel already. */
 const lastWordMillis = 1000
 
 /** The host of a URL as a socket wants it: an IPv6 address without brackets. */
 export const hostOf = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, "$1")
 
-/** Errors of a socket are those of the request on it, or come when nobody waits for anything. */
+/** For errors that need no handling: the request on the socket has them too, or there is none. */
 const ignoreError = () => {}
 
 /**

@@ -15,6 +15,7 @@ export class PeerUnreachable extends Data.TaggedError("PeerUnreachable")<{
   readonly message: string
 }> {}
 
+/** The error of that reason. The message names the peer. */
 export const unreachable = (reason: PeerUnreachable["reason"], message: string) =>
   new PeerUnreachable({ reason, message })
 

@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { NodeOutcome } from "./RunEvent.ts"
 
+/** Tells in the log which agents failed. */
 export interface AgentWarnings {
   /** One line with the reason, where it is not well and nobody asked for its end. */
   readonly ended: (outcome: NodeOutcome) => Effect.Effect<void>

@@ -16,7 +16,7 @@ export const unreported = (relay: Node): NodeEnding => ({
   error: { _tag: "UpstreamFatal", message: `sub-relay ${relay.id} did not report this node` }
 })
 
-/** What the nodes list calls it is no name of a host. */
+/** Its hostname in the nodes list is not one. */
 export const badHostname = (node: Node): NodeEnding => ({
   code: null,
   error: {

@@ -20,6 +20,7 @@ export const NodeChoice = Schema.Literal(
 )
 export type NodeChoice = typeof NodeChoice.Type
 
+/** What a caller wants to see of a run. */
 export interface OutputParameters {
   readonly format: RunFormat
   /** Only these nodes; undefined: all. */

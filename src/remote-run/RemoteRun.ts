@@ -91,6 +91,7 @@ export interface RemoteRunService {
   readonly cancelAll: Effect.Effect<void>
 }
 
+/** The runs of this relay. */
 export class RemoteRun extends Context.Tag("rudder-relay/RemoteRun")<RemoteRun, RemoteRunService>() {
   /** Holds the runs that go on. At its end every run is cancelled, and its agents are gone. */
   static readonly layer = Layer.scoped(

@@ -134,6 +134,7 @@ const one = "Run the agent of one node"
 const some = "Run the agents of some nodes"
 const every = "Run the agents of every node of the list"
 
+/** The routes of remote runs, in this form and in the older one. */
 export class RemoteRunApi extends HttpApiGroup.make("remoteRun")
   .add(
     starts("getNode", "GET", "/remote-run/node/:uuid")

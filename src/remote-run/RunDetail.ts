@@ -11,7 +11,7 @@ const unreadable = {
   error: { _tag: "StorageError", message: "the record of this node's end can't be read" }
 }
 
-/** What is to be said in the end of nodes that have no `end` yet. Ids, not events. */
+/** The nodes that have no `end` yet, to be listed last. Held as ids, not as events. */
 class Unfinished {
   private nodes: ReadonlyArray<string> = []
   private readonly running = new Set<string>()

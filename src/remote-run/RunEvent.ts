@@ -113,10 +113,10 @@ export interface UnreadableEvent {
   readonly node: string
 }
 
-/** As what a node's end counts. Neither ok nor failed is one that was skipped, or of which an older sub-relay reports nothing. */
+/** What a node's end counts as. `unreported`: an older sub-relay says nothing of its nodes. */
 export type Verdict = "ok" | "failed" | "skipped" | "unreported"
 
-/** As what the end of a node counts. */
+/** What the end of a node counts as. */
 export const verdict = (outcome: Pick<NodeOutcome, "code" | "skipped" | "unreported">): Verdict => {
   if (outcome.code === 0) return "ok"
   if (outcome.skipped === true) return "skipped"
@@ -126,7 +126,7 @@ export const verdict = (outcome: Pick<NodeOutcome, "code" | "skipped" | "unrepor
 /** How many nodes of a run have ended in each way that is counted. */
 export type Counts = Pick<RunDone, "ok" | "failed" | "skipped">
 
-/** The counts with one more node, as what it counts. */
+/** The counts with one node more. */
 export const counted = (counts: Counts, result: Verdict): Counts => {
   if (result === "unreported") return counts
   return { ...counts, [result]: (counts[result] ?? 0) + 1 }

@@ -108,14 +108,14 @@ export const make = (
     }
   })
 
-/** The first reason for which no more is started is the reason. */
+/** From now on no node is started: those that were not end like this. A later reason changes nothing. */
 const stop = (parts: Parts, unstarted: NodeEnding): void => {
   if (parts.unstarted !== undefined) return
   parts.unstarted = unstarted
   Deferred.unsafeDone(parts.stopped, Exit.void)
 }
 
-/** What the policy makes of an end, at once: whoever is about to start sees it. */
+/** Tells the policy of an end, at once, so that no agent starts in between where the policy now says stop. */
 const heed = (parts: Parts, { code }: NodeOutcome): void => {
   if (parts.unstarted !== undefined) return
   parts.course = RunPolicy.ended(parts.course, code === 0)
@@ -131,7 +131,10 @@ const run = (parts: Parts): Effect.Effect<void> =>
     yield* parts.warnings.rest
   }).pipe(Effect.uninterruptible)
 
-/** Until all have ended, or the run is cancelled: then the fibers of this scope are interrupted and awaited. */
+/**
+ * Until all have ended, or the run is cancelled: then the fibers that run agents and calls are interrupted and
+ * awaited.
+ */
 const runAll = (parts: Parts) =>
   Effect.gen(function* () {
     const { stopped, cancelled } = parts
@@ -200,7 +203,9 @@ const startWithPermit = (parts: Parts, underway: Underway, node: Node) =>
 /** How many nodes are handled between two pauses. */
 const nodesBetweenPauses = 1000
 
-/** Nodes that may start and have not, and then those that may not yet; each is one of them no more. */
+/**
+ * Takes the nodes that were not started: first those that may start, then those of later batches. Each is given once.
+ */
 function* takeUnstarted(parts: Parts): Iterable<NodeId> {
   const { plan, waiting, unasked } = parts
   for (const node of waiting) {

@@ -9,6 +9,7 @@ import * as Parameter from "./Parameter.ts"
 import { boolean, type Decoded, decodeList, type Entries, group, invalid, list, oneOf } from "./Parameter.ts"
 import type { OutputChoice } from "./RunRecord.ts"
 
+/** What a request for a run asks for, query and form taken together. */
 export interface RunParameters extends ControlParameters.ControlParameters {
   readonly output: OutputChoice
   /** Answer lines as they are printed, or (with `discard`) at once; else node by node. */
@@ -106,13 +107,13 @@ const acceptedFormat = <Format extends RunFormat>(
   return best?.format
 }
 
-/** What only they use who call as Rudder's own relays are called. */
+/** Parameters that only callers of Rudder's own relays use. */
 const oldNames = ["keep_output", "asynchronous"] as const
-/** What nobody uses who calls so. */
+/** Parameters that no such caller uses. */
 const newNames = ["output", "async", "format", ...ControlParameters.names] as const
 const classNames = ["classes", "conditions"] as const
 
-/** The names that mean nothing to a route: a slip in `preview` must not run a fleet. */
+/** The names that mean nothing to a route: a misspelt `preview` must not run every node. */
 const unknownNames = (
   given: ReadonlyMap<string, unknown>,
   { more = [] }: RunRoute

@@ -44,6 +44,6 @@ export const of = (
   }
 })
 
-/** The block of a run's only node need not wait for its end, unless that decides whether it is shown. */
+/** The block of a run's only node is shown as it comes, unless the node's end decides whether it is shown at all. */
 const orderOf = ({ order, ended }: RunView, single: boolean): RunView["order"] =>
   ended !== undefined ? "blocks" : single ? "live" : order

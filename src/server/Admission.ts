@@ -1,6 +1,6 @@
 /**
- * What every request passes before its route: base path, who may call, whether another site's page made a browser do
- * it, and whether there is such a route; and how what goes wrong is answered.
+ * What every request goes through before its route: base path, who may call, whether another site's page made a browser
+ * do it, and whether there is such a route; and how what goes wrong is answered.
  */
 
 import { IncomingMessage } from "node:http"
@@ -45,7 +45,7 @@ const isDecodable = (path: string): boolean => {
 const isLoopback = AddressSet.make(AddressSet.loopback)
 
 const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.BrowserRequest => ({
-  // The target's own host counts, where it has one (RFC 9112, 3.2.2).
+  // `GET http://host/path`: the host in the request's target counts, and not the header (RFC 9112, 3.2.2).
   host: originForm(request.url).host ?? request.headers.host,
   origin: request.headers.origin,
   fetchSite: request.headers["sec-fetch-site"],
@@ -117,7 +117,7 @@ const answerDefect = (cause: Cause.Cause<unknown>, request: string) =>
     return yield* new InternalError({ message: "internal error; the relay's log has it", request })
   })
 
-/** A failure is encoded by the API; only a defect is left to us. Interruption: the client is gone. */
+/** Answers a defect. Failures are encoded by the API, and an interruption means that the client has gone. */
 const orDefect = (
   cause: Cause.Cause<unknown>,
   request: string
@@ -181,7 +181,7 @@ const make = Effect.gen(function* () {
       )
     })
 
-  // The platform types an app's errors as never, though typed errors of endpoints pass here and are encoded outside.
+  // The platform types an app's errors as never, but typed errors of endpoints come through here, and are encoded outside.
   return (app: HttpApp.Default) => admit(app) as HttpApp.Default
 })
 

@@ -12,13 +12,18 @@ import { turn } from "../EventLoop.ts"
 
 /** Requests of one connection that wait for the answer to the one before. More, and the client is not one of ours. */
 const maxPipelined = 16
-/** After an answer to a body that was not read: how much, and how long, is read on so that the client gets the answer. */
+/**
+ * After an answer to a request whose body was not read, so many bytes of it are read, for so long: else a reset would
+ * reach the client before the answer.
+ */
 const lingerBytes = 4 * 1024 * 1024
 const lingerMillis = 2000
-/** At the stop, a connection that was accepted this short before may still bring its first request, for as long. */
+/** At the stop, a connection that was accepted less than this ago has as long again to bring its first request. */
 const firstRequestMillis = 500
 
-/** At the stop, the listener waits so long for a turn of the event loop that brings no connection. */
+/**
+ * At the stop, the listener stays open until the event loop came round without a new connection, or this time is over.
+ */
 const quietMillis = 250
 
 interface Handshake {
@@ -26,15 +31,19 @@ interface Handshake {
   readonly since: number
 }
 
-/** Both ends of a connection: while it is open, no other has the same. */
+/** The addresses and ports of both ends of a connection: no other open connection has the same. */
 const endsOf = (socket: Socket): string =>
   `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`
 
-/** What went wrong with a socket is told by its "close" too; an "error" that nobody hears would end the process. */
+/**
+ * Nothing is done about an error of a socket, since "close" follows it; but an "error" without a listener ends the
+ * process.
+ */
 const hearErrors = (source: EventEmitter): void => {
   source.on("error", () => {})
 }
 
+/** The connections of one listener. */
 export class Connections {
   private readonly sockets = new Set<Socket>()
   /** Those of the sockets on which nothing was asked yet, with the time of the accept. */
@@ -50,7 +59,10 @@ export class Connections {
   private readonly waiting = new Set<() => void>()
   private readonly server: Http.Server | Https.Server
 
-  /** Takes what this server accepts. A TLS handshake has `handshakeMillis`, however it is dripped. */
+  /**
+   * Takes the connections that this server accepts. A TLS handshake has `handshakeMillis` in all, however its bytes
+   * come.
+   */
   constructor(server: Http.Server | Https.Server, handshakeMillis: number) {
     this.server = server
     server.on("connection", () => {
@@ -60,7 +72,7 @@ export class Connections {
       server.on("connection", (socket: Socket) => this.beginHandshake(socket, handshakeMillis))
       server.on("secureConnection", (socket) => this.accepted(socket, this.endHandshake(socket)))
     } else server.on("connection", (socket) => this.accepted(socket, Date.now()))
-    // Node would say 100 before the request was looked at.
+    // Node would answer 100 by itself, before anybody has looked at the request.
     server.on("checkContinue", (request, response) => server.emit("request", request, response))
     server.on("connect", (request) => this.answerConnect(request))
     const emit = (event: string | symbol, ...args: Array<unknown>): boolean =>
@@ -86,8 +98,8 @@ export class Connections {
 
   /**
    * Listens no more, and closes the connections that have no answer under way. Connections that wait to be accepted and
-   * requests that wait to be read are turns of the event loop away, and are still taken: it listens until a turn brings
-   * no connection, as long as callers who come again at once leave it such a turn in time.
+   * requests that wait to be read are still taken: they show when the event loop comes round, so that the server listens
+   * until a round brings no connection. Callers who connect again at once may keep it from that for `quietMillis`.
    */
   readonly stopAccepting: Effect.Effect<void> = Effect.gen(this, function* () {
     this.stopping = true
@@ -142,7 +154,7 @@ export class Connections {
     })
   }
 
-  /** Since when there is the connection that has now become this socket. */
+  /** When the connection was accepted whose handshake ended in this socket. Milliseconds since 1970. */
   private endHandshake(socket: Socket): number {
     const ends = endsOf(socket)
     const handshake = this.handshakes.get(ends)
@@ -179,10 +191,10 @@ export class Connections {
     }, firstRequestMillis)
   }
 
-  /** Node keeps CONNECT from the parser's other requests; it is answered like one for a path that is not there. */
+  /** Node gives a CONNECT to a listener of its own; it is answered like a request for a path that is not there. */
   private answerConnect(request: Http.IncomingMessage): void {
     const { socket } = request
-    // Node has taken its own listeners off, so that an answer that is under way could not go on.
+    // Node has taken its listeners off the socket: an answer that is under way there could not go on.
     if (this.answering.has(socket)) {
       socket.destroy()
       return
@@ -203,9 +215,10 @@ export class Connections {
     const { socket } = request
     this.fresh.delete(socket)
     hearErrors(response)
-    // Behind an answer that closes the connection nothing more is done (RFC 9112, 9.6).
+    // After an answer that closes the connection, requests that came behind are not answered (RFC 9112, 9.6).
     if (!socket.writable) return
-    // Node drops what came in one piece with an upgrade, as if it were the other protocol's; the client sends it again.
+    // Node takes the bytes that came together with an upgrade for the other protocol, and drops them: the client sends them
+    // again on another connection.
     if (this.stopping || request.headers.upgrade !== undefined) response.setHeader("connection", "close")
     const answer = () => this.answer(socket, response, emit)
     const queue = this.queued.get(socket)

@@ -1,6 +1,6 @@
 /**
- * A response whose end is told also when its connection was lost: node tells of the end of what was sent ("finish") and
- * not that it never will be, and the platform waits for the one with a handler that nothing interrupts.
+ * A response that calls back when it ended, also where its connection was lost. Node calls back at "finish" only, which
+ * never comes on a lost connection, and the platform waits for that call in a fiber that can't be interrupted.
  */
 import { type IncomingMessage, ServerResponse } from "node:http"
 
@@ -8,6 +8,7 @@ type Told = () => void
 
 const isTold = (value: unknown): value is Told => typeof value === "function"
 
+/** The class of response that node's server is to make, by its option `ServerResponse`. */
 export class LostResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   override end(told?: Told): this
   override end(chunk: unknown, told?: Told): this

@@ -22,6 +22,7 @@ import type { Settings } from "../config/Settings.ts"
 import { Connections } from "./Connections.ts"
 import { LostResponse } from "./LostResponse.ts"
 
+/** The listener, and the steps of its stop. */
 export interface RelayServerService {
   /** Listens, from the moment on in which this app can answer; gives the address. Until the server's scope ends. */
   readonly serve: <E, R>(
@@ -44,6 +45,7 @@ export interface RelayServerService {
 /** The certificate and key of this relay can't be used: not there, not PEM, or not a pair. */
 export class IdentityError extends Data.TaggedError("IdentityError")<{ readonly message: string }> {}
 
+/** The listener of the daemon. */
 export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelayServer, RelayServerService>() {
   /** Has its certificate from the start; listens once an app is served. */
   static readonly layer = Layer.scoped(

@@ -6,6 +6,7 @@ import { HttpApi, type HttpApiGroup } from "@effect/platform"
 import { Context } from "effect"
 import { AskedBy, HasEffect, type RouteKind } from "../access/RouteAccess.ts"
 
+/** A route as its API has it. */
 export interface Route {
   readonly method: string
   /** The group that it belongs to, by its identifier. */
@@ -14,6 +15,7 @@ export interface Route {
   readonly hasEffect: boolean
 }
 
+/** Finds routes by path. */
 export interface RouteTable {
   /**
    * The routes of this path (without base and query), one a method; empty: there is none. Of two that match, that counts

@@ -1,13 +1,15 @@
-/** How a policy server's refusal, whose status is the policy server's own, stands in the API; and what HEAD says without a body. */
+/**
+ * A policy server's refusal in the API, where it may have any 4xx; and the errors of HEAD, whose answers have no body.
+ */
 import { HttpApiSchema } from "@effect/platform"
 import { ParseResult, Schema } from "effect"
 import type * as Operation from "../http/Operation.ts"
 import { InvalidRequest, StorageError, TooBusy, UpstreamRejected } from "../RelayError.ts"
 
-/** Who is asked, or how often, is what these are about: not the file. */
+/** These 4xx are about the caller or the moment, and not about the file: later the answer may be another. */
 const laterStatus: ReadonlySet<number> = new Set([401, 407, 408, 429])
 
-/** Whether it will be said again, however often one asks. */
+/** Whether an answer of this status is final, so that asking again is of no use. */
 export const isRefusal = (status: number): boolean =>
   status >= 400 && status < 500 && !laterStatus.has(status)
 
@@ -19,7 +21,7 @@ export const ofUpload: Schema.Schema<UpstreamRejected, typeof UpstreamRejected.E
   ...statuses.map((status) => UpstreamRejected.annotations(HttpApiSchema.annotations({ status })))
 )
 
-/** A meaning that a status has for a client where there is no body. A relay itself says nothing in this form. */
+/** The error that a client reads from a status alone, where the answer has no body. Only decoded, never encoded. */
 export const bodiless = <A, I>(of: Schema.Schema<A, I>, status: number, meaning: A): Schema.Schema<A, void> =>
   Schema.transformOrFail(Schema.Void, Schema.typeSchema(of), {
     strict: true,
@@ -35,7 +37,7 @@ const message = (status: number): string => `answered ${status}`
 const rejection = (status: number) =>
   bodiless(UpstreamRejected, status, new UpstreamRejected({ message: message(status), status }))
 
-/** The errors of a HEAD, which has no body to tell them apart: a refusal where it may be one. */
+/** The errors of a HEAD, told apart by status alone: a status that may be a refusal is taken for one. */
 export const ofCheck: Schema.Schema<InvalidRequest | TooBusy | StorageError | UpstreamRejected, void> =
   Schema.Union(
     bodiless(InvalidRequest, 400, new InvalidRequest({ message: message(400) })),

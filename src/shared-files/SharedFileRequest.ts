@@ -8,7 +8,7 @@ import type { InvalidRequest } from "../RelayError.ts"
 import { FileId, type SharedFileName } from "./file/FileId.ts"
 import type { HeaderBlock } from "./file/HeaderBlock.ts"
 import * as Signature from "./file/Signature.ts"
-import * as Scope from "./file/SignedScope.ts"
+import * as SignedScope from "./file/SignedScope.ts"
 import * as Ttl from "./file/Ttl.ts"
 
 /** What a source says of a file it sends, and how it proves it; nothing of it has been checked. */
@@ -20,7 +20,7 @@ export interface Claim {
   readonly hash: Option.Option<ContentHash.ContentHash>
   readonly keydate: Option.Option<string>
   readonly ttl: Ttl.Ttl
-  readonly scope: Option.Option<Scope.ClaimedScope>
+  readonly scope: Option.Option<SignedScope.ClaimedScope>
 }
 
 type Decoded<A> = Either.Either<A, InvalidRequest>
@@ -74,11 +74,11 @@ export const decodeTtl = (text: string): Decoded<Ttl.Ttl> =>
   )
 
 const decodeDate = (text: string): Decoded<string> =>
-  Option.isSome(Scope.parseDate(text))
+  Option.isSome(SignedScope.parseDate(text))
     ? Either.right(text)
     : Either.left(invalid("date", "an RFC 3339 date such as 2026-01-05T09:00:00Z"))
 
-/** The ttl that is signed is handed on in a line of its own. */
+/** A signed ttl is handed on in a header block, which loses spaces around a value: with them the signature would be wrong. */
 const decodeSignedTtl = (text: string): Decoded<string> =>
   text === text.trim() ? Either.right(text) : Either.left(invalid("ttl", "no spaces around what is signed"))
 
@@ -91,7 +91,10 @@ const optional = <A>(
     onSome: (text) => Either.map(decode(text), Option.some)
   })
 
-const decodeScope = (search: URLSearchParams, ttl: string): Decoded<Option.Option<Scope.ClaimedScope>> =>
+const decodeScope = (
+  search: URLSearchParams,
+  ttl: string
+): Decoded<Option.Option<SignedScope.ClaimedScope>> =>
   Either.gen(function* () {
     const date = yield* parameter(search, "date")
     const signature = yield* parameter(search, "request-signature")
@@ -153,8 +156,8 @@ const field = (block: HeaderBlock, key: string): Decoded<string> => {
     : Either.right(value)
 }
 
-/** The scope in a header block; `date` and `ttl` alone are nothing that this form knows. */
-const blockScope = (block: HeaderBlock): Decoded<Option.Option<Scope.ClaimedScope>> =>
+/** The signed scope in a header block. Without `request_signature` there is none, and `date` and `ttl` mean nothing. */
+const blockScope = (block: HeaderBlock): Decoded<Option.Option<SignedScope.ClaimedScope>> =>
   optional(Option.fromNullable(block.get("request_signature")), (signature) =>
     Either.gen(function* () {
       return {
@@ -166,7 +169,7 @@ const blockScope = (block: HeaderBlock): Decoded<Option.Option<Scope.ClaimedScop
   )
 
 /** What is left of a signed ttl may be less than was signed, and never more; nothing in the query: as was signed. */
-const remainingTtl = (query: string, scope: Option.Option<Scope.ClaimedScope>): Decoded<Ttl.Ttl> =>
+const remainingTtl = (query: string, scope: Option.Option<SignedScope.ClaimedScope>): Decoded<Ttl.Ttl> =>
   Option.match(scope, {
     onNone: () => decodeTtl(query),
     onSome: (claimed) =>

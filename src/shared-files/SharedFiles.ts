@@ -48,7 +48,10 @@ export interface Upload {
   readonly announced: Option.Option<number>
   /** Run once, after target, size and source were looked at: it may be the beginning of the body. */
   readonly announcement: Effect.Effect<Announcement, InvalidRequest | RequestTimeout, Scope.Scope>
-  /** The content; asks the sender for it, where that waits to be asked. Nobody reads it any more behind the scope. */
+  /**
+   * The content; asks the sender for it, where that waits to be asked. Not to be read any more when the scope has
+   * ended.
+   */
   readonly body: Effect.Effect<RequestBody, never, Scope.Scope>
   /** Whose upload it is, for the bound per address. */
   readonly address: string
@@ -170,7 +173,7 @@ const checkedLocation = (parts: Parts, name: SharedFileName) =>
     Effect.as(checkFileId(parts, nodes, name), locationOf(parts, nodes, name))
   )
 
-/** In the tree a relay's own folder stands beside those of nodes and sources. */
+/** In layout `tree` the folder of a relay is beside those of nodes and sources, whose names might be the same. */
 const checkFileId = ({ settings }: Parts, nodes: Nodes, { fileId }: SharedFileName) =>
   settings.sharedFiles.layout === "tree" && Option.isSome(nodes.get(fileId))
     ? new InvalidRequest({
@@ -260,10 +263,10 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
     yield* destination.checkRoom(incoming.held()?.length ?? 0)
     const { algorithm: _, ...said } = claim
     const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
-    const { outcome, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
+    const { forwarded, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
     const request = yield* RequestId
     yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...name, size, request }))
-    return Effect.map(outcome, (result) => ({ result, hash, size, expires: kept.expires }))
+    return Effect.map(forwarded, (result) => ({ result, hash, size, expires: kept.expires }))
   }).pipe(Effect.scoped, parts.slots.take({ address: given.address, source: given.name.source }))
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })

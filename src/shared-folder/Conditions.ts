@@ -27,12 +27,12 @@ type Headers = Readonly<Record<string, string | undefined>>
 
 const whole: Selection = { _tag: "Whole" }
 
-/** A part goes with what the caller has only where both are of one version; a weak tag does not say so. */
+/** Whether the caller's bytes are of this version, so that a part fits them. A weak tag does not prove that. */
 const isSameVersion = (condition: string, validators: Validators): boolean =>
   !validators.etag.startsWith("W/") &&
   (condition === validators.etag || condition === validators["last-modified"])
 
-/** The library takes the last bytes of a shorter file for none, where all of it is meant. */
+/** "The last n bytes" of a file that has fewer is all of it (RFC 9110); to the library it would be no range. */
 const withinFile = (range: string, size: number): string =>
   range.replace(/^(bytes=)-(\d+)$/i, (text, unit: string, length: string) =>
     Number(length) > size ? `${unit}0-` : text

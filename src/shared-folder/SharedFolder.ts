@@ -62,7 +62,7 @@ export const make = (node: OpenedFile.FolderFs) =>
     const hashes = yield* FileHashes.over(node)
     const fork = yield* FiberSet.makeRuntime()
 
-    /** It is too late to tell the caller, but by cutting the answer off. */
+    /** The answer's head is sent already: the caller only sees that the answer is cut off, and the log says why. */
     const tellCut = (place: string, cause: unknown) =>
       fork(
         Effect.logError("a file of the shared folder was cut off").pipe(

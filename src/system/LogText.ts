@@ -5,8 +5,10 @@
 import { Array as Arr, Cause, FiberId, Inspectable, List, Logger, LogSpan } from "effect"
 import * as Printable from "../Printable.ts"
 
+/** One line of `key=value` for each entry. */
 export const logfmt: Logger.Logger<unknown, string> = Logger.map(Logger.logfmtLogger, Printable.line)
 
+/** One line of JSON for each entry. */
 export const json: Logger.Logger<unknown, string> = Logger.map(Logger.jsonLogger, Printable.json)
 
 const codes = {

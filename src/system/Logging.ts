@@ -12,10 +12,12 @@ const levels: Record<LogLevelName, LogLevel.LogLevel> = {
   off: LogLevel.None
 }
 
+/** What can be changed of the log while it is written. */
 export interface LoggingService {
   readonly setLevel: (level: LogLevelName) => Effect.Effect<void>
 }
 
+/** The daemon's log. */
 export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, LoggingService>() {
   /** Logs to stderr, so that stdout is the commands' own. */
   static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {
@@ -29,7 +31,7 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
         Logger.defaultLogger,
         Logger.map(logger, () => undefined)
       ),
-      // The filter above decides; what it would refuse is not kept from it.
+      // Effect lets every entry through, so that the filter above decides, whose level can change.
       Layer.scopedDiscard(Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)),
       Layer.succeed(Logging, {
         setLevel: (level) =>

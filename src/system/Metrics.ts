@@ -33,7 +33,7 @@ const takeOutbox = Effect.gen(function* () {
     yield* Metric.set(Metric.tagged(outboxFiles, "state", state), status[state].entries)
     yield* Metric.set(Metric.tagged(outboxBytes, "state", state), status[state].bytes)
   }
-  // One that has not happened yet is 0: what appears as 1 is no increase to Prometheus.
+  // A counter is there from the start, as 0: one that first appears as 1 is no increase to Prometheus.
   for (const end of OutboxEnd.ends) yield* Metric.incrementBy(OutboxEnd.counterOf(end), 0)
 })
 

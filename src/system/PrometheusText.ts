@@ -1,6 +1,7 @@
 /** Metrics as Prometheus reads them: its text format, 0.0.4. */
 import { type MetricKey, type MetricPair, MetricState } from "effect"
 
+/** Of Prometheus' text format. */
 export const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 /** A line of it per label set; the value is a double there. */

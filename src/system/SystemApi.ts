@@ -19,6 +19,7 @@ const envelope = <A, I, Action extends string>(
     description
   })
 
+/** Whether a part of the relay is well; `details` says what is not, or what is worth knowing. */
 export const Health = Schema.Struct({
   status: Schema.Literal("success", "error"),
   details: Schema.optional(Schema.String)
@@ -66,6 +67,7 @@ export const ReloadFailed = Schema.Struct({
   description: "something did not load; what was in force before stays so."
 })
 
+/** The routes about the relay itself. */
 export class SystemApi extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("info", "/system/info")

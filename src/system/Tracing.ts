@@ -8,7 +8,7 @@ import { FetchHttpClient, HttpMiddleware } from "@effect/platform"
 import { Config, Effect, Layer, Option } from "effect"
 import * as Version from "./Version.ts"
 
-/** A span that nobody takes costs as much as a look at the disk, and the one around each request as much as the rest of it. */
+/** Without a tracer no spans are made: they would cost as much as a request takes without them. */
 const off = Layer.merge(
   Layer.setTracerEnabled(false),
   Layer.scopedDiscard(Effect.locallyScoped(HttpMiddleware.currentTracerDisabledWhen, () => true))

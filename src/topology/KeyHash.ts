@@ -3,6 +3,7 @@
 import { createHash, type KeyObject, timingSafeEqual } from "node:crypto"
 import { Option } from "effect"
 
+/** The bytes of such a hash. */
 export interface KeyHash {
   readonly algorithm: "sha256" | "sha512"
   readonly digest: Uint8Array

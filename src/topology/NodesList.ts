@@ -20,6 +20,7 @@ export type NodesListStatus =
   | { readonly _tag: "Success" }
   | { readonly _tag: "Error"; readonly details: string }
 
+/** Knows the nodes below this relay. */
 export interface NodesListService {
   readonly current: Effect.Effect<Nodes>
   readonly status: Effect.Effect<NodesListStatus>
@@ -29,4 +30,5 @@ export interface NodesListService {
   readonly reload: Effect.Effect<NodesListStatus>
 }
 
+/** The nodes list; `WatchedNodesList.layer` has it from a file. */
 export class NodesList extends Context.Tag("rudder-relay/NodesList")<NodesList, NodesListService>() {}

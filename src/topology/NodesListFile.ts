@@ -9,6 +9,7 @@ export class NodesListSyntaxError extends Schema.TaggedError<NodesListSyntaxErro
   message: Schema.String
 }) {}
 
+/** What a nodes list says. */
 export interface ParsedNodesList {
   /** In the order of the file. */
   readonly nodes: Map<string, Node>

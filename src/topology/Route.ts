@@ -11,7 +11,7 @@ export type Route =
   | { readonly _tag: "Behind"; readonly relays: readonly [NodeId, ...Array<NodeId>] }
   | { readonly _tag: "Unknown" }
 
-/** More relays than this between this one and a node, and something is wrong with the list. */
+/** A route over more relays than this means that something is wrong with the list. */
 const maxHops = 20
 
 /**

@@ -44,7 +44,7 @@ const make = Effect.gen(function* () {
   const path = general.nodesCertsFile
   const file = yield* WatchedFile.make(path)
   const known = yield* Ref.make<ReadonlyMap<string, ReadonlyArray<Buffer>>>(new Map())
-  const one = yield* Effect.makeSemaphore(1)
+  const reloading = yield* Effect.makeSemaphore(1)
 
   const told = yield* Ref.make("")
 
@@ -61,11 +61,11 @@ const make = Effect.gen(function* () {
           : Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
       )
     ),
-    one.withPermits(1),
+    reloading.withPermits(1),
     Effect.withSpan("Certificates.reload")
   )
   if (yield* file.isThere) yield* Effect.ignore(reload)
-  // A file that is gone leaves what it said in force.
+  // When the file is gone, what it said last stays in force.
   const reloadIfThere = Effect.flatMap(file.isThere, (isThere) => (isThere ? reload : Effect.void))
   yield* file.follow(Effect.ignore(reloadIfThere))
 

@@ -2,13 +2,14 @@
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
 import { Duration, Effect, Option, Ref, Schedule, type Scope } from "effect"
 
+/** A file, and what becomes of it. */
 export interface WatchedFile {
   /** All of it. */
   readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
   readonly isThere: Effect.Effect<boolean>
   /**
-   * Runs this whenever the file is another than it was, and as long as it is there but could not be read: whoever may
-   * read a file can change without it. Looks twice a second until the scope ends.
+   * Runs this whenever the file has changed, and, while it is there and could not be read, at every look: its permissions
+   * can change without the file. Looks twice a second until the scope ends.
    */
   readonly follow: (reload: Effect.Effect<unknown>) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -26,6 +27,7 @@ export const version = (file: string): Effect.Effect<string, never, FileSystem.F
     Effect.orElseSucceed(() => absent)
   )
 
+/** The file at this path, which need not be there yet. */
 export const make = (file: string): Effect.Effect<WatchedFile, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

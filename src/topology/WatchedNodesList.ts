@@ -73,7 +73,7 @@ const make = Effect.gen(function* () {
     status: { _tag: "Success" },
     neverLoaded: true
   })
-  const one = yield* Effect.makeSemaphore(1)
+  const reloading = yield* Effect.makeSemaphore(1)
 
   const load = Effect.gen(function* () {
     const parsed = yield* Effect.flatMap(watched.read, parse)
@@ -104,7 +104,7 @@ const make = Effect.gen(function* () {
     Effect.catchAll(keepPrevious),
     Effect.andThen(Ref.get(state)),
     Effect.map(({ status }) => status),
-    one.withPermits(1),
+    reloading.withPermits(1),
     Effect.withSpan("NodesList.reload")
   )
 

@@ -30,6 +30,7 @@ export const share = (url: string, key: KeyObject) => {
   })
 }
 
+/** What the sandbox prints of the file that it shared. `answer` is the body of the answer. */
 export const shown = (directory: string, answer: string) => `
 And ${source} shared a file with ${target}, signed with its key: POST shared-files/node/${target}/note answered
 ${answer}

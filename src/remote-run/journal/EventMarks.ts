@@ -1,6 +1,7 @@
 /**
- * Where in a run's journal how many events have been passed. Who asks for what follows the first so many events has the
- * journal searched from the nearest mark on, and leaves others: so all who ask one after the other read it once.
+ * Marks in a run's journal: how many events are before a place. Who asks for what follows the first n events has the
+ * journal searched from the nearest mark on, which leaves marks on the way: callers who ask one after the other read the
+ * journal once between them.
  */
 import type { RunId } from "../RunId.ts"
 

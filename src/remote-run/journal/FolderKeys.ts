@@ -61,12 +61,12 @@ export const make = (
       preparing: yield* Effect.makeSemaphore(1),
       lastProblem: ""
     }
-    const turns = yield* RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) })
+    const locks = yield* RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) })
     return {
       alone: (key, effect) =>
         Effect.scopedWith((scope) =>
-          Effect.flatMap(Scope.extend(RcMap.get(turns, digestOf(key)), scope), (turn) =>
-            turn.withPermits(1)(effect)
+          Effect.flatMap(Scope.extend(RcMap.get(locks, digestOf(key)), scope), (lock) =>
+            lock.withPermits(1)(effect)
           )
         ),
       find: (key) => find(parts, key),
@@ -154,7 +154,7 @@ const reserve = (parts: Parts, key: string, order: string, run: RunId) =>
     yield* prune(parts, entries)
     if (entries.size >= parts.most) return yield* noPlace(entries)
     const entry: Entry = { run, order, state: "waiting", isBinding: false }
-    // Its place is taken while the disk works.
+    // It counts while the disk still writes it, so that others who come meanwhile are not too many.
     entries.set(key, entry)
     yield* write(parts, key, entry).pipe(
       Effect.tapError(() => {

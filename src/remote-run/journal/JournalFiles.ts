@@ -11,12 +11,13 @@ import { Effect, Exit, Scope } from "effect"
 import type { JournalPart } from "./JournalSource.ts"
 import * as RunFolders from "./RunFolders.ts"
 
+/** Where the bytes of one journal go. */
 export interface JournalFilesOptions {
   readonly fs: FileSystem.FileSystem
   /** Where the file is while the run goes on, and where it is kept. */
   readonly path: string
   readonly finalPath: string
-  /** Where it goes on when it fails; that of the system unless a test has another. */
+  /** The folder in which it goes on where its file can't be written. Default: the system's temporary folder. */
   readonly temporary?: string | undefined
 }
 

@@ -60,7 +60,7 @@ class Found {
     if (record.kind === Kind.done) this.done = true
   }
 
-  /** Nodes of which the journal has no end, also where it does not say any more for which nodes the run is. */
+  /** Nodes without an end. Where the event that names the run's nodes can't be read, those that other events name. */
   missing(): ReadonlyArray<string> {
     return [...this.nodes].filter((node) => !this.ended.has(node))
   }
@@ -71,7 +71,7 @@ class Found {
     else for (const node of run.right.nodes) this.nodes.add(node)
   }
 
-  /** A node whose end can't be read has ended, and nobody can say well. */
+  /** A node whose end can't be read has ended, and counts as failed. */
   private meetEnd(node: string, json: string): void {
     this.ended.add(node)
     const outcome = decodeOutcome(json)
@@ -99,7 +99,7 @@ const survey = (source: JournalSource) =>
       const record = yield* wholeAt(found.length)
       if (record === undefined) break
       if (!isOutput(record) && !isJson(record.payload.toString("utf8"))) {
-        // The last one was torn; behind others there is more to read.
+        // The last record was torn by the crash. An earlier one is damaged, but what follows it can be read.
         const isLast = (yield* wholeAt(found.length + recordLength(record))) === undefined
         if (isLast) break
         yield* wholeAt(found.length)

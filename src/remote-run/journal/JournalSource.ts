@@ -1,4 +1,4 @@
-/** A run's journal as those see it who read it, or write it: where its bytes are is another's business. */
+/** A run's journal for its readers and writers, who need not know where its bytes are kept. */
 import type { Error as PlatformError } from "@effect/platform"
 import type { Effect } from "effect"
 import type { Kind } from "./JournalRecord.ts"

@@ -71,7 +71,7 @@ export const open = (
         if (memory !== undefined) filled = memory.copy(buffer, 0)
         while (filled < length) {
           const part = source.partAt(offset + filled)
-          // What lies behind is still being written, or somewhere else.
+          // What follows this part is still being written, or is in another file.
           const most = Math.min(buffer.length, part.to - offset)
           if (most <= filled) return false
           const count = yield* read(part, offset + filled, buffer.subarray(filled, most))

@@ -6,6 +6,7 @@ import type { RunJournal } from "./RunJournal.ts"
 /** Each may hold a descriptor. */
 const most = 256
 
+/** A bounded number of them: the oldest makes room for the newest. */
 export class KeptJournals {
   /** Oldest first. */
   private readonly journals = new Map<RunId, RunJournal>()

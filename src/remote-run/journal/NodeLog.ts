@@ -97,7 +97,7 @@ export class NodeLog implements AgentOutput {
     return outcome
   }
 
-  /** Ends lines that no node is named for: a mark says where they end, and no event. */
+  /** Ends the lines of a sub-relay that does not say which node printed them: their end is a mark, and not an event. */
   close(): void {
     if (this.ended) return
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())

@@ -101,7 +101,7 @@ export class PendingRecords {
     return before - inBytes(this.records)
   }
 
-  /** Drops output, and gives what is left the places that it has then. */
+  /** Drops the output among records, and moves the others together, from the offset `from` on. */
   private relocate(records: ReadonlyArray<PendingRecord>, from: number): Array<PendingRecord> {
     let at = from
     const kept: Array<PendingRecord> = []
@@ -119,13 +119,18 @@ export class PendingRecords {
     return kept
   }
 
-  /** Where a record that came before is now; a wrong guess ends a chain of links, and nothing else. */
+  /**
+   * Where a node's record before is by now. Were it wrong, only a reader of that node's part would end early.
+   */
   private link(previous: number): number {
     return this.isWritten(previous) ? previous : (this.moved.get(previous) ?? previous)
   }
 }
 
-/** One account is one log: a relay's own output and what it passes on have the same id, and each its own chain. */
+/**
+ * Whether a record may be joined to the last. Accounts are compared and not ids: what a sub-relay prints itself and what
+ * it passes on have the same id, and links of their own.
+ */
 const joins = (
   last: PendingRecord,
   { kind, account, flags }: Pick<PendingRecord, "kind" | "account" | "flags">,

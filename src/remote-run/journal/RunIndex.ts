@@ -212,7 +212,7 @@ class Findings {
       })
     }
     const run = this.runs.get(id)
-    // The beginning is what a crash took.
+    // Without the run's first entry, which a crash took, the others say nothing.
     if (run === undefined || run.isComplete) return
     if (this.node !== undefined && run.isOfActor) run.hasNode ||= IndexEntry.hasNode(entry, this.node)
     run.isComplete = entry.last

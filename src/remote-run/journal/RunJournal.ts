@@ -32,7 +32,7 @@ export interface JournalOptions {
   /** Where the file is while the run goes on, and where it is kept. */
   readonly path: string
   readonly finalPath: string
-  /** Where it goes on when its file can't be written; that of the system unless a test has another. */
+  /** The folder in which it goes on where its file can't be written. Default: the system's temporary folder. */
   readonly temporary?: string
 }
 

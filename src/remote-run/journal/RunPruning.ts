@@ -7,7 +7,7 @@ import { folderAt, folderOf, type RunFile, type RunFolders } from "./RunFolders.
 
 /** What keeps the history within its bounds. It counts the bytes on the disk once, and keeps the count. */
 export interface RunPruning {
-  /** Bytes of a run that is over now, or that an index has more. */
+  /** Counts bytes that were added: a run that is over now, or entries of an index. */
   readonly add: (bytes: number) => void
   readonly isTooMuch: () => boolean
   /** What can't be removed is named in the log, once. */
@@ -121,7 +121,7 @@ const remove = (parts: Parts, { path }: RunFile, trouble: Trouble) =>
     )
   )
 
-/** Of a time that is over, with its index. */
+/** Removes the folder of a time that is over, with its index, where no run is left in it. */
 const removeFolder = (parts: Parts, folder: string) =>
   Effect.gen(function* () {
     const { folders } = parts

@@ -58,9 +58,9 @@ const nameOf = (record: JournalRecord): string => record.node.toString("latin1")
 
 class Reader {
   private position = 0
-  /** Events that are still to be passed over. */
+  /** Events that are still to be stepped over. */
   private skip = 0
-  /** What is before this offset was passed over, or is had by the client. */
+  /** What is before this offset was stepped over, or the client has it. */
   private after: number
   private lastMark = 0
   /** Offsets of records to be shown before the reader goes on at `position`: a block, or the parts of a long line. */

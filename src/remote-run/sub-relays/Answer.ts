@@ -38,6 +38,7 @@ export class StreamCut extends Schema.TaggedError<StreamCut>("rudder-relay/Strea
 
 /** That there will be no more, for the reason of another error. */
 export const fatal = ({ message }: { readonly message: string }) => new UpstreamFatal({ message })
+/** That the line does not carry, for the reason of another error. */
 export const streamCut = ({ message }: { readonly message: string }) => new StreamCut({ message })
 
 /** Cuts what takes longer. */
@@ -91,7 +92,7 @@ const nextLines = (response: IncomingMessage, peer: Peer, cutter: LineCutter) =>
     }
   }).pipe(within(peer, maxEventTime, "no whole event"))
 
-/** Hears events until the sub-relay's run is over. An event that the cut of the stream parts was not heard. */
+/** Hears events until the sub-relay's run is over. An event that is cut with the stream was not heard. */
 export const hearEvents = (
   response: IncomingMessage,
   { peer, merge, room }: Listener

@@ -1,6 +1,6 @@
 /**
  * A sub-relay's events, taken into the run of which they are a part. What it says is taken with care: nodes that were
- * not asked for and ends that are not the first are passed over; an end that can't be read is the node's end, with the
+ * not asked for and ends that are not the first are ignored; an end that can't be read is the node's end, with the
  * error; anything else that can't be read is ignored and counted.
  */
 import { Either, ParseResult, Schema } from "effect"

@@ -54,7 +54,7 @@ const make = Effect.gen(function* () {
   const parts: Parts = {
     client: yield* PeerClient,
     peerOf: (relay) => peerOf(certificates, general.httpsPort, relay),
-    // Where an agent takes longest, the last word is that it is ended.
+    // An agent may be silent until its time-out, and its relay needs a moment to say that it was ended.
     longestAgent: Duration.sum(remoteRun.timeout, Duration.minutes(1)),
     reconnect: remoteRun.reconnect,
     cancels,

@@ -19,11 +19,11 @@ export const make = (
 ): SubRelayReports => {
   const now = () => clock.unsafeCurrentTimeMillis()
   const started = now()
-  /** Of nodes that have no end. */
+  /** The logs of nodes that have no end yet. */
   const logs = new Map<string, NodeLog>()
   const running = new Set<string>()
   const ended = new Set<string>()
-  /** Of lines that are no node's. */
+  /** The logs of lines that the sub-relay printed itself. */
   const ownLines: Array<NodeLog> = []
 
   const logOf = (node: string) => {

@@ -5,6 +5,10 @@ import type { NodeId } from "../../NodeId.ts"
 /** Its form. */
 export const pattern = /^(?!\.{1,2}$)(?!.*\.[mM][eE][tT][aA][dD][aA][tT][aA]$)[A-Za-z0-9._-]{1,200}$/
 
+/**
+ * The name of a shared file, which is part of paths and file names: 1 to 200 letters, digits, `.`, `_` or `-`, neither
+ * `.` nor `..`, and not ending in `.metadata`, which is the file beside it.
+ */
 export const FileId = Schema.String.pipe(
   Schema.pattern(pattern, {
     message: () =>

@@ -28,7 +28,7 @@ export interface Metadata {
   readonly size: Option.Option<number>
   /** Unix time. */
   readonly expires: Option.Option<number>
-  /** The signature of the scope, in hex, and the ttl as it was signed. */
+  /** The signed scope: its signature, in hex, and the ttl as it was signed. */
   readonly scope: Option.Option<{ readonly requestSignature: string; readonly ttl: string }>
 }
 

@@ -6,9 +6,9 @@ import { Schema } from "effect"
  * - `unknown-source`: the source is not below this relay, or no key of it is known.
  * - `key-mismatch`: the key that came with the file is not the one that the nodes list has.
  * - `hash-mismatch`: the content's hash is not the one that was announced.
- * - `signature-mismatch`: the signature is not of this content (or scope) by that key.
- * - `stale`: the signed date is in the future, or older than the stored file's; or the stored file has scope, and this
- *   one has none.
+ * - `signature-mismatch`: the signature is not of this content (or signed scope) by that key.
+ * - `stale`: the signed date is in the future, or older than the stored file's; or the stored file has a signed
+ *   scope, and this one has none.
  */
 export const BadSignatureReason = Schema.Literal(
   "unknown-source",

@@ -1,4 +1,6 @@
-/** RSA signatures (PKCS#1 v1.5) as `openssl dgst -sign` makes them, over a hash that was made while the bytes passed. */
+/**
+ * RSA signatures (PKCS#1 v1.5) as `openssl dgst -sign` makes them, over a hash that was made while the bytes came in.
+ */
 import { constants, createHash, createPublicKey, type KeyObject, publicDecrypt } from "node:crypto"
 import { Either, Option } from "effect"
 import type { HashAlgorithm } from "../../disk/ContentHash.ts"
@@ -36,7 +38,7 @@ export const decode = (parameter: string, text: string): Either.Either<Buffer, I
     : Either.left(invalid(parameter, "a signature by an RSA key of 2048 to 8192 bits, in hex or base64"))
 }
 
-/** Less proves nothing, more costs too much to check. */
+/** Bits of a key: a smaller one proves nothing, and a larger one costs too much to check. */
 export const isUsable = (key: KeyObject): boolean => {
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
   return key.asymmetricKeyType === "rsa" && bits >= smallestKey && bits <= largestKey

@@ -5,7 +5,7 @@ import * as DateTime from "../../http/DateTime.ts"
 import type { SharedFileName } from "./FileId.ts"
 import * as Ttl from "./Ttl.ts"
 
-/** The scope that came with a file, not yet checked. */
+/** A signed scope as it came with a file, not yet checked. */
 export interface ClaimedScope {
   /** As it was sent; RFC 3339. */
   readonly date: string

@@ -6,7 +6,7 @@ import { BadSignature } from "./SharedFileError.ts"
 
 const stale = (message: string) => Either.left(new BadSignature({ message, reason: "stale" }))
 
-/** No end is the latest. */
+/** Whether the one expires earlier than the other; without an expiry a file never expires. */
 const endsEarlier = (one: Metadata, other: Metadata): boolean =>
   Option.exists(one.expires, (time) =>
     Option.match(other.expires, { onNone: () => true, onSome: (end) => time < end })
@@ -17,8 +17,9 @@ const isSame = (one: Metadata, other: Metadata): boolean =>
   Option.exists(Option.all([dateOf(one), dateOf(other)]), ([first, second]) => first === second)
 
 /**
- * What to keep of a file that comes, where another is there: scope can't be taken back, and does not go back in time. The
- * same file again, which whoever has a copy can send, ends no sooner than it would have: it keeps what says so.
+ * The metadata to store for a file that comes, where another of its name is stored. A file with a signed scope is only
+ * replaced by one with a signed scope that is no older. Whoever has a copy can send the same file again: that must not
+ * make it expire sooner, so that the later expiry is kept.
  */
 export const succeed = (stored: Metadata, next: Metadata): Either.Either<Metadata, BadSignature> => {
   if (Option.isNone(stored.scope)) return Either.right(next)

@@ -28,7 +28,10 @@ import * as KnownMetadata from "./KnownMetadata.ts"
 
 /** What can be done with stored files. */
 export interface SharedFileStoreService {
-  /** A request to write this file begins, and ends with the scope: of several, the one that began last wins. */
+  /**
+   * The turn of a request that begins now to write this file, until the Effect scope ends: the request that began last
+   * wins.
+   */
   readonly turn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>
   /** The turn of a file that was accepted before every request of now, and waited elsewhere: what is stored meanwhile wins. */
   readonly pastTurn: (location: Location) => Effect.Effect<FileLocks.Turn, never, Scope.Scope>

@@ -11,10 +11,12 @@ import type { BadSignature } from "../file/SharedFileError.ts"
 import type { Forwarded, OutboxService } from "../outbox/Outbox.ts"
 import type { SharedFileStoreService } from "../store/SharedFileStore.ts"
 
-/** What a file was kept with, and what waits for what becomes of it. */
+/** A file that is on the disk. */
 export interface Kept {
+  /** As it was kept. */
   readonly metadata: Metadata.Metadata
-  readonly outcome: Effect.Effect<Forwarded, UpstreamRejected>
+  /** Where the file is in the end. In the outbox this waits for the policy server, as long as a sender waits. */
+  readonly forwarded: Effect.Effect<Forwarded, UpstreamRejected>
 }
 
 /** A place that a file can be taken to. */
@@ -69,7 +71,7 @@ export const inStore = (
     commit: (turn, incoming, metadata) =>
       checkLocation.pipe(
         Effect.andThen(store.commit(location, turn, incoming, metadata)),
-        Effect.map((kept) => ({ metadata: kept, outcome: Effect.succeed("stored") }))
+        Effect.map((kept) => ({ metadata: kept, forwarded: Effect.succeed("stored") }))
       )
   }
 }
@@ -81,5 +83,5 @@ export const inOutbox = (outbox: OutboxService, name: SharedFileName): Destinati
   checkRoom: outbox.checkRoom,
   begin: outbox.begin,
   commit: (turn, incoming, metadata) =>
-    Effect.map(outbox.commit(name, turn, incoming, metadata), (outcome) => ({ metadata, outcome }))
+    Effect.map(outbox.commit(name, turn, incoming, metadata), (forwarded) => ({ metadata, forwarded }))
 })
