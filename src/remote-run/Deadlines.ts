@@ -12,6 +12,7 @@ export interface Deadline {
   readonly drop: () => void
 }
 
+/** The time-outs of the agents that run. */
 export interface Deadlines {
   /** The fiber is interrupted when its time is over. `now` in milliseconds, by Effect's `Clock`. */
   readonly begin: (fiber: Fiber.RuntimeFiber<unknown, unknown>, now: number) => Deadline

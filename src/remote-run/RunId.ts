@@ -5,6 +5,7 @@ import { v7 } from "uuid"
 /** Its form. */
 export const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
+/** The id of a run: a UUIDv7, which has the time of its making in it. */
 export const RunId = Schema.String.pipe(
   Schema.pattern(pattern, {
     message: () => "expected a run's id (UUIDv7)"

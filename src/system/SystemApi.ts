@@ -26,6 +26,7 @@ export const Health = Schema.Struct({
 }).annotations({ identifier: "Health" })
 export type Health = typeof Health.Type
 
+/** What `system/info` answers: the version of the relay. */
 export const Info = Schema.Struct({
   "major-version": Schema.String,
   "full-version": Schema.String

@@ -136,6 +136,7 @@ const page = Effect.map(ApiPage.make(RelayApi), ({ html, policy }) =>
   )
 )
 
+/** The handlers of the group `system`. */
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handle("info", () =>
