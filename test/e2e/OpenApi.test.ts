@@ -123,6 +123,7 @@ describe("the relay", () => {
       const { seed } = chance()
       console.log(`E2E_SEED=${seed}`)
       const { code, stdout, stderr } = await schemathesis(
+        relay.directory,
         "run",
         asked,
         `--url=${relay.url}`,
