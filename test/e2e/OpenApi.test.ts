@@ -124,6 +124,7 @@ describe("the relay", () => {
       const { seed } = chance(setting("E2E_SEED", 1))
       console.log(`E2E_SEED=${seed}`)
       const { code, stdout, stderr } = await schemathesis(
+        relay.directory,
         "run",
         asked,
         `--url=${relay.url}`,

@@ -27,6 +27,6 @@ export const installSchemathesis = async (): Promise<void> => {
   writeFileSync(stamp, wanted)
 }
 
-/** Runs it to its end. */
-export const schemathesis = (...args: ReadonlyArray<string>): Promise<Ended> =>
-  command(join(folder, "bin/schemathesis"), args, patience)
+/** Runs it to its end, in a folder that it may write to. */
+export const schemathesis = (directory: string, ...args: ReadonlyArray<string>): Promise<Ended> =>
+  command("env", ["-C", directory, join(folder, "bin/schemathesis"), ...args], patience)
