@@ -1,6 +1,6 @@
 /** Runs under control, by the service: own agents and sub-relays by script, under the test's clock. */
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, FastCheck, Fiber, Random, TestClock, TestContext } from "effect"
+import { Clock, Effect, FastCheck, Fiber, Layer, Random, TestClock, TestContext } from "effect"
 import { NodeId } from "../../src/NodeId.ts"
 import { everything } from "../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun, type RunOrder } from "../../src/remote-run/RemoteRun.ts"
@@ -84,7 +84,7 @@ const holds = (drawn: Scenario) => {
     expect(past.skipped).toBe(tally.skipped)
     // Nobody holds anything any more.
     expect(yield* remoteRun.activity).toMatchObject({ agents: 0 })
-  }).pipe(Effect.provide(layer), Effect.provide(TestContext.TestContext), Effect.runPromise)
+  }).pipe(Effect.provide(Layer.merge(layer, TestContext.TestContext)), Effect.runPromise)
 }
 
 describe("a run under control", () => {
@@ -153,7 +153,7 @@ const holdsStopped = (drawn: Scenario, { after, how, splay }: Intervention) => {
     const { ok, failed, skipped = 0 } = yield* run.summary
     expect(ok + failed + skipped).toBe(ids.length)
     expect(yield* remoteRun.activity).toMatchObject({ agents: 0 })
-  }).pipe(Effect.provide(layer), Effect.provide(TestContext.TestContext), Effect.runPromise)
+  }).pipe(Effect.provide(Layer.merge(layer, TestContext.TestContext)), Effect.runPromise)
 }
 
 describe("a run under control that somebody stops", () => {
