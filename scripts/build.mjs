@@ -1,5 +1,5 @@
 // dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
-// dist/index.js and dist/types: the library, next to its dependencies.
+// dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
 import { chmodSync, copyFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
@@ -43,5 +43,31 @@ chmodSync(join(dist, "main.js"), 0o755)
 copyFileSync(join(top, "src/remote-run/agents/spawner.mjs"), join(dist, "spawner.mjs"))
 copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
 
-await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
+// The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
+await build({
+  ...common,
+  stdin: { contents: 'export { createFsFromVolume, Volume } from "memfs"', resolveDir: top },
+  outfile: "dist/memfs.js",
+  minify: true,
+  sourcemap: false,
+  banner: {
+    js: "import{createRequire as $$require}from'node:module';const require=$$require(import.meta.url);"
+  }
+})
+const memfsBeside = {
+  name: "memfs beside",
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /^memfs$/ }, () => ({ path: "./memfs.js", external: true }))
+  }
+}
+
+// Both from one build: what they have in common, errors and their classes above all, is there once.
+await build({
+  ...common,
+  entryPoints: ["src/index.ts", "src/testing.ts"],
+  outdir: "dist",
+  splitting: true,
+  packages: "external",
+  plugins: [memfsBeside]
+})
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

@@ -20,9 +20,10 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
   ["shared-folder/"],
   ["system/"],
   ["RelayApi.ts"],
+  ["client/"],
   ["server/"],
   ["Relay.ts"],
-  ["index.ts", "testing.ts"],
+  ["index.ts", "testing.ts", "testing/"],
   ["cli/"],
   ["main.ts"]
 ]

@@ -30,7 +30,7 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../src/index.ts"
-import { nodesListLayer } from "./support/Topology.ts"
+import { nodesListLayer } from "../src/testing/Topology.ts"
 
 /** Agents of the embedding program: no processes at all. */
 const agents = Layer.succeed(AgentProcess, {

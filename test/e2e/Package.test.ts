@@ -41,7 +41,10 @@ it("is whole when it is packed from a clean clone", async () => {
           "dist/index.js.map",
           "dist/spawner.mjs",
           "dist/hasher.mjs",
-          "dist/types/src/index.d.ts"
+          "dist/types/src/index.d.ts",
+          "dist/testing.js",
+          "dist/testing.js.map",
+          "dist/types/src/testing.d.ts"
         ],
         ...readdirSync(join(top, "src/ncf")).map((name) => `src/ncf/${name}`)
       ])

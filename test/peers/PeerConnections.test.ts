@@ -13,7 +13,7 @@ import { ask, hear } from "../../src/peers/Exchange.ts"
 import { PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { unreachable } from "../../src/peers/PeerUnreachable.ts"
-import { certificateOf, newKey, selfSigned } from "../support/SelfSigned.ts"
+import { certificateOf, newKey, selfSigned } from "../../src/testing/SelfSigned.ts"
 
 /** As node agents have them. */
 const agentKey = newKey(4096)

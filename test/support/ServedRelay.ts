@@ -15,7 +15,7 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../../src/index.ts"
-import { layer as scriptedAgents } from "./ScriptedAgents.ts"
+import { layer as scriptedAgents } from "../../src/testing/ScriptedAgents.ts"
 
 const nobodyAbove = Layer.succeed(Upstream, {
   put: () => new UpstreamUnreachable({ message: "there is none" }),

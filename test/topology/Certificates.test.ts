@@ -4,9 +4,9 @@ import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { makeSettings, RelayConfig } from "../../src/config/RelayConfig.ts"
+import { type Attribute, certificateOf, newKey } from "../../src/testing/SelfSigned.ts"
 import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
 import * as WatchedCertificates from "../../src/topology/WatchedCertificates.ts"
-import { type Attribute, certificateOf, newKey } from "../support/SelfSigned.ts"
 
 /** Keys of 2048 bits take a moment each; two do for all certificates. */
 const keys = [newKey(2048), newKey(2048)] as const

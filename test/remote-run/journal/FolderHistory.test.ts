@@ -10,9 +10,9 @@ import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { generator, type RunId } from "../../../src/remote-run/RunId.ts"
+import { alone } from "../../../src/testing/Leases.ts"
 import { type FileOperation, failingFiles } from "../../support/FailingFiles.ts"
 import { record } from "../../support/Journals.ts"
-import { alone } from "../../support/Leases.ts"
 import { logLines } from "../../support/LogLines.ts"
 
 const day = Duration.toMillis(Duration.days(1))

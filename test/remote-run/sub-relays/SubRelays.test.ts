@@ -4,23 +4,25 @@ import type { AgentProcessService } from "../../../src/remote-run/agents/AgentPr
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import {
-  behind,
-  bytesOf,
   done,
   type Event,
   endEvent,
+  runEvent,
+  type Script,
+  scripted,
+  startEvent
+} from "../../../src/testing/ScriptedSubRelay.ts"
+import type { Tree } from "../../../src/testing/Topology.ts"
+import {
+  behind,
+  bytesOf,
   endOf,
   endsOf,
   order,
   parse,
   relayAbove,
-  runEvent,
-  type Script,
-  scripted,
-  startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
-import type { Tree } from "../../support/Topology.ts"
 
 /** What a scripted sub-relay says of one node. */
 const Saying = FastCheck.constantFrom<Saying>(
