@@ -1,5 +1,19 @@
 /** The public surface of the package. */
 export { Access } from "./access/Access.ts"
+export * as ClientConnection from "./client/ClientConnection.ts"
+export { type CallFailure, RelayUnreachable, UnexpectedAnswer } from "./client/ClientError.ts"
+export {
+  make as makeRelayClient,
+  RelayClient,
+  type RelayClientOptions,
+  type RelayClientService,
+  type Routes
+} from "./client/RelayClient.ts"
+export type { Amount, RunRequest } from "./client/RunRequest.ts"
+export { RunCutOff, resuming, type StreamFailure } from "./client/RunStream.ts"
+export { bytesOf, OutputEvent, PingEvent, RunStreamEvent } from "./client/RunStreamEvent.ts"
+export type { Present, Shared, ShareFailure, ShareRequest } from "./client/Sharing.ts"
+export { type SigningKey, UnusableKey } from "./client/SignedContent.ts"
 export { type GivenSettings, makeSettings, RelayConfig, type Settings } from "./config/RelayConfig.ts"
 export type { ContentHash, HashAlgorithm } from "./disk/ContentHash.ts"
 export { Disk, DiskError, type DiskFile, type DiskService } from "./disk/Disk.ts"

@@ -3,6 +3,7 @@ import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import {
+  type AgentCommand,
   Certificates,
   type GivenSettings,
   makeSettings,
@@ -15,7 +16,7 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../../src/index.ts"
-import { layer as scriptedAgents } from "../../src/testing/ScriptedAgents.ts"
+import { type AgentScript, layer as scriptedAgents } from "../../src/testing/ScriptedAgents.ts"
 
 const nobodyAbove = Layer.succeed(Upstream, {
   put: () => new UpstreamUnreachable({ message: "there is none" }),
@@ -26,19 +27,20 @@ const nobodyAbove = Layer.succeed(Upstream, {
 export const servedRelay = (
   directory: string,
   nodesList: Layer.Layer<NodesList>,
-  settings: GivenSettings = {}
+  settings: GivenSettings = {},
+  script: (command: AgentCommand) => AgentScript = () => ({})
 ) => {
   const config = makeSettings({
     general: { nodeId: NodeId.make("root") },
     ...settings,
     remoteRun: { directory: `${directory}/runs` },
-    sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
+    sharedFiles: { ...settings.sharedFiles, path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
   })
   const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
     Layer.provideMerge(
       Relay.liveWith(
         Layer.mergeAll(
-          scriptedAgents(() => ({})),
+          scriptedAgents(script),
           SubRelays.unreachable,
           Certificates.none,
           nobodyAbove,
