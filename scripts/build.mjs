@@ -1,13 +1,28 @@
 // dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
 // dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
-import { chmodSync, copyFileSync, rmSync } from "node:fs"
-import { join } from "node:path"
+import { chmodSync, readFileSync, rmSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
 install()
 const { build } = await import("esbuild")
 const dist = join(top, "dist")
 rmSync(dist, { recursive: true, force: true })
+
+/** Programs of other processes and threads are in the bundle as text, so that none gets lost when it is bundled again. */
+const raw = {
+  name: "raw",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /\.mjs\?raw$/ }, ({ path, importer }) => ({
+      path: join(dirname(importer), path.slice(0, -"?raw".length)),
+      namespace: "raw"
+    }))
+    onLoad({ filter: /.*/, namespace: "raw" }, ({ path }) => ({
+      contents: readFileSync(path),
+      loader: "text"
+    }))
+  }
+}
 
 const common = {
   absWorkingDir: top,
@@ -17,6 +32,7 @@ const common = {
   format: "esm",
   legalComments: "none",
   logLevel: "warning",
+  plugins: [raw],
   // Beside each file: node reads them only when it is started with --enable-source-maps.
   sourcemap: true
 }
@@ -38,10 +54,6 @@ await build({
   }
 })
 chmodSync(join(dist, "main.js"), 0o755)
-
-// A process and a thread of their own, found beside whichever of the two starts them.
-copyFileSync(join(top, "src/remote-run/agents/spawner.mjs"), join(dist, "spawner.mjs"))
-copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
 
 // The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
 await build({
@@ -68,6 +80,6 @@ await build({
   outdir: "dist",
   splitting: true,
   packages: "external",
-  plugins: [memfsBeside]
+  plugins: [raw, memfsBeside]
 })
 run(bin("tsc"), ["-p", "tsconfig.build.json"])

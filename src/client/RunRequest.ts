@@ -2,7 +2,7 @@
 import { Duration } from "effect"
 
 /** So many nodes, or a share of the run's: `20` or `"10%"`. */
-export type Amount = number | `${number}%`
+export type NodeAmount = number | `${number}%`
 
 /** A run. Ids are those of the nodes list; what no list has is named in the `run` event. */
 export interface RunRequest {
@@ -13,13 +13,13 @@ export interface RunRequest {
   /** `keep` (default): with `output` events, which the history has too; `discard`: without. */
   readonly output?: "keep" | "discard"
   /** So many nodes at a time. */
-  readonly batch?: Amount
+  readonly batch?: NodeAmount
   /** Between two batches. */
   readonly batchWait?: Duration.DurationInput
   /** The first batch is so large, and the rest starts only when all of it ended with code 0. */
-  readonly canary?: Amount
+  readonly canary?: NodeAmount
   /** When more than so many have failed, no other node is started. */
-  readonly maxFailures?: Amount
+  readonly maxFailures?: NodeAmount
   /** Each start is put off by a random part of this. */
   readonly splay?: Duration.DurationInput
   /** Who asks, in the caller's words: at most 200 printable characters. */

@@ -39,8 +39,6 @@ it("is whole when it is packed from a clean clone", async () => {
           "dist/main.js.map",
           "dist/index.js",
           "dist/index.js.map",
-          "dist/spawner.mjs",
-          "dist/hasher.mjs",
           "dist/types/src/index.d.ts",
           "dist/testing.js",
           "dist/testing.js.map",
