@@ -10,13 +10,7 @@ const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
 const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" })
 const keyHash = `sha256//${createHash("sha256").update(spki).digest("base64")}`
 const nodes = nodesListLayer({ web: { hostname: "web", keyHash }, db: { hostname: "db" } })
-const file = {
-  source: "web",
-  target: "db",
-  fileId: "motd",
-  key: privateKey,
-  content: Stream.make(Buffer.from("hi"))
-}
+const motd = { source: "web", target: "db", fileId: "motd", key: privateKey }
 
 test("a node whose agent fails has failed", async () => {
   const agents = ScriptedAgents.layer(({ hostname }) => ({ exit: hostname === "db" ? 1 : 0 }))
@@ -30,11 +24,10 @@ test("a node whose agent fails has failed", async () => {
 test("a file that was acknowledged is whole, whenever the disk stops", async () => {
   for (let operation = 1; operation <= 40; operation += 3) {
     const disk = CrashingDisk.make()
-    const stopping = Effect.sync(() => disk.stopAt(operation))
-    const share = Effect.zipRight(
-      stopping,
-      Effect.flatMap(RelayClient, ({ share }) => share(file))
-    )
+    const share = Effect.flatMap(RelayClient, ({ share }) => {
+      disk.stopAt(operation)
+      return share({ ...motd, content: Stream.make(Buffer.from("hi")) })
+    })
     const relay = TestRelay.layer(Layer.merge(nodes, disk.layer), { sharedFiles: { path: "/store" } })
     const shared = await share.pipe(Effect.either, Effect.provide(relay), Effect.runPromise)
     const content = disk.restart(operation).files().get("/store/db/web/motd")?.content.toString()

@@ -1,8 +1,9 @@
 /** A whole relay for a test: served on a port that the system picks, in a folder that goes with it, with its client. */
 import { createServer } from "node:http"
-import { FetchHttpClient, FileSystem, HttpServer } from "@effect/platform"
+import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
+import * as ClientConnection from "../client/ClientConnection.ts"
 import { RelayClient } from "../client/RelayClient.ts"
 import { type GivenSettings, makeSettings, RelayConfig } from "../config/RelayConfig.ts"
 import { base } from "../http/BasePath.ts"
@@ -58,7 +59,7 @@ const client = Layer.unwrapEffect(
       url: address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}${base}` : base
     })
   )
-).pipe(Layer.provide(FetchHttpClient.layer))
+).pipe(Layer.provide(ClientConnection.layer()))
 
 /**
  * A relay whose parts are those of `replaced`, and for the rest of the kit's: no process is started, no other relay is

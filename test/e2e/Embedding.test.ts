@@ -159,14 +159,10 @@ describe("the package", () => {
       [...listed.matchAll(/"effect": \{\s*"version": "([^"]+)"/g)].map(([, one]) => one)
     )
     expect(versions.size).toBe(1)
-    const copies = await succeeding(newest, "find", [
-      "node_modules",
-      "-type",
-      "d",
-      "-path",
-      "*/node_modules/effect"
-    ])
-    expect(copies.trim().split("\n")).toEqual(["node_modules/effect"])
+    const copies = readdirSync(join(newest, "node_modules"), { recursive: true, encoding: "utf8" }).filter(
+      (path) => /(^|\/node_modules\/)effect\/package\.json$/.test(path)
+    )
+    expect(copies).toEqual(["effect/package.json"])
     for (const name of ["@effect/cli", "@effect/printer", "memfs", "@effect/opentelemetry"])
       expect(existsSync(join(newest, "node_modules", name))).toBe(false)
     const size = async (path: string) => (await succeeding(newest, "du", ["-sh", path])).split("\t")[0]
@@ -199,9 +195,9 @@ describe("the package", () => {
       logLevel: "error"
     })
     const agent = join(directory, "agent")
-    writeFileSync(agent, "#!/bin/sh\necho an agent of $5\n", { mode: 0o755 })
+    writeFileSync(agent, "#!/bin/sh\necho an agent of $4\n", { mode: 0o755 })
     const printed = await succeeding(directory, process.execPath, [outfile, directory, agent])
-    expect(printed).toContain("an agent of ")
+    expect(printed).toContain("an agent of web")
     // Of a mebibyte of zeros, which is hashed on the thread.
     expect(printed).toContain("30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58")
   })
@@ -254,7 +250,7 @@ describe("the examples", () => {
       config: {
         tls: { certificate: relayIdentity.certificate, key: relayIdentity.key },
         // No address may: the key alone lets the caller in.
-        access: { policy_server: [], policy_server_key_hash: caller.keyHash }
+        access: { policy_server: [], policy_server_key_hash: [caller.keyHash] }
       }
     })
     const directory = folderOf({})
