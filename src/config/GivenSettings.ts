@@ -4,7 +4,7 @@ import { Keys } from "./Keys.ts"
 import { type Settings, settle } from "./Settings.ts"
 import { emptySections } from "./Sources.ts"
 
-type Given<A> = A extends
+export type Given<A> = A extends
   | Option.Option<unknown>
   | Duration.Duration
   | URL
