@@ -76,7 +76,7 @@ const scripted = (answer: (asked: Asked, at: number) => Answer) => {
             new Response(JSON.stringify(said.body), { status: said.status })
           )
         )
-      const body = said.cut ? Stream.concat(said.bytes, Stream.fail(new Error("reset"))) : said.bytes
+      const body = said.cut ? Stream.concat(said.bytes, Stream.fail("reset" as const)) : said.bytes
       return Effect.succeed(
         HttpClientResponse.fromWeb(
           request,
