@@ -28,7 +28,8 @@ export {
   DiskError,
   type DiskFile,
   type DiskService,
-  type DiskStatus
+  type DiskStatus,
+  type DiskStep
 } from "./disk/Disk.ts"
 export type { Turn } from "./disk/FileLocks.ts"
 export * as FolderLease from "./disk/FolderLease.ts"
@@ -37,6 +38,7 @@ export { Hasher, type HasherService, type Hashing, HashLost } from "./disk/Hashe
 export type { Incoming } from "./disk/Incoming.ts"
 export { FolderTaken, Lease, type LeaseService } from "./disk/Lease.ts"
 export * as NodeDisk from "./disk/NodeDisk.ts"
+export type { Done, NodeFs } from "./disk/NodeFs.ts"
 export { base, versionedBase } from "./http/BasePath.ts"
 export type { RequestBody } from "./http/RequestBody.ts"
 export * as StreamReader from "./http/StreamReader.ts"
@@ -61,6 +63,7 @@ export {
   type AgentProcessService
 } from "./remote-run/agents/AgentProcess.ts"
 export { ClassName } from "./remote-run/ClassName.ts"
+export type { EventMark, EventMarks } from "./remote-run/journal/EventMarks.ts"
 export type { Kind as RecordKind } from "./remote-run/journal/JournalRecord.ts"
 export type {
   Journal,
@@ -71,7 +74,11 @@ export type {
 } from "./remote-run/journal/JournalSource.ts"
 export type { RunFormat } from "./remote-run/journal/RunFormat.ts"
 export { RunHistory, type RunHistoryService } from "./remote-run/journal/RunHistory.ts"
+export type { RunSearch } from "./remote-run/journal/RunIndex.ts"
+export type { KnownKey, RunKeysService } from "./remote-run/journal/RunKeys.ts"
+export type { ListedRun, RunSelection } from "./remote-run/journal/RunListing.ts"
 export type { ReadOptions } from "./remote-run/journal/RunReader.ts"
+export type { KeyedError } from "./remote-run/KeyedStart.ts"
 export {
   RemoteRun,
   type RemoteRunService,
@@ -79,7 +86,7 @@ export {
   type RunOrder,
   type StartedRun
 } from "./remote-run/RemoteRun.ts"
-export { RunNotFound } from "./remote-run/RemoteRunError.ts"
+export { IdempotencyConflict, RunGoesOn, RunNotFound } from "./remote-run/RemoteRunError.ts"
 export type { RunControl, Share } from "./remote-run/RunControl.ts"
 export {
   EndError,
@@ -90,11 +97,13 @@ export {
   RunDone,
   RunEvent,
   RunStarted,
-  type UnreadableEvent
+  type UnreadableEvent,
+  type Verdict
 } from "./remote-run/RunEvent.ts"
 export { RunId } from "./remote-run/RunId.ts"
 export { RunKey } from "./remote-run/RunKey.ts"
 export type { RunTarget } from "./remote-run/RunPlan.ts"
+export { PreviewedNode, RunPreview } from "./remote-run/RunPreview.ts"
 export {
   NodeState,
   OutputChoice,
@@ -104,6 +113,8 @@ export {
   RunPage,
   RunSummary
 } from "./remote-run/RunRecord.ts"
+export { RestReason, type RunRest } from "./remote-run/RunRest.ts"
+export type { ReadableRun, RunView } from "./remote-run/RunView.ts"
 export {
   type SubRelayNode,
   type SubRelayOrder,

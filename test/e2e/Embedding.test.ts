@@ -287,7 +287,7 @@ describe("the examples", () => {
     const dist = join(newest, "node_modules/rudder-relay/dist")
     const breakings = [
       ["a node whose agent fails", "outcome.code === 0", "true"],
-      ["a file that was acknowledged", "await file.sync();", ""]
+      ["a file that was acknowledged", "node.fsync(file, done)", "done(null)"]
     ] as const
     for (const [test, whole, broken] of breakings) {
       const found = readdirSync(dist)
