@@ -1,6 +1,7 @@
 // dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
-// dist/index.js and dist/types: the library, next to its dependencies. dist/openapi.json: the API's description.
-import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+// dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
+// dist/openapi.json: the API's description.
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
@@ -8,6 +9,21 @@ install()
 const { build } = await import("esbuild")
 const dist = join(top, "dist")
 rmSync(dist, { recursive: true, force: true })
+
+/** Programs of other processes and threads are in the bundle as text, so that none gets lost when it is bundled again. */
+const raw = {
+  name: "raw",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /\.mjs\?raw$/ }, ({ path, importer }) => ({
+      path: join(dirname(importer), path.slice(0, -"?raw".length)),
+      namespace: "raw"
+    }))
+    onLoad({ filter: /.*/, namespace: "raw" }, ({ path }) => ({
+      contents: readFileSync(path),
+      loader: "text"
+    }))
+  }
+}
 
 const common = {
   absWorkingDir: top,
@@ -17,6 +33,7 @@ const common = {
   format: "esm",
   legalComments: "none",
   logLevel: "warning",
+  plugins: [raw],
   // Beside each file: node reads them only when it is started with --enable-source-maps.
   sourcemap: true
 }
@@ -47,7 +64,7 @@ const swaggerApart = {
 
 await build({
   ...common,
-  plugins: [swaggerApart],
+  plugins: [raw, swaggerApart],
   entryPoints: ["src/main.ts"],
   outdir: "dist",
   splitting: true,
@@ -67,12 +84,33 @@ await build({
 })
 chmodSync(join(dist, "main.js"), 0o755)
 
-// A process and a thread of their own, found beside whichever of the two starts them.
-copyFileSync(join(top, "src/remote-run/agents/spawner.mjs"), join(dist, "spawner.mjs"))
-copyFileSync(join(top, "src/disk/hasher.mjs"), join(dist, "hasher.mjs"))
-copyFileSync(join(top, "src/disk/commits.mjs"), join(dist, "commits.mjs"))
+// The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
+await build({
+  ...common,
+  stdin: { contents: 'export { createFsFromVolume, Volume } from "memfs"', resolveDir: top },
+  outfile: "dist/memfs.js",
+  minify: true,
+  sourcemap: false,
+  banner: {
+    js: "import{createRequire as $$require}from'node:module';const require=$$require(import.meta.url);"
+  }
+})
+const memfsBeside = {
+  name: "memfs beside",
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /^memfs$/ }, () => ({ path: "./memfs.js", external: true }))
+  }
+}
 
-await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/index.js", packages: "external" })
+// Both from one build: what they have in common, errors and their classes above all, is there once.
+await build({
+  ...common,
+  entryPoints: ["src/index.ts", "src/testing.ts"],
+  outdir: "dist",
+  splitting: true,
+  packages: "external",
+  plugins: [raw, memfsBeside]
+})
 run(bin("tsc"), ["-p", "tsconfig.build.json"])
 
 const { RelayApi } = await import("../dist/index.js")

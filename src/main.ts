@@ -1,4 +1,13 @@
-/** The executable: what must hold from the first moment on, and then, as a file of its own, everything else. */
-import "./cli/FirstMoment.ts"
+/** The executable: what must hold from the first moment on, and then, as files of their own, everything else. */
 
-await import("./cli/Main.ts")
+try {
+  await import("./cli/FirstMoment.ts")
+  await import("./cli/Main.ts")
+} catch (cause) {
+  // What is missing is a file of this program's: all else that it loads is node's own.
+  if (!(cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND")) throw cause
+  process.stderr.write(
+    `rudder-relay is not installed whole, and has to be installed again: ${cause.message}\n`
+  )
+  process.exitCode = 3
+}

@@ -3,7 +3,6 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
-import * as library from "../src/index.ts"
 
 const top = fileURLToPath(new URL("..", import.meta.url))
 
@@ -43,7 +42,7 @@ const headingsOf = (page: string): ReadonlyArray<string> =>
 
 /** Files of the project by their paths, from any folder on, and by their names. */
 const files = new Set(
-  ["src", "test", "scripts"].flatMap((folder) =>
+  ["src", "test", "scripts", "docs/examples"].flatMap((folder) =>
     readdirSync(join(top, folder), { recursive: true, encoding: "utf8" }).flatMap((path) => [
       path,
       join(folder, path),
@@ -71,10 +70,11 @@ describe("the documentation", () => {
     expect(pages.filter((page) => page !== "README.md" && !linked.includes(page))).toEqual([])
   })
 
-  it("embeds the relay by names that the package exports", () => {
-    const [, names = ""] = /import \{([^}]*)\} from "rudder-relay"/.exec(read("docs/embedding.md")) ?? []
-    const imported = names.split(",").map((name) => name.trim())
-    expect(imported).toContain("Relay")
-    expect(imported.filter((name) => !Object.hasOwn(library, name))).toEqual([])
+  /** What it shows is what is compiled and run: `test/e2e/Embedding.test.ts`. */
+  it("shows how to embed and to call a relay by the examples", () => {
+    const blocks = [...read("docs/embedding.md").matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text]) => text)
+    const examples = readdirSync(join(top, "docs/examples")).map((name) => read(`docs/examples/${name}`))
+    expect(examples).toHaveLength(3)
+    expect(new Set(blocks)).toEqual(new Set(examples))
   })
 })

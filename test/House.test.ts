@@ -9,7 +9,7 @@ const top = fileURLToPath(new URL("..", import.meta.url))
 
 /** From the ground up: a module imports from its own storey and those below. */
 const storeys: ReadonlyArray<ReadonlyArray<string>> = [
-  ["NodeId.ts", "Hostname.ts", "RelayError.ts", "EventLoop.ts", "Printable.ts", "Span.ts"],
+  ["NodeId.ts", "Hostname.ts", "RelayError.ts", "EventLoop.ts", "Printable.ts", "Raw.d.ts", "Span.ts"],
   ["config/"],
   ["topology/"],
   ["disk/"],
@@ -20,9 +20,10 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
   ["shared-folder/"],
   ["system/"],
   ["RelayApi.ts"],
+  ["client/"],
   ["server/"],
   ["Relay.ts"],
-  ["index.ts", "testing.ts"],
+  ["index.ts", "testing.ts", "testing/"],
   ["cli/"],
   ["main.ts"]
 ]

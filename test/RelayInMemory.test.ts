@@ -16,17 +16,17 @@ import {
   SharedFileStore,
   SubRelays
 } from "../src/index.ts"
-import { CrashingDisk } from "./support/CrashingDisk.ts"
+import { CrashingDisk } from "../src/testing/CrashingDisk.ts"
+import { alone } from "../src/testing/Leases.ts"
+import { layer as scriptedAgents } from "../src/testing/ScriptedAgents.ts"
+import { ScriptedUpstream } from "../src/testing/ScriptedUpstream.ts"
+import { nodesListLayer } from "../src/testing/Topology.ts"
 import { hashOf } from "./support/Keys.ts"
-import { alone } from "./support/Leases.ts"
 import { noFiles, touchedBy } from "./support/Machine.ts"
 import { memoryHasher } from "./support/MemoryHasher.ts"
 import { MemoryHistory } from "./support/MemoryHistory.ts"
 import { MemoryStorage } from "./support/MemoryStorage.ts"
-import { layer as scriptedAgents } from "./support/ScriptedAgents.ts"
-import { ScriptedUpstream } from "./support/ScriptedUpstream.ts"
 import { queryOf, tree } from "./support/Sharing.ts"
-import { nodesListLayer } from "./support/Topology.ts"
 
 const settings = makeSettings({
   general: { nodeId: NodeId.make("relay") },

@@ -4,7 +4,8 @@ import { Keys } from "./Keys.ts"
 import { type Settings, settle } from "./Settings.ts"
 import { emptySections } from "./Sources.ts"
 
-type Given<A> = A extends
+/** A part of it, at any depth: groups of settings may lack any of theirs, values are whole. */
+export type Given<A> = A extends
   | Option.Option<unknown>
   | Duration.Duration
   | URL

@@ -7,6 +7,7 @@
  */
 import { Worker } from "node:worker_threads"
 import { Effect, type Scope } from "effect"
+import source from "./commits.mjs?raw"
 import { DiskError, type DiskService, type DiskStep } from "./Disk.ts"
 
 /** More of them would leave less to share. */
@@ -27,7 +28,8 @@ const outcomeOf = (failure: Failure | null): Effect.Effect<void, DiskError> =>
 
 /** Does commits one batch after the other; `free` is called after each, `gone` at its end. */
 const startThread = (free: (thread: Thread) => void, gone: () => void): Thread => {
-  const worker = new Worker(new URL("./commits.mjs", import.meta.url))
+  // Not from a file beside this one, which would be lost where a program is bundled that embeds the relay.
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
   let batch: ReadonlyArray<Commit> = []
   const tell = (failures: ReadonlyArray<Failure | null>) => {
     const told = batch

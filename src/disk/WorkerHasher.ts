@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads"
 import { Deferred, Effect, FiberId, Layer, Schema } from "effect"
 import type { HashAlgorithm } from "./ContentHash.ts"
 import { Hasher, type Hashing, HashLost } from "./Hasher.ts"
+import source from "./hasher.mjs?raw"
 
 /** To ask the thread takes longer than to hash so much. Bytes. */
 const hashedHere = 64 * 1024
@@ -43,7 +44,8 @@ const makeThread = (): Thread => {
 
   const started = (): Worker => {
     if (worker !== undefined) return worker
-    worker = new Worker(new URL("./hasher.mjs", import.meta.url))
+    // Not from a file beside this one, which would be lost where a program is bundled that embeds the relay.
+    worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
     worker.unref()
     worker.on("message", (message: unknown) => {
       if (isAnswer(message)) answered(message)

@@ -1,5 +1,6 @@
-// A thread of `CommitThreads.ts`. It takes an array of commits, each an array of steps (`DiskStep` of `Disk.ts`), and answers
-// with an array of how each ended: null, or `{ message, code }`. Commits that wait for the sync of one folder share it.
+// A thread of `CommitThreads.ts`, which has this text in it. It takes an array of commits, each an array of steps
+// (`DiskStep` of `Disk.ts`), and answers with an array of how each ended: null, or `{ message, code }`. Commits that wait
+// for the sync of one folder share it.
 import * as fs from "node:fs"
 import { parentPort } from "node:worker_threads"
 

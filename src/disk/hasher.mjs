@@ -1,4 +1,4 @@
-// The thread of `Hasher.ts`. It takes `{ id, algorithm }` to begin, `{ id, bytes }` in shared memory, answered by `{ id }`
+// The thread of `WorkerHasher.ts`, which has this text in it. It takes `{ id, algorithm }` to begin, `{ id, bytes }` in shared memory, answered by `{ id }`
 // when it is done with them, `{ id, end: true }`, answered by `{ id, digest }`, and `{ id, forget: true }`.
 import { createHash } from "node:crypto"
 import { parentPort } from "node:worker_threads"

@@ -6,10 +6,10 @@ import type { Caller } from "../../src/access/Caller.ts"
 import type { RouteKind } from "../../src/access/RouteAccess.ts"
 import { type GivenSettings, makeSettings } from "../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../src/config/RelayConfig.ts"
+import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { nodesListLayer, nodesOf } from "../../src/testing/Topology.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
 import { ScriptedNames } from "../support/ScriptedNames.ts"
-import { selfSigned } from "../support/SelfSigned.ts"
-import { nodesListLayer, nodesOf } from "../support/Topology.ts"
 
 const root = selfSigned([["UID", "root"]])
 const nodeA = selfSigned([["UID", "A"]])

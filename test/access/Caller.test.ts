@@ -9,7 +9,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { type Caller, callerOf, isEncrypted, localAddress } from "../../src/access/Caller.ts"
-import { selfSigned } from "../support/SelfSigned.ts"
+import { selfSigned } from "../../src/testing/SelfSigned.ts"
 
 interface Seen {
   readonly caller: Caller

@@ -5,8 +5,8 @@ import type { DiskService } from "../../src/disk/Disk.ts"
 import * as HashCheck from "../../src/disk/HashCheck.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
+import { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { hashOf, upload as keep, memory, nameOf, outboxLayer, rest, sha256Of } from "../support/Outboxes.ts"
-import { ScriptedUpstream } from "../support/ScriptedUpstream.ts"
 import { locationOf, storeLayer, upload } from "../support/Stores.ts"
 
 /** Contents whose pieces, ten in each, come when a test lets them. */

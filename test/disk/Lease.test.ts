@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
 import { hold } from "../../src/disk/Lease.ts"
-import { Leases } from "../support/Leases.ts"
+import { Leases } from "../../src/testing/Leases.ts"
 import { listening } from "../support/Stores.ts"
 
 const folder = { root: "/var/relay/runs", prepare: Effect.void }

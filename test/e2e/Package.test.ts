@@ -40,10 +40,12 @@ it("is whole when it is packed from a clean clone", async () => {
           "dist/index.js",
           "dist/index.js.map",
           "dist/openapi.json",
-          "dist/spawner.mjs",
-          "dist/commits.mjs",
-          "dist/hasher.mjs",
-          "dist/types/src/index.d.ts"
+          "dist/types/src/index.d.ts",
+          "dist/testing.js",
+          "dist/memfs.js",
+          ...["server.ts", "client.ts", "kit.test.ts"].map((name) => `docs/examples/${name}`),
+          "dist/testing.js.map",
+          "dist/types/src/testing.d.ts"
         ],
         ...readdirSync(join(top, "src/ncf")).map((name) => `src/ncf/${name}`)
       ])
@@ -51,6 +53,25 @@ it("is whole when it is packed from a clean clone", async () => {
     expect(files.filter((path) => path?.startsWith("test/") || path?.includes("node_modules"))).toEqual([])
   } finally {
     rmSync(clone, { recursive: true, force: true })
+  }
+})
+
+it("says what is missing where it is not installed whole, and ends with 3", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "rudder-relay-part-"))
+  try {
+    for (const missing of [/^Main-.*\.js$/, /^FirstMoment-.*\.js$/]) {
+      const part = join(directory, "dist")
+      cpSync(join(top, "dist"), part, { recursive: true })
+      const [name = ""] = readdirSync(part).filter((file) => missing.test(file))
+      rmSync(join(part, name))
+      const { code, stderr } = await command(process.execPath, [join(part, "main.js"), "serve"])
+      expect(stderr).toContain("not installed whole")
+      expect(stderr).toContain(name)
+      expect(code).toBe(3)
+      rmSync(part, { recursive: true })
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
   }
 })
 

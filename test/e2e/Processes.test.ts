@@ -31,7 +31,7 @@ const spawnerOf = (pid: number) =>
       .map(Number)
       .find((child) => {
         try {
-          return readFileSync(`/proc/${child}/cmdline`, "utf8").includes("spawner.mjs")
+          return readFileSync(`/proc/${child}/cmdline`, "utf8").includes("rudder-relay-spawner")
         } catch {
           return false
         }

@@ -8,9 +8,9 @@ import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import { exchange, type Heard, hear, type PeerRequest } from "../../src/peers/Exchange.ts"
 import { PeerClient } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
+import { selfSigned } from "../../src/testing/SelfSigned.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../support/MadPeers.ts"
 import { outwaited, rawServer } from "../support/RawServer.ts"
-import { selfSigned } from "../support/SelfSigned.ts"
 import { eventually } from "../support/Until.ts"
 
 const identity = selfSigned([["UID", "peer"]])

@@ -14,7 +14,7 @@ import { ask, hear } from "../../src/peers/Exchange.ts"
 import { PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { unreachable } from "../../src/peers/PeerUnreachable.ts"
-import { certificateOf, newKey, selfSigned } from "../support/SelfSigned.ts"
+import { certificateOf, newKey, selfSigned } from "../../src/testing/SelfSigned.ts"
 import { eventually } from "../support/Until.ts"
 
 /** As node agents have them. */

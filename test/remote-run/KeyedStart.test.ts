@@ -8,7 +8,7 @@ import type { RunKeysService } from "../../src/remote-run/journal/RunKeys.ts"
 import * as KeyedStart from "../../src/remote-run/KeyedStart.ts"
 import { generator, type RunId } from "../../src/remote-run/RunId.ts"
 import { orderDigest, RunKey } from "../../src/remote-run/RunKey.ts"
-import { CrashingDisk } from "../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 
 const today = Date.parse("2026-01-05T12:00:00Z")
 const root = "/relay/runs/keys"

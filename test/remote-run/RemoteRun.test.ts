@@ -31,8 +31,8 @@ import { RunDone } from "../../src/remote-run/RunEvent.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
 import type { RunTarget } from "../../src/remote-run/RunPlan.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
-import { alone } from "../support/Leases.ts"
-import { nodesListLayer, type Tree } from "../support/Topology.ts"
+import { alone } from "../../src/testing/Leases.ts"
+import { nodesListLayer, type Tree } from "../../src/testing/Topology.ts"
 import { holds } from "../support/Until.ts"
 
 interface Setting {

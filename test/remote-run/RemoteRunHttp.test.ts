@@ -3,10 +3,10 @@ import { HttpClient, HttpClientRequest, UrlParams } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, type Scope } from "effect"
 import type { GivenSettings } from "../../src/config/GivenSettings.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 const tree = {
   a: { hostname: "a.example.com" },

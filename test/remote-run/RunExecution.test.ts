@@ -8,8 +8,8 @@ import * as RunExecution from "../../src/remote-run/RunExecution.ts"
 import * as RunPlan from "../../src/remote-run/RunPlan.ts"
 import { RunProgress } from "../../src/remote-run/RunProgress.ts"
 import type { SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
+import { nodesOf, type Tree } from "../../src/testing/Topology.ts"
 import { makeJournal } from "../support/Journals.ts"
-import { nodesOf, type Tree } from "../support/Topology.ts"
 import { holds } from "../support/Until.ts"
 
 const well: AgentProcessService["run"] = () => Effect.succeed({ code: 0, signal: null })

@@ -4,8 +4,8 @@ import { join } from "node:path"
 import { HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 const get = (path: string) =>
   Effect.gen(function* () {

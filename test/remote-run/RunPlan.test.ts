@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
 import { NodeId } from "../../src/NodeId.ts"
 import * as RunPlan from "../../src/remote-run/RunPlan.ts"
-import { nodesOf, type Tree } from "../support/Topology.ts"
+import { nodesOf, type Tree } from "../../src/testing/Topology.ts"
 
 const tree: Tree = {
   own: { hostname: "own.example.com" },

@@ -4,12 +4,12 @@ import { join } from "node:path"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { hashOf } from "../support/Keys.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 import { queryOf, tree } from "../support/Sharing.ts"
 import { listening } from "../support/Stores.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 interface Answer {
   readonly status: number

@@ -2,9 +2,10 @@
 import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option, TestClock } from "effect"
+import { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
+import type { Topology, Tree } from "../../src/testing/Topology.ts"
 import { hashOf, signatureOf } from "../support/Keys.ts"
-import { memory, type Topology } from "../support/Outboxes.ts"
-import { ScriptedUpstream } from "../support/ScriptedUpstream.ts"
+import { memory } from "../support/Outboxes.ts"
 import { bodyOf, key, nameOf, otherKey, queryOf, scopeOf, send, tree, uploadOf } from "../support/Sharing.ts"
 import {
   at,
@@ -17,7 +18,6 @@ import {
   start,
   withRelay
 } from "../support/SharingRelay.ts"
-import type { Tree } from "../support/Topology.ts"
 
 describe("a target", () => {
   it.effect("that is known gets the file stored for it", () =>

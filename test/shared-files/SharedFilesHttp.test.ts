@@ -21,10 +21,10 @@ import {
   UpstreamUnreachable
 } from "../../src/index.ts"
 import type { Layout } from "../../src/shared-files/file/Location.ts"
-import { CrashingDisk } from "../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
+import { alone } from "../../src/testing/Leases.ts"
+import { nodesOf } from "../../src/testing/Topology.ts"
 import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
-import { alone } from "../support/Leases.ts"
-import { nodesOf } from "../support/Topology.ts"
 
 const key = newKey()
 const content = "content\n"

@@ -6,9 +6,9 @@ import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope, TestClock } from "effect"
 import type { GivenSettings } from "../../src/index.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 const content = "0123456789"
 const hashOf = (text: string, algorithm: "sha256" | "sha512" = "sha256") =>

@@ -2,9 +2,9 @@
 import { FileSystem, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect } from "effect"
-import type { AgentScript } from "./ScriptedAgents.ts"
+import type { AgentScript } from "../../src/testing/ScriptedAgents.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { servedRelay } from "./ServedRelay.ts"
-import { nodesListLayer } from "./Topology.ts"
 
 export interface Answer {
   readonly status: number

@@ -15,8 +15,8 @@ import { RemoteRun, type Run, type RunOrder } from "../../src/remote-run/RemoteR
 import type { RunControl } from "../../src/remote-run/RunControl.ts"
 import * as RunParameters from "../../src/remote-run/RunParameters.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
-import { alone } from "./Leases.ts"
-import { nodesListLayer, type Tree } from "./Topology.ts"
+import { alone } from "../../src/testing/Leases.ts"
+import { nodesListLayer, type Tree } from "../../src/testing/Topology.ts"
 import { holds } from "./Until.ts"
 
 /** What a node does: how long it takes, and with which code it ends; `hang`: never by itself. */

@@ -13,8 +13,8 @@ import { RunHistory } from "../../src/remote-run/journal/RunHistory.ts"
 import * as RunListing from "../../src/remote-run/journal/RunListing.ts"
 import * as RunReader from "../../src/remote-run/journal/RunReader.ts"
 import { generator, type RunId } from "../../src/remote-run/RunId.ts"
+import { alone } from "../../src/testing/Leases.ts"
 import { type FileOperation, failingFiles } from "./FailingFiles.ts"
-import { alone } from "./Leases.ts"
 import { logLines } from "./LogLines.ts"
 
 export const day = Duration.toMillis(Duration.days(1))

@@ -6,10 +6,10 @@ import * as EntryName from "../../src/shared-files/outbox/EntryName.ts"
 import * as EntryRecord from "../../src/shared-files/outbox/EntryRecord.ts"
 import { Outbox, type OutboxService } from "../../src/shared-files/outbox/Outbox.ts"
 import type { SentFile } from "../../src/shared-files/outbox/Upstream.ts"
-import { CrashingDisk } from "./CrashingDisk.ts"
+import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
+import { type Answer, ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { ManualClock } from "./ManualClock.ts"
 import { accept, nameOf, outboxLayer } from "./Outboxes.ts"
-import { type Answer, ScriptedUpstream } from "./ScriptedUpstream.ts"
 
 /** One thing that happens. */
 export type Step =

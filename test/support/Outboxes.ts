@@ -13,10 +13,9 @@ import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "../../src/shared-files/outbox/OutboxFolder.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
-import { NodesList } from "../../src/topology/NodesList.ts"
-import { alone } from "./Leases.ts"
-import type { ScriptedUpstream } from "./ScriptedUpstream.ts"
-import { nodesOf, type Tree } from "./Topology.ts"
+import { alone } from "../../src/testing/Leases.ts"
+import type { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
+import { nodesListOf, type Topology } from "../../src/testing/Topology.ts"
 
 export const memory = (): DiskService => {
   const fs = createFsFromVolume(new Volume())
@@ -24,24 +23,10 @@ export const memory = (): DiskService => {
   return makeDisk(fs as unknown as Parameters<typeof makeDisk>[0])
 }
 
-/** What a test may change of the nodes list while it runs. */
-export interface Topology {
-  tree: Tree
-  neverLoaded: boolean
-}
-
 export const topology = (): Topology => ({
   tree: { source: { hostname: "source.example.com" } },
   neverLoaded: false
 })
-
-export const nodesListOf = (topology: Topology) =>
-  Layer.succeed(NodesList, {
-    current: Effect.sync(() => nodesOf(topology.tree)),
-    status: Effect.succeed({ _tag: "Success" } as const),
-    neverLoaded: Effect.sync(() => topology.neverLoaded),
-    reload: Effect.succeed({ _tag: "Success" } as const)
-  })
 
 export const outboxLayer = (parts: {
   readonly disk: DiskService

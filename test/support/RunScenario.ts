@@ -1,7 +1,7 @@
 /** Runs under control, drawn by chance: nodes of this relay and of two sub-relays, and what a caller asks for. */
 import { FastCheck } from "effect"
+import type { Tree } from "../../src/testing/Topology.ts"
 import type { ModelControl, ModelNode } from "./RunModel.ts"
-import type { Tree } from "./Topology.ts"
 
 export interface Scenario {
   readonly nodes: ReadonlyArray<ModelNode>

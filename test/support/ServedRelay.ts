@@ -3,6 +3,7 @@ import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import {
+  type AgentCommand,
   Certificates,
   type GivenSettings,
   makeSettings,
@@ -15,7 +16,7 @@ import {
   Upstream,
   UpstreamUnreachable
 } from "../../src/index.ts"
-import { type AgentScript, layer as scriptedAgents } from "./ScriptedAgents.ts"
+import { type AgentScript, layer as scriptedAgents } from "../../src/testing/ScriptedAgents.ts"
 
 const nobodyAbove = Layer.succeed(Upstream, {
   put: () => new UpstreamUnreachable({ message: "there is none" }),
@@ -27,13 +28,13 @@ export const servedRelay = (
   directory: string,
   nodesList: Layer.Layer<NodesList>,
   settings: GivenSettings = {},
-  script: Parameters<typeof scriptedAgents>[0] = (): AgentScript => ({})
+  script: (command: AgentCommand) => AgentScript = () => ({})
 ) => {
   const config = makeSettings({
     general: { nodeId: NodeId.make("root") },
     ...settings,
     remoteRun: { ...settings.remoteRun, directory: `${directory}/runs` },
-    sharedFiles: { path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
+    sharedFiles: { ...settings.sharedFiles, path: `${directory}/shared-files`, outbox: `${directory}/outbox` }
   })
   const parts = Layer.mergeAll(Relay.services, Reload.layer([])).pipe(
     Layer.provideMerge(

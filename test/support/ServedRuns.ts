@@ -4,7 +4,8 @@ import { Effect, Layer, Runtime, Stream } from "effect"
 import type { RemoteRun as RemoteRunTag } from "../../src/remote-run/RemoteRun.ts"
 import { RemoteRun, type Run } from "../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../src/remote-run/RunId.ts"
-import { order, type Script, scripted } from "./ScriptedSubRelay.ts"
+import { type Script, scripted } from "../../src/testing/ScriptedSubRelay.ts"
+import { order } from "./ScriptedSubRelay.ts"
 
 /** How an answer breaks off: `fin` and `destroy` end the connection, `stall` says no more, `busy` and `drop` say nothing. */
 export interface Cut {

@@ -16,12 +16,12 @@ import * as OutboxFolder from "../../src/shared-files/outbox/OutboxFolder.ts"
 import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
 import { SharedFiles, type Upload } from "../../src/shared-files/SharedFiles.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
+import { alone } from "../../src/testing/Leases.ts"
+import { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
+import { nodesListOf, type Topology, type Tree } from "../../src/testing/Topology.ts"
 import { Certificates } from "../../src/topology/Certificates.ts"
 import { hashOf, type Key, newKey, signatureOf } from "./Keys.ts"
-import { alone } from "./Leases.ts"
-import { memory, nodesListOf, type Topology } from "./Outboxes.ts"
-import { ScriptedUpstream } from "./ScriptedUpstream.ts"
-import type { Tree } from "./Topology.ts"
+import { memory } from "./Outboxes.ts"
 
 /** The source's key, and one that nobody here knows. */
 export const key = newKey()

@@ -9,7 +9,7 @@ import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { type Location, locate } from "../../src/shared-files/file/Location.ts"
 import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
-import { alone } from "./Leases.ts"
+import { alone } from "../../src/testing/Leases.ts"
 import { metadataOf, nameOf } from "./Outboxes.ts"
 
 const defaults = makeSettings({ sharedFiles: { path: "/store", minFree: 0 } })

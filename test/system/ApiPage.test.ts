@@ -4,10 +4,10 @@ import { HttpClient, OpenApi } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { RelayApi } from "../../src/RelayApi.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 import { tree } from "../support/Sharing.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 const get = (path: string) =>
   Effect.gen(function* () {

@@ -9,9 +9,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Metric, Option } from "effect"
 import type { GivenSettings } from "../../src/index.ts"
 import * as OutboxEnd from "../../src/shared-files/outbox/OutboxEnd.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 const tree = {
   a: { hostname: "a.example.com" },

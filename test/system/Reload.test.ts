@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Data, Effect, Layer, Ref } from "effect"
 import { Reload, type Reloadable } from "../../src/system/Reload.ts"
+import { nodesOf } from "../../src/testing/Topology.ts"
 import { NodesList, type NodesListStatus } from "../../src/topology/NodesList.ts"
-import { nodesOf } from "../support/Topology.ts"
 
 class Unusable extends Data.TaggedError("Unusable")<{ readonly message: string }> {}
 

@@ -7,8 +7,8 @@ import { HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Logger, Option } from "effect"
 import * as Tracing from "../../src/system/Tracing.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { nodesListLayer } from "../support/Topology.ts"
 
 interface Received {
   readonly path: string

@@ -5,9 +5,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { makeSettings } from "../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../src/config/RelayConfig.ts"
+import { type Attribute, certificateOf, newKey } from "../../src/testing/SelfSigned.ts"
 import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
 import * as WatchedCertificates from "../../src/topology/WatchedCertificates.ts"
-import { type Attribute, certificateOf, newKey } from "../support/SelfSigned.ts"
 import { holds } from "../support/Until.ts"
 
 /** Keys of 2048 bits take a moment each; two do for all certificates. */

@@ -1,6 +1,8 @@
 /** One file, shared by one simulated node with another, and how to do the same by hand. */
-import { createPublicKey, type KeyObject, sign } from "node:crypto"
-import { Effect } from "effect"
+import type { KeyObject } from "node:crypto"
+import { FetchHttpClient } from "@effect/platform"
+import { Effect, Stream } from "effect"
+import { make as makeRelayClient } from "../../client/RelayClient.ts"
 import { exitCode, StartError } from "../StartError.ts"
 import { fileOf } from "./Keys.ts"
 
@@ -9,30 +11,29 @@ export const source = "web1"
 const target = "db1"
 const content = "db1: web1 is in the new rack from today on.\n"
 
-/** Shares it over HTTP, as an agent does; gives the relay's answer. */
-export const share = (url: string, key: KeyObject) => {
-  const parameters = new URLSearchParams({
-    "source-uuid": source,
-    ttl: "1d",
-    signature: sign("sha512", Buffer.from(content), key).toString("hex"),
-    "public-key": createPublicKey(key).export({ type: "pkcs1", format: "der" }).toString("base64")
-  })
-  return Effect.tryPromise({
-    try: async () => {
-      const answer = await fetch(`${url}/shared-files/node/${target}/note?${parameters}`, {
-        method: "POST",
-        body: content
-      })
-      return (await answer.text()).trim()
-    },
-    catch: (cause) =>
-      new StartError({ code: exitCode.start, message: `no file could be shared: ${String(cause)}` })
-  })
-}
+/** Shares it over HTTP, as an agent does; gives what became of it. */
+export const share = (url: string, key: KeyObject) =>
+  Effect.flatMap(makeRelayClient({ url }), (client) =>
+    client.share({
+      source,
+      target,
+      fileId: "note",
+      key,
+      content: Stream.make(Buffer.from(content)),
+      ttl: "1d"
+    })
+  ).pipe(
+    Effect.map((shared) => JSON.stringify(shared)),
+    Effect.mapError(
+      ({ message }) =>
+        new StartError({ code: exitCode.start, message: `no file could be shared: ${message}` })
+    ),
+    Effect.provide(FetchHttpClient.layer)
+  )
 
 /** What the sandbox prints of the file that it shared. `answer` is the body of the answer. */
 export const shown = (directory: string, answer: string) => `
-And ${source} shared a file with ${target}, signed with its key: POST shared-files/node/${target}/note answered
+And ${source} shared a file with ${target}, signed with its key (HEAD asks for it, POST sends it):
 ${answer}
 and it is in ${directory}/shared-files/${target}/files/${source}/note, with its metadata beside it.
 `

@@ -1,10 +1,11 @@
 /** Starts processes from a small process of its own: see `spawner.mjs`. */
-import { type ChildProcess, fork } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { Deferred, Duration, Effect, Exit, FiberId, Schedule, Schema, type Scope } from "effect"
 import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit } from "./AgentProcess.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as Failure from "./SpawnFailure.ts"
+import source from "./spawner.mjs?raw"
 
 /** A program to be started. */
 export interface SpawnRequest {
@@ -117,14 +118,17 @@ class Connection {
 
   /** Throws what node throws. */
   constructor(killGrace: Duration.Duration) {
-    this.process = fork(new URL("./spawner.mjs", import.meta.url), [`${Duration.toMillis(killGrace)}`], {
-      // The spawner allocates next to nothing, and the smaller it is, the cheaper its forks are.
-      execArgv: ["--max-semi-space-size=1"],
+    // Its program comes by stdin: a file beside this one would be lost where a program is bundled that embeds the relay.
+    const program = ["--input-type=module", "-", `${Duration.toMillis(killGrace)}`]
+    // The spawner allocates next to nothing, and the smaller it is, the cheaper its forks are.
+    this.process = spawn(process.execPath, ["--max-semi-space-size=1", ...program], {
       env: AgentEnvironment.of(process.env),
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      stdio: ["pipe", "ignore", "inherit", "ipc"],
       detached: true,
       cwd: "/"
     })
+    // Where it can't be told its program, it is dead, and its end is reported below.
+    this.process.stdin?.on("error", () => {}).end(source)
     this.process.on("message", (message) => this.told(message))
     this.process.once("error", (error) => this.end(`could not be started: ${error.message}`))
     // The last message may come after the exit, but not after the end of the channel.

@@ -3,6 +3,8 @@
 //
 // It also outlives the relay for as long as it takes to end the agents that a relay leaves which was killed.
 //
+// The relay has this text in it, and gives it to node by stdin.
+//
 // Its argument is the grace between SIGTERM and SIGKILL, in milliseconds. Told over node's IPC channel, several at once:
 // - {id, program, parameters, environment, cookie, stdout, stderr, mark?}: start it; `stdout` and `stderr` are paths of
 //   FIFOs, `environment` has the cookie, `mark` is the core dump filter to start it with;
@@ -10,6 +12,9 @@
 // Tells, several at once, {id, pid}, later {id, exit: {code, signal}}; or {id, failure: {code, syscall, message}}.
 import { spawn } from "node:child_process"
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+
+// What a list of processes shows.
+process.title = "rudder-relay-spawner"
 
 // Ctrl-C on the relay's terminal, or a signal to its whole group, is the relay's to answer.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})

@@ -1,7 +1,14 @@
 /**
  * RSA signatures (PKCS#1 v1.5) as `openssl dgst -sign` makes them, over a hash that was made while the bytes came in.
  */
-import { constants, createHash, createPublicKey, type KeyObject, publicDecrypt } from "node:crypto"
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  type KeyObject,
+  privateEncrypt,
+  publicDecrypt
+} from "node:crypto"
 import { Either, Option } from "effect"
 import type { HashAlgorithm } from "../../disk/ContentHash.ts"
 import { InvalidRequest } from "../../RelayError.ts"
@@ -78,6 +85,10 @@ export const keyId = (key: KeyObject): string => {
   const { n = "" } = key.export({ format: "jwk" })
   return Buffer.from(n, "base64url").toString("hex").slice(-8).toUpperCase()
 }
+
+/** The signature of something with this hash. Node itself signs no hash that is already made. */
+export const ofHash = (key: KeyObject, algorithm: HashAlgorithm, hash: Uint8Array): Buffer =>
+  privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.concat([digestInfo[algorithm], hash]))
 
 /** Whether this is the key's signature of something with this hash. Node itself has no such check of a finished hash. */
 export const verifies = (

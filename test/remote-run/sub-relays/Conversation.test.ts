@@ -5,23 +5,25 @@ import { PeerClient } from "../../../src/peers/PeerClient.ts"
 import { PeerUnreachable } from "../../../src/peers/PeerUnreachable.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import {
-  behind,
-  bytesOf,
   done,
   endEvent,
-  endOf,
   ndjson,
+  runEvent,
+  type Script,
+  scripted,
+  startEvent
+} from "../../../src/testing/ScriptedSubRelay.ts"
+import { selfSigned } from "../../../src/testing/SelfSigned.ts"
+import {
+  behind,
+  bytesOf,
+  endOf,
   order,
   parse,
   relayAbove,
-  runEvent,
   running,
-  type Script,
-  scripted,
-  startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
-import { selfSigned } from "../../support/SelfSigned.ts"
 import { eventually, holds } from "../../support/Until.ts"
 
 const other = selfSigned([["UID", "relay"]])

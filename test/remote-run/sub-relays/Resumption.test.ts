@@ -8,28 +8,30 @@ import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import { resuming } from "../../../src/remote-run/sub-relays/Resumption.ts"
 import {
   type Asked,
-  behind,
-  bytesOf,
   done,
   type Event,
   endEvent,
-  endOf,
-  endsOf,
   gone,
   ndjson,
+  runEvent,
+  runId,
+  type Script,
+  scripted,
+  startEvent
+} from "../../../src/testing/ScriptedSubRelay.ts"
+import type { Tree } from "../../../src/testing/Topology.ts"
+import {
+  behind,
+  bytesOf,
+  endOf,
+  endsOf,
   order,
   parse,
   relayAbove,
-  runEvent,
-  runId,
   running,
-  type Script,
-  scripted,
-  startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
 import { type Cut, servesRuns } from "../../support/ServedRuns.ts"
-import type { Tree } from "../../support/Topology.ts"
 import { eventually } from "../../support/Until.ts"
 
 const output = (node: string, line: string): Event => ({ event: "output", node, stream: "stdout", line })

@@ -12,29 +12,29 @@ import { ClassName } from "../../../src/remote-run/ClassName.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import * as SubRelayCalls from "../../../src/remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "../../../src/remote-run/sub-relays/SubRelays.ts"
-import { Certificates } from "../../../src/topology/Certificates.ts"
 import {
   type Asked,
-  behind,
-  bytesOf,
-  certificate,
+  certificates,
   done,
   endEvent,
+  ndjson,
+  runEvent,
+  runId,
+  scripted,
+  startEvent
+} from "../../../src/testing/ScriptedSubRelay.ts"
+import { nodesOf } from "../../../src/testing/Topology.ts"
+import {
+  behind,
+  bytesOf,
   endOf,
   endsOf,
-  known,
-  ndjson,
   order,
   parse,
   relayAbove,
-  runEvent,
-  runId,
   running,
-  scripted,
-  startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
-import { nodesOf } from "../../support/Topology.ts"
 import { eventually, holds } from "../../support/Until.ts"
 
 describe("nodes behind a sub-relay", () => {
@@ -341,7 +341,7 @@ it.scopedLive("a sub-relay is read no faster than what it says can be written", 
     let received = 0
     const waiting: Array<() => void> = []
     const layer = SubRelayCalls.layer.pipe(
-      Layer.provide([PeerConnections.layer, Layer.succeed(Certificates, known(certificate))]),
+      Layer.provide([PeerConnections.layer, certificates()]),
       Layer.provide(
         Layer.succeed(RelayConfig, makeSettings({ general: { nodeId: NodeId.make("me"), httpsPort: port } }))
       ),

@@ -5,24 +5,26 @@ import { everything } from "../../../src/remote-run/journal/RunListing.ts"
 import { RemoteRun } from "../../../src/remote-run/RemoteRun.ts"
 import { RunId } from "../../../src/remote-run/RunId.ts"
 import {
-  behind,
-  bytesOf,
   done,
   type Event,
   endEvent,
+  runEvent,
+  type Script,
+  scripted,
+  startEvent
+} from "../../../src/testing/ScriptedSubRelay.ts"
+import type { Tree } from "../../../src/testing/Topology.ts"
+import {
+  behind,
+  bytesOf,
   endOf,
   endsOf,
   order,
   parse,
   relayAbove,
-  runEvent,
-  type Script,
-  scripted,
-  startEvent,
   turn
 } from "../../support/ScriptedSubRelay.ts"
 import { servesRuns } from "../../support/ServedRuns.ts"
-import type { Tree } from "../../support/Topology.ts"
 import { holds } from "../../support/Until.ts"
 
 /** What a scripted sub-relay says of one node. */

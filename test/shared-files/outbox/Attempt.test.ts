@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import {
   hashOf,
   memory,
@@ -12,7 +13,6 @@ import {
   topology,
   upload
 } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 
 const name = nameOf("file.txt")
 const location = { folders: ["far", "source"], file: "file.txt" }

@@ -3,8 +3,8 @@ import { Deferred, Effect, Layer, Logger, Metric, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { entriesTotal, type OutboxEnd } from "../../../src/shared-files/outbox/OutboxEnd.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, spoil, topology, upload } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 
 const name = nameOf("file.txt")
 

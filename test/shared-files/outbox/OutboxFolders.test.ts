@@ -3,9 +3,9 @@ import { userInfo } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
-import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, nameOf, outboxLayer, upload } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 import { openDisk } from "../../support/Stores.ts"
 
 const name = nameOf("file.txt")

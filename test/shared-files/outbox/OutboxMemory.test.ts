@@ -6,8 +6,8 @@ import type { DiskEntry, DiskService } from "../../../src/disk/Disk.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
 import * as EntryRecord from "../../../src/shared-files/outbox/EntryRecord.ts"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { metadataOf, nameOf, outboxLayer, pass } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 
 const size = 5
 const request = EntryRecord.print({

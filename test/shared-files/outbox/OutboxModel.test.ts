@@ -4,8 +4,8 @@
  */
 import { Effect, FastCheck, Logger, LogLevel, Random } from "effect"
 import { describe, expect, it } from "vitest"
+import type { Answer } from "../../../src/testing/ScriptedUpstream.ts"
 import { run, type Step } from "../../support/OutboxWorld.ts"
-import type { Answer } from "../../support/ScriptedUpstream.ts"
 
 const fileNames = FastCheck.nat(1)
 const seed = FastCheck.nat()

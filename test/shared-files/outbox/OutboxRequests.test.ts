@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
+import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, upload } from "../../support/Outboxes.ts"
-import { type Answer, ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 
 const name = nameOf("file.txt")
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { DiskService } from "../../../src/disk/Disk.ts"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
+import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { memory, nameOf, outboxLayer, pass, upload } from "../../support/Outboxes.ts"
-import { type Answer, ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 
 /** An outbox of 100 bytes, whose policy server gives this answer. */
 const setUp = (answer: Answer, more: { readonly minFree?: number; readonly free?: number } = {}) => {

@@ -13,10 +13,11 @@ import {
   RelayConfig,
   SubRelays
 } from "../../../src/index.ts"
+import { layer as scriptedAgents } from "../../../src/testing/ScriptedAgents.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
+import { nodesListOf } from "../../../src/testing/Topology.ts"
 import { MemoryStorage } from "../../support/MemoryStorage.ts"
-import { hashOf, memory, nameOf, nodesListOf, topology, upload } from "../../support/Outboxes.ts"
-import { layer as scriptedAgents } from "../../support/ScriptedAgents.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
+import { hashOf, memory, nameOf, topology, upload } from "../../support/Outboxes.ts"
 import { storeLayer } from "../../support/Stores.ts"
 
 const outboxOver = (storage: MemoryStorage, upstream: ScriptedUpstream, nodeId = "me") =>

@@ -14,9 +14,9 @@ import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
 import { FileId } from "../../../src/shared-files/file/FileId.ts"
 import { type SentFile, Upstream, type UpstreamService } from "../../../src/shared-files/outbox/Upstream.ts"
 import * as UpstreamCalls from "../../../src/shared-files/outbox/UpstreamCalls.ts"
+import { selfSigned } from "../../../src/testing/SelfSigned.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../../support/MadPeers.ts"
 import { outwaited, rawServer } from "../../support/RawServer.ts"
-import { selfSigned } from "../../support/SelfSigned.ts"
 import { holds } from "../../support/Until.ts"
 
 const certificate = selfSigned([["UID", "root"]])

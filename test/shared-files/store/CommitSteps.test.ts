@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
-import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { locationOf, storeLayer, upload } from "../../support/Stores.ts"
 
 const location = locationOf("a")

@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { keyOf } from "../../../src/shared-files/file/Location.ts"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
-import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { hashOf, metadataOf } from "../../support/Outboxes.ts"
 import { listening, locationOf, openDisk, storeLayer, upload } from "../../support/Stores.ts"
 

@@ -7,7 +7,7 @@ import { NodeId } from "../../../src/NodeId.ts"
 import { keyOf, locate } from "../../../src/shared-files/file/Location.ts"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
-import { CrashingDisk } from "../../support/CrashingDisk.ts"
+import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { hashOf, metadataOf, nameOf, rest } from "../../support/Outboxes.ts"
 import { listening, locationOf, openDisk, storeLayer, upload } from "../../support/Stores.ts"
 

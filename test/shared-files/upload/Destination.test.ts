@@ -2,11 +2,11 @@
 import { PassThrough } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, TestClock } from "effect"
-import { memory, pass, type Topology } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
+import type { Topology, Tree } from "../../../src/testing/Topology.ts"
+import { memory, pass } from "../../support/Outboxes.ts"
 import { bodyOf, nameOf, send, tree } from "../../support/Sharing.ts"
 import { has, sha512, withRelay } from "../../support/SharingRelay.ts"
-import type { Tree } from "../../support/Topology.ts"
 
 describe("a file whose target comes or goes while its body does", () => {
   const name = nameOf({ target: "far" })

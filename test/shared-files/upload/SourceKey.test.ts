@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { certificateOf, newKey as newSecret } from "../../../src/testing/SelfSigned.ts"
 import { keyOf } from "../../support/Keys.ts"
-import { certificateOf, newKey as newSecret } from "../../support/SelfSigned.ts"
 import { key, nameOf, otherKey, queryOf, send, tree } from "../../support/Sharing.ts"
 import { content, withRelay } from "../../support/SharingRelay.ts"
 

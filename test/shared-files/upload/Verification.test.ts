@@ -2,9 +2,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Option, TestClock } from "effect"
 import { NodeId } from "../../../src/NodeId.ts"
+import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, signatureOf } from "../../support/Keys.ts"
 import { memory } from "../../support/Outboxes.ts"
-import { ScriptedUpstream } from "../../support/ScriptedUpstream.ts"
 import { key, nameOf, queryOf, scopeOf, send, uploadOf } from "../../support/Sharing.ts"
 import {
   at,

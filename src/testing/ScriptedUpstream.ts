@@ -1,10 +1,15 @@
-/** A policy server for tests: it answers as it is told to, and keeps what it took. */
+/** A policy server by script: it answers as it is told to, and keeps what it took. */
 import { Deferred, Effect, FiberId, Layer } from "effect"
-import { UpstreamFatal, UpstreamRejected } from "../../src/RelayError.ts"
-import { type SentFile, Upstream, UpstreamUnreachable } from "../../src/shared-files/outbox/Upstream.ts"
+import { UpstreamFatal, UpstreamRejected } from "../RelayError.ts"
+import { type SentFile, Upstream, UpstreamUnreachable } from "../shared-files/outbox/Upstream.ts"
 
+/**
+ * What becomes of a file that is sent: taken over; refused for good; not taken this time; no connection; silence until
+ * `hangs` is done; taken over, and then the connection broke before the answer.
+ */
 export type Answer = "take" | "reject" | "fail" | "unreachable" | "hang" | "takeAndBreak"
 
+/** A file that came. */
 export interface Received {
   readonly name: SentFile["name"]
   readonly ttl: string
@@ -12,6 +17,17 @@ export interface Received {
   readonly content: string
 }
 
+/**
+ * `Upstream` by script.
+ *
+ * @example
+ * const policyServer = new ScriptedUpstream()
+ * policyServer.answer = () => "unreachable"
+ * const relay = Relay.liveWith(policyServer.layer)
+ * // … a file is shared with a node that is not below this relay: it waits in the outbox
+ * policyServer.answer = () => "take"
+ * // … and later: policyServer.taken[0]?.content
+ */
 export class ScriptedUpstream {
   /** Asked for each file that is sent. */
   answer: (file: SentFile) => Answer = () => "take"
@@ -25,8 +41,10 @@ export class ScriptedUpstream {
   readonly sending = new Map<string, number>()
   most = 0
   mostOfOne = 0
+  /** What hangs breaks off when this is done. */
   hangs = Deferred.unsafeMake<void>(FiberId.none)
 
+  /** `Upstream.put`: sends a file. */
   readonly put = (file: SentFile) =>
     Effect.gen(this, function* () {
       const key = `${file.name.target}/${file.name.source}/${file.name.fileId}`
@@ -73,6 +91,7 @@ export class ScriptedUpstream {
       if (answer === "takeAndBreak") return yield* new UpstreamUnreachable({ message: "it broke off" })
     })
 
+  /** `Upstream.has`: asks for a file. */
   readonly has: Upstream["Type"]["has"] = () =>
     Effect.suspend(() => {
       this.asked++
@@ -82,7 +101,9 @@ export class ScriptedUpstream {
     })
   /** How often it was asked for a file. */
   asked = 0
+  /** What it says of a file that it is asked for. */
   hasAnswer: "here" | "absent" | "unreachable" = "absent"
 
+  /** In the place of the real policy server. */
   readonly layer = Layer.succeed(Upstream, { put: this.put, has: this.has })
 }

@@ -1,51 +1,14 @@
 /**
  * A disk in memory that keeps what was synced, and of the rest what it likes: it fails, or stops for good, at the
- * operation that a test names, and what survives a stop is another disk.
- *
- * What it may do to what was not synced is what file systems do at their worst. A file's content: as it was at its last
- * sync, or as it is now, or cut, or garbage of the same length. A folder's entries: of the changes since its last sync any
- * may be lost, but for those that a kept one builds on: an earlier change of the same name, or a folder's emptying
- * before its removal. A rename is one change, wherever it leads.
+ * operation that a test names, and what survives a stop is another disk. `DiskContents` says what may be lost.
  */
 import { constants } from "node:fs"
+import { Layer } from "effect"
 import { PCGRandom } from "effect/Utils"
-import { createFsFromVolume, Volume } from "memfs"
-import type { DiskService } from "../../src/disk/Disk.ts"
-import { make } from "../../src/disk/NodeDisk.ts"
-import type { Done, NodeFs } from "../../src/disk/NodeFs.ts"
-
-interface FileNode {
-  readonly kind: "file"
-  readonly mode: number
-  content: Buffer
-  /** Milliseconds since 1970. */
-  modified: number
-  synced: { readonly content: Buffer; readonly modified: number } | undefined
-  /** A sync has failed: what was written before is not on the disk, whatever later ones say. */
-  spoiled: boolean
-}
-
-interface FolderNode {
-  readonly kind: "folder"
-  readonly mode: number
-  readonly entries: Map<string, Node>
-  readonly synced: Map<string, Node>
-}
-
-type Node = FileNode | FolderNode
-
-/** What a name means from now on; nothing: it is gone. */
-interface Entry {
-  readonly folder: FolderNode
-  readonly name: string
-  readonly node: Node | undefined
-}
-
-/** Entries that change at once, and the earlier changes without which this one can't be. */
-interface Change {
-  readonly entries: ReadonlyArray<Entry>
-  readonly after: ReadonlyArray<Change>
-}
+import { Disk, type DiskService } from "../disk/Disk.ts"
+import { make } from "../disk/NodeDisk.ts"
+import type { Done, NodeFs } from "../disk/NodeFs.ts"
+import { DiskContents, type FileNode, type FolderNode, newFolder } from "./DiskContents.ts"
 
 /** One call of the system; a test may name the kinds that interest it. */
 export interface Operation {
@@ -65,188 +28,57 @@ export interface Operation {
   readonly paths: ReadonlyArray<string>
 }
 
+/** A file as it is on the disk. */
 export interface SurvivingFile {
   readonly content: Buffer
   readonly modified: number
   readonly mode: number
 }
 
-const newFolder = (mode = 0o755): FolderNode => ({
-  kind: "folder",
-  mode,
-  entries: new Map(),
-  synced: new Map()
-})
-
 const failure = (code: string, { kind, paths }: Operation) =>
   Object.assign(new Error(`${code}: ${kind} '${paths.join("' -> '")}'`), { code })
 
-/** What is written, and what of it would survive. */
-class Contents {
-  readonly fs = createFsFromVolume(new Volume())
-  readonly root: FolderNode
-  /** In the order they were made; none of it is certain to survive. */
-  private changes: ReadonlyArray<Change> = []
-
-  constructor(root: FolderNode) {
-    this.root = root
-    this.fill("", root)
-  }
-
-  private fill(path: string, folder: FolderNode): void {
-    for (const [name, node] of folder.entries) {
-      const child = `${path}/${name}`
-      if (node.kind === "folder") {
-        this.fs.mkdirSync(child, { mode: node.mode })
-        this.fill(child, node)
-      } else {
-        this.fs.writeFileSync(child, node.content, { mode: node.mode })
-        this.fs.utimesSync(child, node.modified / 1000, node.modified / 1000)
-      }
-    }
-  }
-
-  /** What stands under a path; memfs has said before that it is there. */
-  at(path: string): Node | undefined {
-    let node: Node | undefined = this.root
-    for (const name of path.split("/").filter((part) => part !== ""))
-      node = node?.kind === "folder" ? node.entries.get(name) : undefined
-    return node
-  }
-
-  entry(path: string, node: Node | undefined): Entry {
-    const cut = path.lastIndexOf("/")
-    const folder = this.at(path.slice(0, cut))
-    if (folder?.kind !== "folder") throw new Error(`${path} is in no folder that this disk knows`)
-    return { folder, name: path.slice(cut + 1), node }
-  }
-
-  change(...entries: ReadonlyArray<Entry>): void {
-    const emptied = entries.flatMap(({ folder, name, node }) => {
-      const before = folder.entries.get(name)
-      return node === undefined && entries.length === 1 && before?.kind === "folder" ? [before] : []
-    })
-    const after = this.changes.filter((earlier) =>
-      earlier.entries.some(
-        (one) =>
-          emptied.includes(one.folder) ||
-          entries.some(({ folder, name }) => one.folder === folder && one.name === name)
-      )
-    )
-    this.changes = [...this.changes, { entries, after }]
-    for (const { folder, name, node } of entries) apply(folder.entries, name, node)
-  }
-
-  /** What changed in a folder is on the disk, with all that it builds on. */
-  syncFolder(folder: FolderNode): void {
-    const synced = new Set<Change>()
-    const include = (change: Change) => {
-      if (synced.has(change) || !this.changes.includes(change)) return
-      synced.add(change)
-      change.after.forEach(include)
-    }
-    for (const change of this.changes)
-      if (change.entries.some((one) => one.folder === folder)) include(change)
-    for (const change of this.changes)
-      if (synced.has(change))
-        for (const { folder, name, node } of change.entries) apply(folder.synced, name, node)
-    this.changes = this.changes.filter((change) => !synced.has(change))
-  }
-
-  /** What a stop leaves. */
-  survive(seed: number): FolderNode {
-    const random = new PCGRandom(seed)
-    const chance = pick(random, [0, 0.3, 0.7, 1])
-    // File systems with a journal keep what came before some moment, and nothing after.
-    const journalled = random.integer(2) === 0
-    const cut = random.integer(this.changes.length + 1)
-    const isKept = (at: number) => (journalled ? at < cut : random.number() < chance)
-    const lost = new Set<Change>()
-    const surviving = new Surviving(random)
-    this.changes.forEach((change, at) => {
-      if (isKept(at) && !change.after.some((earlier) => lost.has(earlier))) surviving.keep(change)
-      else lost.add(change)
-    })
-    return surviving.folder(this.root)
-  }
-}
-
-const apply = (entries: Map<string, Node>, name: string, node: Node | undefined): void => {
-  if (node === undefined) entries.delete(name)
-  else entries.set(name, node)
-}
-
-const pick = <A>(random: PCGRandom, choices: readonly [A, ...ReadonlyArray<A>]): A =>
-  choices[random.integer(choices.length)] ?? choices[0]
-
-/** Copies of what a stop leaves: the stopped disk itself stays as it was. */
-class Surviving {
-  private readonly folders = new Map<FolderNode, Map<string, Node>>()
-  private readonly random: PCGRandom
-
-  constructor(random: PCGRandom) {
-    this.random = random
-  }
-
-  keep({ entries }: Change): void {
-    for (const { folder, name, node } of entries) apply(this.entriesOf(folder), name, node)
-  }
-
-  folder(folder: FolderNode): FolderNode {
-    const entries = new Map(
-      Array.from(this.entriesOf(folder), ([name, node]): [string, Node] => [
-        name,
-        node.kind === "folder" ? this.folder(node) : this.file(node)
-      ])
-    )
-    return { kind: "folder", mode: folder.mode, entries, synced: new Map(entries) }
-  }
-
-  private entriesOf(folder: FolderNode): Map<string, Node> {
-    const entries = this.folders.get(folder) ?? new Map(folder.synced)
-    this.folders.set(folder, entries)
-    return entries
-  }
-
-  private file({ content, modified, mode, synced }: FileNode): FileNode {
-    const { random } = this
-    const left =
-      synced?.content === content && synced.modified === modified
-        ? synced
-        : pick(random, [
-            synced ?? { content: Buffer.alloc(0), modified: 0 },
-            { content, modified },
-            { content: content.subarray(0, random.integer(content.length + 1)), modified },
-            { content: Buffer.alloc(content.length, "?"), modified }
-          ])
-    return { kind: "file", mode, ...left, synced: left, spoiled: false }
-  }
-}
-
+/**
+ * A disk in memory that loses what was not synced, and fails or stops where a test says.
+ *
+ * @example
+ * const crashing = CrashingDisk.make()
+ * crashing.stopAt(12) // from the 12th operation on nothing succeeds
+ * const before = Layer.provide(Relay.services, Relay.liveWith(crashing.layer))
+ * // … and what a start after the power went finds; another seed, another loss
+ * const after = crashing.restart(seed)
+ */
 export class CrashingDisk {
+  /** What is called: the service. */
   readonly disk: DiskService
+  /** The same, in the place of the real disk. */
+  readonly layer: Layer.Layer<Disk>
   /** All that was asked of it. */
   readonly operations: Array<Operation> = []
   /** Called before each operation: a moment at which somebody else could look. */
   onOperation: (operation: Operation) => void = () => {}
-  private readonly contents: Contents
+  private readonly contents: DiskContents
   private readonly pace: PCGRandom | undefined
   /** What is open, by its descriptor, but for what is only read. */
-  private readonly opened = new Map<number, { readonly path: string; readonly node: Node | undefined }>()
+  private readonly opened = new Map<
+    number,
+    { readonly path: string; readonly node: FileNode | FolderNode | undefined }
+  >()
   private plan: ((operation: Operation, at: number) => "ENOSPC" | "EIO" | "stop" | undefined) | undefined
   private stopped = false
   private failed = false
 
-  private constructor(contents: Contents, pace: number | undefined) {
+  private constructor(contents: DiskContents, pace: number | undefined) {
     this.contents = contents
     this.pace = pace === undefined ? undefined : new PCGRandom(pace)
     // It has what `Disk` calls, in the forms in which it calls it; the types of node's have more.
     this.disk = make(this.node() as unknown as NodeFs)
+    this.layer = Layer.succeed(Disk, this.disk)
   }
 
   /** An empty one. @param pace a seed: operations take their time, each another one, so that those at once mix */
   static make(pace?: number): CrashingDisk {
-    return new CrashingDisk(new Contents(newFolder()), pace)
+    return new CrashingDisk(new DiskContents(newFolder()), pace)
   }
 
   /** Of the operations from now on, counted from 1, this one fails: as a full disk, or a broken one. */
@@ -283,7 +115,7 @@ export class CrashingDisk {
 
   /** What a restart would find if the power went now; this one goes on. */
   ifStopped(seed: number, pace?: number): CrashingDisk {
-    return new CrashingDisk(new Contents(this.contents.survive(seed)), pace)
+    return new CrashingDisk(new DiskContents(this.contents.survive(seed)), pace)
   }
 
   /** The process was killed: a new one finds all that was written, synced or not. This one has stopped for good. */

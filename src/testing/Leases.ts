@@ -1,8 +1,15 @@
-/** Leases in memory, for relays that a test has beside each other. */
+/** Leases on folders, in memory: nothing is written into the folders. */
 import { Effect, Layer } from "effect"
-import { FolderTaken, Lease } from "../../src/disk/Lease.ts"
+import { FolderTaken, Lease } from "../disk/Lease.ts"
 
-/** Folders are free at first; those who share the layer's leases exclude each other. */
+/**
+ * Folders are free at first; relays that share the leases exclude each other, as two daemons do on one machine.
+ *
+ * @example
+ * const leases = new Leases()
+ * const one = Relay.liveWith(leases.of("one"))
+ * const other = Relay.liveWith(leases.of("other")) // waits, and fails, where `one` has its folders
+ */
 export class Leases {
   private readonly holders = new Map<string, string>()
 
@@ -23,5 +30,5 @@ export class Leases {
     })
 }
 
-/** Nobody else is there. */
+/** `Lease` for one relay: nobody else is there. */
 export const alone = () => new Leases().of("the only one")

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { DiskService } from "../../src/disk/Disk.ts"
-import { CrashingDisk } from "./CrashingDisk.ts"
+import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 
 const seeds = Array.from({ length: 60 }, (_, seed) => seed)
 

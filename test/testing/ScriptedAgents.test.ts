@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { type AgentOutput, AgentProcess } from "../../src/remote-run/agents/AgentProcess.ts"
-import { type AgentScript, layer, ScriptedAgents } from "./ScriptedAgents.ts"
+import { type AgentScript, layer, ScriptedAgents } from "../../src/testing/ScriptedAgents.ts"
 
 const scripts: Readonly<Record<string, AgentScript>> = {
   talks: {

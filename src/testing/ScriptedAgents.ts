@@ -8,7 +8,7 @@ import {
   type AgentOutput,
   AgentProcess,
   type AgentProcessService
-} from "../../src/remote-run/agents/AgentProcess.ts"
+} from "../remote-run/agents/AgentProcess.ts"
 
 /** One write of an agent, `after` the one before it (default: at once). Text is written as it is: bring the newline. */
 export interface ScriptedWrite {
@@ -30,6 +30,7 @@ export interface AgentScript {
   readonly dying?: DurationInput
 }
 
+/** What happened to the agents so far. */
 export interface ScriptedAgentsService {
   /** Every start so far, in order, those that failed to start included. */
   readonly started: Effect.Effect<ReadonlyArray<AgentCommand>>
@@ -46,12 +47,21 @@ export interface ScriptedAgentsService {
 }
 
 /** The record that a test looks at. */
-export class ScriptedAgents extends Context.Tag("rudder-relay/test/ScriptedAgents")<
+export class ScriptedAgents extends Context.Tag("rudder-relay/testing/ScriptedAgents")<
   ScriptedAgents,
   ScriptedAgentsService
 >() {}
 
-/** `AgentProcess` by script, and its record. The script of each start is asked for when it starts. */
+/**
+ * `AgentProcess` by script, and its record. The script of each start is asked for when it starts.
+ *
+ * @example
+ * const agents = ScriptedAgents.layer(({ hostname }) =>
+ *   hostname === "web.example.com"
+ *     ? { writes: [{ bytes: "updating\n" }], lasts: "3 seconds" }
+ *     : { exit: 1, writes: [{ stream: "stderr", bytes: "no policy\n" }] }
+ * )
+ */
 export const layer = (
   script: (command: AgentCommand) => AgentScript
 ): Layer.Layer<AgentProcess | ScriptedAgents> => Layer.unwrapEffect(Effect.sync(() => make(script)))

@@ -1,0 +1,5 @@
+/** A program for another process or thread, as text. */
+declare module "*.mjs?raw" {
+  const source: string
+  export default source
+}

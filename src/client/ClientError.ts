@@ -1,0 +1,100 @@
+/** How a call of a relay can fail: what the relay says, and what keeps it from saying anything. */
+import type { HttpClientError, HttpClientResponse } from "@effect/platform"
+import { Effect, Option, Schema } from "effect"
+import * as RelayError from "../RelayError.ts"
+import { RunNotFound } from "../remote-run/RemoteRunError.ts"
+import { BadSignature } from "../shared-files/file/SharedFileError.ts"
+
+/** There is no answer: no connection, a wrong certificate, or one that broke off before the answer. */
+export class RelayUnreachable extends Schema.TaggedError<RelayUnreachable>()("RelayUnreachable", {
+  message: Schema.String,
+  cause: Schema.optional(Schema.Defect)
+}) {}
+
+/** The answer is none of a relay's: that of a proxy in between, of another server, or of a newer relay. */
+export class UnexpectedAnswer extends Schema.TaggedError<UnexpectedAnswer>()("UnexpectedAnswer", {
+  message: Schema.String,
+  status: Schema.Int
+}) {}
+
+/** What a relay says when it does not do what it is asked. Each has its fields, and the status of its annotation. */
+export const Refusal = Schema.Union(
+  RelayError.InvalidRequest,
+  RelayError.AccessDenied,
+  RelayError.UnknownTarget,
+  RelayError.NotFound,
+  RelayError.MethodNotAllowed,
+  RelayError.RequestTimeout,
+  RelayError.PayloadTooLarge,
+  RelayError.UpstreamFatal,
+  RelayError.UpstreamRejected,
+  RelayError.TooBusy,
+  RelayError.StorageError,
+  RelayError.StorageFull,
+  RunNotFound,
+  BadSignature
+)
+export type Refusal = typeof Refusal.Type
+
+/** Why a call failed. */
+export type CallFailure = Refusal | UnexpectedAnswer | RelayUnreachable
+
+const decodeRefusal = Schema.decodeUnknownOption(Schema.parseJson(Refusal))
+
+/** Of an answer that says no, what is shown. Characters. */
+const maxMessage = 200
+
+const inOneLine = (text: string): string =>
+  text
+    .replace(/[\s\p{Cc}]+/gu, " ")
+    .trim()
+    .slice(0, maxMessage)
+
+/** What the client says that it can't do. */
+export const unreachable = (error: HttpClientError.HttpClientError): RelayUnreachable => {
+  const { cause } = error
+  const why = cause instanceof Error ? reasonOf(cause) : error.message
+  return new RelayUnreachable({
+    message: `${error.request.method} ${withoutQuery(error.request.url)}: ${why}`,
+    cause
+  })
+}
+
+/** `fetch failed` says nothing: what stands behind it does. */
+const reasonOf = (error: Error): string =>
+  error.cause instanceof Error ? reasonOf(error.cause) : error.message
+
+/** A query may be as long as a signature and a key are. */
+const withoutQuery = (url: string): string => url.split("?")[0] ?? url
+
+/** Fails with what an answer says that is no 2xx. */
+export const refused = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<never, Refusal | UnexpectedAnswer> =>
+  Effect.flatMap(
+    Effect.orElseSucceed(response.text, () => ""),
+    (text) => Effect.fail(Option.getOrElse(decodeRefusal(text), () => unexpected(response.status, text)))
+  )
+
+/** An answer that a relay does not give. */
+export const unexpected = (status: number, text: string): UnexpectedAnswer => {
+  const said = inOneLine(text)
+  return new UnexpectedAnswer({ status, message: `answered ${status}${said === "" ? "" : `: ${said}`}` })
+}
+
+/** Another time it may be otherwise: the relay is busy, or its disk is, or a proxy's relay is starting. */
+export const isWorthAnotherTry = (error: CallFailure): boolean => {
+  switch (error._tag) {
+    case "RelayUnreachable":
+    case "RequestTimeout":
+    case "TooBusy":
+    case "StorageError":
+    case "StorageFull":
+    case "UpstreamFatal":
+      return true
+    case "UnexpectedAnswer":
+      return error.status >= 500 || error.status === 408 || error.status === 429
+    default:
+      return false
+  }
+}

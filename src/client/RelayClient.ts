@@ -1,0 +1,155 @@
+/** A client of a relay's API, over any `HttpClient`. */
+import {
+  FileSystem,
+  HttpApiClient,
+  HttpClient,
+  HttpClientRequest,
+  type HttpClientResponse
+} from "@effect/platform"
+import type { PlatformError } from "@effect/platform/Error"
+import { Context, Effect, Layer, Option, Stream } from "effect"
+import { base, versionedBase } from "../http/BasePath.ts"
+import { RelayApi } from "../RelayApi.ts"
+import type { RunStarted } from "../remote-run/RunEvent.ts"
+import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
+import * as RunRequest from "./RunRequest.ts"
+import * as RunStream from "./RunStream.ts"
+import type { RunStreamEvent } from "./RunStreamEvent.ts"
+import * as Sharing from "./Sharing.ts"
+
+const derive = (api: string) => HttpApiClient.make(RelayApi, { baseUrl: api })
+
+/** Every route, as the API definition has it: parameters, answers and errors by their types. A HEAD's 404 is a value. */
+export interface Routes extends Effect.Effect.Success<ReturnType<typeof derive>> {}
+
+/** What a client can ask of a relay. */
+export interface RelayClientService {
+  /** Each route by itself. */
+  readonly routes: Routes
+  /**
+   * Starts a run each time it is run, and gives its events as they happen. It is read as fast as it is consumed. Where
+   * the connection is cut it is taken up again, without loss or repeat, as `RunStream.resuming` says; who ends the
+   * stream early leaves, and the run goes on. A start itself is asked for once, unless it has an `idempotencyKey`.
+   */
+  readonly run: (request: RunRequest.RunRequest) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+  /** Starts a run and leaves it to the relay; `follow` shows it. */
+  readonly start: (request: RunRequest.RunRequest) => Effect.Effect<RunStarted, RunStream.StreamFailure>
+  /**
+   * The events of a run that goes on, or of a past one, from its start, or those after the first `from` (pings not
+   * counted). It is taken up again where it was cut, as `run` is.
+   */
+  readonly follow: (
+    run: string,
+    options?: { readonly from?: number }
+  ) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+  /** Signs a content (and for whom, under which name, for how long and when), asks whether the relay has it, sends it if not. */
+  readonly share: <E, R>(
+    request: Sharing.ShareRequest<E, R>
+  ) => Effect.Effect<Sharing.Shared, Sharing.ShareFailure | E, R>
+  /** The same with a file, read by the platform's `FileSystem`. */
+  readonly shareFile: (
+    path: string,
+    request: Omit<Sharing.ShareRequest<never, never>, "content">
+  ) => Effect.Effect<Sharing.Shared, Sharing.ShareFailure | PlatformError, FileSystem.FileSystem>
+}
+
+/** Which relay. */
+export interface RelayClientOptions {
+  /** Its address, such as `http://127.0.0.1:3030`; with a path where a proxy has it below one. */
+  readonly url: string | URL
+}
+
+/** A client of one relay. */
+export class RelayClient extends Context.Tag("rudder-relay/RelayClient")<RelayClient, RelayClientService>() {
+  /** A client of the relay at this address, over the `HttpClient` that is there. */
+  static readonly layer = (
+    options: RelayClientOptions
+  ): Layer.Layer<RelayClient, never, HttpClient.HttpClient> => Layer.effect(RelayClient, make(options))
+}
+
+/** A client of the relay at this address. */
+export const make = ({
+  url
+}: RelayClientOptions): Effect.Effect<RelayClientService, never, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const api = apiOf(url)
+    const client = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(api))
+    const routes = yield* derive(api)
+    const run = (request: RunRequest.RunRequest) => RunStream.make(started(client, request))
+    return {
+      routes,
+      run,
+      start: (request) => firstOf(run(request)),
+      follow: (id, { from = 0 } = {}) => RunStream.make(following(client, id, from)),
+      share: (request) => Sharing.share(client, request),
+      shareFile: (path, request) =>
+        Effect.flatMap(FileSystem.FileSystem, (fs) =>
+          Sharing.share(client, { ...request, content: fs.stream(path) })
+        )
+    }
+  })
+
+/** Where the API is, at an address that names the server, or the API there. */
+const apiOf = (url: string | URL): string => {
+  const given = String(url).replace(/\/+$/, "")
+  return given.endsWith(base) || given.endsWith(versionedBase) ? given : `${given}${base}`
+}
+
+type Answer = Effect.Effect<HttpClientResponse.HttpClientResponse, CallFailure>
+
+const ask = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClientRequest): Answer =>
+  client.execute(request.pipe(HttpClientRequest.setHeader("accept", "application/x-ndjson"))).pipe(
+    Effect.mapError(unreachable),
+    Effect.flatMap((response): Answer => {
+      if (response.status < 200 || response.status >= 300) return refused(response)
+      return /^application\/x-ndjson\b/i.test(response.headers["content-type"] ?? "")
+        ? Effect.succeed(response)
+        : unexpected(response.status, "not with a run's events")
+    })
+  )
+
+const output = (client: HttpClient.HttpClient, run: string, from: number): Answer =>
+  ask(
+    client,
+    HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
+      HttpClientRequest.setUrlParams({ format: "ndjson", ...(from > 0 ? { from: `${from}` } : {}) })
+    )
+  )
+
+/** A run that goes on, or a past one. */
+const following = (client: HttpClient.HttpClient, run: string, from: number): RunStream.Source => ({
+  seen: { run, events: from },
+  ask: ({ events }) => output(client, run, events),
+  canAskAgain: () => true
+})
+
+/** A run that is started by the first question. */
+const started = (client: HttpClient.HttpClient, request: RunRequest.RunRequest): RunStream.Source => {
+  const { idempotencyKey } = request
+  const start = HttpClientRequest.post(RunRequest.pathOf(request)).pipe(
+    HttpClientRequest.bodyUrlParams(RunRequest.formOf(request)),
+    idempotencyKey === undefined
+      ? (one) => one
+      : HttpClientRequest.setHeader("idempotency-key", idempotencyKey)
+  )
+  return {
+    seen: { run: undefined, events: 0 },
+    ask: ({ run, events }) => (run === undefined ? ask(client, start) : output(client, run, events)),
+    // What was started is never started again.
+    canAskAgain: ({ run }) => run !== undefined || idempotencyKey !== undefined
+  }
+}
+
+const firstOf = (
+  events: Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+): Effect.Effect<RunStarted, RunStream.StreamFailure> =>
+  events.pipe(
+    Stream.filterMap((event) => (event.event === "run" ? Option.some(event) : Option.none())),
+    Stream.runHead,
+    Effect.flatMap(
+      Option.match({
+        onNone: () => unexpected(200, "the run's stream has no first event"),
+        onSome: Effect.succeed
+      })
+    )
+  )

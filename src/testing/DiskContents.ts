@@ -1,0 +1,195 @@
+/**
+ * What is written on a disk in memory, and what of it a stop leaves.
+ *
+ * What a stop may do to what was not synced is what file systems do at their worst. A file's content: as it was at its
+ * last sync, or as it is now, or cut, or garbage of the same length. A folder's entries: of the changes since its last
+ * sync any may be lost, but for those that a kept one builds on: an earlier change of the same name, or a folder's
+ * emptying before its removal. A rename is one change, wherever it leads.
+ */
+import { PCGRandom } from "effect/Utils"
+import { createFsFromVolume, Volume } from "memfs"
+
+/** A file, and what of it was synced. */
+export interface FileNode {
+  readonly kind: "file"
+  readonly mode: number
+  content: Buffer
+  /** Milliseconds since 1970. */
+  modified: number
+  synced: { readonly content: Buffer; readonly modified: number } | undefined
+  /** A sync has failed: what was written before is not on the disk, whatever later ones say. */
+  spoiled: boolean
+}
+
+/** A folder: what it has, and what of that was synced. */
+export interface FolderNode {
+  readonly kind: "folder"
+  readonly mode: number
+  readonly entries: Map<string, Node>
+  readonly synced: Map<string, Node>
+}
+
+type Node = FileNode | FolderNode
+
+/** What a name means from now on; nothing: it is gone. */
+interface Entry {
+  readonly folder: FolderNode
+  readonly name: string
+  readonly node: Node | undefined
+}
+
+/** Entries that change at once, and the earlier changes without which this one can't be. */
+interface Change {
+  readonly entries: ReadonlyArray<Entry>
+  readonly after: ReadonlyArray<Change>
+}
+
+/** An empty folder. */
+export const newFolder = (mode = 0o755): FolderNode => ({
+  kind: "folder",
+  mode,
+  entries: new Map(),
+  synced: new Map()
+})
+
+/** What is written, and what of it would survive. */
+export class DiskContents {
+  readonly fs = createFsFromVolume(new Volume())
+  readonly root: FolderNode
+  /** In the order they were made; none of it is certain to survive. */
+  private changes: ReadonlyArray<Change> = []
+
+  constructor(root: FolderNode) {
+    this.root = root
+    this.fill("", root)
+  }
+
+  private fill(path: string, folder: FolderNode): void {
+    for (const [name, node] of folder.entries) {
+      const child = `${path}/${name}`
+      if (node.kind === "folder") {
+        this.fs.mkdirSync(child, { mode: node.mode })
+        this.fill(child, node)
+      } else {
+        this.fs.writeFileSync(child, node.content, { mode: node.mode })
+        this.fs.utimesSync(child, node.modified / 1000, node.modified / 1000)
+      }
+    }
+  }
+
+  /** What stands under a path; memfs has said before that it is there. */
+  at(path: string): Node | undefined {
+    let node: Node | undefined = this.root
+    for (const name of path.split("/").filter((part) => part !== ""))
+      node = node?.kind === "folder" ? node.entries.get(name) : undefined
+    return node
+  }
+
+  entry(path: string, node: Node | undefined): Entry {
+    const cut = path.lastIndexOf("/")
+    const folder = this.at(path.slice(0, cut))
+    if (folder?.kind !== "folder") throw new Error(`${path} is in no folder that this disk knows`)
+    return { folder, name: path.slice(cut + 1), node }
+  }
+
+  change(...entries: ReadonlyArray<Entry>): void {
+    const emptied = entries.flatMap(({ folder, name, node }) => {
+      const before = folder.entries.get(name)
+      return node === undefined && entries.length === 1 && before?.kind === "folder" ? [before] : []
+    })
+    const after = this.changes.filter((earlier) =>
+      earlier.entries.some(
+        (one) =>
+          emptied.includes(one.folder) ||
+          entries.some(({ folder, name }) => one.folder === folder && one.name === name)
+      )
+    )
+    this.changes = [...this.changes, { entries, after }]
+    for (const { folder, name, node } of entries) apply(folder.entries, name, node)
+  }
+
+  /** What changed in a folder is on the disk, with all that it builds on. */
+  syncFolder(folder: FolderNode): void {
+    const synced = new Set<Change>()
+    const include = (change: Change) => {
+      if (synced.has(change) || !this.changes.includes(change)) return
+      synced.add(change)
+      change.after.forEach(include)
+    }
+    for (const change of this.changes)
+      if (change.entries.some((one) => one.folder === folder)) include(change)
+    for (const change of this.changes)
+      if (synced.has(change))
+        for (const { folder, name, node } of change.entries) apply(folder.synced, name, node)
+    this.changes = this.changes.filter((change) => !synced.has(change))
+  }
+
+  /** What a stop leaves. */
+  survive(seed: number): FolderNode {
+    const random = new PCGRandom(seed)
+    const chance = pick(random, [0, 0.3, 0.7, 1])
+    // File systems with a journal keep what came before some moment, and nothing after.
+    const journalled = random.integer(2) === 0
+    const cut = random.integer(this.changes.length + 1)
+    const isKept = (at: number) => (journalled ? at < cut : random.number() < chance)
+    const lost = new Set<Change>()
+    const surviving = new Surviving(random)
+    this.changes.forEach((change, at) => {
+      if (isKept(at) && !change.after.some((earlier) => lost.has(earlier))) surviving.keep(change)
+      else lost.add(change)
+    })
+    return surviving.folder(this.root)
+  }
+}
+
+const apply = (entries: Map<string, Node>, name: string, node: Node | undefined): void => {
+  if (node === undefined) entries.delete(name)
+  else entries.set(name, node)
+}
+
+const pick = <A>(random: PCGRandom, choices: readonly [A, ...ReadonlyArray<A>]): A =>
+  choices[random.integer(choices.length)] ?? choices[0]
+
+/** Copies of what a stop leaves: the stopped disk itself stays as it was. */
+class Surviving {
+  private readonly folders = new Map<FolderNode, Map<string, Node>>()
+  private readonly random: PCGRandom
+
+  constructor(random: PCGRandom) {
+    this.random = random
+  }
+
+  keep({ entries }: Change): void {
+    for (const { folder, name, node } of entries) apply(this.entriesOf(folder), name, node)
+  }
+
+  folder(folder: FolderNode): FolderNode {
+    const entries = new Map(
+      Array.from(this.entriesOf(folder), ([name, node]): [string, Node] => [
+        name,
+        node.kind === "folder" ? this.folder(node) : this.file(node)
+      ])
+    )
+    return { kind: "folder", mode: folder.mode, entries, synced: new Map(entries) }
+  }
+
+  private entriesOf(folder: FolderNode): Map<string, Node> {
+    const entries = this.folders.get(folder) ?? new Map(folder.synced)
+    this.folders.set(folder, entries)
+    return entries
+  }
+
+  private file({ content, modified, mode, synced }: FileNode): FileNode {
+    const { random } = this
+    const left =
+      synced?.content === content && synced.modified === modified
+        ? synced
+        : pick(random, [
+            synced ?? { content: Buffer.alloc(0), modified: 0 },
+            { content, modified },
+            { content: content.subarray(0, random.integer(content.length + 1)), modified },
+            { content: Buffer.alloc(content.length, "?"), modified }
+          ])
+    return { kind: "file", mode, ...left, synced: left, spoiled: false }
+  }
+}
