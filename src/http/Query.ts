@@ -1,6 +1,6 @@
 /** The query of a request, with all its repetitions: the handlers decode it, since names have aliases and order counts. */
 import type { HttpServerRequest } from "@effect/platform"
-import { Either, Option } from "effect"
+import { Either, Option, Schema } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
 
 /** The parameters of a request's query. */
@@ -10,6 +10,18 @@ export const of = (request: HttpServerRequest.HttpServerRequest): URLSearchParam
 /** A parameter is not what it should be. */
 export const invalid = (parameter: string, expected: string): InvalidRequest =>
   new InvalidRequest({ parameter, message: `${parameter}: expected ${expected}` })
+
+/**
+ * A whole number, 0 or more, as a request writes it: digits and nothing else, of a number that is exact. `1e3`, `0x10`,
+ * ` 5` and the empty text are none, though JavaScript takes them for one.
+ */
+export const WholeNumber = Schema.compose(
+  Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)),
+  Schema.compose(Schema.NumberFromString, Schema.NonNegativeInt)
+)
+
+/** How many entries a page of a list has. */
+export const Limit = WholeNumber.pipe(Schema.between(1, 1000))
 
 /** A parameter that may be absent, and comes once; empty is absent. */
 export const parameter = (

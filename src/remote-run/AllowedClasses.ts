@@ -25,16 +25,19 @@ const isMeant = (name: string, pattern: string): boolean => {
 /**
  * Succeeds where each of the classes matches one of the names that are allowed (none: all are). To be asked for every run
  * that is ordered, also where the classes are those of an earlier run.
+ *
+ * @param parameter under which name they were given
  */
 export const check = (
   allowed: Settings["remoteRun"]["allowedClasses"],
-  classes: ReadonlyArray<string>
+  classes: ReadonlyArray<string>,
+  parameter = "classes"
 ): Either.Either<void, InvalidRequest> => {
   if (Option.isNone(allowed)) return Either.void
   const refused = classes.find((name) => !allowed.value.some((pattern) => isMeant(name, pattern)))
   return refused === undefined
     ? Either.void
     : Either.left(
-        invalid("classes", `expected classes that remote_run.allowed_classes has, got ${quoted(refused)}`)
+        invalid(parameter, `expected classes that remote_run.allowed_classes has, got ${quoted(refused)}`)
       )
 }

@@ -1,6 +1,6 @@
 /** What of a run's output a caller asks for: the query of `remote-run/runs/{id}/output`, decoded. */
 import { Either, Schema } from "effect"
-import { invalid } from "../http/Query.ts"
+import { invalid, WholeNumber } from "../http/Query.ts"
 import { NodeId } from "../NodeId.ts"
 import type { InvalidRequest } from "../RelayError.ts"
 import type { RunFormat } from "./journal/RunFormat.ts"
@@ -44,10 +44,6 @@ export const endsOf = (choice: NodeChoice): ReadonlySet<Verdict> | undefined => 
 
 const Stream = Schema.Literal("stdout", "stderr")
 const NodeIds = Schema.compose(Schema.split(","), Schema.Array(NodeId))
-const Count = Schema.compose(
-  Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)),
-  Schema.compose(Schema.NumberFromString, Schema.NonNegativeInt)
-)
 
 const decoded = <A, I extends string>(
   query: Entries,
@@ -75,6 +71,14 @@ export const decode = (
       nodes: nodes === undefined ? undefined : new Set(nodes),
       stream: yield* decoded(query, "stream", Stream, Stream.literals.join(" or ")),
       state: yield* decoded(query, "state", NodeChoice, NodeChoice.literals.join(", ")),
-      from: (yield* decoded(query, "from", Count, "a whole number of events, 0 or more")) ?? 0
+      from: (yield* decoded(query, "from", WholeNumber, "a whole number of events, 0 or more")) ?? 0
     }
   })
+
+const decodeEventId = Schema.decodeOption(WholeNumber)
+
+/** The last event that an sse client has, by its header `Last-Event-ID`; 0: none. */
+export const decodeLastEventId = (text: string | undefined): Either.Either<number, InvalidRequest> =>
+  text === undefined || text === ""
+    ? Either.right(0)
+    : Either.fromOption(decodeEventId(text), () => invalid("Last-Event-ID", "a whole number"))

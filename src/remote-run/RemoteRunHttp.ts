@@ -12,7 +12,7 @@ import * as FormBody from "../http/FormBody.ts"
 import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, type StorageError } from "../RelayError.ts"
+import type { InvalidRequest, StorageError } from "../RelayError.ts"
 import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
@@ -75,7 +75,8 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   const { versioned } = yield* BasePath
   const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
   const parameters = yield* RunParameters.decode(route, Query.of(request), form)
-  yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes)
+  const named = RunParameters.classesName(parameters.given)
+  yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes, named)
   yield* logIgnored(parameters)
   return { parameters, target: yield* targetOf(parameters) }
 })
@@ -235,12 +236,7 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
     const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
     const { format } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
-    const after = lastEventId === undefined ? 0 : Number(lastEventId)
-    if (!Number.isSafeInteger(after) || after < 0)
-      return yield* new InvalidRequest({
-        parameter: "Last-Event-ID",
-        message: "Last-Event-ID: expected a whole number"
-      })
+    const after = yield* OutputParameters.decodeLastEventId(lastEventId)
     const done = yield* run.doneAt
     if (after > 0 && Option.exists(done, (offset) => after >= offset))
       return HttpServerResponse.empty({ status: 204, headers })

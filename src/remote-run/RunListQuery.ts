@@ -15,8 +15,7 @@ export interface RunListQuery {
   readonly selection: RunSelection
 }
 
-const Limit = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000))
-const decodeLimit = Schema.decodeOption(Limit)
+const decodeLimit = Schema.decodeOption(Query.Limit)
 
 const Actor = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(200))
 

@@ -70,6 +70,10 @@ const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, Reado
 /** The value of a parameter that may stand once. */
 export const single = Parameter.single
 
+/** Under which of their names the classes were given; their own where they were not. */
+export const classesName = (given: RunParameters["given"]): "classes" | "conditions" =>
+  given.has("conditions") ? "conditions" : "classes"
+
 const decodeClasses = (names: string, alias: string): Decoded<ReadonlyArray<ClassName>> =>
   Buffer.byteLength(names) > maxClassesLength
     ? Either.left(invalid(alias, `expected at most ${maxClassesLength / 1024} KiB in all`))
@@ -145,7 +149,7 @@ export const decode = (route: RunRoute, query: Entries, form: Entries): Decoded<
     const output = yield* oneOf("output", value("output"), ["keep", "discard"])
     const async = yield* oneOf("async", value("async"), ["yes", "no"])
     const format = yield* oneOf("format", value("format"), formats)
-    const alias = given.has("conditions") ? "conditions" : "classes"
+    const alias = classesName(given)
     const classes = yield* decodeClasses(value(alias) ?? "", alias)
     const nodes = given.get("nodes")
     const ids = nodes === undefined ? undefined : yield* decodeList("nodes", list(nodes), NodeId)

@@ -2,6 +2,7 @@
 import { FileSystem, HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
+import * as Query from "../http/Query.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, NotFound } from "../RelayError.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
@@ -87,7 +88,7 @@ const status: Effect.Effect<
   FileSystem.FileSystem | NodesList | Outbox | Reload | RelayConfig | RemoteRun | SharedFileStore
 > = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
 
-const decodeLimit = Schema.decodeOption(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1000)))
+const decodeLimit = Schema.decodeOption(Query.Limit)
 
 const listOutbox = (parameters: {
   readonly limit?: string | undefined

@@ -51,3 +51,20 @@ describe("the parameters of a run's output", () => {
     expect(decode(`${name}=1&${name}=1`)).toMatchObject(Either.left({ parameter: name }))
   })
 })
+
+describe("the last event that a client has", () => {
+  it.each([
+    [undefined, 0],
+    ["", 0],
+    ["0", 0],
+    ["1543", 1543]
+  ])("is %s: %s", (text, id) => {
+    expect(OutputParameters.decodeLastEventId(text)).toEqual(Either.right(id))
+  })
+
+  it.each(["abc", "-1", "1.5", "1e3", "0x10", " 5", "+5", "9999999999999999"])("is not %s", (text) => {
+    expect(OutputParameters.decodeLastEventId(text)).toMatchObject(
+      Either.left({ parameter: "Last-Event-ID", message: "Last-Event-ID: expected a whole number" })
+    )
+  })
+})

@@ -113,13 +113,13 @@ describe("an order", () => {
     withRelay(
       (ask) =>
         Effect.gen(function* () {
-          for (const form of [
-            "nodes=a&classes=reboot",
-            "nodes=a&conditions=app_web,reboot&keep_output=true"
-          ]) {
+          for (const [form, parameter] of [
+            ["nodes=a&classes=reboot", "classes"],
+            ["nodes=a&conditions=app_web,reboot&keep_output=true", "conditions"]
+          ] as const) {
             const { status, body } = yield* ask("POST", "/1/remote-run/nodes", { form })
             expect(status).toBe(400)
-            expect(JSON.parse(body)).toMatchObject({ _tag: "InvalidRequest", parameter: "classes" })
+            expect(JSON.parse(body)).toMatchObject({ _tag: "InvalidRequest", parameter })
           }
           expect((yield* ask("GET", "/remote-run/nodes?nodes=a&classes=app_web")).status).toBe(200)
           expect((yield* ask("GET", "/remote-run/nodes?nodes=a")).status).toBe(200)

@@ -5,6 +5,7 @@ import { ask } from "../../peers/Exchange.ts"
 import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
 import type { PeerUnreachable } from "../../peers/PeerUnreachable.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
+import type { RunId } from "../RunId.ts"
 import {
   fatal,
   type HowMuch,
@@ -16,7 +17,7 @@ import {
   type StreamCut,
   within
 } from "./Answer.ts"
-import { type Resumed, takeUp } from "./Resumption.ts"
+import { askOfRun, type Resumed, resuming, takeUp } from "./Resumption.ts"
 
 /** Connecting is tried three times: again after a quarter of a second, and after half a second more. */
 export const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.intersect(Schedule.recurs(2)))
@@ -89,15 +90,14 @@ const accepted = (response: IncomingMessage, peer: Peer) => {
     : Effect.flatMap(refusalOf(response, peer), (message) => fatal({ message }))
 }
 
-/** Ends a run of the sub-relay. The line may be the one that was just cut: connecting is tried as for an order. */
-export const cancel = (peer: Peer, run: string) =>
-  Effect.gen(function* () {
-    const connection = yield* connect(peer)
-    const response = yield* ask(connection, {
-      method: "DELETE",
-      url: new URL(`/rudder/relay-api/remote-run/runs/${run}`, peer.url),
-      headers: {},
-      send: (request) => request.end()
-    }).pipe(Effect.mapError(fatal))
-    yield* accepted(response, peer)
-  }).pipe(Effect.scoped)
+/**
+ * Ends a run of the sub-relay. The line may be the one that was just cut: it is tried until an answer comes, as for a
+ * stream that is taken up again; for how long is for the caller to say.
+ */
+export const cancel = (peer: Peer, run: RunId): Effect.Effect<void, UpstreamFatal, PeerClient> =>
+  askOfRun(peer, run, { method: "DELETE", rest: "" }).pipe(
+    Effect.scoped,
+    Effect.retry({ schedule: resuming, while: ({ _tag }) => _tag === "StreamCut" }),
+    Effect.mapError(fatal),
+    Effect.asVoid
+  )

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http"
 import { Clock, Duration, Effect, ExecutionStrategy, Exit, Option, Schedule, Scope } from "effect"
 import { ask } from "../../peers/Exchange.ts"
-import { PeerClient } from "../../peers/PeerClient.ts"
+import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import type { RunId } from "../RunId.ts"
 import { fatal, isEvents, type Listener, refusalOf, type StreamCut, streamCut, within } from "./Answer.ts"
@@ -114,17 +114,30 @@ const tryOnce = (resumed: Resumed, run: RunId) =>
   })
 
 const askAgain = ({ peer, merge }: Resumed, run: RunId) =>
+  Effect.flatMap(
+    askOfRun(peer, run, { method: "GET", rest: `/output?format=ndjson&from=${merge.events}` }),
+    (response) =>
+      isEvents(response)
+        ? Effect.succeed(response)
+        : Effect.flatMap(refusalOf(response, peer), (message) => fatal({ message }))
+  )
+
+/** Asks about a run once. `StreamCut`: another try may have another answer; `UpstreamFatal`: none will. */
+export const askOfRun = (
+  peer: Peer,
+  run: RunId,
+  { method, rest }: { readonly method: "DELETE" | "GET"; readonly rest: string }
+) =>
   Effect.gen(function* () {
     const connection = yield* Effect.flatMap(PeerClient, (client) => client.connect(peer))
-    const path = `/rudder/relay-api/remote-run/runs/${run}/output?format=ndjson&from=${merge.events}`
     const response = yield* ask(connection, {
-      method: "GET",
-      url: new URL(path, peer.url),
+      method,
+      url: new URL(`/rudder/relay-api/remote-run/runs/${run}${rest}`, peer.url),
       headers: { accept: "application/x-ndjson" },
       send: (request) => request.end()
     })
     const status = response.statusCode ?? 0
-    if (status === 200 && isEvents(response)) return response
+    if (status >= 200 && status < 300) return response
     const message = yield* refusalOf(response, peer)
     return yield* status >= 300 && (status < 400 || status >= 500 || passing.has(status))
       ? streamCut({ message })

@@ -16,7 +16,7 @@ import * as RunForms from "./RunForms.ts"
 import { RunMerge } from "./RunMerge.ts"
 import { type SubRelayOrder, SubRelays, type SubRelaysService } from "./SubRelays.ts"
 
-/** A cancel that does not arrive in this time is given up: the sub-relay may be gone, and nobody waits for it here. */
+/** So long a stop waits for cancels to arrive, and a cancel is tried at least: the sub-relay may be gone. */
 const cancelWithin = Duration.seconds(3)
 
 const failure = (relay: Node, { message }: { readonly message: string }): NodeEnding => ({
@@ -49,7 +49,10 @@ const make = Effect.gen(function* () {
   const cancels = yield* FiberSet.make<void>()
   const conversations = yield* Scope.make()
   yield* Effect.addFinalizer((exit) =>
-    Effect.andThen(FiberSet.awaitEmpty(cancels), Scope.close(conversations, exit))
+    Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(cancels)), cancelWithin).pipe(
+      Effect.andThen(FiberSet.clear(cancels)),
+      Effect.andThen(Scope.close(conversations, exit))
+    )
   )
   const parts: Parts = {
     client: yield* PeerClient,
@@ -141,26 +144,34 @@ interface SentCall {
   readonly run: Deferred.Deferred<RunId>
 }
 
-/** What was sent runs, whoever leaves: it has to be told to stop, once it is known under which id it runs. */
-const leave = ({ client }: Parts, { relay, peer, conversation, run }: SentCall) =>
-  Effect.gen(function* () {
+/**
+ * What was sent runs, whoever leaves: it has to be told to stop, once it is known under which id it runs. Nobody waits for
+ * that here, so it is tried for as long as a stream would be taken up again.
+ */
+const leave = ({ client, reconnect }: Parts, { relay, peer, conversation, run }: SentCall) => {
+  const patience = Duration.max(reconnect, cancelWithin)
+  return Effect.gen(function* () {
     const id = yield* Effect.raceFirst(
       Effect.asSome(Deferred.await(run)),
       Effect.as(Fiber.await(conversation), Option.none<RunId>())
     )
-    if (Option.isSome(id)) yield* cancel(peer, id.value)
+    // What the run says from now on is nobody's.
+    if (Option.isSome(id)) yield* Effect.andThen(Fiber.interrupt(conversation), cancel(peer, id.value))
   }).pipe(
     Effect.provideService(PeerClient, client),
     Effect.timeoutFail({
-      duration: cancelWithin,
-      onTimeout: () => ({ message: `not in ${Duration.format(cancelWithin)}` })
+      duration: patience,
+      onTimeout: () => ({ message: `not in ${Duration.format(patience)}` })
     }),
-    Effect.catchAll(({ message }) =>
-      Effect.logWarning("a run could not be cancelled on a sub-relay").pipe(
-        Effect.annotateLogs({ relay: relay.id, problem: message })
-      )
-    ),
+    Effect.catchAll(({ message }) => logGoesOn(relay, message)),
+    Effect.onInterrupt(() => logGoesOn(relay, "the relay stopped before the sub-relay answered")),
     Effect.ensuring(Fiber.interrupt(conversation))
+  )
+}
+
+const logGoesOn = (relay: Node, problem: string) =>
+  Effect.logWarning("a run could not be cancelled on a sub-relay").pipe(
+    Effect.annotateLogs({ relay: relay.id, problem })
   )
 
 const logUnreadable = ({ unreadable }: RunMerge) =>

@@ -280,13 +280,30 @@ describe("a stream that can't be taken up again", () => {
     })
   )
 
+  it.scoped("is no way out of a cancel: the sub-relay is told once the line is back", () =>
+    Effect.gen(function* () {
+      const { state, asked, remoteRun, run, reading } = yield* lostRun
+      yield* remoteRun.cancel(run.id)
+      expect(endOf(parse(yield* Fiber.join(reading)), "A")).toMatchObject({ code: null, cancelled: true })
+      for (let i = 0; i < 40; i++) {
+        yield* turns
+        yield* TestClock.adjust("250 millis")
+      }
+      expect(pathsOf(asked)).toEqual([order1])
+      state.isDown = false
+      yield* TestClock.adjust("5 seconds")
+      yield* eventually(() => asked.length > 1)
+      expect(pathsOf(asked)).toEqual([order1, `DELETE /rudder/relay-api/remote-run/runs/${runId}`])
+    })
+  )
+
   it.scoped("does not hold up a stop", () =>
     Effect.gen(function* () {
       const { remoteRun, reading } = yield* lostRun
       yield* remoteRun.cancelAll
       expect(endOf(parse(yield* Fiber.join(reading)), "A")).toMatchObject({ code: null, cancelled: true })
-      // The cancel has its own time, three tries within 3 s.
-      yield* TestClock.adjust("3 seconds")
+      // The sub-relay is told for as long as the stream would have been taken up again.
+      yield* TestClock.adjust("60 seconds")
     })
   )
 })
