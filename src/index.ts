@@ -5,6 +5,7 @@ export type { Caller, ClientCertificate } from "./access/Caller.ts"
 export type { RouteKind } from "./access/RouteAccess.ts"
 export * as ClientConnection from "./client/ClientConnection.ts"
 export { type CallFailure, type Refusal, RelayUnreachable, UnexpectedAnswer } from "./client/ClientError.ts"
+export { bytesOf } from "./client/EventLine.ts"
 export {
   make as makeRelayClient,
   RelayClient,
@@ -14,7 +15,6 @@ export {
 } from "./client/RelayClient.ts"
 export type { NodeAmount, RunRequest } from "./client/RunRequest.ts"
 export { RunCutOff, resuming, type StreamFailure } from "./client/RunStream.ts"
-export { bytesOf, OutputEvent, PingEvent, RunStreamEvent } from "./client/RunStreamEvent.ts"
 export type { Present, Shared, ShareFailure, ShareRequest } from "./client/Sharing.ts"
 export { type SigningKey, UnusableKey } from "./client/SignedContent.ts"
 export { type Given, type GivenSettings, makeSettings } from "./config/GivenSettings.ts"
@@ -114,6 +114,7 @@ export {
   RunSummary
 } from "./remote-run/RunRecord.ts"
 export { RestReason, type RunRest } from "./remote-run/RunRest.ts"
+export { OutputEvent, PingEvent, RunStreamEvent } from "./remote-run/RunStreamEvent.ts"
 export type { ReadableRun, RunView } from "./remote-run/RunView.ts"
 export {
   type SubRelayNode,

@@ -2,7 +2,7 @@
 import type { HttpClientError, HttpClientResponse } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import * as RelayError from "../RelayError.ts"
-import { RunNotFound } from "../remote-run/RemoteRunError.ts"
+import { IdempotencyConflict, RunGoesOn, RunNotFound } from "../remote-run/RemoteRunError.ts"
 import { BadSignature } from "../shared-files/file/SharedFileError.ts"
 
 /** There is no answer: no connection, a wrong certificate, or one that broke off before the answer. */
@@ -32,6 +32,8 @@ export const Refusal = Schema.Union(
   RelayError.StorageError,
   RelayError.StorageFull,
   RunNotFound,
+  RunGoesOn,
+  IdempotencyConflict,
   BadSignature
 )
 export type Refusal = typeof Refusal.Type

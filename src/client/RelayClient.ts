@@ -11,10 +11,10 @@ import { Context, Effect, Layer, Option, Stream } from "effect"
 import { base, versionedBase } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
 import type { RunStarted } from "../remote-run/RunEvent.ts"
+import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
 import * as RunRequest from "./RunRequest.ts"
 import * as RunStream from "./RunStream.ts"
-import type { RunStreamEvent } from "./RunStreamEvent.ts"
 import * as Sharing from "./Sharing.ts"
 
 const derive = (api: string) => HttpApiClient.make(RelayApi, { baseUrl: api })

@@ -1,9 +1,10 @@
 /** A run as a stream of events, which is taken up again where it was cut. */
 import type { HttpClientResponse } from "@effect/platform"
 import { Chunk, Data, Duration, Effect, Either, Option, Schedule, Schema, Stream } from "effect"
+import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { LineCutter } from "../remote-run/sub-relays/LineCutter.ts"
 import { type CallFailure, isWorthAnotherTry, UnexpectedAnswer } from "./ClientError.ts"
-import * as RunStreamEvent from "./RunStreamEvent.ts"
+import * as EventLine from "./EventLine.ts"
 
 /** The stream was cut, and could not be taken up again. The run itself goes on. */
 export class RunCutOff extends Schema.TaggedError<RunCutOff>()("RunCutOff", {
@@ -70,7 +71,7 @@ class State {
 class Cut extends Data.TaggedError("Cut")<{ readonly message: string }> {}
 
 /** The events of a run, each once, in their order, decoded as they are asked for. Ends behind `done`. */
-export const make = (source: Source): Stream.Stream<RunStreamEvent.RunStreamEvent, StreamFailure> =>
+export const make = (source: Source): Stream.Stream<RunStreamEvent, StreamFailure> =>
   Stream.suspend(() => {
     const state = new State(source.seen)
     const cutOff = ({ message }: Cut) =>
@@ -92,10 +93,7 @@ export const make = (source: Source): Stream.Stream<RunStreamEvent.RunStreamEven
   })
 
 /** One connection's part. */
-const attempt = (
-  source: Source,
-  state: State
-): Stream.Stream<RunStreamEvent.RunStreamEvent, CallFailure | Cut> =>
+const attempt = (source: Source, state: State): Stream.Stream<RunStreamEvent, CallFailure | Cut> =>
   Stream.unwrap(
     Effect.suspend(() => source.ask(state)).pipe(
       Effect.mapError((error) =>
@@ -119,7 +117,7 @@ const events = (answer: Answer, state: State) => {
     Stream.mapError(() => cut("the connection broke")),
     Stream.timeoutFail(() => cut(`nothing came for ${Duration.format(maxSilence)}`), maxSilence),
     Stream.mapChunksEffect((pieces) => {
-      const found: Array<RunStreamEvent.RunStreamEvent> = []
+      const found: Array<RunStreamEvent> = []
       for (const piece of pieces) {
         const problem = reader.read(
           lines.push(Buffer.from(piece.buffer, piece.byteOffset, piece.length)),
@@ -154,13 +152,10 @@ class Reader {
   }
 
   /** Adds what these lines say; gives what is wrong with them. */
-  read(
-    lines: ReadonlyArray<Buffer> | undefined,
-    found: Array<RunStreamEvent.RunStreamEvent>
-  ): string | undefined {
+  read(lines: ReadonlyArray<Buffer> | undefined, found: Array<RunStreamEvent>): string | undefined {
     if (lines === undefined) return "a line of the run's stream is too long for an event"
     for (const line of lines) {
-      const decoded = RunStreamEvent.decode(line)
+      const decoded = EventLine.decode(line)
       if (Either.isLeft(decoded)) return `a line of the run's stream is no event: ${decoded.left}`
       const event = Option.getOrUndefined(decoded.right)
       if (event?.event === "ping" || this.isNew(event)) {
@@ -171,7 +166,7 @@ class Reader {
   }
 
   /** A relay that does not know `from` begins with the first event, which is no other's: then what came before is left out. */
-  private isNew(event: RunStreamEvent.RunStreamEvent | undefined): boolean {
+  private isNew(event: RunStreamEvent | undefined): boolean {
     this.again ??= event?.event === "run" ? this.from : 0
     if (this.again > 0) {
       this.again--
