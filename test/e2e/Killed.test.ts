@@ -195,6 +195,13 @@ const listening = async (launched: Launched, left: ReadonlyArray<string>): Promi
   return relay
 }
 
+/** How many files were acknowledged so far, of those that a kind of life is about; of others, how many runs. */
+const acknowledgements = ({ near, far, runs }: World, kind: Kind): number => {
+  if (kind === "uploads") return near.counts().acknowledged
+  if (kind === "deliveries") return far.counts().acknowledged
+  return near.counts().acknowledged + far.counts().acknowledged + runs.size
+}
+
 /** One life, from its start to its kill. */
 const live = async (world: World, kind: Kind, left: ReadonlyArray<string>): Promise<void> => {
   const { luck, options } = world
@@ -205,7 +212,10 @@ const live = async (world: World, kind: Kind, left: ReadonlyArray<string>): Prom
     const relay = await listening(launched, left)
     checkStored(world, relay.directory)
     await checkRuns(world, relay)
+    const before = acknowledgements(world, kind)
     const loads = load(world, relay, kind)
+    // However slow the machine is, there is something to lose.
+    await until("something is acknowledged", () => acknowledgements(world, kind) > before)
     await after(luck.below(2000))
     if (kind === "stop") {
       relay.kill("SIGTERM")
@@ -282,6 +292,8 @@ describe("a daemon that is killed", () => {
       expect(temporary(directory)).toEqual([])
       world.sender.close()
       const [nearCounts, farCounts] = [world.near.counts(), far.counts()]
+      expect(nearCounts.acknowledged).toBeGreaterThan(0)
+      expect(farCounts.acknowledged).toBeGreaterThan(0)
       console.log(
         `${rounds} × kill -9: ${nearCounts.acknowledged} of ${nearCounts.begun} uploads and ${farCounts.acknowledged} of ` +
           `${farCounts.begun} for elsewhere acknowledged; the slowest start took ${slowest.toFixed(0)} ms`
