@@ -180,10 +180,10 @@ describe("two daemons on one state", () => {
       agent: 'cd "$(dirname "$0")"; : > started; until [ -e go ]; do sleep 0.1; done; echo hello'
     }
     const old = await start(options)
-    const content = fileOf("0123456789".repeat(40_000))
+    const content = fileOf("0123456789".repeat(400_000))
     const path = await sharePath({ from: a, target: "n0", fileId: "slow", path: content })
-    const { sent, status } = slowUpload(old, path, 400_000)
-    sent.write("0123456789".repeat(20_000))
+    const { sent, status } = slowUpload(old, path, 4_000_000)
+    sent.write("0123456789".repeat(200_000))
     const temporary = join(old.directory, "shared-files/~tmp")
     await until("the upload is under way", () => readdirSync(temporary).length > 0)
     const run = curl(`${old.url}/remote-run/node/n1?output=keep&format=ndjson`)
@@ -196,7 +196,7 @@ describe("two daemons on one state", () => {
     await until("the next one waits, or does not", () => {
       return existsSync(log) && /it is waited for|message=listening/.test(readFileSync(log, "utf8"))
     })
-    sent.end("0123456789".repeat(20_000))
+    sent.end("0123456789".repeat(200_000))
     expect(await status).toBe(200)
     writeFileSync(join(old.directory, "go"), "")
     const seen = events((await run).body)

@@ -429,9 +429,9 @@ describe("bounds", () => {
   const half = async (relay: Relay, sharing: Sharing) => {
     const socket = connect(relay.port, "127.0.0.1")
     const path = `/rudder/relay-api${await sharePath(sharing)}`
-    socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n`)
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n`)
     // More than is kept in memory until it is known what becomes of it: it has a file.
-    socket.write("x".repeat(100_000))
+    socket.write("x".repeat(2_000_000))
     return socket
   }
 
@@ -671,7 +671,7 @@ describe("at once", () => {
 
   it("of two uploads of one file, the one whose request began later wins, also when it ends first", async () => {
     const relay = await start({ nodes: tree() })
-    const content = `${"early\n".repeat(20_000)}and whole\n`
+    const content = `${"early\n".repeat(400_000)}and whole\n`
     const [early, late] = [fileOf(content), fileOf("late\n")]
     const first = { from: a, target: "B", fileId: "order", path: early }
     const socket = connect(relay.port, "127.0.0.1")
