@@ -426,12 +426,12 @@ describe("bounds", () => {
   })
 
   /** A body of which only the beginning comes. */
-  const half = async (relay: Relay, sharing: Sharing) => {
+  /** More is sent than what is kept in memory until it is known what becomes of it: it has a file. */
+  const half = async (relay: Relay, sharing: Sharing, sent = 2_000_000) => {
     const socket = connect(relay.port, "127.0.0.1")
     const path = `/rudder/relay-api${await sharePath(sharing)}`
     socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n`)
-    // More than is kept in memory until it is known what becomes of it: it has a file.
-    socket.write("x".repeat(2_000_000))
+    socket.write("x".repeat(sent))
     return socket
   }
 
@@ -629,7 +629,7 @@ describe("bounds", () => {
 
   it("a refusal that needs no body does not wait for it, and the connection is closed", async () => {
     const relay = await start(config({}))
-    const socket = await half(relay, { from: a, target: "nobody", fileId: "x", path: fileOf("x") })
+    const socket = await half(relay, { from: a, target: "nobody", fileId: "x", path: fileOf("x") }, 10_000)
     let answer = ""
     socket.on("data", (bytes) => {
       answer += bytes
