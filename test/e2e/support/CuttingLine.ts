@@ -10,8 +10,8 @@ export interface CuttingLine {
 const lines = new Map<Server, Set<Socket>>()
 
 /**
- * Each connection breaks off when so many bytes have come from the server, in the middle of whatever they are; `bytesOf` is
- * told its number, from 0 on, and gives undefined for one that holds.
+ * Each connection breaks off when so many bytes have come from the server, in the middle of whatever they are: every third by
+ * a reset. `bytesOf` is told its number, from 0 on, and gives undefined for one that holds.
  */
 export const cuttingLine = (
   port: number,
@@ -22,8 +22,8 @@ export const cuttingLine = (
     let cuts = 0
     const sockets = new Set<Socket>()
     const server = createServer((near) => {
-      const isFirst = connections === 0
-      let left = bytesOf(connections++) ?? Number.POSITIVE_INFINITY
+      const connection = connections++
+      let left = bytesOf(connection) ?? Number.POSITIVE_INFINITY
       const far = connect(port, "127.0.0.1")
       for (const [one, other] of [
         [near, far],
@@ -47,9 +47,9 @@ export const cuttingLine = (
           return
         }
         cuts++
-        // A reset may overtake what was sent before it; what the first connection said is to arrive.
-        if (isFirst) near.end(part)
-        else near.write(part, () => near.resetAndDestroy())
+        // A reset overtakes what was sent before it and not read yet: of a line that only resets, nothing may arrive.
+        if (connection % 3 === 2) near.write(part, () => near.resetAndDestroy())
+        else near.end(part)
         far.destroy()
       })
       near.on("drain", () => far.resume())
