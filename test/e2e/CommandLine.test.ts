@@ -1,27 +1,16 @@
 /** What is said to the program, and how it answers where no relay is involved. */
-import { rmSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
 import { cleanUp, command, prepare, program, start } from "./support/Program.ts"
 
 const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
-const folders: Array<string> = []
-
-afterEach(async () => {
-  await cleanUp()
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
-
-const prepared = (...args: Parameters<typeof prepare>) => {
-  const directory = prepare(...args)
-  folders.push(directory)
-  return directory
-}
+afterEach(cleanUp)
 
 describe("what relayd's unit and scripts say", () => {
   it("-c DIR alone serves, -t besides checks, -V is the version", async () => {
-    const directory = prepared()
+    const directory = prepare()
     expect((await program("-V")).stdout).toMatch(/^\d+\.\d+\.\d+\s*$/)
     const checked = await program("-t", "-c", directory)
     expect(checked).toMatchObject({ code: 0, stdout: `${directory}: the configuration is valid\n` })
@@ -65,7 +54,7 @@ describe("the help", () => {
 describe("completion in bash", () => {
   /** What bash offers for a command line of which the last word is being typed. */
   const offered = async (...words: ReadonlyArray<string>) => {
-    const directory = prepared()
+    const directory = prepare()
     const file = join(directory, "completions")
     writeFileSync(file, (await program("--completions", "bash")).stdout)
     const script = `

@@ -1,23 +1,12 @@
 /** What would keep a relay from its work is an error at its start, and for `check`: all of it at once. */
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
 import { cleanUp, command, prepare, program, start } from "./support/Program.ts"
 
 const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
-const folders: Array<string> = []
-
-afterEach(async () => {
-  await cleanUp()
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
-
-const prepared = (...args: Parameters<typeof prepare>) => {
-  const directory = prepare(...args)
-  folders.push(directory)
-  return directory
-}
+afterEach(cleanUp)
 
 /** `check` and `serve` say the same; gives their exit codes and what they say. */
 const both = async (directory: string) => {
@@ -43,17 +32,17 @@ describe("a command", () => {
     ["is not there", () => {}],
     ["is not executable", (path: string) => writeFileSync(path, "#!/bin/sh\n", { mode: 0o644 })]
   ])("that %s is an invalid configuration", async (reason, make) => {
-    const directory = prepared()
+    const directory = prepare()
     const path = join(directory, "other")
     make(path)
-    prepared({ directory, config: { remote_run: { command: path } } })
+    prepare({ directory, config: { remote_run: { command: path } } })
     const { codes, said } = await both(directory)
     expect(codes).toEqual([2, 2])
     for (const text of said) expect(text).toContain(`remote_run.command: ${path} ${reason}`)
   })
 
   it("without a slash is looked up in PATH", async () => {
-    const named = (name: string) => prepared({ config: { remote_run: { command: name } } })
+    const named = (name: string) => prepare({ config: { remote_run: { command: name } } })
     expect((await program("check", "--config", named("sh"))).code).toBe(0)
     const { codes, said } = await both(named("no-such-command"))
     expect(codes).toEqual([2, 2])
@@ -62,16 +51,16 @@ describe("a command", () => {
 
   it("that is never run may be anything", async () => {
     const config = { remote_run: { enabled: false, command: "/nonexistent" } }
-    expect((await program("check", "--config", prepared({ config }))).code).toBe(0)
+    expect((await program("check", "--config", prepare({ config }))).code).toBe(0)
   })
 })
 
 describe("a folder", () => {
   it("that can't be made is told with who can't, whichever of the relay's it is", async () => {
-    const directory = prepared()
+    const directory = prepare()
     writeFileSync(join(directory, "file"), "")
     symlinkSync("/nonexistent/folder", join(directory, "link"))
-    prepared({
+    prepare({
       directory,
       config: {
         general: { node_id: "relay" },
@@ -88,7 +77,7 @@ describe("a folder", () => {
   })
 
   it("that belongs to another user is told too", async () => {
-    const directory = prepared()
+    const directory = prepare()
     for (const name of ["runs", "shared-files"]) mkdirSync(join(directory, name), { mode: 0o700 })
     chmodSync(directory, 0o755)
     const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -106,7 +95,7 @@ describe("a folder", () => {
   })
 
   it("is made by serve, and not by check", async () => {
-    const directory = prepared({ config: { remote_run: { directory: "/tmp" } } })
+    const directory = prepare({ config: { remote_run: { directory: "/tmp" } } })
     expect((await program("check", "--config", directory)).code).toBe(0)
     const { code } = await command("test", ["-e", join(directory, "shared-files")])
     expect(code).toBe(1)
@@ -115,16 +104,16 @@ describe("a folder", () => {
 
 describe("a certificate and a key", () => {
   it("that can't be read, or are not a pair, are told", async () => {
-    const directory = prepared()
+    const directory = prepare()
     const one = await pairOf(directory, "one")
     const other = await pairOf(directory, "other")
-    prepared({ directory, config: { tls: { certificate: one.certificate, key: one.key } } })
+    prepare({ directory, config: { tls: { certificate: one.certificate, key: one.key } } })
     expect((await program("check", "--config", directory)).code).toBe(0)
-    prepared({ directory, config: { tls: { certificate: one.certificate, key: other.key } } })
+    prepare({ directory, config: { tls: { certificate: one.certificate, key: other.key } } })
     const mixed = await both(directory)
     expect(mixed.codes).toEqual([2, 3])
     for (const text of mixed.said) expect(text).toContain("can't be used together")
-    prepared({ directory, config: { tls: { certificate: "/nonexistent.pem", key: "/nonexistent.key" } } })
+    prepare({ directory, config: { tls: { certificate: "/nonexistent.pem", key: "/nonexistent.key" } } })
     const absent = await both(directory)
     expect(absent.codes).toEqual([2, 3])
     for (const text of absent.said) {
@@ -136,7 +125,7 @@ describe("a certificate and a key", () => {
 
 describe("check", () => {
   it("says at once what is wrong with keys and with what other keys name", async () => {
-    const directory = prepared({
+    const directory = prepare({
       config: { general: { https_port: "many" }, remote_run: { command: "/nonexistent" } }
     })
     for (const text of (await both(directory)).said) {
@@ -154,7 +143,7 @@ describe("check", () => {
   })
 
   it("shows no node's id but as text", async () => {
-    const directory = prepared({
+    const directory = prepare({
       nodes: { "a\nerror: forged\u001b[2J": { hostname: "a", "policy-server": "root" } }
     })
     const { stderr } = await program("check", "--config", directory)

@@ -16,12 +16,6 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
-const prepared = (...args: Parameters<typeof prepare>) => {
-  const directory = prepare(...args)
-  folders.push(directory)
-  return directory
-}
-
 describe("rudder-relay", () => {
   it("tells its version and its commands", async () => {
     expect((await program("--version")).stdout).toMatch(/^\d+\.\d+\.\d+\s*$/)
@@ -41,7 +35,7 @@ describe("rudder-relay", () => {
 
 describe("check", () => {
   it("accepts what is valid, and says what it warns of", async () => {
-    const directory = prepared({ nodes: { ...nodes(1), "a/b": { hostname: "x", "policy-server": "root" } } })
+    const directory = prepare({ nodes: { ...nodes(1), "a/b": { hostname: "x", "policy-server": "root" } } })
     const { code, stdout, stderr } = await program("check", "--config", directory)
     expect(code).toBe(0)
     expect(stdout).toContain("valid")
@@ -49,7 +43,7 @@ describe("check", () => {
   })
 
   it("says all that is wrong, and exits with 2, as serve does", async () => {
-    const directory = prepared({
+    const directory = prepare({
       mainConf: () => '[general]\nnode_id = "root"\nlisten = 1\n[remote_run]\ntimeout = "never"\n'
     })
     for (const command of ["check", "serve"]) {
@@ -62,7 +56,7 @@ describe("check", () => {
   })
 
   it("does not accept a list that does not parse, or a certificate that is not there", async () => {
-    const directory = prepared({
+    const directory = prepare({
       config: { tls: { certificate: "/nonexistent.pem", key: "/nonexistent.pem" } }
     })
     writeNodes(directory, "{")
@@ -74,13 +68,13 @@ describe("check", () => {
 
   it("refuses where someone relies on reports or inventories, as serve does", async () => {
     const config = { "processing.reporting": { output: "database" } }
-    const directory = prepared({ config })
+    const directory = prepare({ config })
     for (const command of ["check", "serve"]) {
       const { code, stderr } = await program(command, "--config", directory)
       expect(code).toBe(2)
       expect(stderr).toContain("general.ignore_processing = true")
     }
-    const ignoring = prepared({ config: { ...config, general: { ignore_processing: true } } })
+    const ignoring = prepare({ config: { ...config, general: { ignore_processing: true } } })
     expect((await program("check", "--config", ignoring)).code).toBe(0)
   })
 })
@@ -94,15 +88,15 @@ describe("serve", () => {
     const busy = await program(
       "serve",
       "--config",
-      prepared({ config: { general: { listen: `127.0.0.1:${port}` } } })
+      prepare({ config: { general: { listen: `127.0.0.1:${port}` } } })
     )
     expect(busy.code).toBe(3)
     expect(busy.stderr).toContain("EADDRINUSE")
     server.close()
-    const directory = prepared()
+    const directory = prepare()
     writeFileSync(join(directory, "key.pem"), "no key")
     const pem = join(directory, "key.pem")
-    prepared({ directory, config: { tls: { certificate: pem, key: pem } } })
+    prepare({ directory, config: { tls: { certificate: pem, key: pem } } })
     expect((await program("serve", "--config", directory)).code).toBe(3)
   })
 
@@ -186,7 +180,7 @@ describe("sandbox", () => {
     expect(await again.exited).toBe(0)
   }, 120_000)
   it("is not played in a folder that has a relay's files", async () => {
-    const directory = prepared({ nodes: nodes(1) })
+    const directory = prepare({ nodes: nodes(1) })
     const before = readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"))
     const { code, stderr } = await program("sandbox", "--directory", directory)
     expect(code).toBe(3)

@@ -89,9 +89,13 @@ export const nodes = (count: number): Record<string, NodeEntry> =>
     ])
   )
 
+/** Folders of a test's own, whether or not anything was started in them. */
+const prepared = new Set<string>()
+
 /** Writes the folder that a relay is started from. */
 export const prepare = (options: Options = {}): string => {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), "rudder-relay-e2e-"))
+  if (options.directory === undefined) prepared.add(directory)
   chmodSync(directory, 0o755)
   writeNodes(directory, options.nodes ?? {})
   writeFileSync(join(directory, "agent"), agentHead + (options.agent ?? "echo hello"))
@@ -194,6 +198,8 @@ export const cleanUp = async (): Promise<void> => {
     rmSync(directory, { recursive: true, force: true })
   }
   running.clear()
+  for (const directory of prepared) rmSync(directory, { recursive: true, force: true })
+  prepared.clear()
 }
 
 /** Without what a developer's own shell says of a relay. */
