@@ -6,7 +6,8 @@ import { until } from "../support/Until.ts"
 import { type DaemonUser, endServers, freePort, type Host, introduce, serve } from "./support/Cfengine.ts"
 import { onSite } from "./support/CfengineSite.ts"
 import { type Identity, makeIdentity } from "./support/Identities.ts"
-import { endLines, lineTo } from "./support/Line.ts"
+import { lineTo } from "./support/Line.ts"
+import { endLines } from "./support/Lines.ts"
 import { cleanUp, curl, type Relay } from "./support/Program.ts"
 import {
   classesOf,

@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs"
 import * as Https from "node:https"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import { cuttingLine, endCuttingLines } from "./support/CuttingLine.ts"
+import { cuttingLine } from "./support/CuttingLine.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
 import { answerOf, asking, node, startLevel } from "./support/Levels.ts"
+import { endLines } from "./support/Lines.ts"
 import { cleanUp, events, type NodeEntry, type Relay } from "./support/Program.ts"
 import { chance } from "./support/Seeded.ts"
 
@@ -18,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(removeIdentities)
 afterEach(async () => {
-  endCuttingLines()
+  endLines()
   await cleanUp()
 })
 
