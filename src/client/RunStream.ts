@@ -3,6 +3,7 @@ import type { HttpClientResponse } from "@effect/platform"
 import { Chunk, Data, Duration, Effect, Either, Option, Schedule, Schema, Stream } from "effect"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { LineCutter } from "../remote-run/sub-relays/LineCutter.ts"
+import * as Resumption from "../remote-run/sub-relays/Resumption.ts"
 import { type CallFailure, isWorthAnotherTry, UnexpectedAnswer } from "./ClientError.ts"
 import * as EventLine from "./EventLine.ts"
 
@@ -22,10 +23,7 @@ export type StreamFailure = CallFailure | RunCutOff
  * When a stream that was cut is asked for again: after a quarter of a second, then twice as long each time, up to 5 s, for
  * a minute in all. From the next event on it counts anew.
  */
-export const resuming = Schedule.exponential("250 millis", 2).pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.upTo("60 seconds")
-)
+export const resuming = Schedule.upTo(Resumption.resuming, "60 seconds")
 
 /** A relay that has nothing to tell says so every 15 s. */
 const maxSilence = Duration.seconds(60)

@@ -58,8 +58,8 @@ const withBody = (
   run: Run,
   format: RunFormat,
   order: ReadOptions["order"],
-  lines = true
-) => streamed(request, run.read({ format, order, after: 0, lines }), contentType[format])
+  stream?: ReadOptions["stream"]
+) => streamed(request, run.read({ format, order, after: 0, stream }), contentType[format])
 
 /** Of a route that starts runs: what else its parameters depend on. */
 type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
@@ -167,7 +167,7 @@ const answer = (
   { async, output, format, v1 }: RunParameters.RunParameters
 ) => {
   // A run that was started by the same key before may have kept more than is asked for now.
-  if (!async) return withBody(request, run, format, "blocks", output === "keep")
+  if (!async) return withBody(request, run, format, "blocks", output === "keep" ? undefined : "none")
   if (output === "keep") return withBody(request, run, format, "live")
   if (v1) return nothing()
   return HttpServerResponse.text(`${JSON.stringify(started)}\n`, {

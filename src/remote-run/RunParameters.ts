@@ -5,8 +5,17 @@ import { NodeId } from "../NodeId.ts"
 import { ClassName } from "./ClassName.ts"
 import * as ControlParameters from "./ControlParameters.ts"
 import type { RunFormat } from "./journal/RunFormat.ts"
-import * as Parameter from "./Parameter.ts"
-import { boolean, type Decoded, decodeList, type Entries, group, invalid, list, oneOf } from "./Parameter.ts"
+import {
+  boolean,
+  type Decoded,
+  decodeList,
+  type Entries,
+  group,
+  invalid,
+  list,
+  oneOf,
+  single
+} from "./Parameter.ts"
 import type { OutputChoice } from "./RunRecord.ts"
 
 /** What a request for a run asks for, query and form taken together. */
@@ -66,9 +75,6 @@ const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, Reado
         return yield* Either.left(invalid(name, `given twice, also as ${alias}`))
     return merged
   })
-
-/** The value of a parameter that may stand once. */
-export const single = Parameter.single
 
 /** Under which of their names the classes were given; their own where they were not. */
 export const classesName = (given: RunParameters["given"]): "classes" | "conditions" =>

@@ -4,14 +4,8 @@
 import { HttpApiSchema } from "@effect/platform"
 import { ParseResult, Schema } from "effect"
 import type * as Operation from "../http/Operation.ts"
+import { isRefusal } from "../peers/RefusalStatus.ts"
 import { InvalidRequest, StorageError, TooBusy, UpstreamRejected } from "../RelayError.ts"
-
-/** These 4xx are about the caller or the moment, and not about the file: later the answer may be another. */
-const laterStatus: ReadonlySet<number> = new Set([401, 407, 408, 429])
-
-/** Whether an answer of this status is final, so that asking again is of no use. */
-export const isRefusal = (status: number): boolean =>
-  status >= 400 && status < 500 && !laterStatus.has(status)
 
 const statuses = Array.from({ length: 100 }, (_, n) => 400 + n).filter(isRefusal)
 

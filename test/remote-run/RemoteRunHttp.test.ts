@@ -23,7 +23,8 @@ type Ask = (
 /** `lines` is its log. */
 const withRelay = <A, E>(
   use: (ask: Ask, lines: ReadonlyArray<string>) => Effect.Effect<A, E, Scope.Scope>,
-  settings: GivenSettings = {}
+  settings: GivenSettings = {},
+  script?: Parameters<typeof servedRelay>[3]
 ) =>
   Effect.gen(function* () {
     const directory = yield* temporaryFolder
@@ -43,7 +44,9 @@ const withRelay = <A, E>(
         }).pipe(Effect.scoped)
       return yield* use(ask, lines)
     }).pipe(
-      Effect.provide(servedRelay(directory, nodesListLayer(tree), settings).pipe(Layer.provideMerge(layer)))
+      Effect.provide(
+        servedRelay(directory, nodesListLayer(tree), settings, script).pipe(Layer.provideMerge(layer))
+      )
     )
   })
 
@@ -109,6 +112,29 @@ describe("a preview", () => {
 })
 
 describe("an order", () => {
+  it.scopedLive("that comes again by its key is shown with its lines, or without those that are kept", () =>
+    withRelay(
+      (ask) =>
+        Effect.gen(function* () {
+          const headers = { "idempotency-key": "again" }
+          const eventsOf = (body: string) =>
+            body.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line).event]))
+          const said = (output: string) =>
+            Effect.map(
+              ask("GET", `/remote-run/nodes?nodes=a&format=ndjson&output=${output}`, { headers }),
+              ({ body }) => eventsOf(body)
+            )
+          const whole = ["run", "start", "output", "end", "done"]
+          expect(yield* said("keep")).toEqual(whole)
+          expect(yield* said("discard")).toEqual(whole.filter((event) => event !== "output"))
+          expect(yield* said("keep")).toEqual(whole)
+          expect(JSON.parse((yield* ask("GET", "/remote-run/runs")).body).runs.length).toBe(1)
+        }),
+      {},
+      () => ({ writes: [{ bytes: "a line\n" }] })
+    )
+  )
+
   it.scopedLive("with a class that is not allowed is refused, in either dialect, and starts nothing", () =>
     withRelay(
       (ask) =>

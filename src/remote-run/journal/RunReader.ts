@@ -21,8 +21,6 @@ export interface ReadOptions {
   readonly single: boolean
   /** The last event id that the client has (sse); 0: from the start. */
   readonly after: number
-  /** False: events alone, without the lines that are kept. */
-  readonly lines?: boolean
   /**
    * How many events the client has, as this format has them for everybody: objects of ndjson and sse, lines of text and
    * raw. Pings are none.
@@ -30,8 +28,11 @@ export interface ReadOptions {
   readonly from?: number | undefined
   /** Only what is said of these nodes, and the events of the run itself. */
   readonly nodes?: ReadonlySet<string> | undefined
-  /** Only lines of this stream, also of stderr in text and raw, which have those of stdout otherwise. */
-  readonly stream?: "stdout" | "stderr" | undefined
+  /**
+   * Only lines of this stream, also of stderr in text and raw, which have those of stdout otherwise; of none: events alone,
+   * whatever lines are kept.
+   */
+  readonly stream?: "stdout" | "stderr" | "none" | undefined
   /** Only nodes that have ended in one of these ways, and the events of the run itself; wants the order `blocks`. */
   readonly ended?: ReadonlySet<Verdict> | undefined
   /** Where `from` is looked for, in ndjson and sse. */
@@ -55,6 +56,11 @@ const verdictOf = ({ payload }: JournalRecord): Verdict =>
   Either.match(decodeOutcome(payload.toString("utf8")), { onLeft: () => "failed" as const, onRight: verdict })
 
 const nameOf = (record: JournalRecord): string => record.node.toString("latin1")
+
+const streamsOf = (format: RunFormat.RunFormat, stream: ReadOptions["stream"]): ReadonlySet<Kind> => {
+  if (stream === undefined) return RunFormat.streamsOf[format]
+  return new Set(stream === "none" ? [] : [Kind[stream]])
+}
 
 class Reader {
   private position = 0
@@ -89,7 +95,7 @@ class Reader {
     this.options = options
     this.lastLine = now
     const { format, stream, after, from = 0 } = options
-    this.streams = stream === undefined ? RunFormat.streamsOf[format] : new Set([Kind[stream]])
+    this.streams = streamsOf(format, stream)
     this.marks = format === "ndjson" || format === "sse" ? options.marks : undefined
     // A block is shown whole, or not at all: see `meet`.
     this.after = options.order === "live" ? after : 0
@@ -269,8 +275,7 @@ class Reader {
   }
 
   private emit(record: JournalRecord, at: number, after: number, ids = true): void {
-    const { format, lines } = this.options
-    if (lines === false && (record.kind === Kind.stdout || record.kind === Kind.stderr)) return
+    const { format } = this.options
     const parts = RunFormat.encode(format, record, at, { after, streams: this.streams, ids })
     if (format === "raw" && parts.length > 0) this.separate(record)
     for (const bytes of parts) {

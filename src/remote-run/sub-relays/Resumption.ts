@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http"
 import { Clock, Duration, Effect, ExecutionStrategy, Exit, Option, Schedule, Scope } from "effect"
 import { ask } from "../../peers/Exchange.ts"
 import { type Peer, PeerClient } from "../../peers/PeerClient.ts"
+import { isRefusal } from "../../peers/RefusalStatus.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import type { RunId } from "../RunId.ts"
 import { fatal, isEvents, type Listener, refusalOf, type StreamCut, streamCut, within } from "./Answer.ts"
@@ -14,9 +15,6 @@ export const resuming = Schedule.exponential("250 millis", 2).pipe(
 
 /** A relay has the head of this answer ready at once, or has to complete the run's journal first. */
 const headWithin = Duration.seconds(10)
-
-/** Statuses below 500 that say nothing of the run: another try may have another answer. */
-const passing: ReadonlySet<number> = new Set([401, 407, 408, 429])
 
 /** For how long the stream of one call is down already. */
 export interface Outage {
@@ -139,7 +137,5 @@ export const askOfRun = (
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return response
     const message = yield* refusalOf(response, peer)
-    return yield* status >= 300 && (status < 400 || status >= 500 || passing.has(status))
-      ? streamCut({ message })
-      : fatal({ message })
+    return yield* status >= 300 && !isRefusal(status) ? streamCut({ message }) : fatal({ message })
   }).pipe(Effect.catchTag("PeerUnreachable", streamCut), within(peer, headWithin))
