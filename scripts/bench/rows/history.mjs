@@ -1,8 +1,8 @@
-// The list of runs, by how many are kept.
+// The list of runs, by how many are kept: 10² and 10⁴.
 import { createHash, randomBytes } from "node:crypto"
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { folder, memory, nodes, row, withRelay } from "./support.mjs"
+import { get, memory, newFolder, nodes, reading, relay } from "../support.mjs"
 
 /** A record of a journal, as `JournalRecord` has it. */
 const record = (kind, node, event) => {
@@ -74,52 +74,50 @@ const indexed = async (directory) => {
   }
 }
 
-/** What a process has worked so far. Milliseconds of CPU. */
-const worked = (pid) => {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")
-  return (Number(fields[11]) + Number(fields[12])) * 10
+const requests = 20
+
+const searches = [
+  ["history", "", "the first page"],
+  ["history-node", `&node=${names[4321]}`, "by a node that few were for"],
+  ["history-nobody", "&node=nobody", "by a node that none was for"],
+  ["history-actor", "&actor=ann", "by who asked"]
+]
+
+/** A relay with so many kept runs of twenty nodes each. */
+const withKept = async (count) => {
+  const directory = newFolder()
+  keep(join(directory, "runs"), count, 20)
+  const here = await relay(nodes(1), { remote_run: 'max_size = "10GiB"\n' }, { directory })
+  await indexed(join(directory, "runs"))
+  return here
 }
 
-const requests = 40
+const counts = [100, 10_000]
+const nameOf = (count) => `${count.toLocaleString("en-US")} runs`
 
-const searches = {
-  "the first page": "",
-  "by a node that few were for": `&node=${names[4321]}`,
-  "by a node that none was for": "&node=nobody",
-  "by who asked": "&actor=ann"
-}
-
-const measure = async (count, nodesOfRun) => {
-  const directory = join(folder, `kept-${count}`)
-  keep(directory, count, nodesOfRun)
-  const config =
-    `[general]\nnode_id = "root"\nlisten = "127.0.0.1:0"\nnodes_list_file = "${folder}/nodes.json"\n` +
-    `[remote_run]\nuse_sudo = false\ncommand = "/bin/true"\ndirectory = "${directory}"\nmax_size = "10GiB"\n`
-  return withRelay(nodes(1), config, async ({ url, pid }) => {
-    await indexed(directory)
-    const times = {}
-    for (const [name, query] of Object.entries(searches)) {
-      const list = async () => (await fetch(`${url}/remote-run/runs?limit=50${query}`)).text()
-      for (let i = 0; i < 10; i++) await list()
-      const before = worked(pid)
-      for (let i = 0; i < requests; i++) await list()
-      times[name] = (worked(pid) - before) / requests
+const listing = ([name, query, what]) => ({
+  name,
+  what: `the list of kept runs, ${what}`,
+  aims: [{ figure: "time", of: nameOf(10_000), most: 100 }],
+  rounds: 3,
+  prepare: async (scope) => {
+    const subjects = {}
+    for (const count of counts) {
+      const here = scope(await withKept(count))
+      const list = () => get(`${here.url}/remote-run/runs?limit=50${query}`)
+      subjects[nameOf(count)] = async () => {
+        const { cpu, rate } = await reading(
+          requests,
+          async () => {
+            for (let i = 0; i < requests; i++) await list()
+          },
+          here.pid
+        )
+        return { time: 1000 / rate, cpu, memory: memory(here.pid, "VmRSS") }
+      }
     }
-    return { times, memory: memory(pid, "VmRSS"), bytes: indexedBytes(directory) }
-  })
-}
+    return subjects
+  }
+})
 
-/** Rows of 10² against 10⁴ kept runs of twenty nodes each. */
-export const history = async () => {
-  const few = await measure(100, 20)
-  const many = await measure(10_000, 20)
-  for (const name of Object.keys(searches))
-    row(
-      `list of 10,000 kept runs, ${name}`,
-      `${many.times[name].toFixed(1)} ms of work = ${(many.times[name] / few.times[name]).toFixed(1)} × that of 100`
-    )
-  row(
-    "memory with 10,000 kept runs",
-    `${many.memory.toFixed(0)} MiB (of 100: ${few.memory.toFixed(0)}); their indexes ${(many.bytes / 2 ** 20).toFixed(1)} MiB on the disk`
-  )
-}
+export default searches.map(listing)

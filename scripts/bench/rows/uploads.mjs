@@ -1,0 +1,269 @@
+// Uploads, and the outbox.
+import { execFileSync } from "node:child_process"
+import { createHash, randomBytes } from "node:crypto"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { createServer } from "node:http"
+import { join } from "node:path"
+import { load, request } from "../load.mjs"
+import {
+  memory,
+  newFolder,
+  nginx,
+  nodes,
+  peer,
+  peerFile,
+  reading,
+  relay,
+  run,
+  script,
+  sharing,
+  timed,
+  uploadPath
+} from "../support.mjs"
+
+const list = nodes(2, sharing.fields)
+const below = { n0: { ...list.n0, "policy-server": "me" } }
+const content = randomBytes(4096)
+let name = 0
+
+/** Uploads of so many new files. */
+const uploads = (target, count) =>
+  Array.from({ length: count }, () => request("POST", uploadPath(target, `f${++name}`, content), content))
+
+const durable = async (scope) => scope(await peer("durable", newFolder()))
+
+const small = {
+  name: "put",
+  what: "uploads of 4 KiB, different files, 32 connections, each on the disk before the answer",
+  aims: [
+    { figure: "rate", over: "bare node, same syncs", least: 0.7 },
+    { figure: "cpu", most: 600 }
+  ],
+  prepare: async (scope, isShort) => {
+    const count = isShort ? 500 : 2000
+    const here = scope(await relay(list, { shared_files: "max_uploads_per_address = 64\n" }))
+    const bare = await durable(scope)
+    const dav = scope(await nginx())
+    const puts = () => Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
+    const sent = async (port, pid, wanted) =>
+      reading(count, () => load(port, 32, count, (at) => wanted[at]), pid)
+    return {
+      here: () => sent(here.port, here.pid, uploads("n1", count)),
+      "bare node, same syncs": () => sent(bare.port, bare.pid, puts()),
+      "nginx, not synced": () => sent(dav.port, undefined, puts()),
+      "nginx, each then synced": async () => {
+        const first = name + 1
+        const wanted = puts()
+        return reading(count, async () => {
+          await load(dav.port, 32, count, (at) => wanted[at])
+          let next = first
+          await Promise.all(
+            Array.from({ length: 32 }, async () => {
+              while (next < first + count) {
+                const file = await open(join(dav.root, `f${next++}`))
+                await file.sync()
+                await file.close()
+              }
+            })
+          )
+        })
+      }
+    }
+  }
+}
+
+/** A policy server that takes everything, or refuses everything for now. */
+const policyServer = async (scope) => {
+  const state = { isThere: true, taken: 0, wanted: 0, all: () => {} }
+  const listening = createServer((asked, answer) => {
+    asked.resume().once("end", () => {
+      answer.statusCode = state.isThere ? 200 : 503
+      answer.end()
+      if (state.isThere && asked.method === "PUT" && ++state.taken === state.wanted) state.all()
+    })
+  }).listen(0, "127.0.0.1")
+  await new Promise((resolve) => listening.once("listening", resolve))
+  scope({
+    stop: () => {
+      listening.closeAllConnections()
+      listening.close()
+    }
+  })
+  const { port } = listening.address()
+  return { state, port, upstream: `base_url = "http://127.0.0.1:${port}"\n` }
+}
+
+const sharedFiles = "forward_wait = 0\nmax_uploads_per_address = 64\n"
+
+const accept = {
+  name: "outbox-accept",
+  what: "uploads of 4 KiB for a node elsewhere, 32 connections, kept in the outbox before the answer",
+  aims: [
+    { figure: "rate", over: "bare node, same syncs", least: 0.7 },
+    { figure: "cpu", most: 600 }
+  ],
+  prepare: async (scope, isShort) => {
+    const count = isShort ? 300 : 1000
+    const { state, upstream } = await policyServer(scope)
+    state.isThere = false
+    const here = scope(await relay(below, elsewhere(upstream)))
+    const bare = await durable(scope)
+    return {
+      here: () => {
+        const wanted = uploads("far", count)
+        return reading(count, () => load(here.port, 32, count, (at) => wanted[at]), here.pid)
+      },
+      "bare node, same syncs": () => {
+        const wanted = Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
+        return reading(count, () => load(bare.port, 32, count, (at) => wanted[at]), bare.pid)
+      }
+    }
+  }
+}
+
+/** Puts entries into an outbox, as the relay would have left them: copies of one that it has made. */
+const copyEntries = (outbox, count) => {
+  const entries = join(outbox, "entries")
+  const [shard] = readdirSync(entries).filter((each) => readdirSync(join(entries, each)).length > 0)
+  const [first] = readdirSync(join(entries, shard))
+  const [, order, size, time] = /^[0-9a-f]{32}-([0-9a-f]{16})-(\d+)-(\d+)/.exec(first)
+  const record = readFileSync(join(entries, shard, first, "request"), "utf8")
+  for (let at = 1; at < count; at++) {
+    const fileId = `copy${at}`
+    const key = createHash("sha256").update(`far/n0/${fileId}`).digest("hex").slice(0, 32)
+    const next = (BigInt(`0x${order}`) + BigInt(at)).toString(16).padStart(16, "0")
+    const folder = join(entries, key.slice(0, 3), `${key}-${next}-${size}-${time}.waiting`)
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(join(folder, "content"), content)
+    writeFileSync(join(folder, "request"), record.replace(/^file_id=.*$/m, `file_id=${fileId}`))
+  }
+}
+
+const elsewhere = (upstream) => ({ general: 'node_id = "me"\n', shared_files: sharedFiles, upstream })
+
+/** Makes a folder with an outbox in which so many entries wait, and uses it. */
+const withWaiting = async (count, use) => {
+  const things = []
+  const scope = (thing) => {
+    things.push(thing)
+    return thing
+  }
+  try {
+    const { port, state, upstream } = await policyServer(scope)
+    state.isThere = false
+    const first = await relay(below, elsewhere(upstream))
+    await load(first.port, 1, 1, () => uploads("far", 1)[0])
+    await first.stop()
+    copyEntries(join(first.directory, "outbox"), count)
+    return await use({ directory: first.directory, port, scope, state, upstream })
+  } finally {
+    for (const thing of things.reverse()) await thing.stop()
+  }
+}
+
+/** Time and work until so many entries that wait are gone, and the relay's highest memory. */
+const drained = (count) => () =>
+  withWaiting(count, async ({ directory, scope, state, upstream }) => {
+    const here = scope(await relay(below, elsewhere(upstream), { directory }))
+    const all = new Promise((resolve) => {
+      state.all = resolve
+    })
+    state.wanted = count
+    state.isThere = true
+    const figures = await reading(
+      count,
+      async () => {
+        await load(here.port, 1, 1, () => request("POST", "/rudder/relay-api/system/outbox/retry"))
+        await all
+      },
+      here.pid
+    )
+    return { ...figures, memory: memory(here.pid, "VmHWM") }
+  })
+
+const drainedByBareNode = (count) => () =>
+  withWaiting(count, async ({ directory, port, state }) => {
+    state.isThere = true
+    const { stdout } = await run(process.execPath, [
+      peerFile("drain"),
+      join(directory, "outbox"),
+      String(port),
+      "8"
+    ])
+    const { cpu, seconds } = JSON.parse(stdout)
+    return { rate: count / seconds, cpu }
+  })
+
+const drain = {
+  name: "outbox-drain",
+  what: "files of 4 KiB that wait, taken by the policy server",
+  isWarmedUp: false,
+  aims: [
+    { figure: "rate", over: "bare node: read, PUT, remove", least: 0.7 },
+    { figure: "cpu", most: 600 }
+  ],
+  prepare: async (_scope, isShort) => {
+    const count = isShort ? 400 : 2000
+    return { here: drained(count), "bare node: read, PUT, remove": drainedByBareNode(count) }
+  }
+}
+
+const waiting = {
+  name: "growth-outbox",
+  what: "the same, by how many wait",
+  isWarmedUp: false,
+  rounds: 1,
+  aims: [
+    { figure: "cpu", of: "10,000 waiting", over: "100 waiting", most: 1.5 },
+    { figure: "cpu", of: "100,000 waiting", over: "100 waiting", most: 1.5 }
+  ],
+  prepare: async (_scope, isShort) =>
+    Object.fromEntries(
+      (isShort ? [100, 1000] : [100, 10_000, 100_000]).map((count) => [
+        `${count.toLocaleString("en-US")} waiting`,
+        drained(count)
+      ])
+    )
+}
+
+const large = {
+  name: "large",
+  what: "an upload of 1 GiB, verified and on the disk",
+  aims: [
+    { figure: "speed", over: "openssl sha512, cp, sync", least: 0.9 },
+    { figure: "memory", most: 80 }
+  ],
+  rounds: 3,
+  isWarmedUp: false,
+  prepare: async (scope, isShort) => {
+    const size = (isShort ? 128 : 1024) * 1024 * 1024
+    const directory = newFolder()
+    const file = join(directory, "large")
+    const keyFile = join(directory, "key.pem")
+    execFileSync("sh", ["-c", 'head -c "$1" /dev/urandom > "$2"', "sh", String(size), file])
+    writeFileSync(keyFile, sharing.privateKey.export({ type: "pkcs8", format: "pem" }))
+    const signature = execFileSync("openssl", ["dgst", "-sha512", "-sign", keyFile, file]).toString(
+      "base64url"
+    )
+    const here = scope(await relay(list))
+    const before = memory(here.pid, "VmRSS")
+    const path = `/shared-files/node/n1/large?source-uuid=n0&public-key=${sharing.key}&signature=${signature}`
+    const byHand = script(
+      "byhand",
+      'openssl sha512 "$1" > "$1.hash"; cp "$1" "$1.copy"; sync "$1.copy"; rm "$1.copy"'
+    )
+    const speed = async (run) => ({ speed: size / 1e6 / (await timed(run)) })
+    return {
+      here: async () => ({
+        ...(await speed(() =>
+          execFileSync("curl", ["-fsS", "-T", file, "-X", "POST", "-o", "/dev/null", `${here.url}${path}`])
+        )),
+        memory: memory(here.pid, "VmHWM") - before
+      }),
+      "openssl sha512, cp, sync": () => speed(() => execFileSync(byHand, [file]))
+    }
+  }
+}
+
+export default [small, accept, drain, waiting, large]
