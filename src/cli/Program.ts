@@ -1,15 +1,16 @@
-/** The command line: what it can say, and how it ends. */
+/**
+ * The command line: what it can say, and how it ends. What a command does is in modules of its own, which are loaded when it
+ * is called.
+ */
 import { Command, Options, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
 import { NodeContext } from "@effect/platform-node"
 import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
-import { checkFolder } from "./Check.ts"
+import { loaded } from "./CommandModule.ts"
 import * as Completions from "./Completions.ts"
 import { withoutColours } from "./PlainConsole.ts"
-import { sandbox } from "./Sandbox.ts"
-import { serveFolder } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 const name = "rudder-relay"
@@ -30,6 +31,18 @@ const test = Options.boolean("test").pipe(
   Options.withAlias("t"),
   Options.withDescription("Check the configuration instead, as the command check does")
 )
+
+const serveFolder = (folder: string) =>
+  Effect.flatMap(
+    loaded(() => import("./Serve.ts")),
+    (module) => module.serveFolder(folder)
+  )
+
+const checkFolder = (folder: string) =>
+  Effect.flatMap(
+    loaded(() => import("./Check.ts")),
+    (module) => module.checkFolder(folder)
+  )
 
 /** Without a command: what relayd's unit and scripts call. */
 const alone = Command.make(name, { config, test }, (options) => {
@@ -55,6 +68,19 @@ const check = Command.make("check", { config }, (options) =>
 ).pipe(
   Command.withDescription("Read, validate and try everything that serve needs, and say all that is wrong")
 )
+
+const directory = Options.text("directory").pipe(
+  Options.withDescription("Where it lives; made when it is not there"),
+  Options.withPseudoName("DIR"),
+  Options.withDefault("sandbox")
+)
+
+const sandbox = Command.make("sandbox", { directory }, (options) =>
+  Effect.flatMap(
+    loaded(() => import("./Sandbox.ts")),
+    (module) => module.playIn(options.directory)
+  )
+).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))
 
 const command = alone.pipe(
   Command.withDescription(
