@@ -4,9 +4,9 @@
  * A program that embeds a relay takes `services` and `httpApp`, and provides what they use: `live`, or services of its
  * own for any part of it.
  */
-import { HttpApiBuilder, HttpRouter } from "@effect/platform"
+import { Etag, FileSystem, HttpApiBuilder, HttpPlatform, type HttpRouter, Path } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { type Context, Effect, Layer, Option } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
 import { Disk } from "./disk/Disk.ts"
 import * as FolderLease from "./disk/FolderLease.ts"
@@ -26,9 +26,9 @@ import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import * as SubRelayCalls from "./remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
-import * as Admission from "./server/Admission.ts"
 import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
+import * as RelayApp from "./server/RelayApp.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
@@ -98,27 +98,19 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
 /** All that `services` uses, real. */
 export const live = liveWith(Layer.empty)
 
-/** The handlers of every route, and the checks that come before them. */
-export const api = Layer.mergeAll(HttpApiBuilder.api(RelayApi), Admission.layer).pipe(
+/** The handlers of every route. */
+export const api = HttpApiBuilder.api(RelayApi).pipe(
   Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
 )
 
-/** Paths are exact: what differs in case, or by a slash, is another path. */
-const routerConfig = HttpRouter.setRouterConfig({
-  caseSensitive: true,
-  ignoreTrailingSlash: false,
-  ignoreDuplicateSlashes: false,
-  maxParamLength: 4096
-})
-
 /** The relay as one `HttpApp`, over the services that are provided. */
-export const httpApp = HttpApiBuilder.httpApp.pipe(
-  Effect.provide(
-    Layer.mergeAll(api, HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer).pipe(
-      Layer.provideMerge(routerConfig)
-    )
-  )
-)
+export const httpApp = RelayApp.make.pipe(Effect.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
+
+/** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
+const forRequests = (
+  given: Context.Context<HttpRouter.HttpRouter.DefaultServices>
+): Context.Context<HttpRouter.HttpRouter.DefaultServices> =>
+  Context.pick(FileSystem.FileSystem, HttpPlatform.HttpPlatform, Etag.Generator, Path.Path)(given)
 
 /** The listener's own certificate and those of the nodes are loaded again too. */
 const reload = (others: ReadonlyArray<Reloadable>) =>
@@ -143,15 +135,11 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
     Listener,
     Effect.gen(function* () {
       const server = yield* RelayServer
-      const app = yield* HttpApiBuilder.httpApp
+      const app = yield* RelayApp.make
       yield* GracefulStop.atEnd
-      return yield* server.serve(app)
+      return yield* Effect.mapInputContext(server.serve(app), forRequests)
     })
-  ).pipe(
-    Layer.provide([HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer]),
-    Layer.provide(api),
-    Layer.provide(routerConfig)
-  )
+  ).pipe(Layer.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
   return serve.pipe(
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),

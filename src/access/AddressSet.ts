@@ -11,6 +11,11 @@ export const loopback: ReadonlyArray<string> = ["127.0.0.0/8", "::1"]
 /** Whether an address is in the set. Text that is no address is in none. */
 export type AddressSet = (address: string) => boolean
 
+/** So many answers are kept: those who call are the same few, and to ask a list costs as much as several looks at the disk. */
+const mostKnown = 1000
+/** No address is longer, but for one with a zone. */
+const longestKnown = 45
+
 /** The set of these addresses and CIDRs. Names, and what `AccessEntry.parse` does not take, add nothing. */
 export const make = (entries: Iterable<string>): AddressSet => {
   // One list a family: in a common one, `::/0` would have every IPv4 address too.
@@ -21,10 +26,20 @@ export const make = (entries: Iterable<string>): AddressSet => {
     const family = isIP(entry.address) === 4 ? "ipv4" : "ipv6"
     lists[family].addSubnet(entry.address, entry.prefix, family)
   }
-  return (text) => {
+  const has: AddressSet = (text) => {
     const address = AccessEntry.normalizeAddress(text)
     if (address === undefined) return false
     const family = isIP(address) === 4 ? "ipv4" : "ipv6"
     return lists[family].check(address, family)
+  }
+  const known = new Map<string, boolean>()
+  return (text) => {
+    const found = known.get(text)
+    if (found !== undefined) return found
+    const answer = has(text)
+    if (text.length > longestKnown) return answer
+    if (known.size >= mostKnown) known.clear()
+    known.set(text, answer)
+    return answer
   }
 }

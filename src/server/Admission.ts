@@ -1,40 +1,36 @@
-/**
- * What every request goes through before its route: base path, who may call, whether another site's page made a browser
- * do it, and whether there is such a route; and how what goes wrong is answered.
- */
-
-import { IncomingMessage } from "node:http"
-import {
-  HttpApiBuilder,
-  HttpApiError,
-  HttpApp,
-  HttpServerError,
-  HttpServerRequest,
-  HttpServerResponse
-} from "@effect/platform"
-import { Cause, Context, Effect, Option } from "effect"
-import { Access } from "../access/Access.ts"
+/** What every request goes through before its route: who may call, whether there is such a route, and whose page asks. */
+import type { HttpServerRequest } from "@effect/platform"
+import { Effect } from "effect"
+import { Access, type AccessService } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import { BasePath, originForm, strip } from "../http/BasePath.ts"
-import * as RequestId from "../http/RequestId.ts"
-import { RelayApi } from "../RelayApi.ts"
-import {
-  type AccessDenied,
-  InternalError,
-  InvalidRequest,
-  MethodNotAllowed,
-  NotFound,
-  StorageError,
-  TooBusy
-} from "../RelayError.ts"
+import type { Settings } from "../config/Settings.ts"
+import { originForm } from "../http/BasePath.ts"
+import { type AccessDenied, InvalidRequest, MethodNotAllowed, NotFound } from "../RelayError.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
 import * as Span from "../Span.ts"
-import * as RouteTable from "./RouteTable.ts"
+import type { Match, Route, RouteTable } from "./RouteTable.ts"
+
+/** Why a request does not get to a route. */
+export type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
+
+/** What is asked. */
+export interface Asked {
+  readonly request: HttpServerRequest.HttpServerRequest
+  /** Below the base, without the query. */
+  readonly path: string
+  readonly match: Match
+  /** The one of the routes there that has the request's method. */
+  readonly route: Route | undefined
+}
+
+/** Gives the route, if the caller may have it. */
+export type Admission = (asked: Asked) => Effect.Effect<Route, Refusal>
 
 const isDecodable = (path: string): boolean => {
+  if (!path.includes("%")) return !path.includes("\0")
   try {
     return !decodeURIComponent(path).includes("\0")
   } catch {
@@ -54,136 +50,41 @@ const browserRequest = (request: HttpServerRequest.HttpServerRequest): Browser.B
   loopback: isLoopback(localAddress(request) ?? "")
 })
 
-/** The platform drains a body that nobody read; the connection is closed instead. */
-const isUnread = (request: HttpServerRequest.HttpServerRequest): boolean => {
-  const source: unknown = request.source
-  return hasBody(request) && source instanceof IncomingMessage && !source.complete
+interface Parts {
+  readonly settings: Settings
+  readonly access: AccessService
+  readonly routes: RouteTable
 }
 
-/** What every answer has: the request's id, and the connection's end where it has one. */
-const finish = (id: string) =>
-  HttpApp.appendPreResponseHandler((request, response) => {
-    const identified = HttpServerResponse.setHeader(response, RequestId.header, id)
-    return Effect.succeed(
-      isUnread(request) ? HttpServerResponse.setHeader(identified, "connection", "close") : identified
-    )
-  })
+/** Routes of what the configuration switched off are not there. */
+const isOn = ({ settings }: Parts, { group }: Route): boolean =>
+  settings.remoteRun.enabled || group !== RemoteRunApi.identifier
 
-const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
-  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
-
-const header = (name: string, value: string) =>
-  HttpApp.appendPreResponseHandler((_, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, name, value))
-  )
-
-const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
-  const [issue] = error.issues
-  const parameter = issue?.path.map(String).join(".") ?? ""
-  const message = issue?.message ?? error.message
-  return parameter === ""
-    ? new InvalidRequest({ message })
-    : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
+const notFound = (parts: Parts, { routes }: Match) => {
+  const allowed = [...new Set(routes.filter((route) => isOn(parts, route)).map(({ method }) => method))]
+  return allowed.length === 0
+    ? new NotFound({ message: "no such route" })
+    : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
 }
 
-type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
+/** The route of a caller who may ask what is at this path. */
+const choose = (parts: Parts, { request, path, match, route }: Asked): Effect.Effect<Route, Refusal> => {
+  if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
+  if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
+  return route.hasEffect
+    ? Effect.as(Browser.check(browserRequest(request), parts.settings.access.hosts), route)
+    : Effect.succeed(route)
+}
 
-/** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = (error: StorageError, request: string) =>
+/** By the configuration, for these routes. */
+export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access | RelayConfig> =>
   Effect.gen(function* () {
-    yield* Effect.logError("a request failed on the disk").pipe(
-      Effect.annotateLogs({ request, error: error.message })
-    )
-    return yield* new StorageError({ message: "the relay's disk failed; its log has it", request })
-  })
-
-/** Errors of the platform become the contract's; the contract's get the headers that go with them. */
-const translate = (error: unknown, request: string): Effect.Effect<never, unknown> => {
-  if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
-  if (error instanceof HttpServerError.RouteNotFound)
-    return Effect.fail(new NotFound({ message: "no such route" }))
-  if (error instanceof StorageError) return withoutPaths(error, request)
-  if (error instanceof TooBusy)
-    return Effect.andThen(header("retry-after", String(error.retryAfterSeconds)), Effect.fail(error))
-  if (error instanceof MethodNotAllowed)
-    return Effect.andThen(header("allow", error.allowed.join(", ")), Effect.fail(error))
-  return Effect.fail(error)
-}
-
-/** What should not happen is told without details; the log has them under the same id. */
-const answerDefect = (cause: Cause.Cause<unknown>, request: string) =>
-  Effect.gen(function* () {
-    yield* Effect.logError("a request failed", cause).pipe(Effect.annotateLogs({ request }))
-    return yield* new InternalError({ message: "internal error; the relay's log has it", request })
-  })
-
-/** Answers a defect. Failures are encoded by the API, and an interruption means that the client has gone. */
-const orDefect = (
-  cause: Cause.Cause<unknown>,
-  request: string
-): Effect.Effect<HttpServerResponse.HttpServerResponse, unknown> =>
-  Option.isSome(Cause.failureOption(cause)) || Cause.isInterruptedOnly(cause)
-    ? Effect.failCause(cause)
-    : answerDefect(cause, request)
-
-const make = Effect.gen(function* () {
-  const settings = yield* RelayConfig
-  const access = yield* Access
-  const routes = RouteTable.make(RelayApi)
-
-  /** Routes of what the configuration switched off are not there. */
-  const isOn = ({ group }: RouteTable.Route) =>
-    settings.remoteRun.enabled || group !== RemoteRunApi.identifier
-
-  const notFound = (atPath: ReadonlyArray<RouteTable.Route>) => {
-    const allowed = [...new Set(atPath.filter(isOn).map(({ method }) => method))]
-    return allowed.length === 0
-      ? new NotFound({ message: "no such route" })
-      : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
-  }
-
-  const check = (
-    request: HttpServerRequest.HttpServerRequest,
-    path: string
-  ): Effect.Effect<void, Refusal> => {
-    const atPath = routes.at(path)
-    const askedBy = atPath[0]?.askedBy ?? routes.askedBy(path)
-    return Effect.flatMap(access.check(askedBy, callerOf(request)), (): Effect.Effect<void, Refusal> => {
-      if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
-      const route = atPath.find((candidate) => candidate.method === request.method && isOn(candidate))
-      if (route === undefined) return notFound(atPath)
-      return route.hasEffect ? Browser.check(browserRequest(request), settings.access.hosts) : Effect.void
-    }).pipe(Span.within("Admission.check", () => ({ path })))
-  }
-
-  const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
-    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-      const id = RequestId.of(request.headers[RequestId.header])
-      // A path outside both bases is nobody's: checked like the rest, and not found.
-      const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
-      const query = url.indexOf("?")
-      const path = query === -1 ? url : url.slice(0, query)
-      // The router takes what is behind a semicolon for a query.
-      const routed = path.includes(";") ? `${path.replaceAll(";", "%3B")}${url.slice(path.length)}` : url
-      const admitted = Effect.mapInputContext(
-        Effect.andThen(check(request, path), app),
-        // All at once: a context is copied for each that is added alone.
-        (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
-          context.pipe(
-            Context.add(HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
-            Context.add(BasePath, { versioned }),
-            Context.add(RequestId.RequestId, id)
-          )
+    const parts: Parts = { settings: yield* RelayConfig, access: yield* Access, routes }
+    return (asked) => {
+      const { request, path, match } = asked
+      const askedBy = match.routes[0]?.askedBy ?? routes.askedBy(path)
+      return Effect.flatMap(parts.access.check(askedBy, callerOf(request)), () => choose(parts, asked)).pipe(
+        Span.within("Admission.check", () => ({ path }))
       )
-      return Effect.andThen(finish(id), admitted).pipe(
-        Effect.catchAll((error) => translate(error, id)),
-        Effect.catchAllCause((cause) => orDefect(cause, id))
-      )
-    })
-
-  // The platform types an app's errors as never, but typed errors of endpoints come through here, and are encoded outside.
-  return (app: HttpApp.Default) => admit(app) as HttpApp.Default
-})
-
-/** Around every route of the API. */
-export const layer = HttpApiBuilder.middleware(RelayApi, make)
+    }
+  })

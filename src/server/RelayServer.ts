@@ -21,6 +21,7 @@ import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import { Connections } from "./Connections.ts"
 import { LostResponse } from "./LostResponse.ts"
+import * as PromptAnswer from "./PromptAnswer.ts"
 
 /** The listener, and the steps of its stop. */
 export interface RelayServerService {
@@ -69,10 +70,13 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
             const tracked = HttpMiddleware.make((self) =>
               Effect.suspend(() => {
                 connections.begin()
-                return Effect.ensuring(self, ended)
+                return Effect.matchCauseEffect(self, {
+                  onSuccess: (response) => Effect.zipRight(ended, Effect.succeed(response)),
+                  onFailure: (cause) => Effect.zipRight(ended, Effect.failCause(cause))
+                })
               })
             )
-            server.on("request", yield* NodeHttpServer.makeHandler(app, tracked))
+            server.on("request", yield* NodeHttpServer.makeHandler(PromptAnswer.around(app), tracked))
             return yield* listen(server, settings)
           }),
         stopAccepting: connections.stopAccepting,

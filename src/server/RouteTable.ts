@@ -1,6 +1,6 @@
 /**
- * The routes of an API by path: which methods there are (the router says of a wrong method only that it does not match),
- * who may ask, and which of them have an effect.
+ * The routes of an API by path: the one place where a request's path is matched. It says which methods there are, who may
+ * ask, which of them have an effect, and what of the path is a parameter.
  */
 import { HttpApi, type HttpApiGroup } from "@effect/platform"
 import { Context } from "effect"
@@ -9,27 +9,41 @@ import { AskedBy, HasEffect, type RouteKind } from "../access/RouteAccess.ts"
 /** A route as its API has it. */
 export interface Route {
   readonly method: string
+  /** With its parameters' names: `/a/:b`. */
+  readonly path: string
   /** The group that it belongs to, by its identifier. */
   readonly group: string
   readonly askedBy: RouteKind
   readonly hasEffect: boolean
+  /** Of the parameters in its path, in their order; `*` is the rest of a path. */
+  readonly names: ReadonlyArray<string>
+}
+
+/** What there is at a path. */
+export interface Match {
+  /** One a method. */
+  readonly routes: ReadonlyArray<Route>
+  /** The parameters in the path, in their order, as they stand there. */
+  readonly values: ReadonlyArray<string>
 }
 
 /** Finds routes by path. */
 export interface RouteTable {
   /**
-   * The routes of this path (without base and query), one a method; empty: there is none. Of two that match, that counts
-   * which says more of the path itself, as OpenAPI has it: `/a/b` before `/a/:id`.
+   * The routes of this path (without base and query); none: there is nothing. Of two that match, that counts which says
+   * more of the path itself, as OpenAPI has it: `/a/b` before `/a/:id`.
    */
-  readonly at: (path: string) => ReadonlyArray<Route>
+  readonly at: (path: string) => Match
   /** Who may learn that there is no such route: who may ask its neighbours, else an administrator. */
   readonly askedBy: (path: string) => RouteKind
 }
 
-interface Entry extends Route {
+/** Paths that differ in nothing but the names of their parameters. */
+interface Place {
   readonly pattern: RegExp
   /** The greater of two, as texts, says more of the path itself. */
   readonly precision: string
+  readonly routes: Array<Route>
 }
 
 /** `/a/:b/*` as a pattern. */
@@ -38,13 +52,16 @@ const patternOf = (path: string): RegExp => {
     .split("/")
     .map((segment) =>
       segment.startsWith(":")
-        ? "[^/]+"
+        ? "([^/]+)"
         : segment === "*"
-          ? ".*"
+          ? "(.*)"
           : segment.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
     )
   return new RegExp(`^${segments.join("/")}$`)
 }
+
+const namesOf = (path: string): ReadonlyArray<string> =>
+  path.split("/").flatMap((segment) => (/^[:*]/.test(segment) ? [segment.replace(/^:/, "")] : []))
 
 /** A digit for each segment. */
 const precisionOf = (path: string): string =>
@@ -52,8 +69,6 @@ const precisionOf = (path: string): string =>
     .split("/")
     .map((segment) => (segment.startsWith(":") ? "1" : segment === "*" ? "0" : "2"))
     .join("")
-
-const later = (one: string, other: string): string => (one > other ? one : other)
 
 /** The first segment of a path, where the path begins with a slash. */
 const firstSegment = (path: string): string => {
@@ -64,6 +79,18 @@ const firstSegment = (path: string): string => {
 /** The first segment of a path and the slash behind it; undefined where there is no such slash. */
 const neighbourhood = (path: string): string | undefined => /^\/[^/]*\//.exec(path)?.[0]
 
+const nothing: Match = { routes: [], values: [] }
+
+/** Adds a route to the places that begin like it, those first that say more of the path. */
+const add = (places: Array<Place>, route: Route): void => {
+  const pattern = patternOf(route.path)
+  const found = places.find((place) => place.pattern.source === pattern.source)
+  if (found !== undefined) return void found.routes.push(route)
+  const precision = precisionOf(route.path)
+  const at = places.findIndex((place) => place.precision < precision)
+  places.splice(at === -1 ? places.length : at, 0, { pattern, precision, routes: [route] })
+}
+
 /**
  * Reads the annotations of every endpoint.
  *
@@ -73,7 +100,7 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
   api: HttpApi.HttpApi<Id, Groups, E, R>
 ): RouteTable => {
   /** By the first segment of their paths, which is always text. */
-  const entries = new Map<string, Array<Entry>>()
+  const places = new Map<string, Array<Place>>()
   const neighbours = new Map<string | undefined, RouteKind>()
   HttpApi.reflect(api, {
     onGroup: () => {},
@@ -87,24 +114,26 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
       const first = firstSegment(endpoint.path)
       if (/^\/[:*]/.test(first))
         throw new Error(`endpoint ${group.identifier}.${endpoint.name}: expected its path to begin with text`)
-      const beside = entries.get(first) ?? []
-      entries.set(first, beside)
-      beside.push({
+      const beside = places.get(first) ?? []
+      places.set(first, beside)
+      add(beside, {
         method: endpoint.method,
+        path: endpoint.path,
         group: group.identifier,
         askedBy,
         hasEffect: annotation(HasEffect, endpoint.annotations),
-        pattern: patternOf(endpoint.path),
-        precision: precisionOf(endpoint.path)
+        names: namesOf(endpoint.path)
       })
       neighbours.set(neighbourhood(endpoint.path), askedBy)
     }
   })
   return {
     at: (path) => {
-      const matching = (entries.get(firstSegment(path)) ?? []).filter(({ pattern }) => pattern.test(path))
-      const best = matching.map(({ precision }) => precision).reduce(later, "")
-      return matching.filter(({ precision }) => precision === best)
+      for (const { pattern, routes } of places.get(firstSegment(path)) ?? []) {
+        const found = pattern.exec(path)
+        if (found !== null) return { routes, values: found.slice(1) }
+      }
+      return nothing
     },
     askedBy: (path) => neighbours.get(neighbourhood(path)) ?? "admin"
   }

@@ -38,7 +38,7 @@ describe("the routes of the relay", () => {
   ])("say who may ask them and which have an effect: %s", (path, expected) => {
     const found = table
       .at(path)
-      .map(({ method, askedBy, hasEffect }) => `${method} ${askedBy}${hasEffect ? " effect" : ""}`)
+      .routes.map(({ method, askedBy, hasEffect }) => `${method} ${askedBy}${hasEffect ? " effect" : ""}`)
     expect([...new Set(found)].sort()).toEqual(expected)
   })
 
@@ -50,6 +50,26 @@ describe("the routes of the relay", () => {
     ["/", "admin"]
   ])("that are not there are told to those who may ask their neighbours: %s", (path, kind) => {
     expect(table.askedBy(path)).toBe(kind)
+  })
+})
+
+describe("what of a path is a parameter", () => {
+  it.each<[path: string, values: Array<string>, names: Array<string>]>([
+    ["/shared-files/node/a/b%2Fc", ["a", "b%2Fc"], ["target_uuid", "file_id"]],
+    ["/shared-files/node/a/b", ["a", "b"], ["target_uuid", "file_id"]],
+    ["/shared-files/nodes/a/b", ["nodes", "a", "b"], ["target", "source", "file_id"]],
+    ["/shared-files/a;b/c/d", ["a;b", "c", "d"], ["target", "source", "file_id"]],
+    ["/shared-folder/a/b/c", ["a/b/c"], ["*"]],
+    ["/remote-run/runs", [], []]
+  ])("is told in its order, as it stands there: %s", (path, values, names) => {
+    const found = table.at(path)
+    expect(found.values).toEqual(values)
+    for (const route of found.routes) expect(route.names).toEqual(names)
+  })
+
+  it("is no less than one character, and nothing but one segment", () => {
+    for (const path of ["/remote-run/node/", "/remote-run/node/a/b", "/remote-run/nodes/", "/system/info/"])
+      expect(table.at(path)).toEqual({ routes: [], values: [] })
   })
 })
 
@@ -72,6 +92,8 @@ describe("an API whose endpoint does not say", () => {
 
   it("both is read", () => {
     const routes = RouteTable.make(apiOf(endpoint.annotate(HasEffect, true), true))
-    expect(routes.at("/things/a")).toMatchObject([{ method: "GET", askedBy: "nodes", hasEffect: true }])
+    expect(routes.at("/things/a").routes).toMatchObject([
+      { method: "GET", askedBy: "nodes", hasEffect: true }
+    ])
   })
 })

@@ -1,0 +1,193 @@
+/**
+ * The relay as one `HttpApp`: what a request is read with, its route, and what every answer has, whoever gave it.
+ *
+ * All requests come through here, the busy ones too, so that nothing is done in an answer's way that is not for it: the
+ * path is matched once, for access and for the route, and a request has one context, made in one piece.
+ */
+import { IncomingMessage } from "node:http"
+import {
+  HttpApi,
+  HttpApiBuilder,
+  type HttpApp,
+  HttpRouter,
+  HttpServerRequest,
+  HttpServerRespondable,
+  HttpServerResponse
+} from "@effect/platform"
+import { Context, Effect, FiberRef, type Scope, Tracer } from "effect"
+import { BasePath, originForm, strip } from "../http/BasePath.ts"
+import * as RequestId from "../http/RequestId.ts"
+import { RelayApi } from "../RelayApi.ts"
+import * as Admission from "./Admission.ts"
+import * as Failure from "./Failure.ts"
+import * as RouteTable from "./RouteTable.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+/** What the platform gives to every route. */
+type Services = HttpRouter.HttpRouter.DefaultServices
+type Handler = HttpRouter.Route<unknown, Services>
+
+interface Parts {
+  readonly routes: RouteTable.RouteTable
+  readonly admission: Admission.Admission
+  readonly encode: Failure.Encode
+  readonly handlerOf: (route: RouteTable.Route) => Handler
+}
+
+/** A request as it is read. */
+interface Asked extends Admission.Asked {
+  readonly id: string
+  /** Under the base path that decides the dialect of remote runs. */
+  readonly versioned: boolean
+  /** Below the base: path and query. */
+  readonly url: string
+}
+
+const read = ({ routes }: Parts, request: Request): Asked => {
+  // A path outside both bases is nobody's: checked like the rest, and not found.
+  const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
+  const query = url.indexOf("?")
+  const path = query === -1 ? url : url.slice(0, query)
+  const match = routes.at(path)
+  return {
+    request,
+    id: RequestId.of(request.headers[RequestId.header]),
+    versioned,
+    url,
+    path,
+    match,
+    route: match.routes.find(({ method }) => method === request.method)
+  }
+}
+
+/** What can't be decoded does not get to its route. */
+const decoded = (text: string): string => {
+  if (!text.includes("%")) return text
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+const parametersOf = ({ names }: RouteTable.Route, values: ReadonlyArray<string>): Record<string, string> => {
+  const parameters: Record<string, string> = {}
+  names.forEach((name, at) => {
+    parameters[name] = decoded(values[at] ?? "")
+  })
+  return parameters
+}
+
+const noSearch: Record<string, string | Array<string>> = {}
+
+/** The query, as the platform hands it to handlers. */
+const searchOf = ({ path, url }: Asked): Record<string, string | Array<string>> => {
+  if (url.length === path.length) return noSearch
+  const search: Record<string, string | Array<string>> = {}
+  for (const [name, value] of new URLSearchParams(url.slice(path.length))) {
+    const before = Object.hasOwn(search, name) ? search[name] : undefined
+    search[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
+  }
+  return search
+}
+
+/** What a request is answered in. */
+const contextOf = (
+  { handlerOf }: Parts,
+  given: Context.Context<Request | Services | Scope.Scope>,
+  asked: Asked
+): Context.Context<Services | HttpRouter.HttpRouter.Provided> => {
+  const { request, route, match } = asked
+  const services = new Map(given.unsafeMap)
+  services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
+  services.set(BasePath.key, { versioned: asked.versioned })
+  services.set(RequestId.RequestId.key, asked.id)
+  if (route !== undefined) {
+    services.set(HttpServerRequest.ParsedSearchParams.key, searchOf(asked))
+    services.set(HttpRouter.RouteContext.key, {
+      [HttpRouter.RouteContextTypeId]: HttpRouter.RouteContextTypeId,
+      params: parametersOf(route, match.values),
+      route: handlerOf(route)
+    })
+  }
+  return Context.unsafeMake(services)
+}
+
+const hasBody = ({ headers }: Request): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
+
+/** The platform drains a body that nobody read; the connection is closed instead. */
+const isUnread = (request: Request): boolean => {
+  const source: unknown = request.source
+  return hasBody(request) && source instanceof IncomingMessage && !source.complete
+}
+
+/** What every answer has: the request's id, and the connection's end where it has one. */
+const finished = ({ request, id }: Asked, response: Response): Response =>
+  isUnread(request)
+    ? HttpServerResponse.setHeaders(response, { [RequestId.header]: id, connection: "close" })
+    : HttpServerResponse.setHeader(response, RequestId.header, id)
+
+/** A client that leaves interrupts what answers it, and nothing around that. */
+const run = ({ handlerOf }: Parts, route: RouteTable.Route) =>
+  Effect.withFiberRuntime<
+    HttpServerRespondable.Respondable,
+    unknown,
+    Services | HttpRouter.HttpRouter.Provided
+  >((fiber) => {
+    const span = Context.getOption(fiber.currentContext, Tracer.ParentSpan)
+    if (span._tag === "Some" && span.value._tag === "Span") span.value.attribute("http.route", route.path)
+    return Effect.interruptible(handlerOf(route).handler)
+  })
+
+/**
+ * In this context. It is set, and set back, by hand, which is all that is needed where nothing interrupts in between: the
+ * platform's way of providing a context costs as much as all else here.
+ */
+const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Effect.Effect<A, E> =>
+  // What it asks for is in the context that is set.
+  Effect.andThen(FiberRef.set(FiberRef.currentContext, context), effect) as Effect.Effect<A, E>
+
+const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>
+  Effect.contextWithEffect((given: Context.Context<Request | Services | Scope.Scope>) => {
+    const asked = read(parts, Context.get(given, HttpServerRequest.HttpServerRequest))
+    const responded = Effect.flatMap(parts.admission(asked), (route) => run(parts, route))
+    const end = (response: Response) => within(Effect.succeed(finished(asked, response)), given)
+    return Effect.matchCauseEffect(within(responded, contextOf(parts, given, asked)), {
+      onSuccess: (response) =>
+        HttpServerResponse.isServerResponse(response)
+          ? end(response)
+          : Effect.flatMap(HttpServerRespondable.toResponse(response), end),
+      onFailure: (cause) =>
+        Effect.matchCauseEffect(Failure.answer(cause, asked.id, parts.encode), {
+          onSuccess: end,
+          onFailure: (failed) => within(Effect.failCause(failed), given)
+        })
+    })
+  })
+
+/** Which handler belongs to a route. */
+const handlersOf = (routes: Iterable<Handler>) => {
+  const handlers = new Map(Array.from(routes, (handler) => [`${handler.method} ${handler.path}`, handler]))
+  return ({ method, path }: RouteTable.Route): Handler => {
+    const handler = handlers.get(`${method} ${path}`)
+    if (handler === undefined) throw new Error(`${method} ${path} has no handler`)
+    return handler
+  }
+}
+
+/** Over the handlers of every group. */
+export const make = Effect.gen(function* () {
+  // Says in the type that there is a handler for each endpoint.
+  yield* HttpApi.Api
+  const router = yield* HttpApiBuilder.Router.router
+  const routes = RouteTable.make(RelayApi)
+  const parts: Parts = {
+    routes,
+    admission: yield* Admission.make(routes),
+    encode: yield* HttpApiBuilder.buildMiddleware(RelayApi),
+    handlerOf: handlersOf(router.routes)
+  }
+  return answer(parts)
+})
