@@ -1,5 +1,6 @@
 /** One at a time for each file, and of two that write it, the one whose request began later wins. */
 import { Clock, Effect, type Scope } from "effect"
+import * as Acquired from "../Acquired.ts"
 
 /** A request to write a file. */
 export interface Turn {
@@ -23,55 +24,99 @@ export interface FileLocks {
 }
 
 interface Lock {
-  readonly semaphore: Effect.Semaphore
+  isHeld: boolean
+  /** Those who wait to hold it, in their order. */
+  readonly waiting: Array<() => void>
   users: number
   begun: number
   /** The latest turn that was written. */
   written: number
 }
 
+const release = (lock: Lock): void => {
+  const next = lock.waiting.shift()
+  if (next === undefined) lock.isHeld = false
+  else next()
+}
+
+/** Waits to hold a lock that somebody holds. Who is interrupted when it was just handed over hands it on. */
+const waitFor = (lock: Lock): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let isMine = false
+    let wake = () => {}
+    const handOver = () => {
+      isMine = true
+      wake()
+    }
+    lock.waiting.push(handOver)
+    return Effect.async<void>((resume) => {
+      wake = () => resume(Effect.void)
+      if (isMine) wake()
+    }).pipe(
+      Effect.onInterrupt(() =>
+        Effect.sync(() => {
+          if (isMine) release(lock)
+          else lock.waiting.splice(lock.waiting.indexOf(handOver), 1)
+        })
+      )
+    )
+  })
+
+/**
+ * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for. Nobody else is at the file, as a rule: then this costs nothing, while a permit of
+ * a semaphore, even one that is free, costs a turn of the scheduler.
+ */
+const holding = <A, E, R>(
+  begin: () => Lock,
+  effect: Effect.Effect<A, E, R>,
+  end: (lock: Lock) => void = () => {}
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const lock = begin()
+    const held = Effect.ensuring(
+      restore(effect),
+      Effect.sync(() => {
+        release(lock)
+        end(lock)
+      })
+    )
+    if (lock.isHeld)
+      return Effect.andThen(
+        Effect.onInterrupt(restore(waitFor(lock)), () => Effect.sync(() => end(lock))),
+        held
+      )
+    lock.isHeld = true
+    return held
+  })
+
 /** Nothing is held for a file that nobody is at. */
 export const make = (): FileLocks => {
   const locks = new Map<string, Lock>()
 
-  const leave = (name: string, lock: Lock) =>
-    Effect.sync(() => {
-      if (--lock.users === 0) locks.delete(name)
-    })
+  const enter = (name: string): Lock => {
+    const found = locks.get(name)
+    const lock = found ?? { isHeld: false, waiting: [], users: 0, begun: 0, written: 0 }
+    lock.users++
+    if (found === undefined) locks.set(name, lock)
+    return lock
+  }
+
+  const leave = (name: string, lock: Lock) => {
+    if (--lock.users === 0) locks.delete(name)
+  }
 
   const using = (name: string): Effect.Effect<Lock, never, Scope.Scope> =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const found = locks.get(name)
-        const lock = found ?? { semaphore: Effect.unsafeMakeSemaphore(1), users: 0, begun: 0, written: 0 }
-        lock.users++
-        locks.set(name, lock)
-        return lock
-      }),
-      (lock) => leave(name, lock)
+    Acquired.acquire(
+      () => enter(name),
+      (lock) => Effect.sync(() => leave(name, lock))
     )
-
-  /**
-   * Nobody is at the file, as a rule. Then its lock is held from the moment it is made on: to take a permit, even one that
-   * is free, costs a turn of the scheduler.
-   */
-  const enterFree = (name: string) =>
-    Effect.sync(() => {
-      const lock = { semaphore: Effect.unsafeMakeSemaphore(0), users: 1, begun: 0, written: 0 }
-      locks.set(name, lock)
-      return lock
-    })
 
   return {
     alone: (name) => (effect) =>
-      Effect.suspend(() =>
-        locks.has(name)
-          ? Effect.scoped(Effect.flatMap(using(name), (lock) => lock.semaphore.withPermits(1)(effect)))
-          : Effect.acquireUseRelease(
-              enterFree(name),
-              () => effect,
-              (lock) => Effect.andThen(lock.semaphore.release(1), leave(name, lock))
-            )
+      holding(
+        () => enter(name),
+        effect,
+        (lock) => leave(name, lock)
       ),
     turn: (name) =>
       Effect.zipWith(using(name), Clock.currentTimeMillis, (lock, began) => {
@@ -79,7 +124,8 @@ export const make = (): FileLocks => {
         return {
           began,
           write: (effect) =>
-            lock.semaphore.withPermits(1)(
+            holding(
+              () => lock,
               Effect.suspend(() => {
                 if (lock.written > turn) return Effect.void
                 return Effect.tap(effect, () => {
@@ -95,7 +141,8 @@ export const make = (): FileLocks => {
         return {
           began: 0,
           write: (effect) =>
-            lock.semaphore.withPermits(1)(
+            holding(
+              () => lock,
               Effect.suspend(() => (lock.written > before ? Effect.void : effect))
             )
         }

@@ -8,11 +8,11 @@ export class HashLost extends Data.TaggedError("HashLost")<{ readonly message: s
 /** The hash of one content, made in pieces. */
 export interface Hashing {
   /**
-   * Takes the next bytes, which are in shared memory. The effect that it gives ends when they may be overwritten; more
-   * may be given before that.
+   * Takes the next bytes; those in shared memory are not copied. The effect that it gives ends when they may be
+   * overwritten; more may be given before that.
    */
   readonly update: (bytes: Uint8Array) => Effect.Effect<Effect.Effect<void, HashLost>>
-  /** The hash of all, and of these last bytes, which are in shared memory. */
+  /** The hash of all, and of these last bytes. */
   readonly digest: (last: Uint8Array) => Effect.Effect<Buffer, HashLost>
 }
 

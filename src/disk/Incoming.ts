@@ -4,6 +4,7 @@
  * again: buffers that come and go make the garbage collector work more than all the rest.
  */
 import { Effect, Option, Queue, type Scope } from "effect"
+import * as Acquired from "../Acquired.ts"
 import type { StorageError, StorageFull } from "../RelayError.ts"
 import { type DiskError, type DiskFile, diskError } from "./Disk.ts"
 import type { Hashing, HashLost } from "./Hasher.ts"
@@ -13,13 +14,18 @@ import * as StorageFailure from "./StorageFailure.ts"
 export interface Incoming {
   /** Its name among the temporary files. */
   readonly name: string
-  /** Appends bytes, which may be overwritten afterwards. `StorageFull`: room is looked for again while a file comes. */
-  readonly write: (bytes: Uint8Array) => Effect.Effect<void, StorageFull | StorageError>
+  /**
+   * Appends bytes, which may be overwritten afterwards, unless it is said that they are not. `StorageFull`: room is looked
+   * for again while a file comes.
+   */
+  readonly write: (bytes: Uint8Array, areGiven?: boolean) => Effect.Effect<void, StorageFull | StorageError>
   /** Content, size and modification time (milliseconds since 1970) are on the disk afterwards. */
   readonly sync: (modified: number) => Effect.Effect<void, DiskError>
   /** All of a content that is so small that there is no file yet: whoever commits it may make that. */
   readonly held: () => Uint8Array | undefined
 }
+
+const nothing = new Uint8Array(0)
 
 /**
  * A new file, which is made when there is more than a little of it, and closed with its scope.
@@ -35,21 +41,24 @@ export const open = (
 ): Effect.Effect<Incoming, never, Scope.Scope> =>
   Effect.gen(function* () {
     let file: DiskFile | undefined
-    let held: Uint8Array = Buffer.alloc(0)
-    yield* Effect.addFinalizer(() => file?.close ?? Effect.void)
+    let held: Uint8Array = nothing
+    yield* Acquired.acquire(
+      () => undefined,
+      () => Effect.suspend(() => file?.close ?? Effect.void)
+    )
     const made = Effect.suspend(() => {
       if (file !== undefined) return Effect.succeed(file)
       return Effect.gen(function* () {
         const opened = yield* create
         file = opened
         if (held.length > 0) yield* opened.write(held)
-        held = Buffer.alloc(0)
+        held = nothing
         return opened
       }).pipe(Effect.uninterruptible)
     })
-    const write = (bytes: Uint8Array) => {
+    const append = (bytes: Uint8Array, areGiven: boolean) => {
       if (file === undefined && held.length + bytes.length <= mostHeld) {
-        held = Buffer.concat([held, bytes])
+        held = areGiven && held.length === 0 ? bytes : Buffer.concat([held, bytes])
         return Effect.void
       }
       return Effect.mapError(
@@ -59,10 +68,12 @@ export const open = (
     }
     return {
       name,
-      write: (bytes) =>
+      write: (bytes, areGiven = false) =>
         Effect.suspend(() => {
           const looked = room(bytes.length)
-          return looked === undefined ? write(bytes) : Effect.andThen(looked, () => write(bytes))
+          return looked === undefined
+            ? append(bytes, areGiven)
+            : Effect.andThen(looked, () => append(bytes, areGiven))
         }),
       sync: (modified) => Effect.flatMap(made, (opened) => opened.sync(modified)),
       held: () => (file === undefined ? held : undefined)
@@ -81,7 +92,7 @@ export interface TakeOptions<E> {
   readonly expected: Option.Option<number>
   /** Fails with `tooLong` past this many bytes. */
   readonly limit: number
-  readonly tooLong: E
+  readonly tooLong: () => E
   readonly hashing: Hashing
 }
 
@@ -94,6 +105,8 @@ export interface Taken {
 
 /** Bytes. */
 const blockSize = 512 * 1024
+/** Bytes. */
+const small = 64 * 1024
 /** More blocks than this are not used for a body. */
 const mostBlocks = 4
 
@@ -160,16 +173,17 @@ export const take = <E>(
     const fill = (block: Uint8Array) =>
       Effect.flatMap(body.fill(block.subarray(0, Math.min(block.length, limit - size + 1))), (count) => {
         size += count
-        return size > limit ? Effect.fail(tooLong) : Effect.succeed(count)
+        return size > limit ? Effect.fail(tooLong()) : Effect.succeed(count)
       })
     // With a byte to spare, the end of a body that was announced is seen before its block is full.
     const spare = Option.match(expected, { onNone: () => blockSize, onSome: (announced) => announced + 1 })
-    const first = newBlock(Math.max(1, Math.min(blockSize, spare)))
+    // What is small is hashed here, and need not be in memory that is shared.
+    const first = spare <= small ? new Uint8Array(spare) : newBlock(Math.min(blockSize, spare))
     const count = yield* fill(first)
     const last =
       count < first.length ? first.subarray(0, count) : yield* manyBlocks(incoming, hashing, first, fill)
     const digest = yield* lost(hashing.digest(last))
-    yield* incoming.write(last)
+    yield* incoming.write(last, true)
     return { size, digest }
   })
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto"
 import { Worker } from "node:worker_threads"
 import { Deferred, Effect, FiberId, Layer, Schema } from "effect"
+import * as Acquired from "../Acquired.ts"
 import type { HashAlgorithm } from "./ContentHash.ts"
 import { Hasher, type Hashing, HashLost } from "./Hasher.ts"
 import source from "./hasher.mjs?raw"
@@ -113,8 +114,8 @@ export const layer = Layer.scoped(
       Hasher.of({
         begin: (algorithm) =>
           Effect.map(
-            Effect.acquireRelease(
-              Effect.sync(() => hashingOn(thread, algorithm)),
+            Acquired.acquire(
+              () => hashingOn(thread, algorithm),
               ({ forget }) => forget
             ),
             ({ hashing }) => hashing

@@ -4,6 +4,7 @@
  */
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
+import * as Acquired from "../Acquired.ts"
 
 /** Who reads a stream; only one effect of these runs at a time. */
 export interface StreamReader<E> {
@@ -11,6 +12,11 @@ export interface StreamReader<E> {
   readonly next: Effect.Effect<Buffer | undefined, E>
   /** Fills this memory, and gives how many bytes it put there: fewer than there is place for only at the end. */
   readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
+  /**
+   * Whether all has come: what the system has of it is waited for, and nothing else. All that comes meanwhile is held in
+   * memory. Where it is so, nothing that is read waits for the sender any more.
+   */
+  readonly isWhole: Effect.Effect<boolean>
   /** Gives back bytes that were read and not used: they come next. */
   readonly putBack: (bytes: Uint8Array) => void
   /** Whether the reader waits for the sender now, and not the sender for the reader. */
@@ -31,6 +37,28 @@ const pour = (from: Array<Buffer>, into: Uint8Array): number => {
   }
   return used
 }
+
+/** Whether it is so, now or by the time that the event loop has read what the system has. */
+const withinTurn = (
+  isSo: () => boolean,
+  watch: (look: (() => void) | undefined) => void
+): Effect.Effect<boolean> =>
+  Effect.async((resume) => {
+    if (isSo()) return resume(Effect.succeed(true))
+    const end = () => {
+      clearImmediate(immediate)
+      watch(undefined)
+    }
+    const tell = () => {
+      end()
+      resume(Effect.succeed(isSo()))
+    }
+    const immediate = setImmediate(tell)
+    watch(() => {
+      if (isSo()) tell()
+    })
+    return Effect.sync(end)
+  })
 
 const listen = <E>(stream: Readable, cut: E) => {
   /** What came, and was not taken yet. */
@@ -85,13 +113,17 @@ const listen = <E>(stream: Readable, cut: E) => {
       look()
       if (look === undefined) return
       stream.resume()
-      return Effect.sync(() => {
-        look = undefined
-        stream.pause()
-      })
+      return Effect.sync(() => watch(undefined))
     })
 
+  const watch = (next: (() => void) | undefined) => {
+    look = next
+    if (next === undefined) stream.pause()
+    else stream.resume()
+  }
+
   const reader: StreamReader<E> = {
+    isWhole: withinTurn(() => state !== "open", watch),
     next: wait(() => {
       const bytes = held.shift()
       if (bytes !== undefined) return Effect.succeed(bytes)
@@ -126,8 +158,8 @@ const listen = <E>(stream: Readable, cut: E) => {
  */
 export const open = <E>(stream: Readable, cut: E): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
   Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => listen(stream, cut)),
+    Acquired.acquire(
+      () => listen(stream, cut),
       ({ leave }) => Effect.sync(leave)
     ),
     ({ reader }) => reader

@@ -208,32 +208,35 @@ const findSource = ({ nodesList }: Parts, id: string) =>
 
 /** Takes the content to the disk, and gives what it is. */
 const receive = (
-  { settings: { limits, sharedFiles }, hasher, limit }: Parts,
+  parts: Parts,
   body: RequestBody,
   { claim: { algorithm }, length }: Announcement,
   expected: Option.Option<number>,
   incoming: Incoming.Incoming
 ) =>
   Effect.gen(function* () {
+    const { hasher, limit } = parts
     const hashing = yield* hasher.begin(algorithm)
-    const pace = {
-      idle: limits.bodyIdleTimeout,
-      minRate: sharedFiles.minRate,
-      minRateSetBy: "shared_files.min_rate"
-    }
-    const { size, digest } = yield* BodyPace.within(
-      pace,
-      body
-    )(
-      Incoming.take<InvalidRequest | PayloadTooLarge>(incoming, body, {
-        expected,
-        limit: limit - length,
-        tooLong: tooLarge(limit),
-        hashing
-      })
-    )
+    const taking = Incoming.take<InvalidRequest | PayloadTooLarge>(incoming, body, {
+      expected,
+      limit: limit - length,
+      tooLong: () => tooLarge(limit),
+      hashing
+    })
+    // Of a small body nothing is waited for, as a rule, and then there is no pace to watch.
+    const isHere = Option.exists(expected, (size) => size <= smallBody) && (yield* body.isWhole)
+    const { size, digest } = yield* isHere ? taking : BodyPace.within(paceOf(parts), body)(taking)
     return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
   })
+
+/** A body of so many bytes may be in memory before anybody reads it. */
+export const smallBody = 64 * 1024
+
+const paceOf = ({ settings: { limits, sharedFiles } }: Parts): BodyPace.PaceLimits => ({
+  idle: limits.bodyIdleTimeout,
+  minRate: sharedFiles.minRate,
+  minRateSetBy: "shared_files.min_rate"
+})
 
 /** Takes a file to the disk; the effect that it gives tells what became of it. */
 const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Destination) =>

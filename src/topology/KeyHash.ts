@@ -21,16 +21,27 @@ export const parse = (text: string): Option.Option<KeyHash> => {
   return digest.length === lengths[algorithm] ? Option.some({ algorithm, digest }) : Option.none()
 }
 
+/** A key's hashes are made once: the same key comes with each request of its owner. */
+const known = { sha256: new WeakMap<KeyObject, Hashes>(), sha512: new WeakMap<KeyObject, Hashes>() }
+
+type Hashes = ReadonlyArray<Uint8Array>
+
+/** Of each form of this key's DER. */
+const hashesOf = (key: KeyObject, algorithm: KeyHash["algorithm"]): Hashes => {
+  const found = known[algorithm].get(key)
+  if (found !== undefined) return found
+  const forms = key.asymmetricKeyType === "rsa" ? (["spki", "pkcs1"] as const) : (["spki"] as const)
+  const made = forms.map((type) =>
+    createHash(algorithm)
+      .update(key.export({ type, format: "der" }))
+      .digest()
+  )
+  known[algorithm].set(key, made)
+  return made
+}
+
 /** Whether it is the hash of this key's DER, in SPKI or (RSA) PKCS#1 form. */
 export const matches = (text: string, key: KeyObject): boolean =>
-  Option.exists(parse(text), ({ algorithm, digest }) => {
-    const forms = key.asymmetricKeyType === "rsa" ? (["spki", "pkcs1"] as const) : (["spki"] as const)
-    return forms.some((type) =>
-      timingSafeEqual(
-        createHash(algorithm)
-          .update(key.export({ type, format: "der" }))
-          .digest(),
-        digest
-      )
-    )
-  })
+  Option.exists(parse(text), ({ algorithm, digest }) =>
+    hashesOf(key, algorithm).some((hash) => timingSafeEqual(hash, digest))
+  )

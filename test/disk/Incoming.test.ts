@@ -50,7 +50,7 @@ const receive = (stream: Readable, options: Options = {}) =>
     const taken = Incoming.take<typeof cut | "too long">(incoming, body, {
       expected: Option.fromNullable(options.expected),
       limit: options.limit ?? Number.POSITIVE_INFINITY,
-      tooLong: "too long",
+      tooLong: () => "too long" as const,
       hashing: options.hashing ?? hashing()
     })
     return { ...(yield* BodyPace.within(pace, body)(taken)), written: Buffer.concat(written) }

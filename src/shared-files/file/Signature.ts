@@ -45,6 +45,31 @@ export const decode = (parameter: string, text: string): Either.Either<Buffer, I
     : Either.left(invalid(parameter, "a signature by an RSA key of 2048 to 8192 bits, in hex or base64"))
 }
 
+/** What is written of a key. */
+interface KeyForms {
+  readonly pkcs1: string
+  readonly id: string
+}
+
+const formsOf = (key: KeyObject): KeyForms => {
+  const { n = "" } = key.export({ format: "jwk" })
+  return {
+    pkcs1: key.export({ type: "pkcs1", format: "der" }).toString("base64"),
+    id: Buffer.from(n, "base64url").toString("hex").slice(-8).toUpperCase()
+  }
+}
+
+/** A key's forms are made once. */
+const knownForms = new WeakMap<KeyObject, KeyForms>()
+
+const forms = (key: KeyObject): KeyForms => {
+  const known = knownForms.get(key)
+  if (known !== undefined) return known
+  const made = formsOf(key)
+  knownForms.set(key, made)
+  return made
+}
+
 /** Bits of a key: a smaller one proves nothing, and a larger one costs too much to check. */
 export const isUsable = (key: KeyObject): boolean => {
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0
@@ -65,26 +90,35 @@ const parseKey = (der: Buffer) =>
     )
   )
 
+/**
+ * Keys that were sent, by the text that they were sent as: a source sends the same with each file, and to read one takes
+ * longer than to check a signature by it. So many of them take a megabyte or two.
+ */
+const sentKeys = new Map<string, KeyObject>()
+const mostSentKeys = 1000
+
+const readKey = (text: string): Option.Option<KeyObject> =>
+  Option.filter(parseKey(Buffer.from(isBase64(text) ? text : "", "base64url")), isUsable)
+
 /** The base64, in one line, of a DER in PKCS#1 (`RSA PUBLIC KEY`) or SPKI (`PUBLIC KEY`) form. */
 export const decodeKey = (parameter: string, text: string): Either.Either<KeyObject, InvalidRequest> => {
   const given = withPlus(text)
-  return parseKey(Buffer.from(isBase64(given) ? given : "", "base64url")).pipe(
-    Option.filter(isUsable),
-    Either.fromOption(() =>
-      invalid(parameter, "the base64 of the DER of an RSA public key of 2048 to 8192 bits")
-    )
-  )
+  const known = sentKeys.get(given)
+  if (known !== undefined) return Either.right(known)
+  const key = Option.getOrUndefined(readKey(given))
+  if (key === undefined)
+    return Either.left(invalid(parameter, "the base64 of the DER of an RSA public key of 2048 to 8192 bits"))
+  const oldest = sentKeys.keys().next()
+  if (sentKeys.size >= mostSentKeys && oldest.done !== true) sentKeys.delete(oldest.value)
+  sentKeys.set(given, key)
+  return Either.right(key)
 }
 
 /** A key's PKCS#1 DER in base64: how agents write it. */
-export const encodeKey = (key: KeyObject): string =>
-  key.export({ type: "pkcs1", format: "der" }).toString("base64")
+export const encodeKey = (key: KeyObject): string => forms(key).pkcs1
 
 /** The last 8 hex digits of the modulus, in upper case, as agents write it. */
-export const keyId = (key: KeyObject): string => {
-  const { n = "" } = key.export({ format: "jwk" })
-  return Buffer.from(n, "base64url").toString("hex").slice(-8).toUpperCase()
-}
+export const keyId = (key: KeyObject): string => forms(key).id
 
 /** The signature of something with this hash. Node itself signs no hash that is already made. */
 export const ofHash = (key: KeyObject, algorithm: HashAlgorithm, hash: Uint8Array): Buffer =>

@@ -6,6 +6,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
+import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import { Disk, type DiskService, notOfItsKind } from "../../disk/Disk.ts"
@@ -152,13 +153,12 @@ const begin = (
   room: RoomWatch.RoomWatch<StorageFull | StorageError>
 ): SharedFileStoreService["begin"] =>
   Effect.gen(function* () {
-    const name = randomUUID()
-    yield* Effect.addFinalizer(() => intents.discard(name))
+    const name = yield* Acquired.acquire(randomUUID, intents.discard)
     const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
     return yield* Incoming.open(name, create, room, mostHeld)
   })
 
-/** A file's content, if it is there; a link in its place is not followed. */
+/** A file, if it is there; a link in its place is not followed. */
 const contentAt = ({ disk }: Parts, path: string) =>
   Effect.flatMap(disk.status(path), (content) =>
     content === undefined || content.kind === "file" ? Effect.succeed(content) : notOfItsKind(path)
@@ -167,8 +167,11 @@ const contentAt = ({ disk }: Parts, path: string) =>
 /** What is known of a file that is there. */
 const current = (parts: Parts, folder: string, name: string) =>
   Effect.gen(function* () {
+    const path = `${folder}/${name}${metadataSuffix}`
     const content = yield* contentAt(parts, `${folder}/${name}`)
-    const text = yield* parts.disk.readText(`${folder}/${name}${metadataSuffix}`)
+    const metadata = yield* contentAt(parts, path)
+    // To open what is not there costs more than to look.
+    const text = metadata === undefined ? undefined : yield* parts.disk.readText(path)
     return content === undefined || text === undefined ? Option.none() : Metadata.parse(text)
   })
 

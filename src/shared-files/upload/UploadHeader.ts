@@ -14,16 +14,8 @@ export interface UploadHeader {
 
 const noEnd = new InvalidRequest({ message: "header block: the body ends in it" })
 
-/**
- * Reads the header block; what comes behind it is still to be read. `InvalidRequest`: it is none, or breaks off;
- * `RequestTimeout`: it stopped coming.
- *
- * @param idle so long it may stand still
- */
-export const read = (
-  body: RequestBody,
-  idle: Duration.Duration
-): Effect.Effect<UploadHeader, InvalidRequest | RequestTimeout> =>
+/** Reads the header block; what comes behind it is still to be read. `InvalidRequest`: it is none, or breaks off. */
+export const read = (body: RequestBody): Effect.Effect<UploadHeader, InvalidRequest> =>
   Effect.gen(function* () {
     const reader = new HeaderReader()
     for (let bytes = yield* body.next; bytes !== undefined; bytes = yield* body.next) {
@@ -33,4 +25,15 @@ export const read = (
       return { block: found.block, length: found.length }
     }
     return yield* noEnd
-  }).pipe(BodyPace.within({ idle, minRate: 0 }, body))
+  })
+
+/**
+ * The same, of a body that is still to come. `RequestTimeout`: it stopped coming.
+ *
+ * @param idle so long it may stand still
+ */
+export const readWithin = (
+  body: RequestBody,
+  idle: Duration.Duration
+): Effect.Effect<UploadHeader, InvalidRequest | RequestTimeout> =>
+  BodyPace.within({ idle, minRate: 0 }, body)(read(body))

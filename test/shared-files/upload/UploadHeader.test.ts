@@ -25,7 +25,7 @@ describe("a header before a body", () => {
         ["a=1\nb=2\n\n", "content"]
       ]) {
         const body = yield* StreamReader.open(bodyOf(...pieces), cut)
-        const { block, length } = yield* UploadHeader.read(body, idle)
+        const { block, length } = yield* UploadHeader.readWithin(body, idle)
         expect(Object.fromEntries(block)).toEqual({ a: "1", b: "2" })
         expect(length).toBe(9)
         expect(yield* rest(body)).toBe("content")
@@ -42,7 +42,7 @@ describe("a header before a body", () => {
         const stream = beginning(text)
         stream.push(null)
         const body = yield* StreamReader.open(stream, cut)
-        yield* UploadHeader.read(body, idle)
+        yield* UploadHeader.readWithin(body, idle)
         yield* Effect.repeatN(EventLoop.turn, 10)
         expect(yield* rest(body)).toBe(content)
       }
@@ -52,7 +52,9 @@ describe("a header before a body", () => {
   it.scoped("that does not end, is too long, breaks off or stops coming, is refused", () =>
     Effect.gen(function* () {
       const read = (stream: Readable) =>
-        Effect.flatMap(StreamReader.open(stream, cut), (body) => Effect.flip(UploadHeader.read(body, idle)))
+        Effect.flatMap(StreamReader.open(stream, cut), (body) =>
+          Effect.flip(UploadHeader.readWithin(body, idle))
+        )
       for (const [stream, message] of [
         [bodyOf("a=1\n"), "the body ends in it"],
         [bodyOf(), "the body ends in it"],
