@@ -5,7 +5,7 @@
  * own for any part of it.
  */
 import { HttpApiBuilder, HttpRouter } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { type Context, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
 import { Disk } from "./disk/Disk.ts"
