@@ -1,8 +1,9 @@
-// dist/main.js: the program; nearly all of it in a file beside it, which main.js loads once signals can't end it any more.
+// dist/main.js: the program; nearly all of it in files beside it, which main.js loads once signals can't end it any more.
+// dist/compile.js: compiles the program ahead, for the node that runs this; here for the one that builds.
 // dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
 // dist/openapi.json: the API's description.
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { bin, install, run, top } from "./setup.mjs"
 
 install()
@@ -38,49 +39,71 @@ const common = {
   sourcemap: true
 }
 
-/**
- * Swagger UI in a file of its own, which is read when its page is asked for. The platform's index names it too, and so it
- * would stand among what every start reads.
- */
-const swaggerApart = {
-  name: "swagger-apart",
-  setup: ({ onLoad, onResolve, resolve }) => {
-    const namespace = "apart"
-    onResolve({ filter: /\/HttpApiSwagger$/ }, async ({ kind, path, resolveDir }) =>
-      kind === "dynamic-import"
-        ? { path: (await resolve(path, { kind: "import-statement", resolveDir })).path, namespace }
-        : undefined
-    )
-    onResolve({ filter: /\/httpApiSwagger\.js$/, namespace }, ({ importer, path }) => ({
-      path: join(dirname(importer), path),
-      namespace
-    }))
-    onLoad({ filter: /./, namespace }, ({ path }) => ({
-      contents: readFileSync(path),
-      resolveDir: dirname(path)
+/** Modules that are files of their own, which several programs load, or which are read when they are asked for. */
+const apart = ["cli/FirstMoment.ts", "cli/CompiledProgram.ts"]
+const fileOf = (module) => basename(module).replace(/\.[jt]s$/, ".cjs")
+const beside = {
+  name: "beside",
+  setup: ({ onResolve }) => {
+    for (const module of apart)
+      onResolve({ filter: new RegExp(`/${basename(module)}$`) }, () => ({
+        path: `./${fileOf(module)}`,
+        external: true
+      }))
+    // All of Swagger UI as text, for the page docs.
+    onResolve({ filter: /\/internal\/httpApiSwagger\.js$/ }, () => ({
+      path: "./Swagger.cjs",
+      external: true
     }))
   }
 }
 
-await build({
+const program = {
   ...common,
-  plugins: [raw, swaggerApart],
-  entryPoints: ["src/main.ts"],
   outdir: "dist",
-  splitting: true,
-  alias: Object.fromEntries(
-    ["ini", "toml", "yaml"].map((name) => [name, join(top, "scripts/no-parsers.mjs")])
-  ),
   // Not the names, which stack traces in logs show: to keep them beside shorter ones costs a tenth of all speed, since
   // each closure is given its own when it is made.
   minifyWhitespace: true,
   minifySyntax: true,
   // Where in the sources, which is all that a stack trace says; the sources themselves would be twice the program.
   sourcesContent: false,
-  // Packages in CommonJS ask for node's modules by `require`, which an ES module does not have.
+  alias: Object.fromEntries(
+    ["ini", "toml", "yaml", "ws", "mime"].map((name) => [name, join(top, "scripts/not-in-the-program.mjs")])
+  )
+}
+
+await build({
+  ...program,
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
+  entryPoints: [
+    ...apart.map((module) => `src/${module}`),
+    { in: "./node_modules/@effect/platform/dist/esm/internal/httpApiSwagger.js", out: "Swagger" }
+  ].map((entry) => (typeof entry === "string" ? { in: entry, out: basename(entry, ".ts") } : entry))
+})
+const { metafile } = await build({
+  ...program,
+  plugins: [raw, beside],
+  // What is loaded later, such as what a command does, is in it, and is run when it is loaded.
+  format: "cjs",
+  supported: { "dynamic-import": false },
+  entryPoints: { Program: "src/cli/Main.ts" },
+  entryNames: "[name]-[hash]",
+  outExtension: { ".js": ".cjs" },
+  metafile: true,
+  // A function, for src/cli/CompiledProgram.ts; or, where node itself loads the file, a call of it.
   banner: {
-    js: "#!/usr/bin/env node\nimport{createRequire as $$require}from'node:module';const require=$$require(import.meta.url);"
-  }
+    js: '(typeof module=="object"?(main)=>main(require,module,exports):(main)=>main)((function(require,module,exports){'
+  },
+  footer: { js: "}))" }
+})
+const [programFile] = Object.keys(metafile.outputs).filter((name) => name.endsWith(".cjs"))
+await build({
+  ...program,
+  plugins: [raw, beside],
+  entryPoints: ["src/main.ts", "src/compile.ts"],
+  define: { programFile: JSON.stringify(`./${basename(programFile)}`) },
+  banner: { js: "#!/usr/bin/env node" }
 })
 chmodSync(join(dist, "main.js"), 0o755)
 
@@ -116,3 +139,4 @@ run(bin("tsc"), ["-p", "tsconfig.build.json"])
 const { RelayApi } = await import("../dist/index.js")
 const { OpenApi } = await import("@effect/platform")
 writeFileSync(join(dist, "openapi.json"), `${JSON.stringify(OpenApi.fromApi(RelayApi), null, 2)}\n`)
+run(process.execPath, [join(dist, "compile.js")])

@@ -5,7 +5,7 @@
  * own for any part of it.
  */
 import { Etag, FileSystem, HttpApiBuilder, HttpPlatform, type HttpRouter, Path } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, Option } from "effect"
 import { Access } from "./access/Access.ts"
 import { Disk } from "./disk/Disk.ts"

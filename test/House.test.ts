@@ -34,7 +34,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
   ["Relay.ts"],
   ["index.ts", "testing.ts", "testing/"],
   ["cli/"],
-  ["main.ts"]
+  ["main.ts", "compile.ts"]
 ]
 
 /** `HttpApiBuilder.group` wants the whole API, which the groups are part of. */

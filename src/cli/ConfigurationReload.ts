@@ -1,5 +1,5 @@
 /** `main.conf` and `logging.conf`, loaded again: the log level is taken, other keys wait for a restart. */
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Effect, Ref } from "effect"
 import { changedKeys } from "../config/Changes.ts"
 import type { Keys } from "../config/Keys.ts"

@@ -4,7 +4,7 @@
  */
 import { Command, Options, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"

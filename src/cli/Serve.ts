@@ -10,6 +10,7 @@ import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
 import { Reload } from "../system/Reload.ts"
 import * as Tracing from "../system/Tracing.ts"
+import * as CompiledProgram from "./CompiledProgram.ts"
 import * as ConfigurationReload from "./ConfigurationReload.ts"
 import { onEachHangup } from "./FirstMoment.ts"
 import * as Preflight from "./Preflight.ts"
@@ -37,6 +38,7 @@ const announce = Layer.effectDiscard(
     yield* Effect.logInfo("listening").pipe(
       Effect.annotateLogs({ address: at, node: general.nodeId, max_concurrent: remoteRun.maxConcurrent })
     )
+    yield* Effect.sync(CompiledProgram.started)
   })
 )
 

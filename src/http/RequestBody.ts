@@ -1,7 +1,8 @@
 /** The body of a request, for those who read it at their own pace. */
 import { IncomingMessage } from "node:http"
 import type { HttpServerRequest } from "@effect/platform"
-import { NodeHttpServerRequest, NodeStream } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Option, type Scope } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
 import * as StreamReader from "./StreamReader.ts"

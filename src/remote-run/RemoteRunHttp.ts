@@ -2,7 +2,7 @@
 
 import { ServerResponse } from "node:http"
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Either, Option, Schema, Stream } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"

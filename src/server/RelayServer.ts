@@ -15,7 +15,7 @@ import {
   HttpServerError,
   type HttpServerRequest
 } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Data, Duration, Effect, Layer, Option, Runtime, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"

@@ -1,7 +1,8 @@
 /** A whole relay for a test: served on a port that the system picks, in a folder that goes with it, with its client. */
 import { createServer } from "node:http"
 import { FileSystem, HttpServer } from "@effect/platform"
-import { NodeContext, NodeHttpServer } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import * as ClientConnection from "../client/ClientConnection.ts"
 import { RelayClient } from "../client/RelayClient.ts"

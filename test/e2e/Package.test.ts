@@ -19,15 +19,11 @@ it("is whole when it is packed from a clean clone", async () => {
       if (!["node_modules", "dist", ".git", "sandbox"].includes(name))
         cpSync(join(top, name), join(clone, name), { recursive: true })
     symlinkSync(join(top, "node_modules"), join(clone, "node_modules"))
-    const packed = await command("npm", [
-      "--prefix",
-      clone,
-      "pack",
-      clone,
-      "--dry-run",
-      "--json",
-      "--offline"
-    ])
+    const packed = await command(
+      "npm",
+      ["--prefix", clone, "pack", clone, "--dry-run", "--json", "--offline"],
+      110_000
+    )
     expect(packed.code).toBe(0)
     const files = [...packed.stdout.matchAll(/"path": "([^"]+)"/g)].map(([, path]) => path)
     expect(files).toEqual(
@@ -37,6 +33,7 @@ it("is whole when it is packed from a clean clone", async () => {
         ...[
           "dist/main.js",
           "dist/main.js.map",
+          "dist/compile.js",
           "dist/index.js",
           "dist/index.js.map",
           "dist/openapi.json",
@@ -59,7 +56,7 @@ it("is whole when it is packed from a clean clone", async () => {
 it("says what is missing where it is not installed whole, and ends with 3", async () => {
   const directory = mkdtempSync(join(tmpdir(), "rudder-relay-part-"))
   try {
-    for (const missing of [/^Main-.*\.js$/, /^FirstMoment-.*\.js$/, /^Serve-.*\.js$/]) {
+    for (const missing of [/^Program-.*\.cjs$/, /^FirstMoment\.cjs$/, /^CompiledProgram\.cjs$/]) {
       const part = join(directory, "dist")
       cpSync(join(top, "dist"), part, { recursive: true })
       const [name = ""] = readdirSync(part).filter((file) => missing.test(file))

@@ -1,0 +1,17 @@
+// In the place of packages that the program's libraries name, and that it has no use for. Each would have to be read, and
+// most of them run, at every start.
+
+/** ini, toml, yaml: @effect/cli's, for options that name such files. The program has none; main.conf has a parser of its own. */
+export const parse = () => {
+  throw new Error("no option of the program names a file that is parsed")
+}
+
+/** ws: the platform's, for an `HttpServer` that answers to upgrades. The relay's own knows none. */
+export const WebSocketServer = class {
+  constructor() {
+    throw new Error("the program has no web sockets")
+  }
+}
+
+/** mime: the platform's, for files that it serves by itself. The relay says of each file that it serves what it is. */
+export default { getType: () => null }
