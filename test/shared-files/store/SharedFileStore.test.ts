@@ -267,6 +267,26 @@ describe("a disk that is full, or breaks", () => {
   )
 })
 
+describe("a check while the file is being stored", () => {
+  it.effect("waits until content and metadata are there, and tells of the new file", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      yield* upload(location, "older")
+      yield* has("older")
+      const context = yield* Effect.context<SharedFileStore>()
+      const asked: Array<Fiber.RuntimeFiber<boolean, unknown>> = []
+      crashing.onOperation = ({ kind }) => {
+        if (kind !== "rename") return
+        crashing.onOperation = () => {}
+        for (const content of ["older", "newer"])
+          asked.push(Effect.runFork(Effect.provide(has(content), context)))
+      }
+      yield* upload(location, "newer")
+      expect(yield* Effect.forEach(asked, Fiber.join)).toEqual([false, true])
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+})
+
 describe("folders that are removed under a relay that runs", () => {
   for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
     it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {
