@@ -1,5 +1,5 @@
 /** The few operations that a commit to disk is made of: a port, which `NodeDisk` implements over node's file system. */
-import { Context, Data, type Effect } from "effect"
+import { Context, Data, type Effect, type Either } from "effect"
 
 /** What the disk says when it does not do it; `code` is the system's, such as `ENOSPC`. */
 export class DiskError extends Data.TaggedError("DiskError")<{
@@ -71,6 +71,8 @@ export interface DiskService {
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<DiskEntry>, DiskError>
   /** Undefined where there is nothing. */
   readonly status: (path: string) => Effect.Effect<DiskStatus | undefined, DiskError>
+  /** The same, now and without waiting: for who looks at several places for one request, and at none of them for long. */
+  readonly look: (path: string) => Either.Either<DiskStatus | undefined, DiskError>
   /**
    * The text of a small file; undefined where there is none. Does not follow a link, nor wait for what is no file
    * (`EFTYPE`); `EFBIG`: it is not small.

@@ -3,7 +3,7 @@
  * in them counts.
  */
 import { resolve } from "node:path"
-import { Effect, Option } from "effect"
+import { Effect, Either, Option } from "effect"
 import { type DiskError, type DiskService, notOfItsKind } from "./Disk.ts"
 
 /** What is being written stands in this folder of a folder of the relay's, and nowhere else. No node has such an id. */
@@ -34,8 +34,8 @@ export interface Folders {
   readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
   /** The folder of these names, one in the other, below the root; `EFTYPE`: a link or a file is in the way. */
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
-  /** The same, if all of it is there; undefined: not yet. */
-  readonly find: (names: ReadonlyArray<string>) => Effect.Effect<string | undefined, DiskError>
+  /** The same, if all of it is there; undefined: not yet. Looks now. */
+  readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
   /** Removes what is in the folder for what is being written, but for what can't be. */
   readonly emptyTemporary: Effect.Effect<void, DiskError>
 }
@@ -137,17 +137,17 @@ export const make = (disk: DiskService, { root: given, mode, within }: FoldersSe
         }
         return folder
       }),
-    find: (names) =>
-      Effect.gen(function* () {
-        let folder = root
-        for (const name of names) {
-          folder = `${folder}/${name}`
-          const found = yield* disk.status(folder)
-          if (found === undefined) return undefined
-          if (found.kind !== "folder") return yield* notOfItsKind(folder)
-        }
-        return folder
-      }),
+    find: (names) => {
+      let folder = root
+      for (const name of names) {
+        folder = `${folder}/${name}`
+        const found = disk.look(folder)
+        if (Either.isLeft(found)) return Either.left(found.left)
+        if (found.right === undefined) return Either.right(undefined)
+        if (found.right.kind !== "folder") return Either.left(notOfItsKind(folder))
+      }
+      return Either.right(folder)
+    },
     emptyTemporary
   }
 }

@@ -21,12 +21,10 @@ import * as GroupSync from "./GroupSync.ts"
 import { create, hasMode, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 
+const isMissing = ({ code }: DiskError): boolean => code === "ENOENT" || code === "ENOTDIR"
+
 const unlessMissing = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A | undefined, DiskError> =>
-  Effect.catchIf(
-    effect,
-    ({ code }) => code === "ENOENT" || code === "ENOTDIR",
-    () => Effect.succeed(undefined)
-  )
+  Effect.catchIf(effect, isMissing, () => Effect.succeed(undefined))
 
 const kindOf = (entry: {
   readonly isFile: () => boolean
@@ -59,6 +57,25 @@ async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGene
     await file.close()
   }
 }
+
+const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined, DiskError> => {
+  try {
+    const found = node.lstatSync(path, { throwIfNoEntry: false })
+    if (found === undefined) return nothing
+    return Either.right({
+      kind: kindOf(found),
+      size: Number(found.size),
+      modified: Math.round(Number(found.mtimeMs)),
+      inode: Number(found.ino),
+      changed: Number(found.ctimeMs)
+    })
+  } catch (cause) {
+    const error = diskError(cause)
+    return isMissing(error) ? nothing : Either.left(error)
+  }
+}
+
+const nothing: Either.Either<undefined> = Either.right(undefined)
 
 /** The text of a small file. */
 const textOf = (node: NodeFs, path: string): string => {
@@ -148,21 +165,8 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
             return { name: String(entry.name), kind: kind === "link" ? "other" : kind }
           })
       ),
-    status: (path) =>
-      unlessMissing(
-        now(() => {
-          const found = node.lstatSync(path, { throwIfNoEntry: false })
-          return found === undefined
-            ? undefined
-            : {
-                kind: kindOf(found),
-                size: Number(found.size),
-                modified: Math.round(Number(found.mtimeMs)),
-                inode: Number(found.ino),
-                changed: Number(found.ctimeMs)
-              }
-        })
-      ),
+    status: (path) => Effect.suspend(() => look(node, path)),
+    look: (path) => look(node, path),
     readText: (path) => unlessMissing(now(() => textOf(node, path))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>

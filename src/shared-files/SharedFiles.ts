@@ -1,5 +1,5 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
-import { Clock, Context, Effect, Layer, Option, type Scope } from "effect"
+import { Clock, Context, Effect, Either, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import type * as ContentHash from "../disk/ContentHash.ts"
@@ -140,7 +140,7 @@ const make = Effect.gen(function* () {
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
   Effect.gen(function* () {
     const { name } = given
-    const location = yield* checkedLocation(parts, name)
+    const location = yield* checkedLocation(parts, yield* parts.nodesList.current, name)
     if (Option.isNone(location)) yield* checkTarget(parts, name.target)
     yield* checkSize(parts, given)
     yield* findSource(parts, name.source)
@@ -152,11 +152,12 @@ const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadErro
   }).pipe(Span.within("SharedFiles.upload", () => ({ ...given.name })))
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
-  Effect.gen(function* () {
-    const location = yield* checkedLocation(parts, name)
-    if (Option.isSome(location)) return yield* parts.store.has(location.value, hash)
-    yield* checkTarget(parts, name.target)
-    return yield* parts.outbox.has(name, hash)
+  Effect.flatMap(parts.nodesList.current, (nodes): ReturnType<SharedFilesService["has"]> => {
+    const location = checkedLocation(parts, nodes, name)
+    if (Either.isLeft(location)) return Effect.fail(location.left)
+    return Option.isSome(location.right)
+      ? parts.store.has(location.right.value, hash)
+      : Effect.andThen(checkTarget(parts, name.target), parts.outbox.has(name, hash))
   }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
 
 /** Where a file belongs by this list. */
@@ -167,20 +168,24 @@ const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>
 const locationNow = (parts: Parts, name: SharedFileName) =>
   Effect.map(parts.nodesList.current, (nodes) => locationOf(parts, nodes, name))
 
-/** Where a file belongs by the list of now. `InvalidRequest`: a file may not have its name. */
-const checkedLocation = (parts: Parts, name: SharedFileName) =>
-  Effect.flatMap(parts.nodesList.current, (nodes) =>
-    Effect.as(checkFileId(parts, nodes, name), locationOf(parts, nodes, name))
-  )
+/** Where a file belongs by this list. `InvalidRequest`: a file may not have its name. */
+const checkedLocation = (
+  parts: Parts,
+  nodes: Nodes,
+  name: SharedFileName
+): Either.Either<Option.Option<Location.Location>, InvalidRequest> =>
+  isNameOfNode(parts, nodes, name)
+    ? Either.left(
+        new InvalidRequest({
+          parameter: "file_id",
+          message: "file_id: expected anything but the id of a node"
+        })
+      )
+    : Either.right(locationOf(parts, nodes, name))
 
 /** In layout `tree` the folder of a relay is beside those of nodes and sources, whose names might be the same. */
-const checkFileId = ({ settings }: Parts, nodes: Nodes, { fileId }: SharedFileName) =>
+const isNameOfNode = ({ settings }: Parts, nodes: Nodes, { fileId }: SharedFileName): boolean =>
   settings.sharedFiles.layout === "tree" && Option.isSome(nodes.get(fileId))
-    ? new InvalidRequest({
-        parameter: "file_id",
-        message: "file_id: expected anything but the id of a node"
-      })
-    : Effect.void
 
 /** Root has nobody to ask for a target that it does not know. */
 const checkTarget = ({ settings, nodesList }: Parts, target: string) =>

@@ -1,19 +1,20 @@
 /** Maps requests to shared files. */
 
-import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Context, Effect, Either, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import type { ContentHash } from "../disk/ContentHash.ts"
 import * as Query from "../http/Query.ts"
+import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Accepted, SharedFiles, smallBody, type Upload } from "./SharedFiles.ts"
+import { type Accepted, SharedFiles, type SharedFilesService, smallBody, type Upload } from "./SharedFiles.ts"
 import type { Queued, Stored } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
@@ -94,9 +95,15 @@ interface OlderPath {
 }
 
 /** `node` is where the other form of these routes begins, and no node's id. */
-const olderNameOf = ({ target, source, file_id }: OlderPath) =>
+const olderNameOf = ({
+  target,
+  source,
+  file_id
+}: OlderPath): Either.Either<SharedFileName, InvalidRequest> =>
   target === "node"
-    ? new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
+    ? Either.left(
+        new InvalidRequest({ parameter: "target_uuid", message: "target_uuid: expected a node's id" })
+      )
     : SharedFileRequest.decodeName(target, source, file_id)
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
@@ -137,33 +144,52 @@ const notKnown = Effect.succeed(
   HttpServerResponse.empty({ status: 404, headers: { "relay-upstream": "unreachable" } })
 )
 
-const answer = (name: SharedFileName, hash: ContentHash) =>
-  Effect.gen(function* () {
-    const sharedFiles = yield* SharedFiles
-    return HttpServerResponse.empty({ status: (yield* sharedFiles.has(name, hash)) ? 200 : 404 })
-  }).pipe(Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn }))
+const here = HttpServerResponse.empty({ status: 200 })
+const absent = HttpServerResponse.empty({ status: 404 })
 
-const check = (request: Request, path: NodePath) =>
+const answer = (sharedFiles: SharedFilesService, name: SharedFileName, hash: ContentHash) =>
+  sharedFiles.has(name, hash).pipe(
+    Effect.map((isHere) => (isHere ? here : absent)),
+    Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn })
+  )
+
+const check = (sharedFiles: SharedFilesService, request: Request, path: NodePath) =>
   Effect.gen(function* () {
     const name = yield* nameOf(request, path)
     const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))
     if (Option.isNone(hash))
       return yield* new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
-    return yield* answer(name, hash.value)
+    return yield* answer(sharedFiles, name, hash.value)
   })
 
-const head = (request: Request, path: OlderPath) =>
-  Effect.gen(function* () {
-    const name = yield* olderNameOf(path)
-    const hash = yield* SharedFileRequest.decodeOlderAsked(Query.of(request))
-    return Option.isSome(hash) ? yield* answer(name, hash.value) : HttpServerResponse.empty({ status: 404 })
+/** What is asked most of all: it is made without an effect for each of its steps. */
+const head = (sharedFiles: SharedFilesService, request: Request, path: OlderPath) =>
+  Effect.suspend((): ReturnType<typeof answer> | Effect.Effect<typeof absent, InvalidRequest> => {
+    const name = olderNameOf(path)
+    if (Either.isLeft(name)) return name.left
+    const hash = SharedFileRequest.decodeOlderAsked(Query.of(request))
+    if (Either.isLeft(hash)) return hash.left
+    return Option.isSome(hash.right)
+      ? answer(sharedFiles, name.right, hash.right.value)
+      : Effect.succeed(absent)
   })
 
 /** The handlers of these routes. */
-export const layer = HttpApiBuilder.group(RelayApi, "sharedFiles", (handlers) =>
-  handlers
-    .handleRaw("share", ({ request, path }) => share(request, path))
-    .handleRaw("check", ({ request, path }) => check(request, path))
-    .handleRaw("put", ({ request, path }) => put(request, path))
-    .handleRaw("head", ({ request, path }) => head(request, path))
+export const layer = RawHandlers.group(
+  RelayApi,
+  "sharedFiles",
+  Effect.gen(function* () {
+    const sharedFiles = yield* SharedFiles
+    const services = Context.pick(
+      Access,
+      RelayConfig,
+      SharedFiles
+    )(yield* Effect.context<Access | RelayConfig | SharedFiles>())
+    return {
+      share: ({ request, path }) => Effect.provide(share(request, path), services),
+      check: ({ request, path }) => check(sharedFiles, request, path),
+      put: ({ request, path }) => Effect.provide(put(request, path), services),
+      head: ({ request, path }) => head(sharedFiles, request, path)
+    }
+  })
 )

@@ -13,6 +13,8 @@ import * as Metadata from "../file/Metadata.ts"
 
 /** The intents of one store. */
 export interface Intents {
+  /** Whether there may be one that is not completed: then a file is not looked at before that. */
+  readonly mayBeLeft: () => boolean
   /**
    * Completes what an earlier upload of this file, or of a process that stopped, decided. To be done before anything else
    * with a file, alone with it.
@@ -198,6 +200,7 @@ const recover = (parts: Parts) =>
 export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileMode">): Intents => {
   const parts: Parts = { ...given, intended: new Set(), mayBeLeft: true }
   return {
+    mayBeLeft: () => parts.mayBeLeft,
     complete: (location) =>
       Effect.suspend(() => (parts.mayBeLeft ? completeRecord(parts, recordName(location)) : Effect.void)),
     store: (...file) => store(parts, ...file),

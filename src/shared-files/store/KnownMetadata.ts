@@ -2,7 +2,7 @@
  * What the metadata of stored files say, as far as a check needs it: kept from the last time that they were read, and true
  * as long as a look at the file finds it unchanged.
  */
-import { Clock, Effect, Option } from "effect"
+import { Clock, Effect, Either, Option } from "effect"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { DiskError, DiskService, DiskStatus } from "../../disk/Disk.ts"
 import * as Metadata from "../file/Metadata.ts"
@@ -18,8 +18,23 @@ export interface Known {
   readonly expires: number | undefined
 }
 
-/** Reads a metadata file where it is not known; undefined: there is none, or it can't be read as one. */
-export type KnownMetadata = (path: string) => Effect.Effect<Known | undefined, DiskError>
+/** A metadata file that is there, and that nothing is known of. */
+export interface Unread {
+  readonly _tag: "Unread"
+  readonly status: DiskStatus
+}
+
+/** What metadata files say; undefined: there is none, or it can't be read as one. */
+export interface KnownMetadata {
+  /** By no more than a look at the file, now. */
+  readonly look: (path: string) => Either.Either<Known | Unread | undefined, DiskError>
+  /** By reading it, where that is needed. */
+  readonly read: (path: string) => Effect.Effect<Known | undefined, DiskError>
+}
+
+/** Whether it has to be read. */
+export const isUnread = (found: Known | Unread | undefined): found is Unread =>
+  found !== undefined && "_tag" in found
 
 /** Past so many files, which take some megabytes, all are read again. */
 const most = 10_000
@@ -58,15 +73,22 @@ export const make = (disk: DiskService): KnownMetadata => {
       return known
     })
 
-  return (path) =>
-    Effect.flatMap(disk.status(path), (status) => {
+  const look = (path: string) =>
+    Either.map(disk.look(path), (status): Known | Unread | undefined => {
       if (status === undefined) {
         seen.delete(path)
-        return Effect.succeed(undefined)
+        return undefined
       }
       const found = seen.get(path)
-      return found !== undefined && isSame(found.status, status)
-        ? Effect.succeed(found.known)
-        : read(path, status)
+      return found !== undefined && isSame(found.status, status) ? found.known : { _tag: "Unread", status }
     })
+
+  return {
+    look,
+    read: (path) =>
+      Effect.flatMap(
+        Effect.suspend(() => look(path)),
+        (found) => (isUnread(found) ? read(path, found.status) : Effect.succeed(found))
+      )
+  }
 }

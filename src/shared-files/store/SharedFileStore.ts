@@ -5,11 +5,11 @@
  * A file is written in `~tmp`, synced, and committed by an intent (`Intents`).
  */
 import { randomUUID } from "node:crypto"
-import { Clock, Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
+import { Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { Disk, type DiskService, notOfItsKind } from "../../disk/Disk.ts"
+import { Disk, notOfItsKind } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
@@ -23,6 +23,7 @@ import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import * as Succession from "../file/Succession.ts"
+import * as ContentCheck from "./ContentCheck.ts"
 import * as Expiry from "./Expiry.ts"
 import * as Intents from "./Intents.ts"
 import * as KnownMetadata from "./KnownMetadata.ts"
@@ -96,14 +97,7 @@ const fileMode = 0o640
 const mostHeld = 64 * 1024
 
 /** What the store is made of. */
-interface Parts {
-  readonly disk: DiskService
-  readonly folders: Folders.Folders
-  readonly locks: FileLocks.FileLocks
-  readonly hashesTo: HashCheck.HashCheck
-  readonly intents: Intents.Intents
-  readonly known: KnownMetadata.KnownMetadata
-}
+interface Parts extends ContentCheck.Parts {}
 
 /** The store of the configuration, without its regular clean-up. */
 export const make = Effect.gen(function* () {
@@ -132,7 +126,7 @@ export const make = Effect.gen(function* () {
     checkRoom,
     begin: begin(parts, RoomWatch.make(checkRoom)),
     commit: (...file) => commit(parts, ...file),
-    has: (location, hash) => has(parts, location, hash),
+    has: (location, hash) => ContentCheck.has(parts, location, hash),
     cleanUp: Expiry.cleanUp({ disk, root: folders.root, locks, complete: intents.complete }),
     problem: Folders.problem(disk, folders)
   })
@@ -207,23 +201,3 @@ const isLater = (parts: Parts, location: Location, time: number) =>
     )
     return Option.exists(Option.flatMap(metadata, Metadata.dateOf), (date) => date > time)
   }).pipe(Effect.catchTag("DiskError", StorageFailure.failedToWrite), parts.locks.alone(keyOf(location)))
-
-const has = (parts: Parts, location: Location, asked: ContentHash.ContentHash) =>
-  Effect.gen(function* () {
-    yield* parts.intents.complete(location)
-    const folder = yield* parts.folders.find(location.folders)
-    if (folder === undefined) return false
-    const path = `${folder}/${location.file}`
-    const content = yield* contentAt(parts, path)
-    const known = yield* parts.known(`${path}${metadataSuffix}`)
-    if (content === undefined || known === undefined) return false
-    if (known.expires !== undefined && known.expires * 1000 <= (yield* Clock.currentTimeMillis)) return false
-    const isSame = known.hash.algorithm === asked.algorithm
-    if (isSame && known.hash.hex !== asked.hex) return false
-    if (isSame && known.size === content.size && known.modified === content.modified) return true
-    return yield* parts.hashesTo(parts.disk.read(path), isSame ? [asked] : [asked, known.hash])
-  }).pipe(
-    Effect.catchTag("DiskError", StorageFailure.failed),
-    parts.locks.alone(keyOf(location)),
-    Span.within("SharedFileStore.has", () => ({ file: keyOf(location) }))
-  )

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, Option } from "effect"
+import { Clock, Effect, Either, Option } from "effect"
 import type { DiskEntry, DiskService } from "../../../src/disk/Disk.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
 import * as EntryRecord from "../../../src/shared-files/outbox/EntryRecord.ts"
@@ -32,6 +32,15 @@ const entry = (number: number, time: number): DiskEntry => ({
 const range = (from: number, to: number, step: number) =>
   Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step)
 
+const look: DiskService["look"] = (path) =>
+  Either.right({
+    kind: path.endsWith("/content") ? "file" : "folder",
+    size,
+    modified: 0,
+    inode: 0,
+    changed: 0
+  })
+
 /** A disk with so many entries, which it makes up whenever it is asked: it holds none itself. Nothing changes it. */
 const diskOf = (count: number, time: number): DiskService => ({
   create: () => Effect.die("nothing is written"),
@@ -53,14 +62,8 @@ const diskOf = (count: number, time: number): DiskService => ({
         : range(Number.parseInt(shard, 16), count, EntryName.shardCount).map((number) => entry(number, time))
     }),
   sequence: () => Effect.void,
-  status: (path) =>
-    Effect.succeed({
-      kind: path.endsWith("/content") ? ("file" as const) : ("folder" as const),
-      size,
-      modified: 0,
-      inode: 0,
-      changed: 0
-    }),
+  status: (path) => look(path),
+  look,
   readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
   read: async function* () {
     yield Buffer.from("hello")

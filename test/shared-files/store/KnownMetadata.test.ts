@@ -35,7 +35,7 @@ describe("the metadata of stored files", () => {
       const { known, put, settle, reads } = yield* world
       const hash = put("a")
       yield* settle
-      for (let time = 0; time < 3; time++) expect((yield* known(path))?.hash).toEqual(hash)
+      for (let time = 0; time < 3; time++) expect((yield* known.read(path))?.hash).toEqual(hash)
       expect(reads()).toBe(1)
     })
   )
@@ -45,13 +45,13 @@ describe("the metadata of stored files", () => {
       const { fs, known, put, settle } = yield* world
       put("a")
       yield* settle
-      yield* known(path)
+      yield* known.read(path)
       const hash = put("b")
-      expect((yield* known(path))?.hash).toEqual(hash)
+      expect((yield* known.read(path))?.hash).toEqual(hash)
       fs.unlinkSync(path)
-      expect(yield* known(path)).toBeUndefined()
+      expect(yield* known.read(path)).toBeUndefined()
       fs.writeFileSync(path, "nothing of the kind")
-      expect(yield* known(path)).toBeUndefined()
+      expect(yield* known.read(path)).toBeUndefined()
     })
   )
 
@@ -62,10 +62,28 @@ describe("the metadata of stored files", () => {
         const { fs, known, put, reads } = yield* world
         put("a")
         yield* TestClock.setTime(fs.statSync(path).ctimeMs)
-        yield* known(path)
-        yield* known(path)
+        yield* known.read(path)
+        yield* known.read(path)
         expect(reads()).toBe(2)
       })
+  )
+
+  it.effect("are told by a look alone where they are known, and by that one reads nothing", () =>
+    Effect.gen(function* () {
+      const { fs, known, put, settle, reads } = yield* world
+      expect(yield* known.look(path)).toBeUndefined()
+      const hash = put("a")
+      yield* settle
+      expect(KnownMetadata.isUnread(yield* known.look(path))).toBe(true)
+      expect(reads()).toBe(0)
+      yield* known.read(path)
+      expect(yield* known.look(path)).toMatchObject({ hash })
+      put("b")
+      expect(KnownMetadata.isUnread(yield* known.look(path))).toBe(true)
+      fs.unlinkSync(path)
+      expect(yield* known.look(path)).toBeUndefined()
+      expect(reads()).toBe(1)
+    })
   )
 
   it.effect("say what makes a content the one that was accepted", () =>
@@ -73,7 +91,7 @@ describe("the metadata of stored files", () => {
       const { known, put } = yield* world
       put("a")
       const metadata = metadataOf("a")
-      expect(yield* known(path)).toEqual({
+      expect(yield* known.read(path)).toEqual({
         hash: metadata.hash,
         size: Option.getOrUndefined(metadata.size),
         modified: Option.getOrUndefined(Metadata.dateOf(metadata)),

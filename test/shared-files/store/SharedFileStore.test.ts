@@ -267,6 +267,32 @@ describe("a disk that is full, or breaks", () => {
   )
 })
 
+describe("a check while the file is being stored", () => {
+  it.effect("waits until content and metadata are there, and tells of the new file", () => {
+    const crashing = CrashingDisk.make()
+    const test = Effect.gen(function* () {
+      yield* upload(location, "older")
+      expect(yield* has("older")).toBe(true)
+      const context = yield* Effect.context<SharedFileStore>()
+      const asked: Array<Fiber.RuntimeFiber<boolean, unknown>> = []
+      crashing.onOperation = ({ kind, paths }) => {
+        // The content is in its place, and the metadata are not yet.
+        if (kind !== "rename" || paths[1] !== `${path}.metadata`) return
+        crashing.onOperation = () => {}
+        for (const content of ["older", "newer"])
+          asked.push(Effect.runFork(Effect.provide(has(content), context)))
+      }
+      yield* upload(location, "newer")
+      expect(yield* Effect.forEach(asked, Fiber.join)).toEqual([false, true])
+    })
+    // It is so long ago that the disk changed that a look tells what the metadata say.
+    return Effect.andThen(
+      TestClock.setTime(Date.now() + 60_000),
+      Effect.provide(test, storeLayer(crashing.disk))
+    )
+  })
+})
+
 describe("folders that are removed under a relay that runs", () => {
   for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
     it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {

@@ -1,0 +1,100 @@
+/**
+ * Handlers that read their requests themselves: of the path they are given the parameters, of the query nothing is
+ * decoded for them, and no service is handed to them with a request, as they have theirs. For the routes that are asked
+ * most: the platform's own builder merges, for each request, all services that there are into what the request has.
+ */
+import {
+  HttpApi,
+  HttpApiBuilder,
+  type HttpApiEndpoint,
+  type HttpApiGroup,
+  HttpRouter,
+  HttpServerRequest,
+  type HttpServerResponse
+} from "@effect/platform"
+import { Context, Effect, type Layer, type Scope } from "effect"
+
+/** What a handler is given. `path` is as its endpoint describes it, which is text. */
+export interface Given<Path> {
+  readonly request: HttpServerRequest.HttpServerRequest
+  readonly path: Path
+}
+
+type PathOf<Endpoint> =
+  Endpoint extends HttpApiEndpoint.HttpApiEndpoint<
+    infer _Name,
+    infer _Method,
+    infer Path,
+    infer _Params,
+    infer _Payload,
+    infer _Headers,
+    infer _Success,
+    infer _Error,
+    infer _R,
+    infer _RE
+  >
+    ? Path
+    : never
+
+/** A handler for each endpoint; `ApiError` are the errors that any of them may end with. */
+export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiError> = {
+  readonly [Name in HttpApiEndpoint.HttpApiEndpoint.Name<Endpoints>]: (
+    given: Given<PathOf<HttpApiEndpoint.HttpApiEndpoint.WithName<Endpoints, Name>>>
+  ) => Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    ApiError | HttpApiEndpoint.HttpApiEndpoint.ErrorWithName<Endpoints, Name>,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  >
+}
+
+/** Any of them, as they are called. */
+type Handler = (
+  given: Given<unknown>
+) => Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  unknown,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
+
+const handled = (handler: Handler) =>
+  Effect.contextWithEffect(
+    (context: Context.Context<HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext>) =>
+      handler({
+        request: Context.get(context, HttpServerRequest.HttpServerRequest),
+        path: Context.get(context, HttpRouter.RouteContext).params
+      })
+  )
+
+/** The routes of a group, by these handlers, on the router that all groups of an API share. */
+export const group = <
+  Id extends string,
+  Groups extends HttpApiGroup.HttpApiGroup.Any,
+  ApiError,
+  ApiR,
+  const Name extends HttpApiGroup.HttpApiGroup.Name<Groups>,
+  E,
+  R
+>(
+  api: HttpApi.HttpApi<Id, Groups, ApiError, ApiR>,
+  name: Name,
+  make: Effect.Effect<Handlers<HttpApiGroup.HttpApiGroup.EndpointsWithName<Groups, Name>, ApiError>, E, R>
+) =>
+  HttpApiBuilder.Router.use(
+    (router) =>
+      Effect.gen(function* () {
+        // By their names: a route's parameters are those of its endpoint's path.
+        const handlers = new Map(Object.entries<unknown>(yield* make)) as Map<string, Handler>
+        const routes: Array<HttpRouter.Route<unknown, never>> = []
+        HttpApi.reflect(api, {
+          predicate: ({ group: { identifier } }) => identifier === name,
+          onGroup: () => {},
+          onEndpoint: ({ endpoint }) => {
+            const handler = handlers.get(endpoint.name)
+            if (handler !== undefined)
+              routes.push(HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler)))
+          }
+        })
+        yield* router.concat(HttpRouter.fromIterable(routes))
+      })
+    // The platform has no value of this service: it says no more than that the group's routes are on the router.
+  ) as Layer.Layer<HttpApiGroup.ApiGroup<Id, Name>, E, Exclude<R, Scope.Scope>>
