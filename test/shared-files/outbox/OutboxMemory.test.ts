@@ -53,6 +53,11 @@ const diskOf = (count: number, time: number): DiskService => ({
         : range(Number.parseInt(shard, 16), count, EntryName.shardCount).map((number) => entry(number, time))
     }),
   sequence: () => Effect.void,
+  names: (path) =>
+    Effect.sync(() => {
+      const shard = Number.parseInt(path.slice(-3), 16)
+      return range(shard, count, EntryName.shardCount).map((number) => entry(number, time).name)
+    }),
   status: (path) =>
     Effect.succeed({
       kind: path.endsWith("/content") ? ("file" as const) : ("folder" as const),
@@ -62,6 +67,7 @@ const diskOf = (count: number, time: number): DiskService => ({
       changed: 0
     }),
   readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
+  readSmall: () => Effect.succeed(Buffer.from("hello")),
   read: async function* () {
     yield Buffer.from("hello")
   },
