@@ -13,17 +13,21 @@ export interface EntryPlaces {
   readonly place: string
   /** The folder that has this. */
   readonly shard: string
+  /** The folder that has that. */
+  readonly entries: string
 }
 
 /**
  * Makes an entry, and moves it to its place when all of it is on the disk.
  *
  * @param held the content; undefined: that is on the disk already
+ * @param isShardKnown the folder that it goes to is on the disk
  */
 export const make = (
-  { begun, place, shard }: EntryPlaces,
+  { begun, place, shard, entries }: EntryPlaces,
   held: Uint8Array | undefined,
-  record: EntryRecord.EntryRecord
+  record: EntryRecord.EntryRecord,
+  isShardKnown: boolean
 ): ReadonlyArray<DiskStep> => {
   const file = { _tag: "Write", mode: fileMode, modified: record.accepted } as const
   const content: ReadonlyArray<DiskStep> =
@@ -33,7 +37,14 @@ export const make = (
           { _tag: "MakeFolder", path: begun, mode: folderMode },
           { ...file, path: `${begun}/content`, bytes: held }
         ]
+  const newShard: ReadonlyArray<DiskStep> = isShardKnown
+    ? []
+    : [
+        { _tag: "MakeFolder", path: shard, mode: folderMode },
+        { _tag: "SyncFolder", path: entries }
+      ]
   return [
+    ...newShard,
     ...content,
     { ...file, path: `${begun}/request`, bytes: EntryRecord.print(record) },
     { _tag: "SyncFolder", path: begun },
@@ -51,7 +62,7 @@ export const makeAnew = (
   const made = held === undefined ? ["request"] : ["content", "request"]
   return [
     ...made.map((name): DiskStep => ({ _tag: "Discard", path: `${places.begun}/${name}` })),
-    ...make(places, held, record)
+    ...make(places, held, record, false)
   ]
 }
 

@@ -9,7 +9,14 @@ import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import { Disk, type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from "../../disk/Disk.ts"
+import {
+  Disk,
+  type DiskError,
+  type DiskService,
+  type DiskStep,
+  isNotOfItsKind,
+  notOfItsKind
+} from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
@@ -211,7 +218,8 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
     const places = {
       begun: `${folders.temporary}/${incoming.name}`,
       place: pathOf(parts, entry),
-      shard: folderOf(parts, key)
+      shard: folderOf(parts, key),
+      entries: `${folders.root}/${entriesName}`
     }
     yield* settle(parts, places, held, record, entry).pipe(
       // An entry whose place may not be on the disk is not acknowledged, and not kept.
@@ -230,20 +238,27 @@ const settle = (
   held: Uint8Array | undefined,
   record: EntryRecord.EntryRecord,
   { key }: EntryName.EntryName
-) => {
-  const { disk, folders, known } = parts
-  const number = EntryName.shardOf(key)
-  const makeShard = Effect.map(folders.make([entriesName, EntryName.printShard(number)]), () => {
-    if (!known.has(number)) known.set(number, 0)
+) =>
+  Effect.gen(function* () {
+    const { disk, folders, known } = parts
+    const shard = EntryName.shardOf(key)
+    const isKnown = known.has(shard)
+    if (!isKnown) yield* checkShard(parts, places.shard)
+    yield* disk
+      .sequence(EntrySteps.make(places, held, record, isKnown))
+      .pipe(
+        Effect.catchIf(Folders.isMissing, () =>
+          Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, held, record)))
+        )
+      )
+    if (!known.has(shard)) known.set(shard, 0)
   })
-  const first = known.has(number) ? Effect.void : folders.again(makeShard)
-  const anew = Effect.andThen(folders.prepare, makeShard)
-  return Effect.catchIf(
-    Effect.andThen(first, disk.sequence(EntrySteps.make(places, held, record))),
-    Folders.isMissing,
-    () => Effect.andThen(anew, disk.sequence(EntrySteps.makeAnew(places, held, record)))
+
+/** What is in the place of a shard that was not seen is no link that leads elsewhere. */
+const checkShard = ({ disk }: Parts, path: string) =>
+  Effect.flatMap(disk.status(path), (found) =>
+    found === undefined || found.kind === "folder" ? Effect.void : notOfItsKind(path)
   )
-}
 
 const takeBack = (
   parts: Parts,

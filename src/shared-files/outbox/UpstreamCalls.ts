@@ -68,6 +68,8 @@ const trusted = (url: URL, file: string) =>
     )
     const { agent, forget } = yield* client.pool({ url, keys })
     let seen: string | undefined
+    // Nothing is certified where nothing is encrypted.
+    if (url.protocol === "http:") return { current: Effect.succeed(agent), forget } satisfies Connections
     const current = Effect.gen(function* () {
       const version = yield* Effect.provideService(WatchedFile.version(file), FileSystem.FileSystem, fs)
       if (seen !== undefined && seen !== version) yield* forget
