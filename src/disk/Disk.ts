@@ -39,21 +39,22 @@ export interface DiskFile {
 /**
  * A step of a commit.
  *
- * - `Write`: a new file, with this mode whatever the umask, of these bytes and this modification time (milliseconds since
- *   1970); on the disk afterwards.
- * - `Rename`, `SyncFolder`: as the operations of these names.
- * - `Discard`: removes a file; where that fails, nothing is lost.
+ * - `Write`: a new file, with this mode whatever the umask, of these bytes, or of this text, and this modification time
+ *   (milliseconds since 1970); on the disk afterwards. Without a time: on the disk when the system likes.
+ * - `MakeFolder`, `Rename`, `SyncFolder`: as the operations of these names.
+ * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
  */
 export type DiskStep =
   | {
       readonly _tag: "Write"
       readonly path: string
       readonly mode: number
-      readonly bytes: Uint8Array
-      readonly modified: number
+      readonly bytes: Uint8Array | string
+      readonly modified: number | undefined
     }
+  | { readonly _tag: "MakeFolder"; readonly path: string; readonly mode: number }
   | { readonly _tag: "Rename"; readonly from: string; readonly to: string }
-  | { readonly _tag: "SyncFolder" | "Discard"; readonly path: string }
+  | { readonly _tag: "SyncFolder" | "Discard" | "DiscardFolder"; readonly path: string }
 
 /** The operations. Each fails with the system's word for it; none is tried again. */
 export interface DiskService {
@@ -69,6 +70,8 @@ export interface DiskService {
   /** Does these one after the other; the first that fails ends it. Not interrupted between two of them. */
   readonly sequence: (steps: ReadonlyArray<DiskStep>) => Effect.Effect<void, DiskError>
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<DiskEntry>, DiskError>
+  /** The names in a folder of a few hundred entries at most, at once; none where there is no folder. */
+  readonly names: (path: string) => Effect.Effect<ReadonlyArray<string>, DiskError>
   /** Undefined where there is nothing. */
   readonly status: (path: string) => Effect.Effect<DiskStatus | undefined, DiskError>
   /** The same, now and without waiting: for who looks at several places for one request, and at none of them for long. */
@@ -78,6 +81,8 @@ export interface DiskService {
    * (`EFTYPE`); `EFBIG`: it is not small.
    */
   readonly readText: (path: string) => Effect.Effect<string | undefined, DiskError>
+  /** The same as bytes. */
+  readonly readSmall: (path: string) => Effect.Effect<Uint8Array | undefined, DiskError>
   /** A file's content, piece by piece. Does not follow a link; what is no file is an `EFTYPE`. */
   readonly read: (path: string) => AsyncIterable<Uint8Array>
   /** Fails where this process may not list, fill and empty a folder. */

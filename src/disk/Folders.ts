@@ -57,7 +57,10 @@ export const problem = (disk: DiskService, { temporary }: Folders): Effect.Effec
   )
 
 /** Removes a folder of files. */
-export const remove = (disk: DiskService, path: string): Effect.Effect<void, DiskError> =>
+export const remove = (
+  disk: Pick<DiskService, "list" | "remove" | "removeFolder">,
+  path: string
+): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
     for (const { name } of yield* disk.list(path)) yield* disk.remove(`${path}/${name}`)
     yield* disk.removeFolder(path)

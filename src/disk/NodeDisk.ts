@@ -17,9 +17,11 @@ import {
   diskError,
   notOfItsKind
 } from "./Disk.ts"
+import * as Folders from "./Folders.ts"
 import * as GroupSync from "./GroupSync.ts"
 import { create, hasMode, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
+import * as TextFile from "./TextFile.ts"
 
 const isMissing = ({ code }: DiskError): boolean => code === "ENOENT" || code === "ENOTDIR"
 
@@ -77,8 +79,8 @@ const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined,
 
 const nothing: Either.Either<undefined> = Either.right(undefined)
 
-/** The text of a small file. */
-const textOf = (node: NodeFs, path: string): string => {
+/** The bytes of a small file. */
+const bytesOf = (node: NodeFs, path: string): Buffer => {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
   const file = node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
@@ -93,7 +95,7 @@ const textOf = (node: NodeFs, path: string): string => {
       if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
       more = node.readSync(file, buffer, length, buffer.length - length, null)
     }
-    return buffer.toString("utf8", 0, length)
+    return buffer.subarray(0, length)
   } finally {
     node.closeSync(file)
   }
@@ -118,14 +120,20 @@ const folderSyncs = (node: NodeFs) => {
 }
 
 const perform = (disk: Omit<DiskService, "sequence">, step: DiskStep): Effect.Effect<void, DiskError> => {
-  if (step._tag === "Write")
-    return Effect.acquireUseRelease(
-      disk.create(step.path, step.mode),
-      (file) => Effect.andThen(file.write(step.bytes), file.sync(step.modified)),
-      (file) => file.close
-    )
-  if (step._tag === "Rename") return disk.rename(step.from, step.to)
-  return step._tag === "SyncFolder" ? disk.syncFolder(step.path) : Effect.ignore(disk.remove(step.path))
+  switch (step._tag) {
+    case "Write":
+      return TextFile.write(disk, step.path, step.bytes, { mode: step.mode, synced: step.modified })
+    case "MakeFolder":
+      return disk.makeFolder(step.path, step.mode)
+    case "Rename":
+      return disk.rename(step.from, step.to)
+    case "SyncFolder":
+      return disk.syncFolder(step.path)
+    case "Discard":
+      return Effect.ignore(disk.remove(step.path))
+    case "DiscardFolder":
+      return Effect.ignore(Folders.remove(disk, step.path))
+  }
 }
 
 /** A disk over node's `fs`, or what takes its place. */
@@ -165,9 +173,12 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
             return { name: String(entry.name), kind: kind === "link" ? "other" : kind }
           })
       ),
+    names: (path) =>
+      Effect.map(unlessMissing(now(() => node.readdirSync(path).map(String))), (found = []) => found),
     status: (path) => Effect.suspend(() => look(node, path)),
     look: (path) => look(node, path),
-    readText: (path) => unlessMissing(now(() => textOf(node, path))),
+    readText: (path) => unlessMissing(now(() => bytesOf(node, path).toString("utf8"))),
+    readSmall: (path) => unlessMissing(now(() => bytesOf(node, path))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),

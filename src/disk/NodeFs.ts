@@ -8,6 +8,7 @@ export interface NodeFs
   extends Pick<
     typeof fs,
     | "lstatSync"
+    | "readdirSync"
     | "statfsSync"
     | "openSync"
     | "fstatSync"

@@ -9,16 +9,19 @@ export interface TextFileOptions {
   readonly synced: number | undefined
 }
 
-/** A new file of this text, which must not be there yet. */
+/** A new file of this text, or these bytes, which must not be there yet. */
 export const write = (
-  disk: DiskService,
+  disk: Pick<DiskService, "create">,
   path: string,
-  text: string,
+  text: string | Uint8Array,
   { mode, synced }: TextFileOptions
 ): Effect.Effect<void, DiskError> =>
   Effect.acquireUseRelease(
     disk.create(path, mode),
     (file) =>
-      Effect.andThen(file.write(Buffer.from(text)), synced === undefined ? Effect.void : file.sync(synced)),
+      Effect.andThen(
+        file.write(typeof text === "string" ? Buffer.from(text) : text),
+        synced === undefined ? Effect.void : file.sync(synced)
+      ),
     (file) => file.close
   )

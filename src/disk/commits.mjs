@@ -10,7 +10,9 @@ const write = ({ path, mode, bytes, modified }) => {
   const file = fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode)
   try {
     if ((fs.fstatSync(file).mode & 0o777) !== mode) fs.fchmodSync(file, mode)
-    for (let from = 0; from < bytes.length; ) from += fs.writeSync(file, bytes, from)
+    const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes
+    for (let from = 0; from < all.length; ) from += fs.writeSync(file, all, from)
+    if (modified === undefined) return
     fs.futimesSync(file, modified / 1000, modified / 1000)
     fs.fsyncSync(file)
   } finally {
@@ -27,16 +29,36 @@ const syncFolder = (path) => {
   }
 }
 
+const makeFolder = ({ path, mode }) => {
+  try {
+    fs.mkdirSync(path, { mode })
+  } catch (error) {
+    if (error.code === "EEXIST") return
+    throw error
+  }
+  const made = fs.lstatSync(path).mode
+  if ((made & 0o777) !== mode) fs.chmodSync(path, (made & 0o7000) | mode)
+}
+
 const discard = (path) => {
   try {
     fs.unlinkSync(path)
   } catch {}
 }
 
-const perform = (step) => {
-  if (step._tag === "Write") write(step)
-  else if (step._tag === "Rename") fs.renameSync(step.from, step.to)
-  else discard(step.path)
+const discardFolder = (path) => {
+  try {
+    for (const name of fs.readdirSync(path)) fs.unlinkSync(`${path}/${name}`)
+    fs.rmdirSync(path)
+  } catch {}
+}
+
+const performs = {
+  Write: write,
+  MakeFolder: makeFolder,
+  Rename: ({ from, to }) => fs.renameSync(from, to),
+  Discard: ({ path }) => discard(path),
+  DiscardFolder: ({ path }) => discardFolder(path)
 }
 
 /** What a step threw, or null. */
@@ -54,7 +76,7 @@ const goOn = (commit) => {
   for (; commit.failure === null && commit.at < commit.steps.length; commit.at++) {
     const step = commit.steps[commit.at]
     if (step._tag === "SyncFolder") return step.path
-    commit.failure = failureOf(() => perform(step))
+    commit.failure = failureOf(() => performs[step._tag](step))
   }
   return undefined
 }

@@ -109,11 +109,15 @@ const silence = (exchange: Exchange, patience: Duration.Duration): Effect.Effect
     )
   })
 
+/** Whether the request is sent, or will never be. */
+const isOver = ({ request }: Exchange): boolean => request.writableFinished || request.closed
+
 /** Succeeds when the request is sent, or will never be. */
-const sent = ({ request }: Exchange) =>
+const sent = (exchange: Exchange) =>
   Effect.async<void>((resume) => {
+    const { request } = exchange
     const over = () => resume(Effect.void)
-    if (request.writableFinished || request.closed) return over()
+    if (isOver(exchange)) return over()
     request.once("finish", over).once("close", over)
   })
 
@@ -133,7 +137,7 @@ export const exchange = <A, E>(
     const begun = yield* beginScoped(via, request)
     const used = Effect.flatMap(Deferred.await(begun.answer), use)
     const result = yield* Effect.raceFirst(used, silence(begun, patience))
-    yield* Effect.ignore(Effect.raceFirst(sent(begun), silence(begun, patience)))
+    if (!isOver(begun)) yield* Effect.ignore(Effect.raceFirst(sent(begun), silence(begun, patience)))
     return result
   }).pipe(Effect.scoped)
 
@@ -154,25 +158,37 @@ export const hear = (
 ): Effect.Effect<Heard> =>
   Effect.suspend(() => {
     const parts: Array<Buffer> = []
-    return reading(message, maxLength, parts).pipe(
-      Effect.timeoutTo({ duration: within, onSuccess: (whole) => whole, onTimeout: () => false }),
+    return reading(message, maxLength, within, parts).pipe(
       Effect.map((whole) => ({ text: Buffer.concat(parts).toString("utf8"), whole }))
     )
   })
 
-/** Reads that much of it into `parts`; gives whether all of that was there. */
-const reading = (message: Http.IncomingMessage, maxLength: number, parts: Array<Buffer>) =>
+/** Reads that much of it into `parts`, as long as that may take; gives whether all of that was there. */
+const reading = (
+  message: Http.IncomingMessage,
+  maxLength: number,
+  within: Duration.Duration,
+  parts: Array<Buffer>
+) =>
   Effect.gen(function* () {
     const reader = yield* StreamReader.open(message, undefined)
-    for (let left = maxLength; left > 0; ) {
-      const bytes = yield* reader.next
-      if (bytes === undefined) return message.complete
-      parts.push(bytes.subarray(0, left))
-      left -= bytes.length
-    }
-    return true
-  }).pipe(
-    Effect.scoped,
-    // All that came was read before. Node may have had the whole answer all the same, when the connection was lost behind it.
-    Effect.catchAll(() => Effect.sync(() => message.complete))
-  )
+    const read = Effect.gen(function* () {
+      for (let left = maxLength; left > 0; ) {
+        const bytes = yield* reader.next
+        if (bytes === undefined) return message.complete
+        parts.push(bytes.subarray(0, left))
+        left -= bytes.length
+      }
+      return true
+    }).pipe(
+      // All that came was read before. Node may have had the whole answer all the same, when the connection was lost behind it.
+      Effect.catchAll(() => Effect.sync(() => message.complete))
+    )
+    // Of a short answer nothing is waited for, as a rule.
+    if (yield* reader.isWhole) return yield* read
+    return yield* Effect.timeoutTo(read, {
+      duration: within,
+      onSuccess: (whole) => whole,
+      onTimeout: () => false
+    })
+  }).pipe(Effect.scoped)

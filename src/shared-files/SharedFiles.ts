@@ -268,7 +268,7 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
     const key = yield* Verification.verify(name, claim, keys, { digest, hash }, now)
     yield* destination.checkHash(hash)
     // What was free when the body began may have gone to others meanwhile.
-    yield* destination.checkRoom(incoming.held()?.length ?? 0)
+    yield* destination.checkRoomFor(incoming)
     const { algorithm: _, ...said } = claim
     const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
     const { forwarded, metadata: kept } = yield* destination.commit(turn, incoming, metadata)

@@ -190,6 +190,7 @@ export class CrashingDisk {
         ),
       lstatSync: (path: string) =>
         this.now({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path, { throwIfNoEntry: false })),
+      readdirSync: (path: string) => this.now({ kind: "readdir", paths: [path] }, () => fs.readdirSync(path)),
       statfsSync: (path: string) => this.now({ kind: "statfs", paths: [path] }, () => fs.statfsSync(path)),
       promises: {
         open: (path: string, flags: number) => this.openToRead(path, flags),

@@ -154,6 +154,7 @@ export class MemoryStorage {
           Option.flatMap(Option.fromNullable(this.of(entry)), ({ attempts }) => attempts)
         ),
       isWhole: (entry) => this.call("isWhole", () => this.of(entry)?.content.length === entry.size),
+      smallContent: () => Effect.succeed(undefined),
       content: (entry) => {
         const { content } = this.of(entry) ?? { content: Buffer.alloc(0) }
         return (async function* () {

@@ -126,27 +126,29 @@ const send = (
   ttl: string,
   answered: Effect.Effect<void>
 ) =>
-  upstream
-    .put({
-      name: record.name,
-      ttl,
-      header: EntryRecord.header(record.metadata),
-      size: entry.size,
-      content: () => Readable.from(copied(spool.content(entry)), { objectMode: false })
-    })
-    .pipe(
-      Effect.as<Verdict>({ _tag: "Delivered" }),
-      Effect.tapBoth({
-        onSuccess: () => answered,
-        onFailure: ({ _tag }) => (_tag === "UpstreamUnreachable" ? Effect.void : answered)
-      }),
-      Effect.catchTags({
-        UpstreamRejected: ({ message, status }) =>
-          Effect.succeed<Verdict>({ _tag: "Refused", message, status }),
-        UpstreamFatal: ({ message }) => Effect.succeed(deferred(message)),
-        UpstreamUnreachable: ({ message }) => Effect.succeed<Verdict>({ _tag: "Unreachable", message })
+  spool.smallContent(entry).pipe(
+    Effect.flatMap((bytes) =>
+      upstream.put({
+        name: record.name,
+        ttl,
+        header: EntryRecord.header(record.metadata),
+        size: entry.size,
+        content: () => Readable.from(copied(spool.content(entry)), { objectMode: false }),
+        bytes
       })
-    )
+    ),
+    Effect.as<Verdict>({ _tag: "Delivered" }),
+    Effect.tapBoth({
+      onSuccess: () => answered,
+      onFailure: ({ _tag }) => (_tag === "UpstreamUnreachable" ? Effect.void : answered)
+    }),
+    Effect.catchTags({
+      UpstreamRejected: ({ message, status }) =>
+        Effect.succeed<Verdict>({ _tag: "Refused", message, status }),
+      UpstreamFatal: ({ message }) => Effect.succeed(deferred(message)),
+      UpstreamUnreachable: ({ message }) => Effect.succeed<Verdict>({ _tag: "Unreachable", message })
+    })
+  )
 
 /** Pieces of their own: the memory of those that the spool gives is used again. */
 async function* copied(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

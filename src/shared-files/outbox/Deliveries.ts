@@ -5,6 +5,7 @@
 import { Clock, Duration, Effect, type Scope } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
+import * as Span from "../../Span.ts"
 import type { Attempt } from "./Attempt.ts"
 import { type DeliveryParts, deliver } from "./Delivery.ts"
 import * as DueFiles from "./DueFiles.ts"
@@ -91,7 +92,7 @@ const launch = (parts: Parts, key: string, permit: Permit) =>
       Effect.catchAllDefect((defect) => afterDefect(parts, key, defect)),
       Effect.interruptible,
       Effect.ensuring(Effect.andThen(end, permit.release)),
-      Effect.withSpan("Outbox.deliver", { attributes: { file: key } }),
+      Span.within("Outbox.deliver", () => ({ file: key })),
       Effect.forkIn(scope)
     )
   }).pipe(Effect.asVoid)

@@ -1,5 +1,5 @@
 /** One file's delivery: its newest version is tried, what the attempt says is done to the entry, and so on while newer ones come. */
-import { Clock, Deferred, Duration, Effect, Option } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, FiberId, Option } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { Attempt, Verdict } from "./Attempt.ts"
@@ -37,9 +37,7 @@ export const deliver = (
       const entry = yield* choose(parts, key, flight)
       if (entry === undefined) return
       const record = yield* parts.spool.record(entry)
-      const stopped = Effect.as(Deferred.await(flight.stopped), { _tag: "Replaced" } as const)
-      const attempt = parts.attempt(entry, record, permit.answered)
-      const verdict = yield* restore(Effect.raceFirst(attempt, stopped))
+      const verdict = yield* untilStopped(flight, parts.attempt(entry, record, permit.answered), restore)
       if (verdict._tag === "Unreachable") yield* permit.failed(verdict.message)
       const left = yield* conclude(parts, flight, entry, record, verdict)
       const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
@@ -47,6 +45,20 @@ export const deliver = (
       else yield* DueFiles.dueByName(parts.files, left)
     })
   )
+
+/** Attempts it in a fiber of its own, which ends where the version is not to be sent any more. */
+const untilStopped = (
+  flight: Flights.Flight,
+  attempt: Effect.Effect<Verdict, DiskError>,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<Verdict, DiskError> =>
+  Effect.gen(function* () {
+    if (flight.isStopped) return { _tag: "Replaced" }
+    const fiber = yield* Effect.fork(Effect.interruptible(attempt))
+    flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)
+    const exit = yield* restore(Fiber.await(fiber))
+    return flight.isStopped && Exit.isInterrupted(exit) ? { _tag: "Replaced" } : yield* exit
+  })
 
 /** The version to send. Older ones are gone from the disk before: none may come back once this one was sent. */
 const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>
@@ -61,7 +73,8 @@ const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: F
     }
     yield* spool.syncReplaced(key)
     flight.current = newest.order
-    flight.stopped = yield* Deferred.make<void>()
+    flight.isStopped = false
+    flight.stop = () => {}
     return newest
   }).pipe(locks.alone(key), Effect.uninterruptible)
 

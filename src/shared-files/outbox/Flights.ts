@@ -12,8 +12,10 @@ export type Notice = Verdict | { readonly _tag: "Deleted" }
 export interface Flight {
   /** That version's order; undefined while none is chosen. */
   current: string | undefined
-  /** Done when that version is not to be sent any more. */
-  stopped: Deferred.Deferred<void>
+  /** That version is not to be sent any more. */
+  isStopped: boolean
+  /** Ends its sending, if that is under way. */
+  stop: () => void
   /** Somebody wanted to try this file meanwhile. */
   missed: boolean
 }
@@ -31,7 +33,7 @@ export const make = (): Flights => ({ files: new Map(), listeners: new Map() })
 
 /** A flight that begins: no version is chosen yet. */
 export const begin = ({ files }: Flights, key: string): Flight => {
-  const flight: Flight = { current: undefined, stopped: Deferred.unsafeMake(FiberId.none), missed: false }
+  const flight: Flight = { current: undefined, isStopped: false, stop: () => {}, missed: false }
   files.set(key, flight)
   return flight
 }
@@ -64,6 +66,7 @@ export const ended = (flights: Flights, entry: Entry, notice: Notice): Effect.Ef
   Effect.gen(function* () {
     yield* notify(flights, entry, notice)
     const flight = flights.files.get(entry.key)
-    if (flight !== undefined && flight.current === entry.order)
-      yield* Deferred.succeed(flight.stopped, undefined)
+    if (flight === undefined || flight.current !== entry.order) return
+    flight.isStopped = true
+    flight.stop()
   })

@@ -13,6 +13,7 @@ import {
   type UpstreamFatal,
   UpstreamRejected
 } from "../../RelayError.ts"
+import * as Span from "../../Span.ts"
 import type { SharedFileName } from "../file/FileId.ts"
 import type * as Metadata from "../file/Metadata.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
@@ -137,13 +138,13 @@ const working = (parts: OutboxParts): OutboxService => {
     checkRoom: (size) => OutboxRoom.check(spool, size),
     begin: spool.begin,
     commit: (name, turn, incoming, metadata) =>
-      // Before the file's lock is held: what makes room for it may be an older version of it.
+      // Before the file's lock is held: what makes room for it may be an older version of it. What is not on the disk yet
+      // is counted in the outbox already, and needs its room on the disk.
       Effect.andThen(makeRoom(0), accept(parts, name, turn, incoming, metadata)).pipe(
         Effect.catchTag("DiskError", StorageFailure.failedToWrite),
-        Effect.withSpan("Outbox.commit", { attributes: { ...name } })
+        Span.within("Outbox.commit", () => ({ ...name }))
       ),
-    has: (name, hash) =>
-      Presence.has(parts, name, hash).pipe(Effect.withSpan("Outbox.has", { attributes: { ...name } })),
+    has: (name, hash) => Presence.has(parts, name, hash).pipe(Span.within("Outbox.has", () => ({ ...name }))),
     list: (limit, before) =>
       Effect.catchTag(OutboxList.list(parts, limit, before), "DiskError", StorageFailure.failed),
     retry: retryAll(parts).pipe(

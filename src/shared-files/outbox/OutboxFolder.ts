@@ -5,20 +5,27 @@
  * it.
  */
 import { randomUUID } from "node:crypto"
-import { Clock, Effect, Layer, Option, type Scope } from "effect"
+import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
+import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import { Disk, type DiskError, type DiskService, isNotOfItsKind } from "../../disk/Disk.ts"
+import {
+  Disk,
+  type DiskError,
+  type DiskService,
+  type DiskStep,
+  isNotOfItsKind,
+  notOfItsKind
+} from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
-import * as StorageFailure from "../../disk/StorageFailure.ts"
-import * as TextFile from "../../disk/TextFile.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
+import * as EntrySteps from "./EntrySteps.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import type { Spool } from "./Spool.ts"
 import { Tally } from "./Tally.ts"
@@ -27,6 +34,9 @@ const folderMode = 0o700
 const fileMode = 0o600
 const entriesName = "entries"
 
+/** A content of so many bytes is written by its commit, in one piece, and read in one. */
+const mostHeld = 64 * 1024
+
 /** What an outbox in a folder is made of. */
 interface Parts {
   readonly disk: DiskService
@@ -34,8 +44,12 @@ interface Parts {
   readonly settings: Pick<Settings["sharedFiles"], "outboxMaxSize" | "minFree">
   readonly watchRoom: RoomWatch.RoomWatch<StorageFull | StorageError>
   readonly tally: Tally
-  /** Shards whose folders were seen. */
-  readonly known: Set<number>
+  /** Shards whose folders were seen, and how many entries each has. */
+  readonly known: Map<number, number>
+  /** Contents on their way in that may have a folder in `~tmp`. */
+  readonly begun: Set<string>
+  /** Contents on their way in; of some all is in memory, and will need its room on the disk. */
+  readonly incoming: Set<Incoming.Incoming>
   /** Shards from which a version was replaced, where that may not be on the disk yet; for each a mark of its last one. */
   readonly replaced: Map<number, object>
 }
@@ -72,7 +86,9 @@ const open = (
       settings,
       watchRoom: RoomWatch.make(makeRoom),
       tally: new Tally(),
-      known: new Set(),
+      known: new Map(),
+      begun: new Set(),
+      incoming: new Set(),
       replaced: new Map()
     }
     yield* folders.emptyTemporary
@@ -86,10 +102,11 @@ const count = (parts: Parts) =>
     for (const { name } of yield* disk.list(`${folders.root}/${entriesName}`)) {
       const number = Option.getOrUndefined(EntryName.parseShard(name))
       if (number === undefined) continue
-      known.add(number)
       // What the process before this one replaced may not be on the disk.
       replaced.set(number, {})
-      for (const entry of yield* shard(parts, number)) tally.add(entry)
+      const entries = yield* namesIn(parts, number)
+      known.set(number, entries.length)
+      for (const entry of entries) tally.add(entry)
     }
   })
 
@@ -100,7 +117,7 @@ const spoolOf = (parts: Parts): Spool => {
     commit: (...content) => commit(parts, ...content),
     versions: (key) => versions(parts, key),
     shard: (number) => shard(parts, number),
-    shards: () => [...known],
+    shards: () => [...known.keys()],
     record: (entry) => read(parts, entry, "request", EntryRecord.parse),
     attempts: (entry) => read(parts, entry, "attempts", EntryRecord.parseAttempts),
     isWhole: (entry) =>
@@ -109,6 +126,12 @@ const spoolOf = (parts: Parts): Spool => {
         (found) => found?.kind === "file" && found.size === entry.size
       ),
     content: (entry) => disk.read(`${pathOf(parts, entry)}/content`),
+    smallContent: (entry) =>
+      entry.size > mostHeld
+        ? Effect.succeed(undefined)
+        : Effect.catchIf(disk.readSmall(`${pathOf(parts, entry)}/content`), isNotOfItsKind, () =>
+            Effect.succeed(undefined)
+          ),
     change: (entry, next, options) => change(parts, entry, next, options),
     remove: (entry, options) => remove(parts, entry, options?.replaced === true),
     sync: (key) => sync(parts, key),
@@ -128,11 +151,22 @@ const folderOf = (parts: Parts, key: string): string => shardPath(parts, EntryNa
 const pathOf = (parts: Parts, entry: EntryName.EntryName): string =>
   `${folderOf(parts, entry.key)}/${EntryName.print(entry)}`
 
+/** A shard of which it is known that nothing is in it is not looked at: with few entries that is so of most. */
 const shard = (parts: Parts, number: number) =>
-  Effect.map(
-    parts.known.has(number) ? parts.disk.list(shardPath(parts, number)) : Effect.succeed([]),
-    (found) => found.flatMap(({ name }) => Option.toArray(EntryName.parse(name)))
+  (parts.known.get(number) ?? 0) > 0 ? namesIn(parts, number) : Effect.succeed([])
+
+const namesIn = (parts: Parts, number: number) =>
+  Effect.map(parts.disk.names(shardPath(parts, number)), (names) =>
+    names.flatMap((name) => Option.toArray(EntryName.parse(name)))
   )
+
+/** An entry came to its shard, or went. */
+const counted = ({ known, tally }: Parts, entry: EntryName.EntryName, sign: 1 | -1): void => {
+  const shard = EntryName.shardOf(entry.key)
+  known.set(shard, (known.get(shard) ?? 0) + sign)
+  if (sign === 1) tally.add(entry)
+  else tally.subtract(entry)
+}
 
 const versions = (parts: Parts, key: string) =>
   Effect.map(shard(parts, EntryName.shardOf(key)), (found) =>
@@ -146,11 +180,17 @@ const discard = ({ disk, folders }: Parts, name: string) =>
 const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope> => {
   const { disk, folders, settings, watchRoom, tally } = parts
   return Effect.gen(function* () {
-    const name = randomUUID()
-    const folder = `${folders.temporary}/${name}`
-    yield* Effect.acquireRelease(folders.again(disk.makeFolder(folder, folderMode)), () =>
-      discard(parts, name)
+    const name = yield* Acquired.acquire(randomUUID, (begun) =>
+      Effect.suspend(() => (parts.begun.delete(begun) ? discard(parts, begun) : Effect.void))
     )
+    const folder = `${folders.temporary}/${name}`
+    const create = Effect.suspend(() => {
+      parts.begun.add(name)
+      return Effect.andThen(
+        folders.again(disk.makeFolder(folder, folderMode)),
+        disk.create(`${folder}/content`, fileMode)
+      )
+    })
     const count = yield* tally.counting
     const room = (size: number) => {
       const looked = watchRoom(size, tally.bytes + size > settings.outboxMaxSize)
@@ -159,44 +199,77 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
       count(size)
       return undefined
     }
-    return yield* Incoming.open(name, disk.create(`${folder}/content`, fileMode), room)
-  }).pipe(Effect.catchAll(StorageFailure.failedToWrite))
+    const opened = yield* Incoming.open(name, create, room, mostHeld)
+    return yield* Acquired.acquire(
+      () => parts.incoming.add(opened) && opened,
+      () => Effect.sync(() => parts.incoming.delete(opened))
+    )
+  })
 }
-
-const writeText = ({ disk }: Parts, path: string, text: string, durable: boolean) =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    TextFile.write(disk, path, text, { mode: fileMode, synced: durable ? now : undefined })
-  )
 
 const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<Spool["commit"]>) =>
   Effect.gen(function* () {
-    const { disk, folders, tally } = parts
+    const { folders, begun } = parts
     const size = Option.getOrElse(record.metadata.size, () => 0)
     const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
-    const folder = `${folders.temporary}/${incoming.name}`
-    yield* incoming.sync(record.accepted)
-    yield* writeText(parts, `${folder}/request`, EntryRecord.print(record), true)
-    yield* disk.syncFolder(folder)
-    yield* place(parts, folder, entry)
-    tally.add(entry)
-    // An entry whose place may not be on the disk is not acknowledged, and not kept.
-    yield* Effect.tapError(disk.syncFolder(folderOf(parts, key)), () =>
-      Effect.ignore(Effect.map(disk.rename(pathOf(parts, entry), folder), () => tally.subtract(entry)))
+    const held = incoming.held()
+    begun.add(incoming.name)
+    if (held === undefined) yield* incoming.sync(record.accepted)
+    const places = {
+      begun: `${folders.temporary}/${incoming.name}`,
+      place: pathOf(parts, entry),
+      shard: folderOf(parts, key),
+      entries: `${folders.root}/${entriesName}`
+    }
+    yield* settle(parts, places, held, record, entry).pipe(
+      // An entry whose place may not be on the disk is not acknowledged, and not kept.
+      Effect.tapError(() => takeBack(parts, places, entry))
     )
+    begun.delete(incoming.name)
+    parts.incoming.delete(incoming)
+    counted(parts, entry, 1)
     return entry
   }).pipe(Effect.uninterruptible)
 
-/** Moves an entry to its place. The folder of a shard that was seen may have been removed since. */
-const place = (parts: Parts, folder: string, entry: EntryName.EntryName) => {
-  const { disk, folders, known } = parts
-  const number = EntryName.shardOf(entry.key)
-  const makeShard = Effect.map(folders.make([entriesName, EntryName.printShard(number)]), () =>
-    known.add(number)
+/** Makes an entry; once more where the folders that it is made in and moved to were removed since they were seen. */
+const settle = (
+  parts: Parts,
+  places: EntrySteps.EntryPlaces,
+  held: Uint8Array | undefined,
+  record: EntryRecord.EntryRecord,
+  { key }: EntryName.EntryName
+) =>
+  Effect.gen(function* () {
+    const { disk, folders, known } = parts
+    const shard = EntryName.shardOf(key)
+    const isKnown = known.has(shard)
+    if (!isKnown) yield* checkShard(parts, places.shard)
+    yield* disk
+      .sequence(EntrySteps.make(places, held, record, isKnown))
+      .pipe(
+        Effect.catchIf(Folders.isMissing, () =>
+          Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, held, record)))
+        )
+      )
+    if (!known.has(shard)) known.set(shard, 0)
+  })
+
+/** What is in the place of a shard that was not seen is no link that leads elsewhere. */
+const checkShard = ({ disk }: Parts, path: string) =>
+  Effect.flatMap(disk.status(path), (found) =>
+    found === undefined || found.kind === "folder" ? Effect.void : notOfItsKind(path)
   )
-  const move = disk.rename(folder, pathOf(parts, entry))
-  const moveIntoNew = folders.again(Effect.andThen(makeShard, move))
-  return known.has(number) ? Effect.catchIf(move, Folders.isMissing, () => moveIntoNew) : moveIntoNew
-}
+
+const takeBack = (
+  parts: Parts,
+  { begun, place }: EntrySteps.EntryPlaces,
+  entry: EntryName.EntryName
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { disk } = parts
+    if (Either.isRight(yield* Effect.either(disk.rename(place, begun)))) return
+    if ((yield* disk.status(place)) !== undefined) counted(parts, entry, 1)
+  }).pipe(Effect.ignore)
 
 const change = (
   parts: Parts,
@@ -205,33 +278,26 @@ const change = (
   Effect.gen(function* () {
     const { disk, tally } = parts
     const after = { ...entry, ...next }
-    if (attempts !== undefined) yield* note(parts, entry, attempts, durable)
-    if (EntryName.print(after) !== EntryName.print(entry))
-      yield* disk.rename(pathOf(parts, entry), pathOf(parts, after))
+    const now = yield* Clock.currentTimeMillis
+    const [from, to] = [pathOf(parts, entry), pathOf(parts, after)]
+    const noted = attempts === undefined ? [] : EntrySteps.note(from, attempts, durable ? now : undefined)
+    const moved: ReadonlyArray<DiskStep> = from === to ? [] : [{ _tag: "Rename", from, to }]
+    const synced: ReadonlyArray<DiskStep> = durable
+      ? [{ _tag: "SyncFolder", path: folderOf(parts, entry.key) }]
+      : []
+    yield* disk.sequence([...noted, ...moved, ...synced])
     tally.subtract(entry)
     tally.add(after)
-    if (durable) yield* disk.syncFolder(folderOf(parts, entry.key))
     return after
   }).pipe(Effect.uninterruptible)
 
-const note = (parts: Parts, entry: EntryName.EntryName, attempts: EntryRecord.Attempts, durable: boolean) =>
-  Effect.gen(function* () {
-    const { disk } = parts
-    const folder = pathOf(parts, entry)
-    yield* disk.remove(`${folder}/attempts.new`)
-    yield* writeText(parts, `${folder}/attempts.new`, EntryRecord.printAttempts(attempts), durable)
-    yield* disk.rename(`${folder}/attempts.new`, `${folder}/attempts`)
-    if (durable) yield* disk.syncFolder(folder)
-  })
-
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
   Effect.gen(function* () {
-    const { disk, folders, replaced, tally } = parts
-    const name = randomUUID()
+    const { disk, folders, replaced } = parts
+    const gone = `${folders.temporary}/${randomUUID()}`
     if (isReplaced) replaced.set(EntryName.shardOf(entry.key), {})
-    yield* disk.rename(pathOf(parts, entry), `${folders.temporary}/${name}`)
-    tally.subtract(entry)
-    yield* discard(parts, name)
+    yield* disk.sequence(EntrySteps.remove(pathOf(parts, entry), gone))
+    counted(parts, entry, -1)
   }).pipe(Effect.uninterruptible)
 
 const sync = (parts: Parts, key: string) =>
@@ -257,7 +323,9 @@ const read = <A>(
     Effect.map((text) => Option.flatMap(Option.fromNullable(text), parse))
   )
 
-const missing = ({ disk, folders, settings, tally }: Parts, size: number) =>
-  Effect.map(folders.again(disk.free(folders.root)), (free) =>
-    Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (free - size))
-  )
+const missing = ({ disk, folders, settings, tally, incoming }: Parts, size: number) =>
+  Effect.map(folders.again(disk.free(folders.root)), (free) => {
+    let held = 0
+    for (const content of incoming) held += content.held()?.length ?? 0
+    return Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (free - held - size))
+  })

@@ -20,37 +20,45 @@ export class SentBody {
   /** Why it can't be sent, where that is not the policy server's fault. */
   problem: string | undefined
   private readonly request: ClientRequest
-  private readonly source: Readable
-  private readonly content: Readable
+  private readonly sources: Array<Readable> = []
 
-  constructor(request: ClientRequest, { header, size, content }: SentFile) {
+  constructor(request: ClientRequest, file: SentFile) {
     this.request = request
-    this.source = content()
-    this.content = Readable.from(inPieces(this.source), { objectMode: false })
+    if (file.bytes === undefined) this.pipe(file)
+    else this.sendWhole(file, file.bytes)
+  }
+
+  private sendWhole({ header, size }: SentFile, bytes: Uint8Array): void {
+    if (bytes.length > size) this.fail("the content is longer than it was")
+    else if (bytes.length < size) this.fail("the content is shorter than it was")
+    else this.request.end(Buffer.concat([Buffer.from(header), bytes]))
+  }
+
+  private pipe({ header, size, content: open }: SentFile): void {
+    const { request } = this
+    const source = open()
+    const content = Readable.from(inPieces(source), { objectMode: false })
+    this.sources.push(content, source)
     let left = size
     // What is small goes out in one piece.
     request.cork()
     request.write(header)
     request.once("close", () => this.stop())
     const unreadable = (error: Error) => this.fail(`the content can't be read: ${error.message}`)
-    this.source.on("error", unreadable)
-    this.content.on("error", unreadable)
-    this.content.once("data", () => process.nextTick(() => request.uncork()))
-    this.content.on("data", (bytes: Uint8Array) => {
+    source.on("error", unreadable)
+    content.on("error", unreadable)
+    content.once("data", () => process.nextTick(() => request.uncork()))
+    content.on("data", (bytes: Uint8Array) => {
       left -= bytes.length
       if (left < 0) this.fail("the content is longer than it was")
     })
-    this.content.once("end", () =>
-      left === 0 ? request.end() : this.fail("the content is shorter than it was")
-    )
-    this.content.pipe(request, { end: false })
+    content.once("end", () => (left === 0 ? request.end() : this.fail("the content is shorter than it was")))
+    content.pipe(request, { end: false })
   }
 
   /** Sends no more of it. */
   stop(): void {
-    this.content.unpipe(this.request)
-    this.content.destroy()
-    this.source.destroy()
+    for (const source of this.sources) source.unpipe(this.request).destroy()
   }
 
   private fail(problem: string): void {

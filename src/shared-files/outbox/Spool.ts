@@ -48,6 +48,8 @@ export interface Spool {
   readonly isWhole: (entry: EntryName) => Effect.Effect<boolean, DiskError>
   /** The content, piece by piece. The memory of a piece is used again for the next one. Throws a `DiskError`. */
   readonly content: (entry: EntryName) => AsyncIterable<Uint8Array>
+  /** All of the content, where that is small; undefined: it is to be read piece by piece. */
+  readonly smallContent: (entry: EntryName) => Effect.Effect<Uint8Array | undefined, DiskError>
   /**
    * Gives an entry another state and time, and notes what was tried. What is `durable` is on the disk afterwards; where a
    * stop loses the rest, the entry is only tried again sooner.

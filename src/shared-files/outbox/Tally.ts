@@ -1,5 +1,6 @@
 /** How much an outbox holds, by what the names of its entries say: nothing has to be read for it. */
 import { Effect, type Scope } from "effect"
+import * as Acquired from "../../Acquired.ts"
 import type { EntryName } from "./EntryName.ts"
 import type { Amount, Amounts } from "./Spool.ts"
 
@@ -38,8 +39,8 @@ export class Tally {
 
   /** Counts bytes of one content on its way in, until the scope ends; what comes after that is not counted. */
   readonly counting: Effect.Effect<(size: number) => void, never, Scope.Scope> = Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => ({ bytes: 0, ended: false })),
+    Acquired.acquire(
+      () => ({ bytes: 0, ended: false }),
       (content) =>
         Effect.sync(() => {
           content.ended = true

@@ -21,6 +21,8 @@ export interface SentFile {
   readonly size: number
   /** The content from its beginning. Called once for each time that it is sent. */
   readonly content: () => Readable
+  /** All of the content, where it is small and was read already. */
+  readonly bytes?: Uint8Array | undefined
 }
 
 /** What the policy server can be asked. */

@@ -9,6 +9,7 @@ import { PeerClient } from "../../peers/PeerClient.ts"
 import { unreachable as noAnswer, PeerUnreachable } from "../../peers/PeerUnreachable.ts"
 import { isRefusal } from "../../peers/RefusalStatus.ts"
 import { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
+import * as Span from "../../Span.ts"
 import * as CertificateFile from "../../topology/CertificateFile.ts"
 import * as WatchedFile from "../../topology/WatchedFile.ts"
 import type { SharedFileName } from "../file/FileId.ts"
@@ -34,14 +35,8 @@ const make = Effect.gen(function* () {
   const connections = yield* trusted(url, output.upstream.serverCertificateFile)
   const calls: Calls = { url, connections, patience: sharedFiles.forwardTimeout }
   return Upstream.of({
-    put: Effect.fn("Upstream.put")(function* (file: SentFile) {
-      yield* Effect.annotateCurrentSpan({ ...file.name })
-      yield* put(calls, file)
-    }),
-    has: Effect.fn("Upstream.has")(function* (name: SharedFileName, hash: ContentHash) {
-      yield* Effect.annotateCurrentSpan({ ...name })
-      return yield* has(calls, name, hash)
-    })
+    put: (file) => Span.within("Upstream.put", () => ({ ...file.name }))(put(calls, file)),
+    has: (name, hash) => Span.within("Upstream.has", () => ({ ...name }))(has(calls, name, hash))
   })
 })
 
@@ -73,6 +68,8 @@ const trusted = (url: URL, file: string) =>
     )
     const { agent, forget } = yield* client.pool({ url, keys })
     let seen: string | undefined
+    // Nothing is certified where nothing is encrypted.
+    if (url.protocol === "http:") return { current: Effect.succeed(agent), forget } satisfies Connections
     const current = Effect.gen(function* () {
       const version = yield* Effect.provideService(WatchedFile.version(file), FileSystem.FileSystem, fs)
       if (seen !== undefined && seen !== version) yield* forget

@@ -27,6 +27,8 @@ export interface Destination {
   readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
   /** `StorageFull` where there is no room for so many more bytes. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
+  /** The same for a content that has come: of what is on the disk already nothing more is needed. */
+  readonly checkRoomFor: (incoming: Incoming) => Effect.Effect<void, StorageFull | StorageError>
   /** A file on its way in: gone with its scope, unless it was committed. */
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
@@ -67,6 +69,7 @@ export const inStore = (
     turn: store.turn(location),
     checkHash: () => Effect.void,
     checkRoom: store.checkRoom,
+    checkRoomFor: (incoming) => store.checkRoom(incoming.held()?.length ?? 0),
     begin: store.begin,
     commit: (turn, incoming, metadata) =>
       checkLocation.pipe(
@@ -81,6 +84,8 @@ export const inOutbox = (outbox: OutboxService, name: SharedFileName): Destinati
   turn: outbox.turn(name),
   checkHash: (hash) => outbox.checkRefused(name, hash),
   checkRoom: outbox.checkRoom,
+  // The outbox counts what comes.
+  checkRoomFor: () => outbox.checkRoom(0),
   begin: outbox.begin,
   commit: (turn, incoming, metadata) =>
     Effect.map(outbox.commit(name, turn, incoming, metadata), (forwarded) => ({ metadata, forwarded }))

@@ -339,8 +339,10 @@ describe("the room of an outbox in a folder", () => {
       const crashing = CrashingDisk.make()
       const spool = yield* open(crashing.disk)
       crashing.failWhen(({ kind }) => (kind === "write" ? "ENOSPC" : undefined))
-      const written = Effect.flatMap(spool.begin, ({ write }) => write(bytes(10)))
+      const written = Effect.flatMap(spool.begin, ({ write }) => write(bytes(100_000)))
       expect(yield* Effect.flip(Effect.scoped(written))).toMatchObject({ _tag: "StorageFull" })
+      // What is small is written by its commit.
+      expect(yield* Effect.flip(commit(spool, "a", 1))).toMatchObject({ _tag: "DiskError", code: "ENOSPC" })
       expect(yield* spool.missing(0)).toBe(0)
     })
   )

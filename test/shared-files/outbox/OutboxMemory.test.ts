@@ -62,9 +62,15 @@ const diskOf = (count: number, time: number): DiskService => ({
         : range(Number.parseInt(shard, 16), count, EntryName.shardCount).map((number) => entry(number, time))
     }),
   sequence: () => Effect.void,
+  names: (path) =>
+    Effect.sync(() => {
+      const shard = Number.parseInt(path.slice(-3), 16)
+      return range(shard, count, EntryName.shardCount).map((number) => entry(number, time).name)
+    }),
   status: (path) => look(path),
   look,
   readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
+  readSmall: () => Effect.succeed(Buffer.from("hello")),
   read: async function* () {
     yield Buffer.from("hello")
   },

@@ -41,7 +41,21 @@ const fillable = (free: number) => {
       Effect.flatMap(disk.status(path), (found) => {
         change(path, found?.size ?? 0)
         return disk.remove(path)
-      })
+      }),
+    sequence: (steps) =>
+      Effect.forEach(
+        steps,
+        (step) =>
+          Effect.gen(function* () {
+            if (step._tag === "Write") change(step.path, -step.bytes.length)
+            if (step._tag === "DiscardFolder") {
+              const path = `${step.path}/content`
+              change(path, (yield* disk.status(path))?.size ?? 0)
+            }
+            yield* disk.sequence([step])
+          }),
+        { discard: true }
+      )
   }
   return { disk: counting, filling }
 }
