@@ -15,7 +15,7 @@ rmSync(dist, { recursive: true, force: true })
 const raw = {
   name: "raw",
   setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /\.mjs\?raw$/ }, ({ path, importer }) => ({
+    onResolve({ filter: /\.(mjs|pl)\?raw$/ }, ({ path, importer }) => ({
       path: join(dirname(importer), path.slice(0, -"?raw".length)),
       namespace: "raw"
     }))

@@ -3,3 +3,8 @@ declare module "*.mjs?raw" {
   const source: string
   export default source
 }
+
+declare module "*.pl?raw" {
+  const source: string
+  export default source
+}

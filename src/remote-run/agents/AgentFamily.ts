@@ -1,5 +1,5 @@
 /** The processes of one agent: the one that the relay started, and all that come from it. */
-import type { Process, ProcessTable } from "./ProcessTable.ts"
+import { find, type Process, type ProcessTable } from "./ProcessTable.ts"
 
 export interface AgentFamily {
   /** The process that the relay started, in a session and group of its own; undefined where it is not known which. */
@@ -8,7 +8,7 @@ export interface AgentFamily {
   readonly cookie: string
   /** A core dump filter that every member inherits: finds members where their environments can't be read. */
   readonly mark: number | undefined
-  /** No member is older. Clock ticks since boot. */
+  /** No member that has but the mark is older. Clock ticks since boot. */
   readonly since: number
   /** True once the leader has been waited for; its process id may then be somebody else's. */
   readonly exited: () => boolean
@@ -18,16 +18,18 @@ export interface AgentFamily {
   sessions: ReadonlySet<number>
 }
 
-/** The family of a process that has just been started, with what is seen of it. */
-export const make = (
-  options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">,
-  process: Process | undefined
-): AgentFamily => {
+/**
+ * The family of a process that has just been started. Only where it has a mark is the process looked at, which costs as
+ * much as its start: until the leader has been waited for, its number is nobody else's.
+ */
+export const make = (options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">): AgentFamily => {
+  const { leader, mark } = options
+  const seen = leader === undefined || mark === undefined ? undefined : find(leader)
   return {
     ...options,
-    since: process?.start ?? 0,
-    members: new Map(process?.zombie === false ? [[process.pid, process]] : []),
-    sessions: new Set(options.leader === undefined ? [] : [options.leader])
+    since: seen?.start ?? 0,
+    members: new Map(),
+    sessions: new Set(leader === undefined ? [] : [leader])
   }
 }
 
@@ -51,6 +53,7 @@ export const attribute = (
   tracesOf: (process: Process) => Traces
 ): ReadonlyMap<AgentFamily, ReadonlyArray<Process>> => {
   const byMember = new Map<number, AgentFamily>()
+  const byLeaderId = new Map<number, AgentFamily>()
   const byCookie = new Map<string, AgentFamily>()
   const byMark = new Map<number, AgentFamily>()
   const bySession = new Map<number, AgentFamily>()
@@ -59,13 +62,15 @@ export const attribute = (
     found.set(family, [])
     byCookie.set(family.cookie, family)
     if (family.mark !== undefined) byMark.set(family.mark, family)
+    if (family.leader !== undefined && !family.exited()) byLeaderId.set(family.leader, family)
     for (const pid of family.members.keys()) byMember.set(pid, family)
     for (const session of family.sessions) bySession.set(session, family)
   }
 
   const byIdentity = ({ pid, start }: Process) => {
     const family = byMember.get(pid)
-    return family?.members.get(pid)?.start === start ? family : undefined
+    if (family === undefined) return byLeaderId.get(pid)
+    return family.members.get(pid)?.start === start ? family : undefined
   }
   const byTraces = (process: Process) => {
     const { cookie, mark } = tracesOf(process)

@@ -19,7 +19,7 @@ export interface Census {
   /** No process of the family is left: its mark is free again. */
   readonly forget: (family: AgentFamily.AgentFamily) => void
   /** The family's agent is over. Processes that it left may stay, and belong to no agent; its mark rests until they are gone. */
-  readonly leave: (family: AgentFamily.AgentFamily) => Effect.Effect<void>
+  readonly leave: (family: AgentFamily.AgentFamily) => void
   /** Looks at all processes: afterwards the families' members are those of a moment after the call. */
   readonly take: Effect.Effect<void>
 }
@@ -106,10 +106,9 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
       forget: (family) => {
         if (families.delete(family) && family.mark !== undefined) marks?.give(family.mark)
       },
-      leave: (family) =>
-        Effect.sync(() => {
-          if (families.delete(family) && family.mark !== undefined) marks?.rest(family.mark)
-        }),
+      leave: (family) => {
+        if (families.delete(family) && family.mark !== undefined) marks?.rest(family.mark)
+      },
       take
     }
   })

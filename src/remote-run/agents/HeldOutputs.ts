@@ -4,7 +4,7 @@
  * Nobody wants this output any more. But a writer is ended by a pipe whose reader has closed it, and stopped by a pipe
  * that is not read: so the output is read and dropped.
  */
-import { Deferred, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import type { AgentChild } from "./AgentChild.ts"
 
 export interface HeldOutputs {
@@ -25,9 +25,7 @@ export const make: Effect.Effect<HeldOutputs, never, Scope.Scope> = Effect.gen(f
     })
   )
 
-  const hold: HeldOutputs["hold"] = (child) => (child.isDrained() ? Effect.void : holdOpen(child))
-
-  const holdOpen = (child: AgentChild) =>
+  const hold: HeldOutputs["hold"] = (child) =>
     Effect.gen(function* () {
       child.discard()
       held.add(child)
@@ -36,7 +34,7 @@ export const make: Effect.Effect<HeldOutputs, never, Scope.Scope> = Effect.gen(f
         held.delete(oldest)
         oldest.close()
       }
-      yield* Deferred.await(child.drained).pipe(
+      yield* child.drained.pipe(
         Effect.andThen(Effect.sync(() => held.delete(child))),
         Effect.interruptible,
         Effect.forkIn(scope)

@@ -1,9 +1,8 @@
 /** Agents as processes of this machine: from the command line to the last of their descendants. */
 import { randomUUID } from "node:crypto"
-import { Cause, Deferred, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import * as EventLoop from "../../EventLoop.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import {
@@ -94,15 +93,8 @@ const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
     Effect.uninterruptibleMask((restore) =>
       // An agent whose run is interrupted before this point is never started.
       Effect.flatMap(restore(Effect.yieldNow()), () => {
-        const line = lineOf(parts, command)
         const identity: Identity = { cookie: parts.newCookie(), mark: parts.marks?.take() }
-        return Effect.matchEffect(startChild(parts, line, output, identity, attempts), {
-          onFailure: (cause) => {
-            if (identity.mark !== undefined) parts.marks?.give(identity.mark)
-            return Effect.fail(startFailure(line.program, cause))
-          },
-          onSuccess: (started) => follow(parts, line, output, identity, started, restore)
-        })
+        return attempt({ parts, line: lineOf(parts, command), output, identity, restore }, attempts)
       })
     ),
     "AgentProcess.run",
@@ -114,85 +106,102 @@ const lineOf = ({ command, useSudo, startedIn }: Parts, agent: AgentCommand): Co
   return commandLine({ command: program, useSudo }, agent)
 }
 
-interface Started {
-  readonly child: AgentChild.AgentChild
-  readonly pair: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
+/** What one agent is run with. */
+interface Order {
+  readonly parts: Parts
+  readonly line: CommandLine
+  readonly output: AgentOutput
+  readonly identity: Identity
+  /** Makes waiting interruptible. */
+  readonly restore: Restore
 }
 
 /** How often it is tried to start an agent that has not been for a reason that another try may not meet. */
 const attempts = 4
 
-const startChild = (
-  parts: Parts,
-  line: CommandLine,
-  output: AgentOutput,
-  { cookie, mark }: Identity,
-  left: number
-): Effect.Effect<Started, StartFailure> =>
-  Effect.flatMap(Effect.either(parts.fifos.take), (pair) => {
-    const { fifos, spawner } = parts
-    const command = { ...line, environment: { [Census.cookieName]: cookie }, cookie, mark }
-    return Effect.matchEffect(AgentChild.start({ spawner, command, fifos, pair, output }), {
-      onSuccess: (child) => Effect.succeed({ child, pair }),
-      onFailure: (cause) => {
-        const another =
-          isWorthAnother(cause) && left > 1
-            ? startChild(parts, line, output, { cookie, mark }, left - 1)
-            : Effect.fail(cause)
-        return isMissingFifo(cause) ? Effect.zipRight(fifos.renew, another) : another
-      }
+/** Starts it, and waits for its end, interruptibly by `restore`. Interrupted, this ends the agent. */
+const attempt = (order: Order, left: number): Effect.Effect<AgentExit, AgentError> =>
+  Effect.flatMap(Effect.either(order.parts.fifos.take), (pair) => {
+    const { parts, line, identity, output, restore } = order
+    const { spawner, fifos } = parts
+    let family: AgentFamily.AgentFamily | undefined
+    const onStart = (child: AgentChild.AgentChild) => {
+      family = familyOf(parts, identity, child)
+    }
+    const command = { ...line, ...identity }
+    const child = new AgentChild.AgentChild({ spawner, command, fifos, pair, output, onStart })
+    return Effect.flatMap(Effect.exit(restore(finished(child))), (exit) => {
+      const known = Effect.mapError(exit, (failure) => errorOf(line, failure))
+      if (Exit.isFailure(exit) && Cause.isInterrupted(exit.cause))
+        return Effect.zipRight(
+          Effect.flatMap(child.answered, () =>
+            family === undefined ? forget(order) : end(parts, child, family)
+          ),
+          known
+        )
+      if (family === undefined) return again(order, exit, left) ?? Effect.zipRight(forget(order), known)
+      if (Either.isLeft(pair) && Exit.isSuccess(exit) && exit.value.code !== 0)
+        output.write("stderr", noFifos(pair.left), () => {})
+      return Effect.zipRight(letGo(parts, child, family), known)
     })
   })
 
-/** Waits for the agent's end, interruptibly by `restore`. Interrupted, this ends the agent. */
-const follow = (
-  parts: Parts,
-  line: CommandLine,
-  output: AgentOutput,
-  identity: Identity,
-  { child, pair }: Started,
-  restore: Restore
-) =>
-  Effect.suspend(() => {
-    const { census, spawner } = parts
-    const family = AgentFamily.make({ ...identity, leader: child.pid, exited: child.exited }, child.process)
-    census.add(family)
-    if (child.pid !== undefined) spawner.guard(child.pid, identity.cookie)
-    return Effect.flatMap(Effect.exit(restore(finished(child))), (exit) =>
-      Effect.flatMap(isOver(exit) ? letGo(parts, child, family) : end(parts, child, family), () => {
-        if (child.pid !== undefined) spawner.release(child.pid)
-        if (Exit.isFailure(exit))
-          return Effect.mapError(
-            exit,
-            ({ message }) => new AgentError({ message: `how ${line.program} ended is not known: ${message}` })
-          )
-        if (Either.isLeft(pair) && exit.value.code !== 0) output.write("stderr", noFifos(pair.left), () => {})
-        return Effect.succeed(exit.value)
-      })
-    )
+/** It has been started. */
+const familyOf = (
+  { census, spawner }: Parts,
+  { cookie, mark }: Identity,
+  child: AgentChild.AgentChild
+): AgentFamily.AgentFamily => {
+  const { pid } = child
+  const family = AgentFamily.make({ cookie, mark, leader: pid, exited: () => child.exited() })
+  census.add(family)
+  if (pid !== undefined) spawner.guard(pid, cookie)
+  return family
+}
+
+/** It has not been started, and will not be. */
+const forget = ({ parts, identity }: Order) =>
+  Effect.sync(() => {
+    if (identity.mark !== undefined) parts.marks?.give(identity.mark)
   })
+
+/** Another attempt to start it, where that may do. */
+const again = (
+  order: Order,
+  exit: Exit.Exit<AgentExit, AgentChild.AgentFailure>,
+  left: number
+): Effect.Effect<AgentExit, AgentError> | undefined => {
+  const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
+  if (failure === undefined || left <= 1) return undefined
+  const another = Effect.suspend(() => attempt(order, left - 1))
+  if (isMissingFifo(failure)) return Effect.zipRight(order.parts.fifos.renew, another)
+  return failure._tag === "SpawnerEnded" ? another : undefined
+}
 
 /** It has come to its end by itself: what it left behind goes on. */
 const letGo = (
-  { census, heldOutputs }: Parts,
+  { census, heldOutputs, spawner }: Parts,
   child: AgentChild.AgentChild,
   family: AgentFamily.AgentFamily
-) => Effect.zipRight(census.leave(family), heldOutputs.hold(child))
+) =>
+  Effect.suspend(() => {
+    census.leave(family)
+    if (child.pid !== undefined) spawner.release(child.pid)
+    return child.isDrained ? Effect.void : heldOutputs.hold(child)
+  })
 
 /** Ends it, with all that comes from it. */
-const end = ({ reaper }: Parts, child: AgentChild.AgentChild, family: AgentFamily.AgentFamily) =>
+const end = ({ reaper, spawner }: Parts, child: AgentChild.AgentChild, family: AgentFamily.AgentFamily) =>
   Effect.andThen(reaper.end(family), drained(child, stepsAfterEnd)).pipe(
-    Effect.ensuring(Effect.sync(child.close))
+    Effect.ensuring(
+      Effect.sync(() => {
+        child.close()
+        if (child.pid !== undefined) spawner.release(child.pid)
+      })
+    )
   )
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/** Whether the agent has come to an end by itself, also where nobody knows how it ended. */
-const isOver = <E>(exit: Exit.Exit<AgentExit, E>): boolean =>
-  Exit.match(exit, {
-    onSuccess: () => true,
-    onFailure: (cause) => !Cause.isInterrupted(cause) && Option.isSome(Cause.failureOption(cause))
-  })
 
 interface CommandLine {
   readonly program: string
@@ -216,30 +225,22 @@ const stepsAfterExit = 20
 const step = "50 millis"
 
 /** The process has exited and its output is read. */
-const finished = (child: AgentChild.AgentChild) =>
-  Effect.flatMap(Effect.exit(child.exit), (exit) => Effect.zipRight(drained(child, stepsAfterExit), exit))
-
-/** In so many turns of the event loop comes what was there with the exit: one may be half over, one reads, one sees the end. */
-const turnsAfterExit = 3
-
-/** Waits for the end of the output, for which there mostly is no need to race with a timer. */
-const drained = (child: AgentChild.AgentChild, steps: number, turns = turnsAfterExit): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (child.isDrained()) return Effect.void
-    if (turns === 0) return drainedOrPatience(child, steps)
-    return Effect.zipRight(EventLoop.turn, drained(child, steps, turns - 1))
-  })
+const finished = (child: AgentChild.AgentChild): Effect.Effect<AgentExit, AgentChild.AgentFailure> =>
+  Effect.flatMap(Effect.exit(child.exit), (exit) =>
+    child.isDrained ? exit : Effect.zipRight(drained(child, stepsAfterExit), exit)
+  )
 
 /** Time in which the output's reader wants no more does not count. */
-const drainedOrPatience = (child: AgentChild.AgentChild, steps: number) =>
+const drained = (child: AgentChild.AgentChild, steps: number) =>
   Effect.suspend(() => {
+    if (child.isDrained) return Effect.void
     let left = steps
-    const patience = Effect.sync(() => (child.paused() ? left : left--)).pipe(
+    const patience = Effect.sync(() => (child.isPaused ? left : left--)).pipe(
       Effect.repeat({ until: (left) => left <= 0, schedule: Schedule.spaced(step) })
     )
     // Interruptible also while the agent is being interrupted: a race ends only when its loser has.
     return Effect.raceFirst(
-      Effect.interruptible(Deferred.await(child.drained)),
+      Effect.interruptible(child.drained),
       Effect.interruptible(Effect.asVoid(patience))
     )
   })
@@ -248,13 +249,8 @@ const drainedOrPatience = (child: AgentChild.AgentChild, steps: number) =>
 const stepsAfterEnd = 4
 
 /** Programs that tidy /tmp may take FIFOs for leftovers. */
-const isMissingFifo = (cause: StartFailure): boolean =>
-  cause._tag === "SpawnFailure" && cause.code === "ENOENT" && cause.syscall === "open"
-
-type StartFailure = SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded
-
-/** Whether the agent has not been started, and may be with another spawner, or another FIFO. */
-const isWorthAnother = (cause: StartFailure): boolean => cause._tag === "SpawnerEnded" || isMissingFifo(cause)
+const isMissingFifo = (failure: AgentChild.AgentFailure): boolean =>
+  failure._tag === "SpawnFailure" && failure.code === "ENOENT" && failure.syscall === "open"
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "no such command",
@@ -268,7 +264,9 @@ const reasons: Readonly<Record<string, string>> = {
   ENFILE: "too many open files"
 }
 
-const startFailure = (program: string, cause: StartFailure): AgentError => {
-  const reason = cause._tag === "SpawnFailure" ? reasons[cause.code ?? ""] : undefined
-  return new AgentError({ message: `${program} could not be started: ${reason ?? cause.message}` })
+const errorOf = ({ program }: CommandLine, failure: AgentChild.AgentFailure): AgentError => {
+  if (failure._tag === "ExitUnknown")
+    return new AgentError({ message: `how ${program} ended is not known: ${failure.message}` })
+  const reason = failure._tag === "SpawnFailure" ? reasons[failure.code ?? ""] : undefined
+  return new AgentError({ message: `${program} could not be started: ${reason ?? failure.message}` })
 }

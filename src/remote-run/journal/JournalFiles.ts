@@ -34,7 +34,9 @@ interface Substitute extends OpenFile {
 }
 
 /** More than this is read from the file. Bytes. */
-const maxLatest = 64 * 1024
+const maxLatest = 256 * 1024
+/** More than this is not kept of a run that is silent. Bytes. */
+const maxLatestAtRest = 64 * 1024 + 512
 const nothing = Buffer.alloc(0)
 
 /** Copied at once. Bytes. */
@@ -112,6 +114,11 @@ export class JournalFiles {
         this.latest = bytes.length <= maxLatest ? bytes : nothing
       })
     )
+  }
+
+  /** For now nothing more comes. */
+  rest(): void {
+    if (this.latest.length > maxLatestAtRest) this.latest = nothing
   }
 
   /** A file that has a name is opened again when it is needed. */

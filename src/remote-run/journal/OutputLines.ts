@@ -39,9 +39,11 @@ export class OutputLines {
       this.hold(bytes, pieces)
       return pieces
     }
-    const lines = bytes.subarray(0, last + 1)
-    this.whole(this.rest.length === 0 ? lines : Buffer.concat([this.rest, lines]), pieces)
+    // Only the line that was begun is copied, and not all that comes with its end.
+    const begun = this.rest.length === 0 ? 0 : bytes.indexOf(newline) + 1
+    if (begun > 0) this.whole(Buffer.concat([this.rest, bytes.subarray(0, begun)]), pieces)
     this.rest = empty
+    this.whole(bytes.subarray(begun, last + 1), pieces)
     this.hold(bytes.subarray(last + 1), pieces)
     return pieces
   }
@@ -65,7 +67,8 @@ export class OutputLines {
   /** Lines that all end here. Long ones among them are cut out; the runs between them stay in one piece. */
   private whole(lines: Uint8Array, pieces: Array<Piece>): void {
     let from = 0
-    let at = 0
+    // As long as a line that is too long, with its newline, they are together.
+    let at = lines.length <= maxLineLength + 1 ? lines.length : 0
     while (at < lines.length) {
       const end = lines.indexOf(newline, at)
       if (end - at > maxLineLength) {

@@ -43,21 +43,42 @@ const eachLine = (bytes: Buffer, line: (from: number, to: number, terminated: bo
   }
 }
 
-/** `<id>:<line>` for each line, each ended by a newline. */
-const textLines = (record: JournalRecord): Buffer => {
-  const parts: Array<Buffer> = []
-  const prefix = Buffer.concat([record.node, Buffer.from(":")])
-  eachLine(record.payload, (from, to, terminated) => {
-    parts.push(prefix, record.payload.subarray(from, terminated ? to + 1 : to))
-    if (!terminated) parts.push(newlineBytes)
-  })
-  return Buffer.concat(parts)
+/** Where the whole lines end. */
+const behindLines = (payload: Buffer): number => payload.lastIndexOf(newline) + 1
+
+/**
+ * `<id>:<line>` for each line, each ended by a newline. As one string, of a character for each byte: to handle the lines
+ * one by one takes three times as long.
+ */
+const textLines = ({ node, payload }: JournalRecord): Buffer => {
+  const prefix = `${node.toString("latin1")}:`
+  const isEnded = payload.at(-1) === newline
+  const lines = payload.toString("latin1", 0, payload.length - (isEnded ? 1 : 0))
+  return Buffer.from(`${prefix}${lines.replaceAll("\n", `\n${prefix}`)}\n`, "latin1")
 }
+
+/**
+ * The lines of a payload as their objects' text would be one by one, but three times as fast: all are made JSON together.
+ * What is between two strings of an array of JSON, `","`, is in no string, where a backslash is before each quote.
+ */
+const jsonLines = (record: JournalRecord, payload: Buffer): string => {
+  const lines = payload.toString("utf8", 0, payload.length - 1).split("\n")
+  const head = JSON.stringify({
+    event: "output",
+    node: record.node.toString("latin1"),
+    stream: streamOf(record)
+  })
+  const begin = `${head.slice(0, -1)},"line":"`
+  const strings = JSON.stringify(lines).slice(2, -2).replaceAll('","', `"}\n${begin}`)
+  return `${begin}${strings}"}\n`
+}
+
+const streamOf = ({ kind }: JournalRecord) => (kind === Kind.stdout ? "stdout" : "stderr")
 
 /** The objects of an output record's lines, each with the offset behind it in the payload. */
 const outputLines = (record: JournalRecord, each: (line: OutputLine, end: number) => void): void => {
   const node = record.node.toString("latin1")
-  const stream = record.kind === Kind.stdout ? "stdout" : "stderr"
+  const stream = streamOf(record)
   const clean = isUtf8(record.payload)
   eachLine(record.payload, (from, to, terminated) => {
     const bytes = record.payload.subarray(from, to)
@@ -84,8 +105,10 @@ const encodeText = (record: JournalRecord): ReadonlyArray<Buffer> =>
 
 const encodeNdjson = (record: JournalRecord): ReadonlyArray<Buffer> => {
   if (!isOutput(record)) return [record.payload, newlineBytes]
-  let text = ""
-  outputLines(record, (line) => {
+  const { payload } = record
+  const end = record.open || !isUtf8(payload) ? 0 : behindLines(payload)
+  let text = end === 0 ? "" : jsonLines(record, payload.subarray(0, end))
+  outputLines({ ...record, payload: payload.subarray(end) }, (line) => {
     text += `${JSON.stringify(line)}\n`
   })
   return [Buffer.from(text)]

@@ -185,6 +185,7 @@ export class RunJournal implements Journal {
       this.wake()
       yield* this.moreOrAMoment
     }
+    this.files.rest()
     if (!this.busy) yield* this.files.closeIdle
     // Something may have been appended while the file was being closed.
     if (!this.pending.isEmpty) return yield* this.flush

@@ -73,6 +73,8 @@ class Reader {
   private plan: Array<number> = []
   private planned = 0
   private out: Array<Buffer> = []
+  /** So many of them are nobody else's; the bytes of others may be the window's. */
+  private owned = 0
   private size = 0
   /** raw: the node whose last line is still without its newline. */
   private unterminated: string | undefined
@@ -138,8 +140,9 @@ class Reader {
   }).pipe(Effect.forever)
 
   private readonly take = Effect.gen(this, function* () {
-    const bytes = Buffer.concat(this.out)
+    const bytes = this.own()
     this.out = []
+    this.owned = 0
     this.size = 0
     this.lastLine = yield* Clock.currentTimeMillis
     return bytes
@@ -168,7 +171,7 @@ class Reader {
       const record = this.window.record(at)
       if (record === undefined) {
         const isSteppedOver = this.planned >= this.plan.length && this.stepOver(at)
-        if (!isSteppedOver) yield* this.window.load(at)
+        if (!isSteppedOver) yield* this.load(at)
       } else if (this.planned < this.plan.length) {
         this.planned++
         this.emitPlanned(record, at)
@@ -252,7 +255,7 @@ class Reader {
       let before = at
       let previous = last.previous
       while (previous > 0 && previous < before) {
-        if (this.window.record(previous) === undefined) yield* this.window.load(previous)
+        if (this.window.record(previous) === undefined) yield* this.load(previous)
         const record = this.window.record(previous)
         if (record === undefined || nameOf(record) !== node) break
         if (!isOutput || record.kind === kind) offsets.push(previous)
@@ -279,10 +282,25 @@ class Reader {
     const parts = RunFormat.encode(format, record, at, { after, streams: this.streams, ids })
     if (format === "raw" && parts.length > 0) this.separate(record)
     for (const bytes of parts) {
-      // The bytes may be the window's, which is filled anew before they are sent.
-      this.out.push(Buffer.from(bytes))
+      this.out.push(bytes)
       this.size += bytes.length
     }
+  }
+
+  /** What was collected, in one piece that is nobody else's. */
+  private own(): Buffer {
+    const [only] = this.out
+    const bytes =
+      only !== undefined && this.out.length === 1 && this.owned === 1 ? only : Buffer.concat(this.out)
+    this.out = [bytes]
+    this.owned = 1
+    return bytes
+  }
+
+  /** Fills the window anew, whose bytes may be among those that were collected. */
+  private load(at: number): Effect.Effect<void, StorageError> {
+    if (this.out.length > this.owned) this.own()
+    return this.window.load(at)
   }
 
   /** raw: a last line without a newline gets one where another node's output follows. */

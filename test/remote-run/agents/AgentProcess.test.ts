@@ -80,6 +80,18 @@ describe("AgentProcess", () => {
       })
     )
 
+    it.scopedLive("is started by a process in node where perl is of no use", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell("readlink /proc/$PPID/exe")
+        const broken = yield* folder
+        fs.writeFileSync(path.join(broken, "perl"), "#!/bin/sh\nexit 2\n", { mode: 0o755 })
+        yield* environment({ PATH: `${broken}:${process.env.PATH}` })
+        const { output, text } = collect()
+        yield* run(output).pipe(Effect.provide(live(agent)))
+        assert.strictEqual(text("stdout"), `${fs.realpathSync(process.execPath)}\n`)
+      })
+    )
+
     it.scopedLive("has the daemon's environment without what is the daemon's alone", () =>
       Effect.gen(function* () {
         const agent = yield* shell("env")
