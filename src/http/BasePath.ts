@@ -6,6 +6,9 @@ export const base = "/rudder/relay-api"
 /** The same routes, as existing installations call them; decides the dialect of remote runs. */
 export const versionedBase = `${base}/1`
 
+const root = `${base}/`
+const versionedRoot = `${versionedBase}/`
+
 /** Routes that are at the root of the server too. */
 const atRoot: ReadonlySet<string> = new Set(["/metrics"])
 
@@ -26,6 +29,7 @@ const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /** A request's target as path and query, and the host where the target itself names one. */
 export const originForm = (target: string): { readonly url: string; readonly host?: string } => {
+  if (target.startsWith("/")) return { url: target }
   const [, host, rest] = absoluteForm.exec(target) ?? []
   if (host === undefined || rest === undefined) return { url: target }
   return { host, url: rest.startsWith("/") ? rest : `/${rest}` }
@@ -33,12 +37,7 @@ export const originForm = (target: string): { readonly url: string; readonly hos
 
 /** Takes the base off a request's URL in origin form; undefined where it is under neither, nor one of those at the root. */
 export const strip = (url: string): Stripped | undefined => {
-  if (atRoot.has(url.split("?")[0] ?? "")) return { versioned: false, url }
-  for (const [prefix, versioned] of [
-    [versionedBase, true],
-    [base, false]
-  ] as const) {
-    if (url.startsWith(`${prefix}/`)) return { versioned, url: url.slice(prefix.length) }
-  }
-  return undefined
+  if (url.startsWith(versionedRoot)) return { versioned: true, url: url.slice(versionedBase.length) }
+  if (url.startsWith(root)) return { versioned: false, url: url.slice(base.length) }
+  return atRoot.has(url.split("?")[0] ?? "") ? { versioned: false, url } : undefined
 }

@@ -65,6 +65,12 @@ const handled = (handler: Handler) =>
       })
   )
 
+/** Those of the routes that are made here. */
+const raw = new WeakSet<object>()
+
+/** Whether a route's handler reads the query itself: then it need not be decoded for it. */
+export const isRaw = (route: object): boolean => raw.has(route)
+
 /** The routes of a group, by these handlers, on the router that all groups of an API share. */
 export const group = <
   Id extends string,
@@ -90,8 +96,10 @@ export const group = <
           onGroup: () => {},
           onEndpoint: ({ endpoint }) => {
             const handler = handlers.get(endpoint.name)
-            if (handler !== undefined)
-              routes.push(HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler)))
+            if (handler === undefined) return
+            const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
+            raw.add(route)
+            routes.push(route)
           }
         })
         yield* router.concat(HttpRouter.fromIterable(routes))

@@ -16,6 +16,7 @@ import {
 } from "@effect/platform"
 import { Context, Effect, FiberRef, type Scope, Tracer } from "effect"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
+import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import * as Admission from "./Admission.ts"
@@ -104,11 +105,15 @@ const contextOf = (
   services.set(BasePath.key, { versioned: asked.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   if (route !== undefined) {
-    services.set(HttpServerRequest.ParsedSearchParams.key, searchOf(asked))
+    const handler = handlerOf(route)
+    services.set(
+      HttpServerRequest.ParsedSearchParams.key,
+      RawHandlers.isRaw(handler) ? noSearch : searchOf(asked)
+    )
     services.set(HttpRouter.RouteContext.key, {
       [HttpRouter.RouteContextTypeId]: HttpRouter.RouteContextTypeId,
       params: parametersOf(route, match.values),
-      route: handlerOf(route)
+      route: handler
     })
   }
   return Context.unsafeMake(services)
@@ -170,9 +175,14 @@ const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>
 /** Which handler belongs to a route. */
 const handlersOf = (routes: Iterable<Handler>) => {
   const handlers = new Map(Array.from(routes, (handler) => [`${handler.method} ${handler.path}`, handler]))
-  return ({ method, path }: RouteTable.Route): Handler => {
-    const handler = handlers.get(`${method} ${path}`)
-    if (handler === undefined) throw new Error(`${method} ${path} has no handler`)
+  /** Asked for with each request: no name is put together for it again. */
+  const found = new WeakMap<RouteTable.Route, Handler>()
+  return (route: RouteTable.Route): Handler => {
+    const known = found.get(route)
+    if (known !== undefined) return known
+    const handler = handlers.get(`${route.method} ${route.path}`)
+    if (handler === undefined) throw new Error(`${route.method} ${route.path} has no handler`)
+    found.set(route, handler)
     return handler
   }
 }

@@ -14,7 +14,7 @@ import * as ApiPage from "./ApiPage.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
-import type { Health, Status } from "./SystemApi.ts"
+import type { Health, Info, Status } from "./SystemApi.ts"
 import * as Version from "./Version.ts"
 
 const healthOf = (problems: ReadonlyArray<string>): Health =>
@@ -115,6 +115,12 @@ const deleteEntry = (id: string) =>
     return { id }
   })
 
+/** Always the same, and asked often. */
+const version: typeof Info.Type = { "major-version": Version.major, "full-version": Version.full }
+const info = Effect.succeed(
+  HttpServerResponse.unsafeJson({ data: version, result: "success", action: "getSystemInfo" })
+)
+
 /** The API's description is not secret, and not the same after an upgrade. */
 const unkept = { "cache-control": "no-cache" }
 
@@ -140,13 +146,7 @@ const page = Effect.map(ApiPage.make(RelayApi), ({ html, policy }) =>
 /** The handlers of the group `system`. */
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
-    .handle("info", () =>
-      Effect.succeed({
-        data: { "major-version": Version.major, "full-version": Version.full },
-        result: "success" as const,
-        action: "getSystemInfo" as const
-      })
-    )
+    .handleRaw("info", () => info)
     .handle("status", () =>
       Effect.map(status, (data) => ({ data, result: "success" as const, action: "getStatus" as const }))
     )

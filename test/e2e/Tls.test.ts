@@ -1,6 +1,6 @@
 /** HTTPS as the built program serves it: certificates, their reload, and callers known by theirs. */
 import { X509Certificate } from "node:crypto"
-import { copyFileSync, renameSync, writeFileSync } from "node:fs"
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
@@ -127,6 +127,71 @@ describe("a relay that serves HTTPS", () => {
     expect((await curl("-k", "-X", "POST", `${url}/system/reload`)).status).toBe(200)
     expect(await shown(relay)).toBe(fingerprint(second))
   })
+})
+
+/** What openssl says of a session that it begins with what it kept of an earlier one, and the answer there. */
+const askByOpenssl = async (relay: Relay, ...options: ReadonlyArray<string>) => {
+  const request =
+    "GET /rudder/relay-api/system/info HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n"
+  const { stdout, stderr } = await command("sh", [
+    "-c",
+    `printf '${request}' | openssl s_client -ign_eof -connect 127.0.0.1:${relay.port} "$@"`,
+    "ask",
+    ...options
+  ])
+  const session = /^(New|Reused), TLSv1\.[23]/m.exec(stdout)?.[1]
+  return { session, answered: stdout.includes("200 OK"), log: `${stdout}${stderr}` }
+}
+
+describe("a session that a caller takes up again", () => {
+  for (const version of ["-tls1_2", "-tls1_3"])
+    it(`saves it the handshake's signature, and does no harm where the relay forgot it: ${version}`, async () => {
+      const { relay, files } = await startTls()
+      const session = join(relay.directory, "session.pem")
+      const begun = await askByOpenssl(relay, version, "-sess_out", session)
+      expect(begun).toMatchObject({ session: "New", answered: true })
+      expect(await askByOpenssl(relay, version, "-sess_in", session)).toMatchObject({
+        session: "Reused",
+        answered: true
+      })
+      // With another certificate the old sessions are over: who takes one up is shown the new certificate.
+      replace(second.certificate, files.certificate)
+      replace(second.key, files.key)
+      relay.kill("SIGHUP")
+      await until("the new certificate is shown", async () => (await shown(relay)) === fingerprint(second))
+      expect(await askByOpenssl(relay, version, "-sess_in", session)).toMatchObject({
+        session: "New",
+        answered: true
+      })
+    })
+
+  for (const version of ["TLSv1.2", "TLSv1.3"] as const)
+    it(`is still that of the certificate which it began with: ${version}`, async () => {
+      const { relay } = await startTls({
+        access: { policy_server: ["192.0.2.1"], policy_server_key_hash: [second.keyHash] }
+      })
+      const ask = async (options: ConnectionOptions) => {
+        const socket = await handshake(relay, { minVersion: version, maxVersion: version, ...options })
+        // From TLS 1.3 on they come behind the handshake.
+        const sessions: Array<Buffer> = []
+        socket.on("session", (session) => sessions.push(session))
+        const isReused = socket.isSessionReused()
+        const answer = new Promise<string>((resolve) =>
+          socket.once("data", (bytes) => resolve(String(bytes)))
+        )
+        socket.write(
+          "GET /rudder/relay-api/remote-run/runs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        const status = (await answer).slice(9, 12)
+        const session = sessions.at(-1) ?? socket.getSession()
+        socket.destroy()
+        return { isReused, status, session }
+      }
+      const begun = await ask({ cert: second.pem, key: readFileSync(second.key) })
+      expect(begun).toMatchObject({ isReused: false, status: "200" })
+      expect(await ask({ session: begun.session })).toMatchObject({ isReused: true, status: "200" })
+      expect(await ask({})).toMatchObject({ isReused: false, status: "403" })
+    })
 })
 
 describe("the policy server", () => {
