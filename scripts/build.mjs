@@ -44,16 +44,18 @@ const apart = ["cli/FirstMoment.ts", "cli/CompiledProgram.ts"]
 const fileOf = (module) => basename(module).replace(/\.[jt]s$/, ".cjs")
 const beside = {
   name: "beside",
-  setup: ({ onResolve }) => {
+  setup: ({ onLoad, onResolve }) => {
     for (const module of apart)
       onResolve({ filter: new RegExp(`/${basename(module)}$`) }, () => ({
         path: `./${fileOf(module)}`,
         external: true
       }))
-    // All of Swagger UI as text, for the page docs.
-    onResolve({ filter: /\/internal\/httpApiSwagger\.js$/ }, () => ({
-      path: "./Swagger.cjs",
-      external: true
+    // All of Swagger UI as text, read when its page is asked for.
+    onResolve({ filter: /^\.\/Swagger\.cjs$/ }, ({ path }) => ({ path, external: true }))
+    onResolve({ filter: /\/internal\/httpApiSwagger\.js$/ }, ({ path }) => ({ path, namespace: "later" }))
+    onLoad({ filter: /./, namespace: "later" }, () => ({
+      contents: `for (const name of ["javascript", "css"])
+        Object.defineProperty(exports, name, { enumerable: true, get: () => require("./Swagger.cjs")[name] })`
     }))
   }
 }
@@ -68,7 +70,10 @@ const program = {
   // Where in the sources, which is all that a stack trace says; the sources themselves would be twice the program.
   sourcesContent: false,
   alias: Object.fromEntries(
-    ["ini", "toml", "yaml", "ws", "mime"].map((name) => [name, join(top, "scripts/not-in-the-program.mjs")])
+    ["fast-check", "ini", "mime", "msgpackr", "toml", "ws", "yaml"].map((name) => [
+      name,
+      join(top, "scripts/not-in-the-program.mjs")
+    ])
   )
 }
 

@@ -6,6 +6,10 @@ export const parse = () => {
   throw new Error("no option of the program names a file that is parsed")
 }
 
+/** msgpackr: the platform's, for bodies in another form than JSON. fast-check: effect's, to make values of a schema, in tests. */
+export const Packr = class {}
+export const Unpackr = class {}
+
 /** ws: the platform's, for an `HttpServer` that answers to upgrades. The relay's own knows none. */
 export const WebSocketServer = class {
   constructor() {

@@ -11,6 +11,9 @@ export type Route =
   | { readonly _tag: "Behind"; readonly relays: readonly [NodeId, ...Array<NodeId>] }
   | { readonly _tag: "Unknown" }
 
+/** Most nodes' route. */
+const mine: Route = { _tag: "Mine" }
+
 /** A route over more relays than this means that something is wrong with the list. */
 const maxHops = 20
 
@@ -24,13 +27,14 @@ export const routeTo = (
   id: NodeId,
   policyServerOf: (id: NodeId) => NodeId | undefined
 ): Route => {
-  const relays: Array<NodeId> = []
   let server = policyServerOf(id)
+  if (server === me) return mine
+  const relays: Array<NodeId> = []
   while (server !== undefined && server !== me && relays.length < maxHops) {
     relays.unshift(server)
     server = policyServerOf(server)
   }
   if (server !== me) return { _tag: "Unknown" }
   const [first, ...rest] = relays
-  return first === undefined ? { _tag: "Mine" } : { _tag: "Behind", relays: [first, ...rest] }
+  return first === undefined ? mine : { _tag: "Behind", relays: [first, ...rest] }
 }

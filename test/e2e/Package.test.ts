@@ -1,5 +1,5 @@
 /** The package, as npm makes it of a clean clone. */
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -70,6 +70,16 @@ it("says what is missing where it is not installed whole, and ends with 3", asyn
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+})
+
+it("has the code that this node made of the program, and nothing that it has no use for", async () => {
+  const dist = join(top, "dist")
+  const program = readdirSync(dist).find((name) => /^Program-.*\.cjs$/.test(name)) ?? ""
+  const { load } = await import(join(dist, "CompiledProgram.cjs"))
+  expect(load(join(dist, program)).cachedDataRejected).toBe(false)
+  const text = readFileSync(join(dist, program), "utf8")
+  const packages = ["undici", "ws", "mime", "fast-check", "msgpackr", "ini"]
+  expect(packages.filter((name) => text.includes(`node_modules/${name}/`))).toEqual([])
 })
 
 it("has source maps: a stack trace names the sources", async () => {
