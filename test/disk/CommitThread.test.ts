@@ -1,8 +1,8 @@
-/** Commits by threads, beside the same steps done one by one. */
+/** Commits by a thread, beside the same steps done one by one. */
 import * as fs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck } from "effect"
-import * as CommitThreads from "../../src/disk/CommitThreads.ts"
+import * as CommitThread from "../../src/disk/CommitThread.ts"
 import type { DiskStep } from "../../src/disk/Disk.ts"
 import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
@@ -12,14 +12,19 @@ const folder = FastCheck.constantFrom("a", "b", "none")
 
 /** A step, in a folder that is named later. */
 const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
-  FastCheck.tuple(place, FastCheck.uint8Array(), FastCheck.constantFrom(0o600, 0o640, 0o666)).map(
-    ([path, bytes, mode]) =>
+  FastCheck.tuple(
+    place,
+    FastCheck.oneof(FastCheck.uint8Array(), FastCheck.string()),
+    FastCheck.constantFrom(0o600, 0o640, 0o666),
+    FastCheck.constantFrom(86_400_000, undefined)
+  ).map(
+    ([path, bytes, mode, modified]) =>
       (root: string): DiskStep => ({
         _tag: "Write",
         path: `${root}/${path}`,
         mode,
         bytes,
-        modified: 86_400_000
+        modified
       })
   ),
   FastCheck.tuple(place, place).map(
@@ -29,6 +34,14 @@ const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
   folder.map(
     (path) =>
       (root: string): DiskStep => ({ _tag: "SyncFolder", path: `${root}/${path}` })
+  ),
+  FastCheck.tuple(folder, FastCheck.constantFrom(0o700, 0o750)).map(
+    ([path, mode]) =>
+      (root: string): DiskStep => ({ _tag: "MakeFolder", path: `${root}/${path}`, mode })
+  ),
+  folder.map(
+    (path) =>
+      (root: string): DiskStep => ({ _tag: "DiscardFolder", path: `${root}/${path}` })
   ),
   place.map(
     (path) =>
@@ -44,16 +57,22 @@ const newRoot = Effect.map(temporaryFolder, (root) => {
 
 /** What there is, with modes, times and contents. */
 const listed = (root: string) =>
-  ["a", "b"].flatMap((name) =>
-    fs
-      .readdirSync(`${root}/${name}`)
-      .sort()
-      .map((file) => {
-        const path = `${root}/${name}/${file}`
-        const { mode, mtimeMs } = fs.statSync(path)
-        return [`${name}/${file}`, mode & 0o777, mtimeMs, fs.readFileSync(path).toString("hex")]
-      })
-  )
+  fs
+    .readdirSync(root)
+    .sort()
+    .flatMap((name) => [
+      [name, fs.statSync(`${root}/${name}`).mode & 0o777],
+      ...fs
+        .readdirSync(`${root}/${name}`)
+        .sort()
+        .map((file) => {
+          const path = `${root}/${name}/${file}`
+          const { mode, mtimeMs } = fs.statSync(path)
+          // What is not synced has whatever time it was written at.
+          const modified = mtimeMs === 86_400_000 ? mtimeMs : undefined
+          return [`${name}/${file}`, mode & 0o777, modified, fs.readFileSync(path).toString("hex")]
+        })
+    ])
 
 const codeOf = (exit: Exit.Exit<void, { readonly code: string | undefined }>) =>
   Exit.match(exit, {
@@ -68,7 +87,7 @@ describe("a commit by a thread", () => {
     ([steps]) =>
       Effect.gen(function* () {
         const [one, other] = [yield* newRoot, yield* newRoot]
-        const sequence = yield* CommitThreads.make
+        const sequence = yield* CommitThread.make
         const done = yield* Effect.exit(sequence(steps.map((at) => at(one))))
         const expected = yield* Effect.exit(makeDisk(fs).sequence(steps.map((at) => at(other))))
         expect(codeOf(done)).toBe(codeOf(expected))
@@ -82,7 +101,7 @@ describe("a commit by a thread", () => {
     () =>
       Effect.gen(function* () {
         const root = yield* newRoot
-        const sequence = yield* CommitThreads.make
+        const sequence = yield* CommitThread.make
         const commit = (at: number) =>
           sequence([
             {
