@@ -1,8 +1,13 @@
 /** Commits by a thread, beside the same steps done one by one. */
+import { once } from "node:events"
 import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck } from "effect"
 import * as CommitThread from "../../src/disk/CommitThread.ts"
+import source from "../../src/disk/commits.mjs?raw"
 import type { DiskStep } from "../../src/disk/Disk.ts"
 import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
@@ -80,6 +85,45 @@ const codeOf = (exit: Exit.Exit<void, { readonly code: string | undefined }>) =>
     onFailure: (cause) => (cause._tag === "Fail" ? cause.error.code : cause._tag)
   })
 
+/** What the thread's own text asks of the system, in the order in which that was done. */
+const callsOf = async (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): Promise<ReadonlyArray<string>> => {
+  const watched = source
+    .replace(
+      'import * as fs from "node:fs"',
+      `import * as real from "node:fs"
+      const paths = new Map()
+      const calls = []
+      const fs = {
+        ...real,
+        openSync: (path, ...more) => {
+          const file = real.openSync(path, ...more)
+          paths.set(file, path)
+          return file
+        },
+        fsync: (file, done) =>
+          real.fsync(file, (error) => {
+            calls.push("sync " + paths.get(file))
+            done(error)
+          }),
+        renameSync: (from, to) => {
+          calls.push("rename " + from)
+          real.renameSync(from, to)
+        }
+      }`
+    )
+    .replace("parentPort.postMessage({ id,", "parentPort.postMessage({ calls, id,")
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(watched)}`))
+  try {
+    const answered = once(worker, "message")
+    worker.postMessage({ id: 1, commits })
+    const [{ calls, failures }] = await answered
+    expect(failures).toEqual(commits.map(() => null))
+    return calls
+  } finally {
+    await worker.terminate()
+  }
+}
+
 describe("a commit by a thread", () => {
   it.scopedLive.prop(
     "does what its steps do one by one, and fails as they do",
@@ -124,4 +168,45 @@ describe("a commit by a thread", () => {
         expect(fs.readdirSync(`${root}/b`)).toHaveLength(ends.filter((end) => end === "done").length)
       })
   )
+
+  it("has on the disk what its steps say, before it does the next one", async () => {
+    const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
+    try {
+      fs.mkdirSync(`${root}/a`)
+      fs.mkdirSync(`${root}/b`)
+      const write = (path: string, modified: number | undefined): DiskStep => ({
+        _tag: "Write",
+        path: `${root}/${path}`,
+        mode: 0o600,
+        bytes: path,
+        modified
+      })
+      const commit = (name: string): ReadonlyArray<DiskStep> => [
+        write(`a/${name}1`, 0),
+        write(`a/${name}2`, 0),
+        write(`a/${name}3`, undefined),
+        { _tag: "Rename", from: `${root}/a/${name}1`, to: `${root}/b/${name}1` },
+        { _tag: "SyncFolder", path: `${root}/b` },
+        { _tag: "Rename", from: `${root}/a/${name}2`, to: `${root}/b/${name}2` },
+        { _tag: "SyncFolder", path: `${root}/a` }
+      ]
+      const done = (await callsOf([commit("x"), commit("y")])).map((call) => call.replaceAll(`${root}/`, ""))
+      for (const name of ["x", "y"]) {
+        const at = (call: string) => done.indexOf(call)
+        const [first, second] = [`rename a/${name}1`, `rename a/${name}2`]
+        expect(done).not.toContain(`sync a/${name}3`)
+        for (const file of [`sync a/${name}1`, `sync a/${name}2`]) {
+          expect(done).toContain(file)
+          expect(at(file)).toBeLessThan(at(first))
+        }
+        const between = done.slice(at(first), at(second))
+        expect(between).toContain("sync b")
+        expect(done.slice(at(second))).toContain("sync a")
+      }
+      // The two share the syncs of their folders.
+      expect(done.filter((call) => call === "sync a" || call === "sync b")).toHaveLength(2)
+    } finally {
+      fs.rmSync(root, { recursive: true })
+    }
+  })
 })
