@@ -7,7 +7,7 @@
  */
 import * as fs from "node:fs"
 import { Effect, Either, Layer } from "effect"
-import * as CommitThreads from "./CommitThreads.ts"
+import * as CommitThread from "./CommitThread.ts"
 import {
   Disk,
   DiskError,
@@ -190,8 +190,8 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
   }
 }
 
-/** The disk of this machine; commits are done by threads, which start with the first. */
+/** The disk of this machine; commits are done by a thread, which starts with the first. */
 export const layer = Layer.scoped(
   Disk,
-  Effect.map(CommitThreads.make, (sequence) => ({ ...make(fs), sequence }))
+  Effect.map(CommitThread.make, (sequence) => ({ ...make(fs), sequence }))
 )

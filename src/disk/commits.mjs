@@ -1,31 +1,30 @@
-// A thread of `CommitThreads.ts`, which has this text in it. It takes an array of commits, each an array of steps
-// (`DiskStep` of `Disk.ts`), and answers with an array of how each ended: null, or `{ message, code }`. Commits that wait
-// for the sync of one folder share it.
+// The thread of `CommitThread.ts`, which has this text in it. It takes `{ id, commits }`, each commit an array of steps
+// (`DiskStep` of `Disk.ts`), and answers `{ id, failures }`, of each commit null, or `{ message, code }`.
+//
+// All commits of a batch go on as far as something is to be synced; then that is synced side by side, a folder once for all
+// that wait for it. Files that a commit writes one behind the other are synced together: no step comes between them.
 import * as fs from "node:fs"
 import { parentPort } from "node:worker_threads"
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NONBLOCK } = fs.constants
 
+/** So many of node's threads, of which there are four, may be at a sync at once. */
+const mostSyncs = 3
+
+/** The file, where it is still to be synced. */
 const write = ({ path, mode, bytes, modified }) => {
   const file = fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode)
+  let isLeft = false
   try {
     if ((fs.fstatSync(file).mode & 0o777) !== mode) fs.fchmodSync(file, mode)
     const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes
     for (let from = 0; from < all.length; ) from += fs.writeSync(file, all, from)
-    if (modified === undefined) return
+    if (modified === undefined) return undefined
     fs.futimesSync(file, modified / 1000, modified / 1000)
-    fs.fsyncSync(file)
+    isLeft = true
+    return file
   } finally {
-    fs.closeSync(file)
-  }
-}
-
-const syncFolder = (path) => {
-  const folder = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
-  try {
-    fs.fsyncSync(folder)
-  } finally {
-    fs.closeSync(folder)
+    if (!isLeft) fs.closeSync(file)
   }
 }
 
@@ -54,7 +53,6 @@ const discardFolder = (path) => {
 }
 
 const performs = {
-  Write: write,
   MakeFolder: makeFolder,
   Rename: ({ from, to }) => fs.renameSync(from, to),
   Discard: ({ path }) => discard(path),
@@ -71,32 +69,86 @@ const failureOf = (step) => {
   }
 }
 
-/** A commit goes on as far as the next folder that is to be synced. */
+/** A commit goes on as far as something that is to be synced: files that it wrote, or a folder. */
 const goOn = (commit) => {
+  commit.files = []
+  commit.folder = undefined
   for (; commit.failure === null && commit.at < commit.steps.length; commit.at++) {
     const step = commit.steps[commit.at]
-    if (step._tag === "SyncFolder") return step.path
+    if (step._tag === "Write") {
+      commit.failure = failureOf(() => {
+        const file = write(step)
+        if (file !== undefined) commit.files.push(file)
+      })
+      continue
+    }
+    if (commit.files.length > 0) return
+    if (step._tag === "SyncFolder") {
+      commit.folder = step.path
+      commit.at++
+      return
+    }
     commit.failure = failureOf(() => performs[step._tag](step))
   }
-  return undefined
 }
 
-const handle = (batch) => {
-  const commits = batch.map((steps) => ({ steps, at: 0, failure: null, waitsFor: undefined }))
-  for (const commit of commits) commit.waitsFor = goOn(commit)
-  for (let next = commits.find(isWaiting); next !== undefined; next = commits.find(isWaiting)) {
-    const path = next.waitsFor
-    const failure = failureOf(() => syncFolder(path))
-    for (const commit of commits) {
-      if (commit.waitsFor !== path) continue
-      commit.failure = failure
-      commit.at++
-      commit.waitsFor = goOn(commit)
+let syncs = 0
+const waiting = []
+
+/** Syncs what is open, and closes it; gives what failed, or null. */
+const sync = (file) =>
+  new Promise((resolve) => {
+    const begin = () => {
+      syncs++
+      fs.fsync(file, (error) => {
+        syncs--
+        waiting.shift()?.()
+        const unclosed = failureOf(() => fs.closeSync(file))
+        resolve(error === null ? unclosed : { message: error.message, code: error.code })
+      })
     }
-  }
-  parentPort.postMessage(commits.map(({ failure }) => failure))
+    if (syncs < mostSyncs) begin()
+    else waiting.push(begin)
+  })
+
+const syncFiles = (commit) =>
+  commit.files.map(async (file) => {
+    const failure = await sync(file)
+    commit.failure ??= failure
+  })
+
+/** For all commits that wait for it. */
+const syncFolder = async (path, commits) => {
+  let folder
+  const unopened = failureOf(() => {
+    folder = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
+  })
+  const failure = unopened ?? (await sync(folder))
+  for (const commit of commits) commit.failure ??= failure
 }
 
-const isWaiting = ({ waitsFor }) => waitsFor !== undefined
+const handle = async ({ id, commits: given }) => {
+  const commits = given.map((steps) => ({ steps, at: 0, failure: null, files: [], folder: undefined }))
+  while (true) {
+    for (const commit of commits) goOn(commit)
+    const folders = Array.from(grouped(commits), ([path, all]) => syncFolder(path, all))
+    const underWay = [...commits.flatMap(syncFiles), ...folders]
+    if (underWay.length === 0) break
+    await Promise.all(underWay)
+  }
+  parentPort.postMessage({ id, failures: commits.map(({ failure }) => failure) })
+}
+
+/** Those that wait for a folder, by its path. */
+const grouped = (commits) => {
+  const folders = new Map()
+  for (const commit of commits) {
+    if (commit.folder === undefined) continue
+    const all = folders.get(commit.folder)
+    if (all === undefined) folders.set(commit.folder, [commit])
+    else all.push(commit)
+  }
+  return folders
+}
 
 parentPort.on("message", handle)

@@ -135,4 +135,18 @@ describe("StreamReader", () => {
       expect(stream.destroyed).toBe(false)
     })
   )
+
+  it.scoped("knows whether all has come, and waits only for what the system has", () =>
+    Effect.gen(function* () {
+      const stream = beginning("some")
+      const reader = yield* open(stream)
+      expect(yield* reader.isWhole).toBe(false)
+      expect(reader.isWaiting()).toBe(false)
+      stream.push("more")
+      stream.push(null)
+      expect(yield* reader.isWhole).toBe(true)
+      expect((yield* readAll(reader, [3])).toString()).toBe("somemore")
+      expect(yield* reader.isWhole).toBe(true)
+    })
+  )
 })

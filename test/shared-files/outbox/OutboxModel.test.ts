@@ -149,7 +149,7 @@ describe("the outbox", () => {
       ]
       expect({ at, violations: await violationsOf(steps, at, false, at) }).toEqual({ at, violations: [] })
     }
-  })
+  }, 120_000)
 
   /** One version after the other, and what the policy server answers to the first and to the next. */
   const scenarios: Array<{ name: string; first: Answer; next: Answer }> = [

@@ -1,0 +1,95 @@
+/**
+ * Commits of small files, each done from its first step to its last by a thread of its own. To ask node's threads for
+ * every step would cost a hundred microseconds each, to wake them and to be woken.
+ *
+ * What comes while the thread has enough to do waits, and goes to it in one piece: so commits that come together share the
+ * syncs of their folders, and their files are synced side by side, so that the disk's journal takes them together.
+ */
+import { Worker } from "node:worker_threads"
+import { Effect, type Scope } from "effect"
+import source from "./commits.mjs?raw"
+import { DiskError, type DiskService, type DiskStep } from "./Disk.ts"
+
+/** While the one is synced, the other is written. More of them would leave less to share. */
+const mostBatches = 2
+
+interface Commit {
+  readonly steps: ReadonlyArray<DiskStep>
+  readonly ended: (outcome: Effect.Effect<void, DiskError>) => void
+}
+
+interface Failure {
+  readonly message: string
+  readonly code?: string | undefined
+}
+
+/** How the commits of a batch ended, each in its place. */
+interface Answer {
+  readonly id: number
+  readonly failures: ReadonlyArray<Failure | null>
+}
+
+interface Thread {
+  readonly worker: Worker
+  /** By their ids. */
+  readonly batches: Map<number, ReadonlyArray<Commit>>
+}
+
+const outcomeOf = (failure: Failure | null | undefined): Effect.Effect<void, DiskError> =>
+  failure == null ? Effect.void : new DiskError({ message: failure.message, code: failure.code })
+
+/** `free` is called when a batch has ended, and when the thread has. */
+const startThread = (free: () => void, gone: () => void): Thread => {
+  // Not from a file beside this one, which would be lost where a program is bundled that embeds the relay.
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
+  const thread: Thread = { worker, batches: new Map() }
+  const fail = ({ message }: Error) => {
+    const left = [...thread.batches.values()].flat()
+    thread.batches.clear()
+    for (const { ended } of left) ended(outcomeOf({ message }))
+  }
+  worker.unref()
+  // It is our own thread, which answers each batch once.
+  worker.on("message", ({ id, failures }: Answer) => {
+    const told = thread.batches.get(id) ?? []
+    thread.batches.delete(id)
+    free()
+    for (const [at, { ended }] of told.entries()) ended(outcomeOf(failures[at]))
+  })
+  worker.on("error", fail)
+  worker.on("exit", () => {
+    fail(new Error("the thread that commits to the disk ended"))
+    gone()
+  })
+  return thread
+}
+
+/** A thread that starts when there is something for it to do, and ends with the scope, when nobody waits for it any more. */
+export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = Effect.gen(function* () {
+  const waiting: Array<Commit> = []
+  let thread: Thread | undefined
+  let ids = 0
+
+  const handOut = () => {
+    if (waiting.length === 0) return
+    thread ??= startThread(handOut, () => {
+      thread = undefined
+      handOut()
+    })
+    if (thread.batches.size >= mostBatches) return
+    const batch = waiting.splice(0)
+    const id = ++ids
+    thread.batches.set(id, batch)
+    thread.worker.postMessage({ id, commits: batch.map(({ steps }) => steps) })
+  }
+
+  yield* Effect.addFinalizer(() => Effect.promise(async () => void (await thread?.worker.terminate())))
+  // What was begun goes on to its end, whoever still waits for it.
+  return (steps) =>
+    Effect.uninterruptible(
+      Effect.async((resume) => {
+        waiting.push({ steps, ended: resume })
+        handOut()
+      })
+    )
+})

@@ -1,0 +1,212 @@
+/** Commits by a thread, beside the same steps done one by one. */
+import { once } from "node:events"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Worker } from "node:worker_threads"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, FastCheck } from "effect"
+import * as CommitThread from "../../src/disk/CommitThread.ts"
+import source from "../../src/disk/commits.mjs?raw"
+import type { DiskStep } from "../../src/disk/Disk.ts"
+import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
+import { temporaryFolder } from "../support/Folders.ts"
+
+const place = FastCheck.constantFrom("a/x", "a/y", "b/x", "b/y", "none/x")
+const folder = FastCheck.constantFrom("a", "b", "none")
+
+/** A step, in a folder that is named later. */
+const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
+  FastCheck.tuple(
+    place,
+    FastCheck.oneof(FastCheck.uint8Array(), FastCheck.string()),
+    FastCheck.constantFrom(0o600, 0o640, 0o666),
+    FastCheck.constantFrom(86_400_000, undefined)
+  ).map(
+    ([path, bytes, mode, modified]) =>
+      (root: string): DiskStep => ({
+        _tag: "Write",
+        path: `${root}/${path}`,
+        mode,
+        bytes,
+        modified
+      })
+  ),
+  FastCheck.tuple(place, place).map(
+    ([from, to]) =>
+      (root: string): DiskStep => ({ _tag: "Rename", from: `${root}/${from}`, to: `${root}/${to}` })
+  ),
+  folder.map(
+    (path) =>
+      (root: string): DiskStep => ({ _tag: "SyncFolder", path: `${root}/${path}` })
+  ),
+  FastCheck.tuple(folder, FastCheck.constantFrom(0o700, 0o750)).map(
+    ([path, mode]) =>
+      (root: string): DiskStep => ({ _tag: "MakeFolder", path: `${root}/${path}`, mode })
+  ),
+  folder.map(
+    (path) =>
+      (root: string): DiskStep => ({ _tag: "DiscardFolder", path: `${root}/${path}` })
+  ),
+  place.map(
+    (path) =>
+      (root: string): DiskStep => ({ _tag: "Discard", path: `${root}/${path}` })
+  )
+)
+
+const newRoot = Effect.map(temporaryFolder, (root) => {
+  fs.mkdirSync(`${root}/a`)
+  fs.mkdirSync(`${root}/b`)
+  return root
+})
+
+/** What there is, with modes, times and contents. */
+const listed = (root: string) =>
+  fs
+    .readdirSync(root)
+    .sort()
+    .flatMap((name) => [
+      [name, fs.statSync(`${root}/${name}`).mode & 0o777],
+      ...fs
+        .readdirSync(`${root}/${name}`)
+        .sort()
+        .map((file) => {
+          const path = `${root}/${name}/${file}`
+          const { mode, mtimeMs } = fs.statSync(path)
+          // What is not synced has whatever time it was written at.
+          const modified = mtimeMs === 86_400_000 ? mtimeMs : undefined
+          return [`${name}/${file}`, mode & 0o777, modified, fs.readFileSync(path).toString("hex")]
+        })
+    ])
+
+const codeOf = (exit: Exit.Exit<void, { readonly code: string | undefined }>) =>
+  Exit.match(exit, {
+    onSuccess: () => "done",
+    onFailure: (cause) => (cause._tag === "Fail" ? cause.error.code : cause._tag)
+  })
+
+/** What the thread's own text asks of the system, in the order in which that was done. */
+const callsOf = async (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): Promise<ReadonlyArray<string>> => {
+  const watched = source
+    .replace(
+      'import * as fs from "node:fs"',
+      `import * as real from "node:fs"
+      const paths = new Map()
+      const calls = []
+      const fs = {
+        ...real,
+        openSync: (path, ...more) => {
+          const file = real.openSync(path, ...more)
+          paths.set(file, path)
+          return file
+        },
+        fsync: (file, done) =>
+          real.fsync(file, (error) => {
+            calls.push("sync " + paths.get(file))
+            done(error)
+          }),
+        renameSync: (from, to) => {
+          calls.push("rename " + from)
+          real.renameSync(from, to)
+        }
+      }`
+    )
+    .replace("parentPort.postMessage({ id,", "parentPort.postMessage({ calls, id,")
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(watched)}`))
+  try {
+    const answered = once(worker, "message")
+    worker.postMessage({ id: 1, commits })
+    const [{ calls, failures }] = await answered
+    expect(failures).toEqual(commits.map(() => null))
+    return calls
+  } finally {
+    await worker.terminate()
+  }
+}
+
+describe("a commit by a thread", () => {
+  it.scopedLive.prop(
+    "does what its steps do one by one, and fails as they do",
+    [FastCheck.array(step, { maxLength: 8 })],
+    ([steps]) =>
+      Effect.gen(function* () {
+        const [one, other] = [yield* newRoot, yield* newRoot]
+        const sequence = yield* CommitThread.make
+        const done = yield* Effect.exit(sequence(steps.map((at) => at(one))))
+        const expected = yield* Effect.exit(makeDisk(fs).sequence(steps.map((at) => at(other))))
+        expect(codeOf(done)).toBe(codeOf(expected))
+        expect(listed(one)).toEqual(listed(other))
+      }).pipe(Effect.asVoid),
+    { fastCheck: { numRuns: 20 } }
+  )
+
+  it.scopedLive(
+    "is one of many: each ends as it does alone, though they share the syncs of their folders",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* newRoot
+        const sequence = yield* CommitThread.make
+        const commit = (at: number) =>
+          sequence([
+            {
+              _tag: "Write",
+              path: `${root}/a/${at}`,
+              mode: 0o600,
+              bytes: Buffer.from(String(at)),
+              modified: 0
+            },
+            { _tag: "SyncFolder", path: at % 3 === 0 ? `${root}/none` : `${root}/a` },
+            { _tag: "Rename", from: `${root}/a/${at}`, to: `${root}/b/${at}` },
+            { _tag: "SyncFolder", path: `${root}/b` }
+          ])
+        const ends = yield* Effect.forEach(
+          Array.from({ length: 40 }, (_, at) => at),
+          (at) => Effect.map(Effect.exit(commit(at)), codeOf),
+          { concurrency: "unbounded" }
+        )
+        expect(ends).toEqual(ends.map((_, at) => (at % 3 === 0 ? "ENOENT" : "done")))
+        expect(fs.readdirSync(`${root}/b`)).toHaveLength(ends.filter((end) => end === "done").length)
+      })
+  )
+
+  it("has on the disk what its steps say, before it does the next one", async () => {
+    const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
+    try {
+      fs.mkdirSync(`${root}/a`)
+      fs.mkdirSync(`${root}/b`)
+      const write = (path: string, modified: number | undefined): DiskStep => ({
+        _tag: "Write",
+        path: `${root}/${path}`,
+        mode: 0o600,
+        bytes: path,
+        modified
+      })
+      const commit = (name: string): ReadonlyArray<DiskStep> => [
+        write(`a/${name}1`, 0),
+        write(`a/${name}2`, 0),
+        write(`a/${name}3`, undefined),
+        { _tag: "Rename", from: `${root}/a/${name}1`, to: `${root}/b/${name}1` },
+        { _tag: "SyncFolder", path: `${root}/b` },
+        { _tag: "Rename", from: `${root}/a/${name}2`, to: `${root}/b/${name}2` },
+        { _tag: "SyncFolder", path: `${root}/a` }
+      ]
+      const done = (await callsOf([commit("x"), commit("y")])).map((call) => call.replaceAll(`${root}/`, ""))
+      for (const name of ["x", "y"]) {
+        const at = (call: string) => done.indexOf(call)
+        const [first, second] = [`rename a/${name}1`, `rename a/${name}2`]
+        expect(done).not.toContain(`sync a/${name}3`)
+        for (const file of [`sync a/${name}1`, `sync a/${name}2`]) {
+          expect(done).toContain(file)
+          expect(at(file)).toBeLessThan(at(first))
+        }
+        const between = done.slice(at(first), at(second))
+        expect(between).toContain("sync b")
+        expect(done.slice(at(second))).toContain("sync a")
+      }
+      // The two share the syncs of their folders.
+      expect(done.filter((call) => call === "sync a" || call === "sync b")).toHaveLength(2)
+    } finally {
+      fs.rmSync(root, { recursive: true })
+    }
+  })
+})
