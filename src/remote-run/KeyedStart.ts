@@ -17,6 +17,8 @@ export interface KeyedOrder<A, E> {
   /** Digest of what is ordered. */
   readonly order: string
   readonly nextId: Effect.Effect<RunId>
+  /** Has what the run says of itself by now where a loss of power leaves it. */
+  readonly persist: (id: RunId) => Effect.Effect<void>
   readonly isGoingOn: (id: RunId) => boolean
   /** A run that was started before, going on or past. */
   readonly find: (id: RunId) => Effect.Effect<A, RunNotFound | StorageError>
@@ -29,12 +31,12 @@ export type KeyedError = IdempotencyConflict | RunNotFound | StorageError | Stor
 
 /**
  * The run of the key, started now or before. Its key is on the disk before its first agent is started, and once more,
- * as binding, right before that: where the relay ends in between, no agent was started, and the same request begins the
- * same run anew. `RunNotFound`: the run of the key is not kept any more.
+ * as binding, right before that, with the run that it then points to: where the relay ends in between, no agent was
+ * started, and the same request begins the same run anew. `RunNotFound`: the run of the key is not kept any more.
  */
 export const start = <A, E>(
   keys: RunKeysService,
-  { key, order, nextId, isGoingOn, find, plan }: KeyedOrder<A, E>
+  { key, order, nextId, persist, isGoingOn, find, plan }: KeyedOrder<A, E>
 ): Effect.Effect<A, E | KeyedError> =>
   keys.alone(
     key,
@@ -45,7 +47,7 @@ export const start = <A, E>(
       const launch = yield* plan
       const id = known?.run ?? (yield* nextId)
       if (known === undefined) yield* keys.reserve(key, order, id)
-      return yield* launch(id, yield* Effect.cached(keys.bind(key)))
+      return yield* launch(id, yield* Effect.cached(Effect.zipRight(persist(id), keys.bind(key))))
     })
   )
 

@@ -17,7 +17,7 @@ import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunStarted, seconds } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
-import { generator, type RunId } from "./RunId.ts"
+import { generator, type RunId, startedAt } from "./RunId.ts"
 import { orderDigest, type RunKey } from "./RunKey.ts"
 import * as RunPages from "./RunPages.ts"
 import * as RunPlan from "./RunPlan.ts"
@@ -106,6 +106,8 @@ interface ActiveRun {
   readonly started: RunStarted
   readonly progress: RunProgress
   readonly execution: RunExecution.RunExecution
+  /** When it began here. Milliseconds since 1970. */
+  readonly begun: number
   readonly over: Deferred.Deferred<void>
   /** Comes before its first agent, and else before it is over. */
   readonly beforeFirst: Effect.Effect<void, StorageError>
@@ -156,9 +158,10 @@ const make = Effect.gen(function* () {
       RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
     list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
-    activity: Effect.gen(function* () {
-      const { active } = parts
-      return { runs: active.size, agents: yield* permits.inUse, unkillable: yield* agents.unkillable }
+    activity: Effect.all({
+      runs: Effect.sync(() => parts.active.size),
+      agents: permits.inUse,
+      unkillable: agents.unkillable
     }),
     drain: stop(parts, ({ execution }) => execution.stopStarting),
     cancelAll
@@ -174,6 +177,7 @@ const start = Effect.fn("RemoteRun.start")(function* (parts: Parts, order: RunOr
     key,
     order: orderDigest(ordered),
     nextId: nextId(parts),
+    persist: parts.history.persist,
     isGoingOn: (id) => parts.active.has(id),
     find: (id) => findStarted(parts, id),
     plan: planned
@@ -234,7 +238,8 @@ const begin = (
     const { known, unknown } = plan
     const head: RunHead = {
       id,
-      started: new Date(now).toISOString(),
+      // By the id's time runs are listed, found and removed, also where a crash came between.
+      started: new Date(startedAt(id)).toISOString(),
       output,
       classes,
       nodes: known.length,
@@ -249,6 +254,7 @@ const begin = (
       started,
       progress,
       execution: yield* RunExecution.make(parts, plan, progress, control),
+      begun: now,
       over: yield* Deferred.make<void>(),
       beforeFirst,
       isCancelled: false
@@ -258,7 +264,7 @@ const begin = (
 
 /** From the first agent to the record of the run's end. */
 const execute = Effect.fn("RemoteRun.execute")(
-  function* ({ history, active }: Parts, { id, progress, execution, over, beforeFirst }: ActiveRun) {
+  function* ({ history, active }: Parts, { id, begun, progress, execution, over, beforeFirst }: ActiveRun) {
     const { nodes, by } = progress.head
     yield* Effect.logInfo("run started").pipe(
       Effect.annotateLogs({ nodes, ...(by === undefined ? {} : { address: by.address }) })
@@ -266,7 +272,7 @@ const execute = Effect.fn("RemoteRun.execute")(
     yield* execution.run
     yield* Effect.ignore(beforeFirst)
     const { result } = progress
-    const duration = seconds((yield* Clock.currentTimeMillis) - Date.parse(progress.head.started))
+    const duration = seconds((yield* Clock.currentTimeMillis) - begun)
     const done: RunDone = { event: "done", ...result, duration }
     progress.journal.event(Kind.done, "", done, 0)
     yield* history.finish(id, progress.summary)
@@ -275,14 +281,8 @@ const execute = Effect.fn("RemoteRun.execute")(
     yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
   },
   (effect, _, { id, progress }) =>
-    effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id, ...wordsOf(progress.head) }))
+    effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id, ...progress.words }))
 )
-
-/** Who asked and why, in the caller's words, for the log lines of a run. */
-const wordsOf = ({ by: { actor, reason } = { address: "" } }: RunHead) => ({
-  ...(actor === undefined ? {} : { actor }),
-  ...(reason === undefined ? {} : { reason })
-})
 
 const activeRun = (parts: Parts, { id, progress }: ActiveRun): Run => ({
   id,

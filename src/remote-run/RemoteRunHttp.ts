@@ -234,12 +234,15 @@ const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
     const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
-    const { format } = parameters
+    const { format, from } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = yield* OutputParameters.decodeLastEventId(lastEventId)
     const done = yield* run.doneAt
-    if (after > 0 && Option.exists(done, (offset) => after >= offset))
-      return HttpServerResponse.empty({ status: 204, headers })
+    // Only sse asks again by itself, and is to be told not to.
+    const hasAll =
+      (after > 0 && Option.exists(done, (offset) => after >= offset)) ||
+      (format === "sse" && from > 0 && Option.isSome(done) && !(yield* run.hasBehind(from)))
+    if (hasAll) return HttpServerResponse.empty({ status: 204, headers })
     const chosen = yield* chosenNodes(run, parameters)
     return streamed(
       request,

@@ -16,6 +16,8 @@ export type RunView = Omit<RunReader.ReadOptions, "single" | "marks">
 export interface ReadableRun {
   /** Where its journal ends, once it is over: a client that has the event of this offset has all. */
   readonly doneAt: Effect.Effect<Option.Option<number>>
+  /** Whether there is an event of ndjson and sse behind so many; a run that goes on is waited for. */
+  readonly hasBehind: (from: number) => Effect.Effect<boolean, StorageError>
   /** Its events up to now, without output, in the order in which they happened. */
   readonly events: Stream.Stream<RunEvent | UnreadableEvent, StorageError>
   /** What a caller sees of it; it follows a run that goes on, at the caller's pace. */
@@ -28,21 +30,21 @@ interface Parts {
 }
 
 /** @param single the run has one node */
-export const of = (
-  { fs, marked }: Parts,
-  id: RunId,
-  source: JournalSource,
-  single: boolean
-): ReadableRun => ({
-  doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),
-  events: JournalEvents.events(source).pipe(Stream.provideService(FileSystem.FileSystem, fs)),
-  read: (view) => {
+export const of = ({ fs, marked }: Parts, id: RunId, source: JournalSource, single: boolean): ReadableRun => {
+  const read = (view: RunView) => {
     const marks = view.from === undefined || view.from === 0 ? undefined : marked.of(id)
     return RunReader.stream(source, { ...view, order: orderOf(view, single), single, marks }).pipe(
       Stream.provideService(FileSystem.FileSystem, fs)
     )
   }
-})
+  return {
+    doneAt: Effect.sync(() => (source.ended() ? Option.some(source.length()) : Option.none())),
+    events: JournalEvents.events(source).pipe(Stream.provideService(FileSystem.FileSystem, fs)),
+    hasBehind: (from) =>
+      Effect.map(Stream.runHead(read({ format: "ndjson", order: "live", after: 0, from })), Option.isSome),
+    read
+  }
+}
 
 /** The block of a run's only node is shown as it comes, unless the node's end decides whether it is shown at all. */
 const orderOf = ({ order, ended }: RunView, single: boolean): RunView["order"] =>

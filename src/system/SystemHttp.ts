@@ -1,10 +1,10 @@
 /** Maps requests about the relay itself to its parts. */
-import { FileSystem, HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
+import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
-import { RelayConfig } from "../config/RelayConfig.ts"
 import * as Query from "../http/Query.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, NotFound } from "../RelayError.ts"
+import { RunHistory } from "../remote-run/journal/RunHistory.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
@@ -64,28 +64,17 @@ const runs = Effect.gen(function* () {
   return { ...healthOf(problems), active: runs, agents, unkillable }
 })
 
-/** What keeps history from the folder that it goes to. */
-const historyProblems = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  const { enabled, directory } = (yield* RelayConfig).remoteRun
-  if (!enabled) return []
-  const { type } = yield* fs.stat(directory)
-  if (type !== "Directory") return [`${directory} is not a folder`]
-  yield* fs.access(directory, { writable: true })
-  return []
-}).pipe(Effect.catchAll((error) => Effect.succeed([error.message])))
-
-/** The folders that history and shared files go to. */
+/** Where history and shared files go. */
 const storage = Effect.gen(function* () {
   const store = yield* SharedFileStore
-  const history = yield* historyProblems
-  return healthOf([...history, ...Option.toArray(yield* store.problem)])
+  const history = yield* RunHistory
+  return healthOf([...Option.toArray(yield* history.problem), ...Option.toArray(yield* store.problem)])
 })
 
 const status: Effect.Effect<
   Status,
   never,
-  FileSystem.FileSystem | NodesList | Outbox | Reload | RelayConfig | RemoteRun | SharedFileStore
+  NodesList | Outbox | Reload | RemoteRun | RunHistory | SharedFileStore
 > = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
 
 const decodeLimit = Schema.decodeOption(Query.Limit)

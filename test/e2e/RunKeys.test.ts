@@ -88,6 +88,9 @@ describe("a request with an Idempotency-Key", () => {
     expect(runs.length).toBe(2)
     expect(runs[0]).toMatchObject({ id, ok: 2, failed: 0 })
     expect(runs[0]).not.toHaveProperty("interrupted")
+    // When it was asked for first, as its id says, by which the list is in order.
+    const asked = Number.parseInt(String(id).replace("-", "").slice(0, 12), 16)
+    expect(Date.parse(String(runs[0]?.started))).toBe(asked)
   })
 
   it("that comes again after kill -9 of its agents starts none anew, and a retry runs what was cut off", async () => {

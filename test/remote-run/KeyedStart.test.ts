@@ -31,6 +31,7 @@ const life = (world: World, keys: RunKeysService, waits = false) => {
       key: of,
       order: orderDigest({ order }),
       nextId: Effect.sync(() => world.nextId(today)),
+      persist: () => Effect.void,
       isGoingOn: (id) => active.has(id),
       find: (id) => Effect.succeed(id),
       plan: Effect.succeed((id, beforeFirst) =>
@@ -107,6 +108,7 @@ describe("requests with one key", () => {
 describe("a key", () => {
   it.effect("is on the disk before its run is started, and binding before the first agent", () => {
     const disk = CrashingDisk.make()
+    const persisted: Array<RunId> = []
     const afterPowerLoss = () => [...disk.ifStopped(1).files().keys()].map((path) => path.split(".").at(-1))
     return withKeys(
       (keys) =>
@@ -115,12 +117,20 @@ describe("a key", () => {
             key,
             order: orderDigest({}),
             nextId: Effect.succeed(generator()(today)),
+            // The run is there before its key points to it.
+            persist: (id) =>
+              Effect.sync(() => {
+                expect(afterPowerLoss()).toEqual(["waiting"])
+                persisted.push(id)
+              }),
             isGoingOn: () => false,
             find: (id) => Effect.succeed(id),
             plan: Effect.succeed((id, beforeFirst) =>
               Effect.gen(function* () {
                 expect(afterPowerLoss()).toEqual(["waiting"])
                 yield* beforeFirst
+                yield* beforeFirst
+                expect(persisted).toEqual([id])
                 expect(afterPowerLoss()).toEqual(["binding"])
                 return id
               }).pipe(Effect.orDie)

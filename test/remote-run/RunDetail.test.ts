@@ -35,6 +35,7 @@ describe("the detail of a run", () => {
         summary: Effect.succeed(summary),
         doneAt: Effect.succeed(Option.none()),
         events: JournalEvents.events(journal).pipe(Stream.provideSomeLayer(NodeContext.layer)),
+        hasBehind: () => Effect.succeed(true),
         read: () => Stream.empty
       })
       const text = yield* Stream.runFold(

@@ -36,6 +36,13 @@ describe("the output of a run", () => {
         const output = (query: string) => get(`runs/${id}/output?format=ndjson&${query}`)
         for (const from of [0, 1, 2, all.length, 1000])
           expect(yield* output(`from=${from}`)).toEqual({ status: 200, body: all.slice(from).join("") })
+        // A page that asks again by itself is told not to, once it has all.
+        for (const [from, status] of [
+          [all.length - 1, 200],
+          [all.length, 204],
+          [1000, 204]
+        ] as const)
+          expect((yield* get(`runs/${id}/output?format=sse&from=${from}`)).status).toBe(status)
         const of = (node: string) =>
           all
             .filter((line) => line.includes(`"node":"${node}"`) || /"event":"(run|done)"/.test(line))

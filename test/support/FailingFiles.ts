@@ -3,7 +3,7 @@ import { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect } from "effect"
 
 export interface FileOperation {
-  readonly method: "open" | "write" | "makeDirectory" | "remove"
+  readonly method: "open" | "write" | "sync" | "makeDirectory" | "remove"
   readonly path: string
 }
 
@@ -38,7 +38,7 @@ export const failingFiles = (
             [FileSystem.FileTypeId]: FileSystem.FileTypeId,
             fd: file.fd,
             stat: file.stat,
-            sync: file.sync,
+            sync: guard({ method: "sync", path }, file.sync),
             seek: (offset, from) => file.seek(offset, from),
             read: (buffer) => file.read(buffer),
             readAlloc: (size) => file.readAlloc(size),

@@ -121,6 +121,7 @@ export class MemoryHistory {
         this.runs.set(id, { journal, nodes: started.nodes, actor: head.by?.actor, summary: Option.none() })
         return journal
       }),
+    persist: () => Effect.void,
     finish: (id, summary) =>
       Effect.sync(() => {
         const run = this.runs.get(id)
@@ -133,6 +134,7 @@ export class MemoryHistory {
       Effect.orDie(Effect.suspend(() => Option.flatMap(this.run(id), ({ summary }) => summary))),
     list: (selection) => Stream.suspend(() => Stream.fromIterable(this.list(selection))),
     keys: this.keys,
+    problem: Effect.succeedNone,
     prune: Effect.void
   }
 

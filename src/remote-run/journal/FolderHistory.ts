@@ -1,9 +1,10 @@
 /** The history of runs in a folder: a file for each run, and for each time a folder of them. */
+import { dirname } from "node:path"
 import { FileSystem } from "@effect/platform"
 import { Clock, Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import { Disk } from "../../disk/Disk.ts"
+import { Disk, type DiskService } from "../../disk/Disk.ts"
 import * as Lease from "../../disk/Lease.ts"
 import { storageError } from "../../disk/StorageFailure.ts"
 import type { StorageError } from "../../RelayError.ts"
@@ -28,6 +29,7 @@ import * as RunPruning from "./RunPruning.ts"
 
 interface Parts {
   readonly fs: FileSystem.FileSystem
+  readonly disk: DiskService
   readonly settings: Pick<Settings["remoteRun"], "retention" | "maxSize">
   readonly folders: RunFolders.RunFolders
   readonly room: JournalRoom
@@ -63,11 +65,14 @@ const make = Effect.gen(function* () {
     )
   return {
     begin: (id, head, started) => begin(parts, id, head, started),
+    persist: (id) => persist(parts, id),
     finish: (id, summary) => finish(parts, id, summary),
     find: (id) => find(parts, id),
     summary: (id, source) => summaryOf(parts, id, source),
     keys: parts.keys,
     list: (selection) => RunListing.list(listed(parts), selection),
+    // Without remote runs nothing goes there.
+    problem: remoteRun.enabled ? folders.problem : Effect.succeedNone,
     prune: prune(parts)
   } satisfies RunHistoryService
 })
@@ -78,6 +83,7 @@ export const layer = Layer.scoped(RunHistory, make)
 const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
+    const disk = yield* Disk
     const fork = yield* FiberSet.makeRuntime<never, void>()
     const room = new JournalRoom(settings.maxSize)
     const active = new Map<RunId, RunJournal>()
@@ -86,6 +92,7 @@ const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) 
     const pruning = yield* RunPruning.make({ ...settings, folders, inUse, held: () => room.held })
     const parts: Parts = {
       fs,
+      disk,
       settings,
       folders,
       room,
@@ -94,7 +101,7 @@ const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) 
       kept,
       inUse,
       pruning,
-      keys: yield* FolderKeys.make(yield* Disk, folders.keysPath),
+      keys: yield* FolderKeys.make(disk, folders.keysPath),
       index: RunIndex.make({ fs, folders, fork, wrote: pruning.add }),
       repairing: yield* Effect.makeSemaphore(1)
     }
@@ -113,6 +120,23 @@ const begin = (parts: Parts, id: RunId, head: RunHead, started: RunStarted) =>
     index.begun(id, head.by?.actor ?? "", started.nodes)
     return journal
   })
+
+const persist = ({ fs, disk, active, folders }: Parts, id: RunId) =>
+  Effect.gen(function* () {
+    const journal = active.get(id)
+    if (journal === undefined) return
+    yield* journal.flushed
+    const path = folders.openPath(id)
+    yield* Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r+" }), (file) => file.sync))
+    yield* disk.syncFolder(dirname(path))
+    yield* disk.syncFolder(folders.root)
+  }).pipe(
+    Effect.catchAll(({ message }) =>
+      Effect.logWarning("a loss of power may take the beginning of a run with it").pipe(
+        Effect.annotateLogs({ file: folders.openPath(id), problem: message })
+      )
+    )
+  )
 
 const finish = (parts: Parts, id: RunId, summary: RunSummary) =>
   Effect.gen(function* () {

@@ -4,7 +4,7 @@
  */
 import { join, resolve } from "node:path"
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { StorageError } from "../../RelayError.ts"
 import { isRunId, type RunId } from "../RunId.ts"
 
@@ -21,6 +21,8 @@ export interface RunFolders {
   readonly root: string
   /** Makes the root where it is missing; fails where it can't be made, or written. */
   readonly prepare: Effect.Effect<void, PlatformError.PlatformError>
+  /** What keeps it from being used as it is; none: nothing does. */
+  readonly problem: Effect.Effect<Option.Option<string>>
   readonly openPath: (id: RunId) => string
   readonly finalPath: (id: RunId) => string
   /** The folder of the keys of requests. */
@@ -99,6 +101,12 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
         makeFolder(fs, directory),
         fs.access(directory, { readable: true, writable: true })
       ),
+      problem: Effect.gen(function* () {
+        if ((yield* fs.stat(directory)).type !== "Directory")
+          return Option.some(`${directory} is not a folder`)
+        yield* fs.access(directory, { writable: true })
+        return Option.none()
+      }).pipe(Effect.catchAll(({ message }) => Effect.succeedSome(message))),
       keysPath: join(directory, "keys"),
       openPath: (id) => join(directory, folderOf(id), `${id}.open`),
       finalPath: (id) => join(directory, folderOf(id), `${id}.run`),

@@ -13,6 +13,11 @@ export interface RunHistoryService {
   /** Begins a journal with the run's head and first event. Never fails: what can't be written there goes elsewhere. */
   readonly begin: (id: RunId, head: RunHead, started: RunStarted) => Effect.Effect<Journal>
   /**
+   * What was appended to the journal of a run that goes on is where a loss of power leaves it. Never fails: where it can't
+   * be, the log says so.
+   */
+  readonly persist: (id: RunId) => Effect.Effect<void>
+  /**
    * Ends the journal of a run: writes what is left, and makes it one of the past, which the list shows by its summary.
    * Nothing is appended to it any more.
    */
@@ -25,6 +30,8 @@ export interface RunHistoryService {
   readonly list: (selection: RunSelection) => Stream.Stream<ListedRun, StorageError>
   /** The keys of the requests that started runs. */
   readonly keys: RunKeysService
+  /** What keeps runs from where they are kept; none: nothing does. */
+  readonly problem: Effect.Effect<Option.Option<string>>
   /** Removes what is past its retention or over the size, oldest first, and keys that are too old. */
   readonly prune: Effect.Effect<void>
 }

@@ -3,11 +3,13 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Option, TestClock } from "effect"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
-import type { RunId } from "../../../src/remote-run/RunId.ts"
+import { generator, type RunId } from "../../../src/remote-run/RunId.ts"
+import type { FileOperation } from "../../support/FailingFiles.ts"
 import {
   begin,
   day,
   headOf,
+  historyIn,
   idAt,
   listed,
   past,
@@ -15,6 +17,7 @@ import {
   rawOf,
   runOf,
   today,
+  withFolder,
   withHistory
 } from "../../support/Histories.ts"
 import { record } from "../../support/Journals.ts"
@@ -91,6 +94,48 @@ describe("the history of runs", () => {
       }
     )
   })
+})
+
+describe("a run that a key is to point to", () => {
+  it.effect("is on the disk when that is asked for, and goes on where it can't be", () => {
+    const synced: Array<string> = []
+    let isBroken = false
+    const fails = ({ method, path }: FileOperation) => {
+      if (method === "sync") synced.push(path)
+      return method === "sync" && isBroken
+    }
+    return withFolder(({ directory, lines }) =>
+      Effect.gen(function* () {
+        const history = yield* RunHistory
+        const id = generator()(today)
+        const head = { id, started: "", output: "keep" as const, classes: [], nodes: 0 }
+        yield* history.begin(id, head, { event: "run", id, nodes: [], unknown: [], classes: [] })
+        expect(synced).toEqual([])
+        yield* history.persist(id)
+        expect(synced).toEqual([`${directory}/${id.slice(0, 6)}/${id}.open`])
+        isBroken = true
+        yield* history.persist(id)
+        expect(lines.filter((line) => line.includes("a loss of power")).length).toBe(1)
+      }).pipe(Effect.provide(historyIn(directory, { fails })))
+    )
+  })
+})
+
+describe("where it is kept", () => {
+  it.effect("is looked at by the history itself: a folder that is gone is its problem", () =>
+    withFolder(({ directory }) =>
+      Effect.gen(function* () {
+        const { problem } = yield* RunHistory
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.makeDirectory(directory, { recursive: true })
+        expect(Option.isNone(yield* problem)).toBe(true)
+        yield* fs.remove(directory, { recursive: true })
+        expect(Option.getOrThrow(yield* problem)).toContain(directory)
+        yield* fs.writeFileString(directory, "")
+        expect(Option.getOrThrow(yield* problem)).toBe(`${directory} is not a folder`)
+      }).pipe(Effect.provide(historyIn(directory)))
+    )
+  )
 })
 
 describe("pruning", () => {
