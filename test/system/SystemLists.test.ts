@@ -1,5 +1,4 @@
 /** `system/nodes` and `system/files` over the whole app, by the typed client. */
-import type { HttpClient } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { RelayClient } from "../../src/client/RelayClient.ts"
