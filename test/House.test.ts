@@ -18,6 +18,8 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Raw.d.ts",
     "Span.ts",
     "Glob.ts",
+    "RequestReport.ts",
+    "Counters.ts",
     "Smallest.ts"
   ],
   ["config/"],

@@ -12,8 +12,8 @@ import {
   HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
-import { Cause, Context, Effect, Option } from "effect"
-import { Access } from "../access/Access.ts"
+import { Cause, Context, Effect, Either, Option } from "effect"
+import { Access, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
@@ -30,8 +30,11 @@ import {
   StorageError,
   TooBusy
 } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { RemoteRunApi } from "../remote-run/RemoteRunApi.ts"
 import * as Span from "../Span.ts"
+import * as RequestLog from "./RequestLog.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RouteTable from "./RouteTable.ts"
 
 const isDecodable = (path: string): boolean => {
@@ -89,20 +92,22 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
 type Refusal = AccessDenied | InvalidRequest | NotFound | MethodNotAllowed
 
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = (error: StorageError, request: string) =>
-  Effect.gen(function* () {
-    yield* Effect.logError("a request failed on the disk").pipe(
-      Effect.annotateLogs({ request, error: error.message })
-    )
-    return yield* new StorageError({ message: "the relay's disk failed; its log has it", request })
+const withoutPaths = (error: StorageError, request: string, report: RequestReport.RequestReport) =>
+  Effect.suspend(() => {
+    report.add({ error: error.message }, "the disk failed a request")
+    return new StorageError({ message: "the relay's disk failed; its log has it", request })
   })
 
 /** Errors of the platform become the contract's; the contract's get the headers that go with them. */
-const translate = (error: unknown, request: string): Effect.Effect<never, unknown> => {
+const translate = (
+  error: unknown,
+  request: string,
+  report: RequestReport.RequestReport
+): Effect.Effect<never, unknown> => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return Effect.fail(decodeFailure(error))
   if (error instanceof HttpServerError.RouteNotFound)
     return Effect.fail(new NotFound({ message: "no such route" }))
-  if (error instanceof StorageError) return withoutPaths(error, request)
+  if (error instanceof StorageError) return withoutPaths(error, request, report)
   if (error instanceof TooBusy)
     return Effect.andThen(header("retry-after", String(error.retryAfterSeconds)), Effect.fail(error))
   if (error instanceof MethodNotAllowed)
@@ -130,6 +135,8 @@ const make = Effect.gen(function* () {
   const settings = yield* RelayConfig
   const access = yield* Access
   const routes = RouteTable.make(RelayApi)
+  const log = yield* RequestLog.make
+  const count = RequestMetrics.make()
 
   /** Routes of what the configuration switched off are not there. */
   const isOn = ({ group }: RouteTable.Route) =>
@@ -142,43 +149,70 @@ const make = Effect.gen(function* () {
       : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
   }
 
+  const checkBrowser = (request: HttpServerRequest.HttpServerRequest) =>
+    Either.mapLeft(Browser.check(browserRequest(request), settings.access.hosts), (error) => {
+      countRefusal("browser")
+      return error
+    })
+
   const check = (
     request: HttpServerRequest.HttpServerRequest,
-    path: string
+    path: string,
+    atPath: ReadonlyArray<RouteTable.Route>,
+    route: RouteTable.Route | undefined
   ): Effect.Effect<void, Refusal> => {
-    const atPath = routes.at(path)
     const askedBy = atPath[0]?.askedBy ?? routes.askedBy(path)
     return Effect.flatMap(access.check(askedBy, callerOf(request)), (): Effect.Effect<void, Refusal> => {
       if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
-      const route = atPath.find((candidate) => candidate.method === request.method && isOn(candidate))
       if (route === undefined) return notFound(atPath)
-      return route.hasEffect ? Browser.check(browserRequest(request), settings.access.hosts) : Effect.void
+      return route.hasEffect ? checkBrowser(request) : Effect.void
     }).pipe(Span.within("Admission.check", () => ({ path })))
   }
 
   const admit = (app: HttpApp.Default<unknown>): HttpApp.Default<unknown> =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const began = performance.now()
       const id = RequestId.of(request.headers[RequestId.header])
       // A path outside both bases is nobody's: checked like the rest, and not found.
       const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
       const query = url.indexOf("?")
       const path = query === -1 ? url : url.slice(0, query)
+      const atPath = routes.at(path)
+      const route = atPath.find((candidate) => candidate.method === request.method && isOn(candidate))
+      const report = RequestReport.make(request.method, route?.path ?? "none")
       // The router takes what is behind a semicolon for a query.
       const routed = path.includes(";") ? `${path.replaceAll(";", "%3B")}${url.slice(path.length)}` : url
       const admitted = Effect.mapInputContext(
-        Effect.andThen(check(request, path), app),
+        Effect.andThen(check(request, path, atPath, route), app),
         // All at once: a context is copied for each that is added alone.
         (context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
           context.pipe(
             Context.add(HttpServerRequest.HttpServerRequest, request.modify({ url: routed })),
             Context.add(BasePath, { versioned }),
-            Context.add(RequestId.RequestId, id)
+            Context.add(RequestId.RequestId, id),
+            Context.add(RequestReport.CurrentReport, report)
           )
       )
-      return Effect.andThen(finish(id), admitted).pipe(
-        Effect.catchAll((error) => translate(error, id)),
+      const answered = Effect.andThen(finish(id), admitted).pipe(
+        Effect.catchAll((error) => translate(error, id, report)),
         Effect.catchAllCause((cause) => orDefect(cause, id))
       )
+      const hasEffect = route?.hasEffect === true
+      const end = (status: number, error: Option.Option<unknown>): Effect.Effect<void> => {
+        const seconds = (performance.now() - began) / 1000
+        count(route, request.method, status, seconds)
+        return log.isTold(hasEffect, status)
+          ? log.tell({ request, id, report, hasEffect, error, status, seconds })
+          : Effect.void
+      }
+      return Effect.matchCauseEffect(answered, {
+        onSuccess: (response) => Effect.as(end(response.status, Option.none()), response),
+        onFailure: (cause) => {
+          const error = Cause.failureOption(cause)
+          const status = Option.match(error, { onNone: () => RequestLog.left, onSome: RequestLog.statusOf })
+          return Effect.andThen(end(status, error), Effect.failCause(cause))
+        }
+      })
     })
 
   // The platform types an app's errors as never, but typed errors of endpoints come through here, and are encoded outside.

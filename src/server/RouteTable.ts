@@ -9,6 +9,8 @@ import { AskedBy, HasEffect, type RouteKind } from "../access/RouteAccess.ts"
 /** A route as its API has it. */
 export interface Route {
   readonly method: string
+  /** With its parameters by name, as the API has it: `/remote-run/runs/:id`. */
+  readonly path: string
   /** The group that it belongs to, by its identifier. */
   readonly group: string
   readonly askedBy: RouteKind
@@ -91,6 +93,7 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
       entries.set(first, beside)
       beside.push({
         method: endpoint.method,
+        path: endpoint.path,
         group: group.identifier,
         askedBy,
         hasEffect: annotation(HasEffect, endpoint.annotations),

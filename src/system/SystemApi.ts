@@ -38,13 +38,40 @@ const count = Schema.Int
 /** The health of each part, with figures where they help. */
 export const Status = Schema.Struct({
   configuration: Health,
-  nodes: Schema.Struct({ ...Health.fields, known: count, mine: count }),
-  /** Whether the policy server can be reached, as far as was seen; always on root. */
-  upstream: Health,
-  /** Entries, and the bytes of their content. */
-  outbox: Schema.Struct({ ...Health.fields, waiting: count, refused: count, bytes: count }),
-  runs: Schema.Struct({ ...Health.fields, active: count, agents: count, unkillable: count }),
-  storage: Health
+  nodes: Schema.Struct({
+    ...Health.fields,
+    known: count,
+    mine: count,
+    /** When the list in force was loaded, and when its file was written: RFC 3339; null: that is not known. */
+    loaded: Schema.NullOr(Schema.String),
+    written: Schema.NullOr(Schema.String)
+  }),
+  /** Whether the policy server can be reached, as far as it was asked; `answered` is when it last answered. Always well on root. */
+  upstream: Schema.Struct({ ...Health.fields, answered: Schema.NullOr(Schema.String) }),
+  /** Entries, and the bytes of their content; `oldest` is since when the one waits that waits longest. */
+  outbox: Schema.Struct({
+    ...Health.fields,
+    waiting: count,
+    refused: count,
+    bytes: count,
+    oldest: Schema.NullOr(Schema.String)
+  }),
+  /** Runs, agents that run, nodes that wait for others to end, agents that do not end, processes that can't be ended. */
+  runs: Schema.Struct({
+    ...Health.fields,
+    active: count,
+    agents: count,
+    waiting: count,
+    overdue: count,
+    unkillable: count
+  }),
+  /** The folders that the relay writes to, with the bytes that are free there. */
+  storage: Schema.Struct({
+    ...Health.fields,
+    folders: Schema.Array(Schema.Struct({ folder: Schema.String, path: Schema.String, free: Schema.Number }))
+  }),
+  /** Which certificates end soon. */
+  certificates: Health
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type
 

@@ -1,90 +1,16 @@
 /** Maps requests about the relay itself to its parts. */
-import { FileSystem, HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
-import { Effect, Option } from "effect"
-import { RelayConfig } from "../config/RelayConfig.ts"
+import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
+import { Effect } from "effect"
 import { RelayApi } from "../RelayApi.ts"
-import { RemoteRun } from "../remote-run/RemoteRun.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
-import { SharedFileStore } from "../shared-files/store/SharedFileStore.ts"
-import { NodesList } from "../topology/NodesList.ts"
 import * as ApiPage from "./ApiPage.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
-import type { Health, Status } from "./SystemApi.ts"
 import * as SystemLists from "./SystemLists.ts"
+import * as SystemStatus from "./SystemStatus.ts"
 import * as Version from "./Version.ts"
-
-const healthOf = (problems: ReadonlyArray<string>): Health =>
-  problems.length === 0 ? { status: "success" } : { status: "error", details: problems.join("; ") }
-
-/** What did not load is wrong; what has changed and waits for a restart is not, and is told. */
-const configuration = Effect.gen(function* () {
-  const reload = yield* Reload
-  const problems = yield* reload.problems
-  const waiting = yield* reload.waiting
-  if (waiting.length === 0) return healthOf(problems)
-  const details = [...problems, `changed, and waiting for a restart: ${waiting.join(", ")}`].join("; ")
-  return { ...healthOf(problems), details }
-})
-
-const nodes = Effect.gen(function* () {
-  const list = yield* NodesList
-  const status = yield* list.status
-  const current = yield* list.current
-  return {
-    ...healthOf(status._tag === "Error" ? [status.details] : []),
-    known: current.size,
-    mine: current.mine
-  }
-})
-
-const upstream = Effect.gen(function* () {
-  const { upstream } = yield* (yield* Outbox).status
-  return healthOf(Option.toArray(upstream))
-})
-
-const outbox = Effect.gen(function* () {
-  const { problem, waiting, refused } = yield* (yield* Outbox).status
-  return {
-    ...healthOf(Option.toArray(problem)),
-    waiting: waiting.entries,
-    refused: refused.entries,
-    bytes: waiting.bytes + refused.bytes
-  }
-})
-
-const runs = Effect.gen(function* () {
-  const remoteRun = yield* RemoteRun
-  const { runs, agents, unkillable } = yield* remoteRun.activity
-  const problems =
-    unkillable === 0 ? [] : [`${unkillable} processes of agents that were ended can't be signalled`]
-  return { ...healthOf(problems), active: runs, agents, unkillable }
-})
-
-/** What keeps history from the folder that it goes to. */
-const historyProblems = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  const { enabled, directory } = (yield* RelayConfig).remoteRun
-  if (!enabled) return []
-  const { type } = yield* fs.stat(directory)
-  if (type !== "Directory") return [`${directory} is not a folder`]
-  yield* fs.access(directory, { writable: true })
-  return []
-}).pipe(Effect.catchAll((error) => Effect.succeed([error.message])))
-
-/** The folders that history and shared files go to. */
-const storage = Effect.gen(function* () {
-  const store = yield* SharedFileStore
-  const history = yield* historyProblems
-  return healthOf([...history, ...Option.toArray(yield* store.problem)])
-})
-
-const status: Effect.Effect<
-  Status,
-  never,
-  FileSystem.FileSystem | NodesList | Outbox | Reload | RelayConfig | RemoteRun | SharedFileStore
-> = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
 
 /** The API's description is not secret, and not the same after an upgrade. */
 const unkept = { "cache-control": "no-cache" }
@@ -119,11 +45,16 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
       })
     )
     .handle("status", () =>
-      Effect.map(status, (data) => ({ data, result: "success" as const, action: "getStatus" as const }))
+      Effect.map(SystemStatus.status, (data) => ({
+        data,
+        result: "success" as const,
+        action: "getStatus" as const
+      }))
     )
     .handle("reload", () =>
       Effect.gen(function* () {
         const problems = yield* (yield* Reload).reload
+        yield* RequestReport.add({ ...(problems.length > 0 ? { error: problems.join("; ") } : {}) })
         const action = "reloadConfiguration" as const
         if (problems.length > 0)
           return yield* Effect.fail({ result: "error" as const, action, errorDetails: problems.join("; ") })
@@ -140,6 +71,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
     .handle("retryOutbox", () =>
       Effect.gen(function* () {
         const entries = yield* (yield* Outbox).retry
+        yield* RequestReport.add({ entries })
         return { data: { entries }, result: "success" as const, action: "retryOutbox" as const }
       })
     )

@@ -3,6 +3,7 @@ import { Effect, Either, Option, Schema } from "effect"
 import * as Query from "../http/Query.ts"
 import { NodeId } from "../NodeId.ts"
 import { type InvalidRequest, NotFound } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { FileId, type SharedFileName } from "../shared-files/file/FileId.ts"
 import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
@@ -59,6 +60,7 @@ export const outbox = (given: {
 /** Gives up an entry of the outbox. */
 export const deleteOutboxEntry = (id: string) =>
   Effect.gen(function* () {
+    yield* RequestReport.add({ entry: id })
     const found = yield* (yield* Outbox).remove(id)
     if (!found) return yield* new NotFound({ message: `no entry ${id.slice(0, 100)} in the outbox` })
     return { id }
@@ -136,6 +138,7 @@ export const deleteFile = (path: {
       source: yield* required("source", path.source, nodeIdForm, Schema.decodeOption(NodeId)),
       fileId: yield* required("file_id", path.file_id, fileIdForm, Schema.decodeOption(FileId))
     }
+    yield* RequestReport.add(path)
     if (!(yield* StoredFiles.remove(name)))
       return yield* new NotFound({
         message: `no file ${name.fileId} of node ${name.source} for node ${name.target} is stored here`

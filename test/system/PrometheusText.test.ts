@@ -4,7 +4,7 @@ import * as PrometheusText from "../../src/system/PrometheusText.ts"
 
 /** The metrics of one prefix, which no other test has. */
 const printed = (prefix: string) =>
-  Effect.map(Metric.snapshot, (pairs) => PrometheusText.print(pairs, prefix))
+  Effect.map(Metric.snapshot, (pairs) => PrometheusText.print(PrometheusText.familiesOf(pairs, prefix)))
 
 describe("the text for Prometheus", () => {
   it.effect("has each metric once, with what it is, and a line for each of its labels", () =>
