@@ -103,15 +103,13 @@ const runs = Effect.gen(function* () {
   ]
 })
 
-const millisPerDay = 86_400_000
-
 const certificates = Effect.gen(function* () {
   const now = yield* Clock.currentTimeMillis
   return (yield* CertificateStatus.groups).map(({ kind, first }) =>
     ours(
-      "certificate_days_left",
-      "Days until a certificate ends; of the nodes', until the first of them does",
-      (first - now) / millisPerDay,
+      "certificate_left_seconds",
+      "Time until a certificate ends; of the nodes', until the first of them does",
+      (first - now) / 1000,
       { certificate: kind }
     )
   )
