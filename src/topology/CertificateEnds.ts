@@ -25,7 +25,7 @@ const valueAt = (der: Uint8Array, at: number): Value | undefined => {
 }
 
 const timeOf = (der: Uint8Array, { tag, from, to }: Value): number | undefined => {
-  const text = Buffer.from(der.buffer, der.byteOffset + from, Math.max(0, to - from)).toString("latin1")
+  const text = Buffer.from(der.subarray(from, to)).toString("latin1")
   const found = /^(\d{2,4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/.exec(text)
   if (found === null || (tag !== utcTime && tag !== generalizedTime)) return undefined
   const [year = 0, month = 0, ...rest] = found.slice(1).map(Number)
