@@ -12,10 +12,15 @@ const needed = {
   pgrep: "procps",
   useradd: "passwd",
   "cf-agent": "cfengine3",
-  apache2: "apache2"
+  apache2: "apache2",
+  promtool: "prometheus"
 }
 
-const services = { cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"], apache2: ["apache2"] }
+const services = {
+  cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"],
+  apache2: ["apache2"],
+  prometheus: ["prometheus"]
+}
 
 /** Modules of Python that make an environment of its own for what tests the API, and Debian's packages that have them. */
 const modules = { venv: "python3", ensurepip: "python3-venv" }

@@ -87,6 +87,7 @@ export {
   type StartedRun
 } from "./remote-run/RemoteRun.ts"
 export { IdempotencyConflict, RunGoesOn, RunNotFound } from "./remote-run/RemoteRunError.ts"
+export type { RunActivity } from "./remote-run/RunActivity.ts"
 export type { RunControl, Share } from "./remote-run/RunControl.ts"
 export {
   EndError,
@@ -162,13 +163,20 @@ export {
 } from "./shared-files/SharedFiles.ts"
 export { Queued, Stored } from "./shared-files/SharedFilesApi.ts"
 export { SharedFileStore, type SharedFileStoreService } from "./shared-files/store/SharedFileStore.ts"
+export type { StoredFile, StoredPage, StoredSelection } from "./shared-files/store/StoredList.ts"
 export type { ByteRange } from "./shared-folder/Conditions.ts"
 export type { FileHash } from "./shared-folder/FileHashes.ts"
 export type { FolderPath } from "./shared-folder/FolderPath.ts"
 export { type FolderFile, SharedFolder, type SharedFolderService } from "./shared-folder/SharedFolder.ts"
 export { Reload, type Reloadable, type ReloadProblem, type ReloadService } from "./system/Reload.ts"
-export { Health, Info, Status } from "./system/SystemApi.ts"
+export { FilesPage, Health, Info, KnownNode, NodesPage, RemovedFile, Status } from "./system/SystemApi.ts"
 export { Certificates, type CertificatesService, CertificatesUnreadable } from "./topology/Certificates.ts"
 export type { Node } from "./topology/Node.ts"
-export { type Nodes, NodesList, type NodesListService, type NodesListStatus } from "./topology/NodesList.ts"
+export {
+  type Nodes,
+  NodesList,
+  type NodesListFreshness,
+  type NodesListService,
+  type NodesListStatus
+} from "./topology/NodesList.ts"
 export type { Route } from "./topology/Route.ts"

@@ -17,7 +17,11 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",
-    "Span.ts"
+    "Span.ts",
+    "Glob.ts",
+    "RequestReport.ts",
+    "Counters.ts",
+    "Smallest.ts"
   ],
   ["config/"],
   ["topology/"],

@@ -1,5 +1,6 @@
 /** Who may call which routes: by address, or by client certificate. */
 import { Context, Effect, Either, Layer, Option } from "effect"
+import * as Counters from "../Counters.ts"
 import * as AccessEntry from "../config/AccessEntry.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
@@ -42,12 +43,12 @@ export class Access extends Context.Tag("rudder-relay/Access")<Access, AccessSer
 }
 
 /** The key that an administrator sets to let a caller in. */
-const keyOf: Record<RouteKind, string> = {
+const keyOf = {
   policyServer: "access.policy_server",
   nodes: "access.nodes",
   sharedFolder: "access.trusted_proxies",
   admin: "access.admin"
-}
+} as const satisfies Record<RouteKind, string>
 
 /** The policy server's host name: that of its URL where only that is configured. */
 const upstreamHost = ({ host, url }: Settings["output"]["upstream"]): ReadonlyArray<string> =>
@@ -66,11 +67,19 @@ const rulesOf = ({ access, output }: Settings) => ({
   trustedProxies: Option.getOrElse(access.trustedProxies, () => AddressSet.loopback)
 })
 
+/** Browsers are refused by `Admission`. */
+export const countRefusal = Counters.family(
+  "access_refusals_total",
+  "Callers that were refused, by the rule that refused them",
+  "rule",
+  ["access.policy_server", "access.nodes", "access.trusted_proxies", "access.admin", "browser"]
+)
+
 const aboutOf = ({ certificate, peer }: Caller, address: string): Record<string, string> => ({
   ...(AccessEntry.normalizeAddress(peer) === address ? {} : { peer }),
   ...Option.match(certificate, {
     onNone: () => ({}),
-    onSome: ({ keyHash }) => ({ certificateKeyHash: keyHash })
+    onSome: ({ keyHash }) => ({ key_hash: keyHash })
   })
 })
 
@@ -101,6 +110,7 @@ const make = Effect.gen(function* () {
   const refuse = (kind: RouteKind, caller: Caller, address: string) =>
     Effect.gen(function* () {
       const key = keyOf[kind]
+      countRefusal(key)
       yield* log("a caller was refused", { address, key, about: aboutOf(caller, address) })
       return yield* new AccessDenied({
         message: `${address} may not call this: it is not in ${key} of the relay's configuration`
@@ -110,6 +120,7 @@ const make = Effect.gen(function* () {
   const refuseForwarded = (error: AccessDenied, { peer }: Caller) =>
     Effect.gen(function* () {
       const address = AccessEntry.normalizeAddress(peer)
+      countRefusal(keyOf.sharedFolder)
       if (address !== undefined)
         yield* log("a caller was refused: the X-Forwarded-For of a trusted proxy can't be read", {
           address,

@@ -1,9 +1,9 @@
-/** What the log says of refused callers: once a minute for each, and never so much that callers can fill a disk with it. */
+/** What the log says of refused callers: so many lines a minute for each, and never so much that callers can fill a disk with it. */
 import { Clock, Duration, Effect } from "effect"
 import { RequestId } from "../http/RequestId.ts"
+import { CurrentReport, isInRequest } from "../RequestReport.ts"
 
 const interval = Duration.toMillis("1 minute")
-const maxLines = 200
 
 /** Who was refused, and what would change that. */
 export interface Refusal {
@@ -15,45 +15,90 @@ export interface Refusal {
   readonly about?: Readonly<Record<string, string>>
 }
 
-/**
- * Logs a refusal as a warning, unless one of the same address and key was logged in the last minute, or 200 of others
- * were; how many those others left out is told with the next line.
- */
-export type RefusalLog = (message: string, refusal: Refusal) => Effect.Effect<void>
+/** How many lines a minute there are at most. */
+export interface Bounds {
+  readonly ofOne: number
+  readonly ofAll: number
+}
 
-/** A log of its own: who it has told of, and when, is forgotten with it. */
-export const make: Effect.Effect<RefusalLog> = Effect.sync(() => {
-  /** When each was logged, oldest first. */
-  const logged = new Map<string, number>()
+/**
+ * Writes a warning, unless there were too many of this kind in the last minute, or of all: how many those others left
+ * out is told with the next line.
+ *
+ * @param kind what counts as the same refusal
+ */
+export type BoundedLog = (
+  message: string,
+  kind: string,
+  annotations: Readonly<Record<string, unknown>>
+) => Effect.Effect<void>
+
+interface Written {
+  /** When the first of them was. */
+  readonly since: number
+  lines: number
+}
+
+/** A log of its own: what it has told of, and when, is forgotten with it. */
+export const bounded = ({ ofOne, ofAll }: Bounds): BoundedLog => {
+  /** Oldest first. */
+  const written = new Map<string, Written>()
+  let lines = 0
   let omitted = 0
 
   const forget = (now: number) => {
-    for (const [entry, at] of logged) {
-      if (now - at < interval) return
-      logged.delete(entry)
+    for (const [kind, { since, lines: count }] of written) {
+      if (now - since < interval) return
+      written.delete(kind)
+      lines -= count
     }
   }
 
-  return (message, { about, address, key }) =>
+  return (message, kind, annotations) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       forget(now)
-      const entry = `${key} ${address}`
-      if (logged.has(entry)) return
-      if (logged.size >= maxLines) {
+      const before = written.get(kind) ?? { since: now, lines: 0 }
+      if (before.lines >= ofOne) {
+        // Of one line a minute nobody wonders how many there were.
+        if (ofOne > 1) omitted++
+        return
+      }
+      if (lines >= ofAll) {
         omitted++
         return
       }
-      logged.set(entry, now)
+      before.lines++
+      lines++
+      written.set(kind, before)
+      const more = omitted > 0 ? { omitted } : {}
+      omitted = 0
+      yield* Effect.logWarning(message).pipe(Effect.annotateLogs({ ...annotations, ...more }))
+    })
+}
+
+/**
+ * Logs a refusal as a warning, unless one of the same address and key was logged in the last minute, or 200 of others
+ * were. It is the line of the request in which it happens.
+ */
+export type RefusalLog = (message: string, refusal: Refusal) => Effect.Effect<void>
+
+/** A log of its own. */
+export const make: Effect.Effect<RefusalLog> = Effect.sync(() => {
+  const write = bounded({ ofOne: 1, ofAll: 200 })
+  return (message, { about, address, key }) =>
+    Effect.gen(function* () {
       const request = yield* RequestId
-      const annotations = {
+      const report = yield* CurrentReport
+      report.told()
+      yield* write(message, `${key} ${address}`, {
         address,
         key,
         ...about,
         ...(request === "" ? {} : { request }),
-        ...(omitted > 0 ? { omitted } : {})
-      }
-      omitted = 0
-      yield* Effect.logWarning(message).pipe(Effect.annotateLogs(annotations))
+        ...(isInRequest(report)
+          ? { method: report.method, route: report.route, status: 403, tag: "AccessDenied" }
+          : {})
+      })
     })
 })

@@ -1,6 +1,7 @@
 /** What a failure of the disk means for who asked. */
 import { Effect } from "effect"
 import { StorageError, StorageFull } from "../RelayError.ts"
+import { CurrentReport, isInRequest } from "../RequestReport.ts"
 import type { DiskError } from "./Disk.ts"
 
 /** It is the disk's fault, not the sender's. What there is to know of it may be the disk's word, or the platform's. */
@@ -16,9 +17,14 @@ export const writeError = (error: DiskError): StorageError | StorageFull =>
 const logged = <E extends StorageError | StorageFull>(error: E): Effect.Effect<never, E> =>
   error instanceof StorageFull
     ? Effect.fail(error)
-    : Effect.logError("the disk failed a request").pipe(
-        Effect.annotateLogs({ error: error.message }),
-        Effect.andThen(Effect.fail(error))
+    : Effect.flatMap(CurrentReport, (report) =>
+        // The line of a request says it.
+        isInRequest(report)
+          ? Effect.fail(error)
+          : Effect.logError("the disk failed").pipe(
+              Effect.annotateLogs({ error: error.message }),
+              Effect.andThen(Effect.fail(error))
+            )
       )
 
 /** Fails with `storageError`, and says so in the log. */

@@ -14,14 +14,17 @@ export interface Deadline {
 
 /** The time-outs of the agents that run. */
 export interface Deadlines {
-  /** The fiber is interrupted when its time is over. `now` in milliseconds, by Effect's `Clock`. */
-  readonly begin: (fiber: Fiber.RuntimeFiber<unknown, unknown>, now: number) => Deadline
+  /**
+   * The fiber is interrupted when its time is over, which `over` is told. `now` in milliseconds, by Effect's `Clock`.
+   */
+  readonly begin: (fiber: Fiber.RuntimeFiber<unknown, unknown>, now: number, over?: () => void) => Deadline
 }
 
 interface Entry {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   /** Milliseconds, by Effect's `Clock`. */
   readonly at: number
+  readonly over: (() => void) | undefined
   isOver: boolean
 }
 
@@ -42,13 +45,14 @@ export const make = (timeout: Duration.Duration): Effect.Effect<Deadlines, never
       if (left > 0) return yield* Effect.sleep(left)
       entries.delete(first)
       first.isOver = true
+      first.over?.()
       first.fiber.unsafeInterruptAsFork(FiberId.none)
     })
     yield* Effect.forkScoped(Effect.interruptible(Effect.forever(endFirst)))
 
     return {
-      begin: (fiber, now) => {
-        const entry: Entry = { fiber, at: now + Duration.toMillis(timeout), isOver: false }
+      begin: (fiber, now, over) => {
+        const entry: Entry = { fiber, at: now + Duration.toMillis(timeout), over, isOver: false }
         entries.add(entry)
         begun.unsafeOpen()
         return { isOver: () => entry.isOver, drop: () => void entries.delete(entry) }

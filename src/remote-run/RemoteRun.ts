@@ -14,11 +14,13 @@ import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import type { RunSelection } from "./journal/RunListing.ts"
 import * as KeyedStart from "./KeyedStart.ts"
 import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
+import * as RunActivity from "./RunActivity.ts"
 import type { RunControl } from "./RunControl.ts"
 import { type RunDone, type RunStarted, seconds } from "./RunEvent.ts"
 import * as RunExecution from "./RunExecution.ts"
 import { generator, type RunId, startedAt } from "./RunId.ts"
 import { orderDigest, type RunKey } from "./RunKey.ts"
+import * as RunMetrics from "./RunMetrics.ts"
 import * as RunPages from "./RunPages.ts"
 import * as RunPlan from "./RunPlan.ts"
 import * as RunPolicy from "./RunPolicy.ts"
@@ -80,11 +82,7 @@ export interface RemoteRunService {
   /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
   readonly cancel: (id: RunId) => Effect.Effect<boolean>
   /** What goes on now. */
-  readonly activity: Effect.Effect<{
-    readonly runs: number
-    readonly agents: number
-    readonly unkillable: number
-  }>
+  readonly activity: Effect.Effect<RunActivity.RunActivity>
   /** Starts no more agents, ends those that wait, and returns when the running ones have ended. */
   readonly drain: Effect.Effect<void>
   /** Starts no more runs, cancels those that go on, and returns when their agents are gone. */
@@ -158,11 +156,7 @@ const make = Effect.gen(function* () {
       RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
     list: (limit, selection) => list(parts, limit, selection),
     cancel: (id) => cancel(parts, id),
-    activity: Effect.all({
-      runs: Effect.sync(() => parts.active.size),
-      agents: permits.inUse,
-      unkillable: agents.unkillable
-    }),
+    activity: RunActivity.of(parts.active, permits, agents),
     drain: stop(parts, ({ execution }) => execution.stopStarting),
     cancelAll
   })
@@ -264,21 +258,23 @@ const begin = (
 
 /** From the first agent to the record of the run's end. */
 const execute = Effect.fn("RemoteRun.execute")(
-  function* ({ history, active }: Parts, { id, begun, progress, execution, over, beforeFirst }: ActiveRun) {
-    const { nodes, by } = progress.head
-    yield* Effect.logInfo("run started").pipe(
-      Effect.annotateLogs({ nodes, ...(by === undefined ? {} : { address: by.address }) })
-    )
+  function* ({ history, active }: Parts, run: ActiveRun) {
+    const { id, begun, progress, execution, over, beforeFirst } = run
     yield* execution.run
     yield* Effect.ignore(beforeFirst)
     const { result } = progress
+    const outcome = RunMetrics.outcomeOf(run.isCancelled, result)
     const duration = seconds((yield* Clock.currentTimeMillis) - begun)
     const done: RunDone = { event: "done", ...result, duration }
     progress.journal.event(Kind.done, "", done, 0)
     yield* history.finish(id, progress.summary)
     active.delete(id)
     yield* Deferred.succeed(over, undefined)
-    yield* Effect.logInfo("run ended").pipe(Effect.annotateLogs(result))
+    RunMetrics.runEnded(outcome)
+    const { nodes } = progress.head
+    yield* Effect.logInfo("run ended").pipe(
+      Effect.annotateLogs({ outcome, nodes, ...result, seconds: duration })
+    )
   },
   (effect, _, { id, progress }) =>
     effect.pipe(Effect.uninterruptible, Effect.annotateLogs({ run: id, ...progress.words }))

@@ -13,6 +13,7 @@ import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import type { InvalidRequest, StorageError } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
 import * as AllowedClasses from "./AllowedClasses.ts"
 import { contentType, type RunFormat } from "./journal/RunFormat.ts"
 import type { ReadOptions } from "./journal/RunReader.ts"
@@ -135,6 +136,22 @@ const start = (
     return yield* startOrder(request, { target, classes, output }, parameters)
   })
 
+/** What is asked for, for the log's line of the request. */
+const aboutOrder = (
+  { target, classes, output, parent }: Pick<RunOrder, "target" | "classes" | "output" | "parent">,
+  { actor, reason, preview }: RunParameters.RunParameters
+) => ({
+  ...(target._tag === "All" ? { nodes: "all" } : {}),
+  ...(target._tag === "One" ? { nodes: target.id, node_count: 1 } : {}),
+  ...(target._tag === "Nodes" ? RequestReport.ids({ all: "nodes", count: "node_count" }, target.ids) : {}),
+  ...(classes.length === 0 ? {} : RequestReport.ids({ all: "classes", count: "class_count" }, classes)),
+  output,
+  parent,
+  actor,
+  reason,
+  ...(preview ? { preview } : {})
+})
+
 /** Starts or previews a run; how it goes on, who asks and by which key is as the request says. */
 const startOrder = (
   request: HttpServerRequest.HttpServerRequest,
@@ -145,12 +162,18 @@ const startOrder = (
     const remoteRun = yield* RemoteRun
     const { control, preview, v1 } = parameters
     const by = yield* requestedBy(request, parameters)
+    yield* RequestReport.add(aboutOrder(ordered, parameters))
     const order: RunOrder = { ...ordered, control, by, key: yield* keyOf(request) }
     const answered = preview
       ? Effect.map(remoteRun.preview(order), (found) =>
           streamed(request, RunPreview.json(found), json.contentType)
         )
-      : Effect.map(remoteRun.start(order), (run) => answer(request, run, run.started, parameters))
+      : Effect.flatMap(remoteRun.start(order), (run) =>
+          Effect.as(
+            RequestReport.add({ run: run.id, started: run.started.nodes.length }),
+            answer(request, run, run.started, parameters)
+          )
+        )
     return yield* answered.pipe(
       // An existing caller takes any 2xx, and an empty answer, for a node that is not there.
       Effect.catchTag("UnknownTarget", (error) => (v1 ? Effect.succeed(nothing()) : error))
@@ -263,8 +286,10 @@ const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParamete
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
+    yield* RequestReport.add({ run: id })
     const run = yield* findRun(id)
     const wasGoingOn = yield* remoteRun.cancel(run.id)
+    yield* RequestReport.add({ result: wasGoingOn ? "cancelled" : "was over" })
     const detail = streamed(request, yield* RunDetail.json(run), json.contentType)
     return HttpServerResponse.setStatus(detail, wasGoingOn ? 202 : 200)
   })

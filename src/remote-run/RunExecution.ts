@@ -17,6 +17,7 @@ import type { NodeLog } from "./journal/NodeLog.ts"
 import * as NodeEndings from "./NodeEndings.ts"
 import type { RunControl } from "./RunControl.ts"
 import type { NodeEnding, NodeOutcome } from "./RunEvent.ts"
+import * as RunMetrics from "./RunMetrics.ts"
 import * as RunPlan from "./RunPlan.ts"
 import * as RunPolicy from "./RunPolicy.ts"
 import type { RunProgress } from "./RunProgress.ts"
@@ -32,6 +33,10 @@ export interface RunExecution {
   readonly stopStarting: Effect.Effect<void>
   /** Ends all that runs, and what waits. Returns at once. */
   readonly cancel: Effect.Effect<void>
+  /** Own nodes that may start, and wait for a permit. */
+  readonly waiting: () => number
+  /** Agents that are being ended, since they took longer than they may, and are still there. */
+  readonly overdue: () => number
 }
 
 /** What runs have in common. */
@@ -63,6 +68,8 @@ interface Parts extends RunExecutionParts {
   readonly batchOver: Effect.Latch
   /** How nodes end that were not started; from then on none is. */
   unstarted: NodeEnding | undefined
+  /** Agents whose time is over. */
+  readonly overdue: Set<NodeId>
   /** Done when `unstarted` is known. */
   readonly stopped: Deferred.Deferred<void>
   readonly cancelled: Deferred.Deferred<void>
@@ -96,6 +103,7 @@ export const make = (
       unasked: new Map(),
       batchOver: yield* Effect.makeLatch(true),
       unstarted: undefined,
+      overdue: new Set(),
       stopped: yield* Deferred.make<void>(),
       cancelled: yield* Deferred.make<void>()
     }
@@ -104,7 +112,9 @@ export const make = (
     return {
       run: run(parts),
       stopStarting,
-      cancel: Effect.andThen(stopStarting, Effect.asVoid(Deferred.succeed(parts.cancelled, undefined)))
+      cancel: Effect.andThen(stopStarting, Effect.asVoid(Deferred.succeed(parts.cancelled, undefined))),
+      waiting: () => parts.waiting.size,
+      overdue: () => parts.overdue.size
     }
   })
 
@@ -262,7 +272,7 @@ const runAgent = (parts: Parts, { deadlines }: Underway, node: Node) =>
           progress.end(log, parts.unstarted, now)
           return
         }
-        const deadline = deadlines.begin(fiber, now)
+        const deadline = deadlines.begin(fiber, now, () => parts.overdue.add(node.id))
         progress.running++
         const exit = isHostname(node.hostname)
           ? yield* Effect.exit(
@@ -271,11 +281,15 @@ const runAgent = (parts: Parts, { deadlines }: Underway, node: Node) =>
           : Exit.succeed(NodeEndings.badHostname(node))
         progress.running--
         deadline.drop()
+        if (deadline.isOver()) parts.overdue.delete(node.id)
         if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
           yield* Effect.logError("agent failed", exit.cause)
         const ending = NodeEndings.ofExit(exit, deadline.isOver())
         const outcome = progress.end(log, ending, yield* Clock.currentTimeMillis)
-        if (outcome !== undefined) yield* warnings.ended(outcome)
+        if (outcome !== undefined) {
+          RunMetrics.agentEnded(outcome)
+          yield* warnings.ended(outcome)
+        }
       })
     )
   )

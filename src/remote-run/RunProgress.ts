@@ -29,10 +29,15 @@ export class RunProgress {
     return summaryOf(this.head, { running: this.running, ...this.result })
   }
 
-  /** Who asked and why, in the caller's words, for the log lines of the run. */
-  get words(): { readonly actor?: string; readonly reason?: string } {
-    const { actor, reason } = this.head.by ?? {}
-    return { ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }
+  /** Who asked and why, for the log lines of the run. */
+  get words(): Readonly<Record<string, string>> {
+    const { address, key, actor, reason } = this.head.by ?? { address: "" }
+    return {
+      ...(address === "" ? {} : { address }),
+      ...(key === undefined ? {} : { key_hash: key }),
+      ...(actor === undefined ? {} : { actor }),
+      ...(reason === undefined ? {} : { reason })
+    }
   }
 
   /** How many nodes have ended well, how many have not, and how many were skipped. */

@@ -1,7 +1,7 @@
 /** What every request goes through before its route: who may call, whether there is such a route, and whose page asks. */
 import type { HttpServerRequest } from "@effect/platform"
-import { Effect } from "effect"
-import { Access, type AccessService } from "../access/Access.ts"
+import { Effect, Either } from "effect"
+import { Access, type AccessService, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
 import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
@@ -67,13 +67,17 @@ const notFound = (parts: Parts, { routes }: Match) => {
     : new MethodNotAllowed({ message: `expected ${allowed.join(" or ")}`, allowed })
 }
 
+const checkBrowser = ({ settings }: Parts, request: HttpServerRequest.HttpServerRequest) =>
+  Either.mapLeft(Browser.check(browserRequest(request), settings.access.hosts), (error) => {
+    countRefusal("browser")
+    return error
+  })
+
 /** The route of a caller who may ask what is at this path. */
 const choose = (parts: Parts, { request, path, match, route }: Asked): Effect.Effect<Route, Refusal> => {
   if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
   if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
-  return route.hasEffect
-    ? Effect.as(Browser.check(browserRequest(request), parts.settings.access.hosts), route)
-    : Effect.succeed(route)
+  return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : Effect.succeed(route)
 }
 
 /** By the configuration, for these routes. */

@@ -2,6 +2,7 @@
 import { HttpApiError, HttpServerResponse } from "@effect/platform"
 import { Cause, Effect, Option } from "effect"
 import { InternalError, InvalidRequest, MethodNotAllowed, StorageError, TooBusy } from "../RelayError.ts"
+import type { RequestReport } from "../RequestReport.ts"
 
 /** Encodes an error that the API knows; fails with what it does not. */
 export type Encode = (
@@ -17,18 +18,30 @@ const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
     : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
 }
 
+/** A request that has failed. */
+export interface Asked {
+  readonly id: string
+  readonly report: RequestReport
+}
+
+/** How it is answered. */
+export interface Answer {
+  /** As the API has it. */
+  readonly error: unknown
+  readonly response: HttpServerResponse.HttpServerResponse
+}
+
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = (error: StorageError, request: string) =>
-  Effect.logError("a request failed on the disk").pipe(
-    Effect.annotateLogs({ request, error: error.message }),
-    Effect.andThen(new StorageError({ message: "the relay's disk failed; its log has it", request }))
-  )
+const withoutPaths = ({ message }: StorageError, { id, report }: Asked) => {
+  report.add({ error: message }, "the disk failed a request")
+  return new StorageError({ message: "the relay's disk failed; its log has it", request: id })
+}
 
 /** What should not happen is told without details; the log has them under the same id. */
-const defect = (cause: Cause.Cause<unknown>, request: string) =>
+const defect = (cause: Cause.Cause<unknown>, { id }: Asked): Effect.Effect<InternalError> =>
   Effect.logError("a request failed", cause).pipe(
-    Effect.annotateLogs({ request }),
-    Effect.andThen(new InternalError({ message: "internal error; the relay's log has it", request }))
+    Effect.annotateLogs({ request: id }),
+    Effect.as(new InternalError({ message: "internal error; the relay's log has it", request: id }))
   )
 
 /** What goes with an error beside its body. */
@@ -37,36 +50,29 @@ const headersOf = (error: unknown): Readonly<Record<string, string>> => {
   return error instanceof MethodNotAllowed ? { allow: error.allowed.join(", ") } : {}
 }
 
-const translate = (error: unknown, request: string): Effect.Effect<never, unknown> => {
+const translate = (error: unknown, asked: Asked): unknown => {
   if (error instanceof HttpApiError.HttpApiDecodeError) return decodeFailure(error)
-  return error instanceof StorageError ? withoutPaths(error, request) : Effect.fail(error)
+  return error instanceof StorageError ? withoutPaths(error, asked) : error
 }
 
-/** An error that the API does not know is as unforeseen as a defect. */
-const encoded = (
-  failure: Effect.Effect<never, unknown>,
-  request: string,
-  encode: Encode
-): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.catchAllCause(encode(failure), (cause) => Effect.orDie(encode(defect(cause, request))))
+const answerDefect = (cause: Cause.Cause<unknown>, asked: Asked, encode: Encode): Effect.Effect<Answer> =>
+  Effect.flatMap(defect(cause, asked), (error) =>
+    Effect.map(Effect.orDie(encode(Effect.fail(error))), (response) => ({ error, response }))
+  )
 
-/**
- * The answer to a request that ended with this cause; interrupted where the client has gone.
- *
- * @param request its id
- */
-export const answer = (
-  cause: Cause.Cause<unknown>,
-  request: string,
-  encode: Encode
-): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+/** An error that the API does not know is as unforeseen as a defect. */
+const answerError = (error: unknown, asked: Asked, encode: Encode): Effect.Effect<Answer> =>
+  Effect.matchCauseEffect(encode(Effect.fail(error)), {
+    onFailure: (cause) => answerDefect(cause, asked, encode),
+    onSuccess: (response) =>
+      Effect.succeed({ error, response: HttpServerResponse.setHeaders(response, headersOf(error)) })
+  })
+
+/** The answer to a request that ended with this cause; interrupted where the client has gone. */
+export const answer = (cause: Cause.Cause<unknown>, asked: Asked, encode: Encode): Effect.Effect<Answer> => {
   const error = Cause.failureOption(cause)
-  if (Option.isSome(error))
-    return Effect.map(
-      encoded(translate(error.value, request), request, encode),
-      HttpServerResponse.setHeaders(headersOf(error.value))
-    )
+  if (Option.isSome(error)) return answerError(translate(error.value, asked), asked, encode)
   // There is no failure in it to be made a defect.
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(Cause.flatMap(cause, Cause.die))
-  return encoded(defect(cause, request), request, encode)
+  return answerDefect(cause, asked, encode)
 }

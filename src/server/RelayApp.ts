@@ -14,13 +14,16 @@ import {
   HttpServerRespondable,
   HttpServerResponse
 } from "@effect/platform"
-import { Context, Effect, FiberRef, type Scope, Tracer } from "effect"
+import { type Cause, Context, Effect, FiberRef, Option, type Scope, Tracer } from "effect"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
+import * as RequestReport from "../RequestReport.ts"
 import * as Admission from "./Admission.ts"
 import * as Failure from "./Failure.ts"
+import * as RequestLog from "./RequestLog.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RouteTable from "./RouteTable.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -34,11 +37,16 @@ interface Parts {
   readonly admission: Admission.Admission
   readonly encode: Failure.Encode
   readonly handlerOf: (route: RouteTable.Route) => Handler
+  readonly log: RequestLog.RequestLog
+  readonly count: RequestMetrics.RequestMetrics
 }
 
 /** A request as it is read. */
 interface Asked extends Admission.Asked {
   readonly id: string
+  /** When it was read. Milliseconds of `performance.now()`. */
+  readonly began: number
+  readonly report: RequestReport.RequestReport
   /** Under the base path that decides the dialect of remote runs. */
   readonly versioned: boolean
   /** Below the base: path and query. */
@@ -51,14 +59,17 @@ const read = ({ routes }: Parts, request: Request): Asked => {
   const query = url.indexOf("?")
   const path = query === -1 ? url : url.slice(0, query)
   const match = routes.at(path)
+  const route = match.routes.find(({ method }) => method === request.method)
   return {
     request,
+    began: performance.now(),
+    report: RequestReport.make(request.method, route?.path ?? "none"),
     id: RequestId.of(request.headers[RequestId.header]),
     versioned,
     url,
     path,
     match,
-    route: match.routes.find(({ method }) => method === request.method)
+    route
   }
 }
 
@@ -104,6 +115,7 @@ const contextOf = (
   services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
   services.set(BasePath.key, { versioned: asked.versioned })
   services.set(RequestId.RequestId.key, asked.id)
+  services.set(RequestReport.CurrentReport.key, asked.report)
   if (route !== undefined) {
     const handler = handlerOf(route)
     services.set(
@@ -154,20 +166,45 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Contex
   // What it asks for is in the context that is set.
   Effect.andThen(FiberRef.set(FiberRef.currentContext, context), effect) as Effect.Effect<A, E>
 
+/** Counts a request that has come to its end, and writes its line where it has one. */
+const tell = (
+  { count, log }: Parts,
+  asked: Asked,
+  status: number,
+  error: unknown
+): Effect.Effect<void> | undefined => {
+  const { request, id, report, route } = asked
+  const seconds = (performance.now() - asked.began) / 1000
+  count(route, request.method, status, seconds)
+  const hasEffect = route?.hasEffect === true
+  return log.isTold(hasEffect, status)
+    ? log.tell({ request, id, report, hasEffect, error: Option.fromNullable(error), status, seconds })
+    : undefined
+}
+
 const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>
   Effect.contextWithEffect((given: Context.Context<Request | Services | Scope.Scope>) => {
     const asked = read(parts, Context.get(given, HttpServerRequest.HttpServerRequest))
     const responded = Effect.flatMap(parts.admission(asked), (route) => run(parts, route))
-    const end = (response: Response) => within(Effect.succeed(finished(asked, response)), given)
+    const end = (response: Response, error?: unknown) => {
+      const ended = within(Effect.succeed(finished(asked, response)), given)
+      const told = tell(parts, asked, response.status, error)
+      return told === undefined ? ended : Effect.andThen(told, ended)
+    }
+    const left = (cause: Cause.Cause<never>) =>
+      Effect.andThen(
+        tell(parts, asked, RequestLog.left, undefined) ?? Effect.void,
+        within(Effect.failCause(cause), given)
+      )
     return Effect.matchCauseEffect(within(responded, contextOf(parts, given, asked)), {
       onSuccess: (response) =>
         HttpServerResponse.isServerResponse(response)
           ? end(response)
-          : Effect.flatMap(HttpServerRespondable.toResponse(response), end),
+          : Effect.flatMap(HttpServerRespondable.toResponse(response), (made) => end(made)),
       onFailure: (cause) =>
-        Effect.matchCauseEffect(Failure.answer(cause, asked.id, parts.encode), {
-          onSuccess: end,
-          onFailure: (failed) => within(Effect.failCause(failed), given)
+        Effect.matchCauseEffect(Failure.answer(cause, asked, parts.encode), {
+          onSuccess: ({ error, response }) => end(response, error),
+          onFailure: left
         })
     })
   })
@@ -197,6 +234,8 @@ export const make = Effect.gen(function* () {
     routes,
     admission: yield* Admission.make(routes),
     encode: yield* HttpApiBuilder.buildMiddleware(RelayApi),
+    log: yield* RequestLog.make,
+    count: RequestMetrics.make(),
     handlerOf: handlersOf(router.routes)
   }
   return answer(parts)

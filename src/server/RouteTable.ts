@@ -9,7 +9,7 @@ import { AskedBy, HasEffect, type RouteKind } from "../access/RouteAccess.ts"
 /** A route as its API has it. */
 export interface Route {
   readonly method: string
-  /** With its parameters' names: `/a/:b`. */
+  /** With its parameters by name, as the API has it: `/remote-run/runs/:id`. */
   readonly path: string
   /** The group that it belongs to, by its identifier. */
   readonly group: string

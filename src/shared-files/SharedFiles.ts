@@ -7,7 +7,6 @@ import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import * as Incoming from "../disk/Incoming.ts"
 import * as BodyPace from "../http/BodyPace.ts"
 import type { RequestBody } from "../http/RequestBody.ts"
-import { RequestId } from "../http/RequestId.ts"
 import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
@@ -20,6 +19,7 @@ import {
   type UpstreamFatal,
   type UpstreamRejected
 } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
 import * as Span from "../Span.ts"
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
@@ -32,6 +32,7 @@ import type { Claim } from "./SharedFileRequest.ts"
 import { SharedFileStore, type SharedFileStoreService } from "./store/SharedFileStore.ts"
 import * as Destination from "./upload/Destination.ts"
 import * as SourceKey from "./upload/SourceKey.ts"
+import * as UploadMetrics from "./upload/UploadMetrics.ts"
 import * as UploadSlots from "./upload/UploadSlots.ts"
 import * as Verification from "./upload/Verification.ts"
 
@@ -140,6 +141,7 @@ const make = Effect.gen(function* () {
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
   Effect.gen(function* () {
     const { name } = given
+    yield* RequestReport.add({ target: name.target, source: name.source, file_id: name.fileId })
     const location = yield* checkedLocation(parts, yield* parts.nodesList.current, name)
     if (Option.isNone(location)) yield* checkTarget(parts, name.target)
     yield* checkSize(parts, given)
@@ -148,8 +150,14 @@ const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadErro
       onNone: () => Destination.inOutbox(parts.outbox, name),
       onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
-    return yield* Effect.flatten(verifyAndKeep(parts, given, destination))
-  }).pipe(Span.within("SharedFiles.upload", () => ({ ...given.name })))
+    const accepted = yield* Effect.flatten(verifyAndKeep(parts, given, destination))
+    UploadMetrics.accepted(accepted.result, accepted.size)
+    yield* RequestReport.add({ result: accepted.result }, "shared file accepted")
+    return accepted
+  }).pipe(
+    Effect.tapError(UploadMetrics.refused),
+    Span.within("SharedFiles.upload", () => ({ ...given.name }))
+  )
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
   Effect.flatMap(parts.nodesList.current, (nodes): ReturnType<SharedFilesService["has"]> => {
@@ -272,8 +280,7 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
     const { algorithm: _, ...said } = claim
     const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
     const { forwarded, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
-    const request = yield* RequestId
-    yield* Effect.logInfo("shared file accepted").pipe(Effect.annotateLogs({ ...name, size, request }))
+    yield* RequestReport.add({ size, hash: `${hash.algorithm}:${hash.hex}` })
     return Effect.map(forwarded, (result) => ({ result, hash, size, expires: kept.expires }))
   }).pipe(Effect.scoped, parts.slots.take({ address: given.address, source: given.name.source }))
 

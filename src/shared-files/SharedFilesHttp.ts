@@ -12,6 +12,7 @@ import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
 import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import { type Accepted, SharedFiles, type SharedFilesService, smallBody, type Upload } from "./SharedFiles.ts"
@@ -32,7 +33,8 @@ const accepted = ({ result, hash, size, expires }: Accepted): Stored | Queued =>
 
 /** The policy server's own status, which no annotation can know. */
 const passOn = (error: UpstreamRejected) =>
-  Effect.succeed(
+  Effect.as(
+    RequestReport.add({ tag: error._tag, error: error.message }),
     HttpServerResponse.text(JSON.stringify(encodeRejected(error)), { ...json, status: error.status })
   )
 

@@ -15,6 +15,8 @@ const levels: Record<LogLevelName, LogLevel.LogLevel> = {
 /** What can be changed of the log while it is written. */
 export interface LoggingService {
   readonly setLevel: (level: LogLevelName) => Effect.Effect<void>
+  /** Whether entries of this level are written now: what costs something to say need not be said in vain. */
+  readonly isEnabled: (level: LogLevelName) => boolean
 }
 
 /** The daemon's log. */
@@ -37,7 +39,8 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
         setLevel: (level) =>
           Effect.sync(() => {
             current.level = levels[level]
-          })
+          }),
+        isEnabled: (level) => LogLevel.greaterThanEqual(levels[level], current.level)
       })
     )
   }

@@ -1,108 +1,17 @@
 /** Maps requests about the relay itself to its parts. */
 import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
-import * as Query from "../http/Query.ts"
+import { Effect } from "effect"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, NotFound } from "../RelayError.ts"
-import { RunHistory } from "../remote-run/journal/RunHistory.ts"
-import { RemoteRun } from "../remote-run/RemoteRun.ts"
-import * as EntryName from "../shared-files/outbox/EntryName.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
-import { SharedFileStore } from "../shared-files/store/SharedFileStore.ts"
-import { NodesList } from "../topology/NodesList.ts"
 import * as ApiPage from "./ApiPage.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
-import type { Health, Info, Status } from "./SystemApi.ts"
+import type { Info } from "./SystemApi.ts"
+import * as SystemLists from "./SystemLists.ts"
+import * as SystemStatus from "./SystemStatus.ts"
 import * as Version from "./Version.ts"
-
-const healthOf = (problems: ReadonlyArray<string>): Health =>
-  problems.length === 0 ? { status: "success" } : { status: "error", details: problems.join("; ") }
-
-/** What did not load is wrong; what has changed and waits for a restart is not, and is told. */
-const configuration = Effect.gen(function* () {
-  const reload = yield* Reload
-  const problems = yield* reload.problems
-  const waiting = yield* reload.waiting
-  if (waiting.length === 0) return healthOf(problems)
-  const details = [...problems, `changed, and waiting for a restart: ${waiting.join(", ")}`].join("; ")
-  return { ...healthOf(problems), details }
-})
-
-const nodes = Effect.gen(function* () {
-  const list = yield* NodesList
-  const status = yield* list.status
-  const current = yield* list.current
-  return {
-    ...healthOf(status._tag === "Error" ? [status.details] : []),
-    known: current.size,
-    mine: current.mine
-  }
-})
-
-const upstream = Effect.gen(function* () {
-  const { upstream } = yield* (yield* Outbox).status
-  return healthOf(Option.toArray(upstream))
-})
-
-const outbox = Effect.gen(function* () {
-  const { problem, waiting, refused } = yield* (yield* Outbox).status
-  return {
-    ...healthOf(Option.toArray(problem)),
-    waiting: waiting.entries,
-    refused: refused.entries,
-    bytes: waiting.bytes + refused.bytes
-  }
-})
-
-const runs = Effect.gen(function* () {
-  const remoteRun = yield* RemoteRun
-  const { runs, agents, unkillable } = yield* remoteRun.activity
-  const problems =
-    unkillable === 0 ? [] : [`${unkillable} processes of agents that were ended can't be signalled`]
-  return { ...healthOf(problems), active: runs, agents, unkillable }
-})
-
-/** Where history and shared files go. */
-const storage = Effect.gen(function* () {
-  const store = yield* SharedFileStore
-  const history = yield* RunHistory
-  return healthOf([...Option.toArray(yield* history.problem), ...Option.toArray(yield* store.problem)])
-})
-
-const status: Effect.Effect<
-  Status,
-  never,
-  NodesList | Outbox | Reload | RemoteRun | RunHistory | SharedFileStore
-> = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
-
-const decodeLimit = Schema.decodeOption(Query.Limit)
-
-const listOutbox = (parameters: {
-  readonly limit?: string | undefined
-  readonly before?: string | undefined
-}) =>
-  Effect.gen(function* () {
-    const outbox = yield* Outbox
-    const limit = decodeLimit(parameters.limit ?? "50")
-    if (Option.isNone(limit))
-      return yield* new InvalidRequest({
-        parameter: "limit",
-        message: "limit: expected a whole number from 1 to 1000"
-      })
-    const before = Option.fromNullable(parameters.before)
-    if (Option.exists(before, (id) => Option.isNone(EntryName.parseId(id))))
-      return yield* new InvalidRequest({ parameter: "before", message: "before: expected an entry's id" })
-    return yield* outbox.list(limit.value, before)
-  })
-
-const deleteEntry = (id: string) =>
-  Effect.gen(function* () {
-    const found = yield* (yield* Outbox).remove(id)
-    if (!found) return yield* new NotFound({ message: `no entry ${id.slice(0, 100)} in the outbox` })
-    return { id }
-  })
 
 /** Always the same, and asked often. */
 const version: typeof Info.Type = { "major-version": Version.major, "full-version": Version.full }
@@ -137,11 +46,16 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handleRaw("info", () => info)
     .handle("status", () =>
-      Effect.map(status, (data) => ({ data, result: "success" as const, action: "getStatus" as const }))
+      Effect.map(SystemStatus.status, (data) => ({
+        data,
+        result: "success" as const,
+        action: "getStatus" as const
+      }))
     )
     .handle("reload", () =>
       Effect.gen(function* () {
         const problems = yield* (yield* Reload).reload
+        yield* RequestReport.add({ ...(problems.length > 0 ? { error: problems.join("; ") } : {}) })
         const action = "reloadConfiguration" as const
         if (problems.length > 0)
           return yield* Effect.fail({ result: "error" as const, action, errorDetails: problems.join("; ") })
@@ -149,7 +63,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
       })
     )
     .handle("outbox", ({ urlParams }) =>
-      Effect.map(listOutbox(urlParams), (data) => ({
+      Effect.map(SystemLists.outbox(urlParams), (data) => ({
         data,
         result: "success" as const,
         action: "getOutbox" as const
@@ -158,16 +72,20 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
     .handle("retryOutbox", () =>
       Effect.gen(function* () {
         const entries = yield* (yield* Outbox).retry
+        yield* RequestReport.add({ entries })
         return { data: { entries }, result: "success" as const, action: "retryOutbox" as const }
       })
     )
     .handle("deleteOutboxEntry", ({ path }) =>
-      Effect.map(deleteEntry(path.id), (data) => ({
+      Effect.map(SystemLists.deleteOutboxEntry(path.id), (data) => ({
         data,
         result: "success" as const,
         action: "deleteOutboxEntry" as const
       }))
     )
+    .handle("nodes", ({ urlParams }) => SystemLists.nodes(urlParams))
+    .handle("files", ({ urlParams }) => SystemLists.files(urlParams))
+    .handle("deleteFile", ({ path }) => SystemLists.deleteFile(path))
     .handleRaw("metrics", () =>
       Effect.map(Metrics.text, (text) =>
         HttpServerResponse.text(text, { contentType: PrometheusText.contentType })

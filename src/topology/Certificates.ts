@@ -15,6 +15,8 @@ export class CertificatesUnreadable extends Schema.TaggedError<CertificatesUnrea
 export interface CertificatesService {
   /** None where the file has none for this node. */
   readonly forNode: (id: string) => Effect.Effect<ReadonlyArray<X509Certificate>>
+  /** When each of them ends: milliseconds since 1970, in any order. Absent: that is not known. */
+  readonly ends?: Effect.Effect<Float64Array>
   /** Reads the file again now; what was known stays in force when it can't be read. */
   readonly reload: Effect.Effect<void, CertificatesUnreadable>
 }

@@ -20,12 +20,22 @@ export type NodesListStatus =
   | { readonly _tag: "Success" }
   | { readonly _tag: "Error"; readonly details: string }
 
+/** How old the list in force is. Milliseconds since 1970. */
+export interface NodesListFreshness {
+  /** When the relay loaded it. */
+  readonly loaded: number
+  /** When its file was written; none where the file does not say. */
+  readonly written: Option.Option<number>
+}
+
 /** Knows the nodes below this relay. */
 export interface NodesListService {
   readonly current: Effect.Effect<Nodes>
   readonly status: Effect.Effect<NodesListStatus>
   /** True until a list has been loaded for the first time (root answers 503 then where it would answer 404). */
   readonly neverLoaded: Effect.Effect<boolean>
+  /** When the list in force came; absent or none: that is not known, or there is none yet. */
+  readonly freshness?: Effect.Effect<Option.Option<NodesListFreshness>>
   /** Reads the file again now; the previous list stays in force when it does not parse. */
   readonly reload: Effect.Effect<NodesListStatus>
 }

@@ -2,6 +2,7 @@
 import { Effect, Layer, Option, Ref } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
+import * as CertificateEnds from "./CertificateEnds.ts"
 import * as CertificateFile from "./CertificateFile.ts"
 import { Certificates, CertificatesUnreadable } from "./Certificates.ts"
 import * as WatchedFile from "./WatchedFile.ts"
@@ -23,10 +24,18 @@ const uidsIn = (der: Buffer): ReadonlySet<string> => {
   return found
 }
 
-/** The DER of each node's certificates, by the node's id. */
+/** What the file says. */
+interface Known {
+  /** The DER of each node's certificates, by the node's id. */
+  readonly found: ReadonlyMap<string, ReadonlyArray<Buffer>>
+  /** When each certificate ends. */
+  readonly ends: Float64Array
+}
+
 const index = (text: string) =>
   Effect.gen(function* () {
     const found = new Map<string, Array<Buffer>>()
+    const ends: Array<number> = []
     let count = 0
     for (const der of CertificateFile.ders(text)) {
       for (const id of uidsIn(der)) {
@@ -34,23 +43,25 @@ const index = (text: string) =>
         if (others === undefined) found.set(id, [der])
         else others.push(der)
       }
+      const end = CertificateEnds.of(der)
+      if (end !== undefined) ends.push(end)
       if (++count % certificatesPerTurn === 0) yield* EventLoop.turn
     }
-    return found
+    return { found, ends: Float64Array.from(ends) }
   })
 
 const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const path = general.nodesCertsFile
   const file = yield* WatchedFile.make(path)
-  const known = yield* Ref.make<ReadonlyMap<string, ReadonlyArray<Buffer>>>(new Map())
+  const known = yield* Ref.make<Known>({ found: new Map(), ends: new Float64Array() })
   const reloading = yield* Effect.makeSemaphore(1)
 
   const told = yield* Ref.make("")
 
   const reload = file.read.pipe(
     Effect.flatMap((bytes) => index(Buffer.from(bytes).toString("utf8"))),
-    Effect.flatMap((found) => Ref.set(known, found)),
+    Effect.flatMap((read) => Ref.set(known, read)),
     Effect.andThen(Ref.set(told, "")),
     Effect.mapError(({ message }) => new CertificatesUnreadable({ message: `${path}: ${message}` })),
     // It is tried again and again, and told once.
@@ -71,11 +82,12 @@ const make = Effect.gen(function* () {
 
   return Certificates.of({
     forNode: (id) =>
-      Effect.map(Ref.get(known), (all) =>
-        (all.get(id) ?? [])
+      Effect.map(Ref.get(known), ({ found }) =>
+        (found.get(id) ?? [])
           .flatMap((der) => Option.toArray(CertificateFile.read(der)))
           .filter(({ subject }) => Option.contains(CertificateFile.uidOf(subject), id))
       ),
+    ends: Effect.map(Ref.get(known), ({ ends }) => ends),
     // Without a file no certificate is known, which is nothing wrong.
     reload: reloadIfThere
   })

@@ -7,6 +7,8 @@ export interface WatchedFile {
   /** All of it. */
   readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
   readonly isThere: Effect.Effect<boolean>
+  /** When it was last written: milliseconds since 1970. */
+  readonly modified: Effect.Effect<Option.Option<number>>
   /**
    * Runs this whenever the file has changed, and, while it is there and could not be read, at every look: its permissions
    * can change without the file. Looks twice a second until the scope ends.
@@ -46,6 +48,12 @@ export const make = (file: string): Effect.Effect<WatchedFile, never, FileSystem
           onFailure: () => Ref.set(unread, true),
           onSuccess: () => Ref.set(unread, false)
         })
+      ),
+      modified: Effect.map(Effect.option(fs.stat(file)), (found) =>
+        Option.map(
+          Option.flatMap(found, ({ mtime }) => mtime),
+          (time) => time.getTime()
+        )
       ),
       isThere: Effect.map(now, (found) => found !== absent),
       follow: (reload) =>

@@ -1,10 +1,10 @@
 /** The nodes list of the file that the server's policy generation writes, followed as it is replaced. */
-import { Effect, Layer, Option, Ref } from "effect"
+import { Clock, Effect, Layer, Option, Ref } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import type { NodeId } from "../NodeId.ts"
 import type { Node } from "./Node.ts"
-import { type Nodes, NodesList, type NodesListStatus } from "./NodesList.ts"
+import { type Nodes, NodesList, type NodesListFreshness, type NodesListStatus } from "./NodesList.ts"
 import { type ParsedNodesList, parse } from "./NodesListFile.ts"
 import { routeTo } from "./Route.ts"
 import * as WatchedFile from "./WatchedFile.ts"
@@ -62,6 +62,7 @@ interface Loaded {
   readonly nodes: Nodes
   readonly status: NodesListStatus
   readonly neverLoaded: boolean
+  readonly freshness: Option.Option<NodesListFreshness>
 }
 
 const make = Effect.gen(function* () {
@@ -71,18 +72,22 @@ const make = Effect.gen(function* () {
   const state = yield* Ref.make<Loaded>({
     nodes: nodesOf(general.nodeId, new Map(), 0),
     status: { _tag: "Success" },
-    neverLoaded: true
+    neverLoaded: true,
+    freshness: Option.none()
   })
   const reloading = yield* Effect.makeSemaphore(1)
 
   const load = Effect.gen(function* () {
+    // Of what is read now: what is written meanwhile is read at the next look.
+    const written = yield* watched.modified
     const parsed = yield* Effect.flatMap(watched.read, parse)
     const { mine, lost, unroutable } = yield* survey(general.nodeId, parsed.nodes)
     yield* logSurvey(parsed, lost, unroutable)
     yield* Ref.set(state, {
       nodes: nodesOf(general.nodeId, parsed.nodes, mine),
       status: { _tag: "Success" },
-      neverLoaded: false
+      neverLoaded: false,
+      freshness: Option.some({ loaded: yield* Clock.currentTimeMillis, written })
     })
     yield* Effect.logInfo("nodes list loaded").pipe(
       Effect.annotateLogs({ file, nodes: parsed.nodes.size, mine })
@@ -114,6 +119,7 @@ const make = Effect.gen(function* () {
   return NodesList.of({
     current: Effect.map(Ref.get(state), ({ nodes }) => nodes),
     status: Effect.map(Ref.get(state), ({ status }) => status),
+    freshness: Effect.map(Ref.get(state), ({ freshness }) => freshness),
     neverLoaded: Effect.map(Ref.get(state), ({ neverLoaded }) => neverLoaded),
     reload
   })

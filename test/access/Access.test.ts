@@ -220,7 +220,7 @@ describe("a refusal", () => {
           address: "192.0.2.9",
           key: "access.policy_server",
           peer: "127.0.0.1",
-          certificateKeyHash: keyHash(nodeA.spki)
+          key_hash: keyHash(nodeA.spki)
         }
         expect(log).toEqual([{ level: "WARN", message: "a caller was refused", annotations }])
       })

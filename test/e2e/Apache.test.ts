@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import { type Apache, startApache, stopApaches } from "./support/Apache.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
+import { logfmtOf } from "./support/LogLines.ts"
 import { cleanUp, command, curl, events, prepare, type Relay, start } from "./support/Program.ts"
 import {
   entryOf,
@@ -293,7 +294,9 @@ describe("the rules of who may call", () => {
     expect(await from("127.0.0.2", run)).toEqual({ status: 200, denied: false })
     expect(await from("127.0.0.3", run)).toEqual(denied)
     expect(await from("127.0.0.3", run, "-H", "X-Forwarded-For: 127.0.0.2")).toEqual(denied)
-    expect(relay.log()).toMatch(/refused.* key=access\.policy_server address=127\.0\.0\.3 request=\S+\n/)
+    expect(logfmtOf(relay).filter(({ tag }) => tag === "AccessDenied")).toMatchObject([
+      { key: "access.policy_server", address: "127.0.0.3", request: expect.stringMatching(/\S/) }
+    ])
     expect(await from("127.0.0.3", "system/info")).toEqual({ status: 200, denied: false })
     expect(await from("127.0.0.2", "system/info")).toEqual(denied)
     // Apache's own rule comes first.

@@ -25,7 +25,7 @@ describe("the metrics", () => {
       ].join("\n")
     )
     expect(stdout).toContain("\nrudder_relayd_sub_nodes_total 3\n")
-    expect(stdout).toContain('\nrudder_relayd_outbox_entries_total{end="delivered"} 0\n')
+    expect(stdout).toContain('\nrudder_relay_outbox_deliveries_total{outcome="delivered"} 0\n')
     expect((await curl("-X", "POST", `${relay.origin}/metrics`)).status).toBe(405)
     expect((await curl("-H", "X-Forwarded-For: 198.51.100.7", `${relay.origin}/metrics`)).status).toBe(403)
   })

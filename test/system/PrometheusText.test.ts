@@ -1,10 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck, Metric } from "effect"
+import { Effect, FastCheck, Metric, MetricBoundaries } from "effect"
 import * as PrometheusText from "../../src/system/PrometheusText.ts"
 
 /** The metrics of one prefix, which no other test has. */
 const printed = (prefix: string) =>
-  Effect.map(Metric.snapshot, (pairs) => PrometheusText.print(pairs, prefix))
+  Effect.map(Metric.snapshot, (pairs) => PrometheusText.print(PrometheusText.familiesOf(pairs, prefix)))
 
 describe("the text for Prometheus", () => {
   it.effect("has each metric once, with what it is, and a line for each of its labels", () =>
@@ -33,6 +33,25 @@ describe("the text for Prometheus", () => {
         ].join("\n")
       )
       expect(yield* printed("text_a")).not.toContain("text_b")
+    })
+  )
+
+  it.effect("has the buckets of a histogram, each with what is in those below it", () =>
+    Effect.gen(function* () {
+      const took = Metric.histogram("text_seconds", MetricBoundaries.fromIterable([0.1, 1]), "Time")
+      for (const value of [0.05, 0.1, 0.5, 7]) yield* Metric.update(Metric.tagged(took, "route", "/a"), value)
+      expect(yield* printed("text_seconds")).toBe(
+        [
+          "# HELP text_seconds Time",
+          "# TYPE text_seconds histogram",
+          'text_seconds_bucket{route="/a",le="0.1"} 2',
+          'text_seconds_bucket{route="/a",le="1"} 3',
+          'text_seconds_bucket{route="/a",le="+Inf"} 4',
+          'text_seconds_sum{route="/a"} 7.65',
+          'text_seconds_count{route="/a"} 4',
+          ""
+        ].join("\n")
+      )
     })
   )
 

@@ -24,5 +24,11 @@ export const closed = {
   list: () => Effect.succeed(empty),
   retry: Effect.succeed(0),
   remove: () => Effect.succeed(false),
-  status: Effect.succeed({ problem: Option.none<string>(), upstream: Option.none<string>(), ...nothing })
+  status: Effect.succeed({
+    problem: Option.none<string>(),
+    upstream: Option.none<string>(),
+    answered: Option.none<number>(),
+    oldest: Option.none<number>(),
+    ...nothing
+  })
 }

@@ -82,6 +82,9 @@ export const nextOrder = (now: number, latest: Option.Option<string>): string =>
   return order.toString(16).padStart(16, "0")
 }
 
+/** When it was accepted: milliseconds since 1970. */
+export const acceptedAt = ({ order }: Pick<EntryName, "order">): number => Number(BigInt(`0x${order}`) >> 16n)
+
 /** A comparison for `sort`: newest first. */
 export const byAge = (one: EntryName, other: EntryName): number => {
   const [a, b] = [idOf(one), idOf(other)]

@@ -23,6 +23,7 @@ import * as ClosedOutbox from "./ClosedOutbox.ts"
 import * as Deliveries from "./Deliveries.ts"
 import * as EntryName from "./EntryName.ts"
 import type { Notice } from "./Flights.ts"
+import * as OldestEntry from "./OldestEntry.ts"
 import { drop } from "./OutboxEnd.ts"
 import type { OutboxPage } from "./OutboxEntry.ts"
 import * as OutboxList from "./OutboxList.ts"
@@ -43,6 +44,10 @@ export interface OutboxStatus extends Amounts {
   readonly problem: Option.Option<string>
   /** Why the policy server can't be reached, if it can't. */
   readonly upstream: Option.Option<string>
+  /** When the policy server answered last: milliseconds since 1970. None: it has not since the start. */
+  readonly answered: Option.Option<number>
+  /** When the entry that waits longest was accepted: milliseconds since 1970. */
+  readonly oldest: Option.Option<number>
 }
 
 /** What can be done with files that go to the policy server. */
@@ -132,6 +137,7 @@ const makeParts = Effect.gen(function* () {
 
 const working = (parts: OutboxParts): OutboxService => {
   const { spool, makeRoom, locks, gate } = parts
+  const oldest = OldestEntry.make(spool)
   return {
     turn: (name) => locks.turn(EntryName.keyOf(name)),
     checkRefused: (name, hash) => Presence.checkRefused(parts, name, hash),
@@ -156,11 +162,13 @@ const working = (parts: OutboxParts): OutboxService => {
         Effect.catchTag("DiskError", StorageFailure.failed),
         Effect.withSpan("Outbox.remove")
       ),
-    status: Effect.zipWith(gate.status, spool.problem, ({ problem: upstream }, problem) => ({
-      problem,
-      upstream,
-      ...spool.amounts()
-    }))
+    status: Effect.gen(function* () {
+      const { problem: upstream, answered } = yield* gate.status
+      const problem = yield* spool.problem
+      // Where the entries can't be read, that is the problem, which is told by itself.
+      const waits = yield* Effect.orElseSucceed(oldest, () => Option.none<number>())
+      return { problem, upstream, answered, oldest: waits, ...spool.amounts() }
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 /** What becomes of entries, told to the log and counted. */
-import { Effect, Metric, Option } from "effect"
+import { Effect, Option } from "effect"
+import * as Counters from "../../Counters.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import { type EntryName, idOf } from "./EntryName.ts"
 import type { EntryRecord } from "./EntryRecord.ts"
@@ -21,14 +22,13 @@ export const ends = [
 /** What is told of an entry. `deferred` is no end: the entry waits on. */
 export type OutboxEnd = (typeof ends)[number]
 
-/** How often entries were delivered, stored here, refused, deferred, …: by the tag `end`. */
-export const entriesTotal = Metric.counter("rudder_relayd_outbox_entries_total", {
-  description: "What became of files that wait for the policy server",
-  incremental: true
-})
-
-/** The counter of one end. */
-export const counterOf = (end: OutboxEnd) => Metric.tagged(entriesTotal, "end", end)
+/** How often entries were delivered, stored here, refused, deferred, …: by the label `outcome`. */
+export const count = Counters.family(
+  "outbox_deliveries_total",
+  "What became of files that wait for the policy server",
+  "outcome",
+  ends
+)
 
 const message: Record<OutboxEnd, string> = {
   delivered: "a shared file was delivered to the policy server",
@@ -60,7 +60,7 @@ export const tell = (
   const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => name })
   return log.pipe(
     Effect.annotateLogs({ entry: idOf(entry), ...name, size: entry.size, ...details }),
-    Effect.andThen(Metric.increment(counterOf(end)))
+    Effect.andThen(Effect.sync(() => count(end)))
   )
 }
 

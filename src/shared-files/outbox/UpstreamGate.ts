@@ -19,6 +19,8 @@ export interface Permit {
 export interface GateStatus {
   /** What the last failure was, as long as nothing was answered since. */
   readonly problem: Option.Option<string>
+  /** When it answered last: milliseconds since 1970. None: not since the start. */
+  readonly answered: Option.Option<number>
   /** Milliseconds until the next probe may go; 0 while the gate is open, or a probe is under way. */
   readonly pause: number
 }
@@ -50,6 +52,7 @@ interface Parts {
   /** By the monotonic clock: the wall's may be set. Milliseconds. */
   nextProbe: number
   problem: Option.Option<string>
+  lastAnswer: Option.Option<number>
   /** Opens at the next change, for good: who has seen what was before waits for this one, and misses none. */
   changed: Effect.Latch
 }
@@ -64,12 +67,13 @@ export const make = (retry: RetrySettings): UpstreamGate => {
     failures: 0,
     nextProbe: 0,
     problem: Option.none(),
+    lastAnswer: Option.none(),
     changed: Effect.unsafeMakeLatch(false)
   }
   return {
     enter: enter(parts),
-    answered: Effect.sync(() => {
-      reopen(parts)
+    answered: Effect.map(Clock.currentTimeMillis, (now) => {
+      reopen(parts, now)
       change(parts)
     }),
     unanswered: (message) => unanswered(parts, message),
@@ -90,7 +94,8 @@ const change = (parts: Parts): void => {
   before.unsafeOpen()
 }
 
-const reopen = (parts: Parts): void => {
+const reopen = (parts: Parts, now: number): void => {
+  parts.lastAnswer = Option.some(now)
   parts.open = true
   parts.failures = 0
   parts.problem = Option.none()
@@ -143,7 +148,7 @@ const permit = (parts: Parts, isProbe: boolean): Permit => {
   })
   return {
     answered: Effect.andThen(
-      Effect.sync(() => reopen(parts)),
+      Effect.map(Clock.currentTimeMillis, (now) => reopen(parts, now)),
       endProbe
     ),
     // Others that were under way when the first one failed say the same thing once more.
@@ -164,7 +169,8 @@ const unanswered = (parts: Parts, message: string) =>
     )
   })
 
-const statusAt = ({ problem, open, probing, nextProbe }: Parts, now: number): GateStatus => ({
+const statusAt = ({ problem, lastAnswer, open, probing, nextProbe }: Parts, now: number): GateStatus => ({
   problem,
+  answered: lastAnswer,
   pause: open || probing ? 0 : Math.max(0, nextProbe - now)
 })

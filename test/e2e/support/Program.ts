@@ -169,7 +169,7 @@ export const launch = (options: Options = {}): Launched => {
   }
   const listening = async (): Promise<Relay> => {
     const port = await until(`listening: ${log}`, () => {
-      const found = /message=listening .*address=\S+:(\d+)/.exec(log)?.[1]
+      const found = /message"?[=:]"?listening\b.*address"?[=:]"?[^\s"]*:(\d+)/.exec(log)?.[1]
       if (found !== undefined) return Number(found)
       if (gone) throw new Error(`the relay ended: ${log}`)
       return undefined

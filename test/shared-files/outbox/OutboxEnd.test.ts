@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Logger, Metric, Option } from "effect"
+import { Deferred, Effect, Layer, Logger, Metric, MetricState, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
-import { entriesTotal, type OutboxEnd } from "../../../src/shared-files/outbox/OutboxEnd.ts"
+import type { OutboxEnd } from "../../../src/shared-files/outbox/OutboxEnd.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
 import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, spoil, topology, upload } from "../../support/Outboxes.ts"
@@ -167,7 +167,15 @@ const cases: Record<
 }
 
 const counted = (end: string) =>
-  Effect.map(Metric.value(Metric.tagged(entriesTotal, "end", end)), ({ count }) => count)
+  Effect.map(Metric.snapshot, (pairs) => {
+    const found = pairs.find(
+      ({ metricKey: { name, tags } }) =>
+        name === "rudder_relay_outbox_deliveries_total" && tags.some(({ value }) => value === end)
+    )
+    return found !== undefined && MetricState.isCounterState(found.metricState)
+      ? Number(found.metricState.count)
+      : -1
+  })
 
 describe("an entry of the outbox", () => {
   for (const [end, { happens, message, level, left, details = {} }] of Object.entries(cases))

@@ -32,7 +32,7 @@ describe("the gate to the policy server", () => {
       yield* enterAll(20)
       yield* TestClock.adjust("1 day")
       expect(passes).toHaveLength(1)
-      expect(yield* gate.status).toEqual({ problem: Option.none(), pause: 0 })
+      expect(yield* gate.status).toEqual({ problem: Option.none(), answered: Option.none(), pause: 0 })
       yield* answered(yield* last)
       yield* rest
       expect(passes).toHaveLength(1 + UpstreamGate.maxSending)
@@ -120,7 +120,11 @@ describe("the gate to the policy server", () => {
       }
       expect((yield* gate.status).pause).toBeGreaterThan(10_000)
       yield* gate.answered
-      expect(yield* gate.status).toEqual({ problem: Option.none(), pause: 0 })
+      expect(yield* gate.status).toMatchObject({
+        problem: Option.none(),
+        answered: Option.some(3_000_000),
+        pause: 0
+      })
       yield* enter
       yield* rest
       yield* failed(yield* last)

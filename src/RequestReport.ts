@@ -1,0 +1,85 @@
+/**
+ * What the log is to say of a request once it has been answered. Whoever finds out a part of it adds that part; the one
+ * line is written where the request ends.
+ */
+import { Context, Effect } from "effect"
+
+/** What is known of a request so far. */
+export interface RequestReport {
+  readonly method: string
+  /** Its route, as the API has it: bounded, unlike paths. */
+  readonly route: string
+  /** What it was about and what came of it, by the names of the log's fields. */
+  readonly about: () => Readonly<Record<string, unknown>>
+  /** What the line says instead of its usual words. */
+  readonly message: () => string | undefined
+  /** Whether the log has its line already, or is to have none. */
+  readonly isTold: () => boolean
+  readonly add: (fields: Readonly<Record<string, unknown>>, message?: string) => void
+  readonly told: () => void
+}
+
+/** Characters of a text that somebody else wrote. */
+const longestText = 300
+
+const cut = (value: unknown): unknown =>
+  typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value
+
+const nothing: Readonly<Record<string, unknown>> = {}
+
+/** One of a request that begins. */
+export const make = (method: string, route: string): RequestReport => {
+  let about: Record<string, unknown> | undefined
+  let message: string | undefined
+  let isTold = false
+  return {
+    method,
+    route,
+    about: () => about ?? nothing,
+    message: () => message,
+    isTold: () => isTold,
+    add: (fields, words) => {
+      about ??= {}
+      for (const [name, value] of Object.entries(fields)) if (value !== undefined) about[name] = cut(value)
+      message = words ?? message
+    },
+    told: () => {
+      isTold = true
+    }
+  }
+}
+
+/** Outside of a request nothing is reported. */
+const none: RequestReport = {
+  method: "",
+  route: "",
+  about: () => nothing,
+  message: () => undefined,
+  isTold: () => true,
+  add: () => {},
+  told: () => {}
+}
+
+/** The report of the request that is being answered; `isInRequest` says whether there is one. */
+export class CurrentReport extends Context.Reference<CurrentReport>()("rudder-relay/RequestReport", {
+  defaultValue: () => none
+}) {}
+
+/** Whether a report is of a request. */
+export const isInRequest = (report: RequestReport): boolean => report !== none
+
+/** Adds to the report of the request that is being answered. */
+export const add = (fields: Readonly<Record<string, unknown>>, message?: string): Effect.Effect<void> =>
+  Effect.map(CurrentReport, (report) => report.add(fields, message))
+
+/** Ids, of which the log has the first few. */
+const mostIds = 10
+
+/** Ids and their number, as fields of the log: `nodes="a b"` and `node_count=2`. */
+export const ids = (
+  names: { readonly all: string; readonly count: string },
+  values: ReadonlyArray<string>
+): Readonly<Record<string, unknown>> => ({
+  [names.all]: values.slice(0, mostIds).join(" "),
+  [names.count]: values.length
+})
