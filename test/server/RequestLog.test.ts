@@ -1,0 +1,101 @@
+/** Which requests have a line in the log, and what it says, through the whole app. */
+import { HttpClient, HttpClientRequest } from "@effect/platform"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer, type Scope } from "effect"
+import { InvalidRequest, StorageFull, TooBusy } from "../../src/RelayError.ts"
+import * as RequestLog from "../../src/server/RequestLog.ts"
+import { nodesListLayer } from "../../src/testing/Topology.ts"
+import { temporaryFolder } from "../support/Folders.ts"
+import { logLines } from "../support/LogLines.ts"
+import { servedRelay } from "../support/ServedRelay.ts"
+
+type Ask = (
+  method: "GET" | "HEAD" | "POST" | "DELETE",
+  path: string,
+  headers?: Record<string, string>
+) => Effect.Effect<number, unknown, Scope.Scope>
+
+/** `lines` gives what the log has said since it was last asked. */
+const withRelay = <A, E>(
+  test: (ask: Ask, lines: () => ReadonlyArray<string>) => Effect.Effect<A, E, Scope.Scope>
+) =>
+  Effect.gen(function* () {
+    const directory = yield* temporaryFolder
+    const log = logLines()
+    let seen = 0
+    const lines = () => {
+      const found = log.lines.slice(seen).filter((line) => line.includes("request="))
+      seen = log.lines.length
+      return found
+    }
+    const relay = servedRelay(directory, nodesListLayer({ web: { hostname: "web.example.com" } }))
+    return yield* Effect.gen(function* () {
+      const client = yield* HttpClient.HttpClient
+      const ask: Ask = (method, path, headers = {}) =>
+        Effect.gen(function* () {
+          const request = HttpClientRequest.make(method)(`/rudder/relay-api${path}`, { headers })
+          const response = yield* client.execute(request)
+          yield* response.text
+          return response.status
+        })
+      return yield* test(ask, lines)
+    }).pipe(Effect.provide(Layer.provideMerge(relay, log.layer)))
+  })
+
+describe("the log's line of a request", () => {
+  it.scopedLive("is there for what has an effect, and for what is refused; not for what only looks", () =>
+    withRelay((ask, lines) =>
+      Effect.gen(function* () {
+        for (const [method, path] of [
+          ["GET", "/system/info"],
+          ["GET", "/remote-run/runs"],
+          ["GET", "/remote-run/runs/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee"],
+          ["GET", "/no/such/route"],
+          ["HEAD", `/shared-files/node/web/motd?source-uuid=web&hash=${"0".repeat(64)}`]
+        ] as const)
+          yield* ask(method, path)
+        expect(lines()).toEqual([])
+
+        expect(yield* ask("DELETE", "/system/outbox/none")).toBe(404)
+        expect(lines()).toEqual([
+          expect.stringMatching(
+            /^WARN a request was refused .*entry=none .*method=DELETE .*route=\/system\/outbox\/:id .*status=404 tag=NotFound/
+          )
+        ])
+        expect(yield* ask("GET", "/system/nodes?limit=many")).toBe(400)
+        expect(lines()).toEqual([expect.stringMatching(/^WARN .*error=limit: expected .*tag=InvalidRequest/)])
+        expect(yield* ask("POST", "/system/reload")).toBe(200)
+        expect(lines()).toEqual([
+          expect.stringMatching(/^INFO a request was answered .*route=\/system\/reload/)
+        ])
+      })
+    )
+  )
+
+  it.scopedLive("is one, where access or another site's page is the reason of a refusal", () =>
+    withRelay((ask, lines) =>
+      Effect.gen(function* () {
+        expect(yield* ask("POST", "/system/reload", { "x-forwarded-for": "192.0.2.9" })).toBe(403)
+        expect(lines()).toEqual([
+          expect.stringMatching(
+            /^WARN a caller was refused address=192\.0\.2\.9 key=access\.admin method=POST .*route=\/system\/reload status=403 tag=AccessDenied/
+          )
+        ])
+        expect(yield* ask("POST", "/system/reload", { origin: "https://evil.example.com" })).toBe(403)
+        expect(lines()).toEqual([
+          expect.stringMatching(/^WARN a request was refused .*error=Origin: .*status=403 tag=AccessDenied/)
+        ])
+      })
+    )
+  )
+})
+
+describe("the status of an error", () => {
+  it("is that of its annotation; of what has none, 500", () => {
+    expect(RequestLog.statusOf(new InvalidRequest({ message: "" }))).toBe(400)
+    expect(RequestLog.statusOf(new TooBusy({ message: "", retryAfterSeconds: 1 }))).toBe(503)
+    expect(RequestLog.statusOf(new StorageFull({ message: "" }))).toBe(507)
+    for (const other of [{ result: "error" }, "text", null, new Error("")])
+      expect(RequestLog.statusOf(other)).toBe(500)
+  })
+})
