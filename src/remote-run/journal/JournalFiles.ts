@@ -33,11 +33,10 @@ interface Substitute extends OpenFile {
   readonly alone: Effect.Semaphore
 }
 
-/** More than this is read from the file. Bytes. */
-const maxLatest = 256 * 1024
-/** More than this is not kept of a run that is silent. Bytes. */
-const maxLatestAtRest = 64 * 1024 + 512
-const nothing = Buffer.alloc(0)
+/** More than this of one write is not kept in memory. Bytes. */
+const maxWrite = 256 * 1024
+/** So much of what was written last is, in whole writes: what a reader's window holds. Bytes. */
+const maxRecent = 64 * 1024 + 512
 
 /** Copied at once. Bytes. */
 const copyLength = 256 * 1024
@@ -49,8 +48,9 @@ const close = (open: OpenFile | undefined): Effect.Effect<void> =>
 export class JournalFiles {
   /** Bytes in the files. */
   private written = 0
-  /** Of these bytes, the last that were written: callers that keep up need no file. */
-  private latest: Buffer = nothing
+  /** Of these bytes, the last that were written, each write in one piece: callers that keep up need no file. */
+  private latest: Array<Buffer> = []
+  private latestLength = 0
   /** What comes behind them. */
   private memory: Buffer = Buffer.alloc(0)
   private open: OpenFile | undefined
@@ -79,10 +79,15 @@ export class JournalFiles {
     return this.isWritten(offset) ? undefined : this.memory.subarray(offset - this.written)
   }
 
-  /** Bytes from `offset` on to the end of the files, where that was written only now: a copy of what is in them. */
+  /** Bytes from `offset` on to the end of a write, where that was only now: a copy of what is in the files. */
   recent(offset: number): Buffer | undefined {
-    const from = offset - (this.written - this.latest.length)
-    return from >= 0 && from < this.latest.length ? this.latest.subarray(from) : undefined
+    let from = offset - (this.written - this.latestLength)
+    if (from < 0) return undefined
+    for (const bytes of this.latest) {
+      if (from < bytes.length) return bytes.subarray(from)
+      from -= bytes.length
+    }
+    return undefined
   }
 
   /** Appends what `write` could not. */
@@ -111,14 +116,14 @@ export class JournalFiles {
     ).pipe(
       Effect.tap(() => {
         this.written += bytes.length
-        this.latest = bytes.length <= maxLatest ? bytes : nothing
+        this.keepRecent(bytes)
       })
     )
   }
 
   /** For now nothing more comes. */
   rest(): void {
-    if (this.latest.length > maxLatestAtRest) this.latest = nothing
+    if (this.latestLength > maxRecent) this.forgetRecent()
   }
 
   /** A file that has a name is opened again when it is needed. */
@@ -144,6 +149,22 @@ export class JournalFiles {
     this.substitute = undefined
     return substitute === undefined ? Effect.void : substitute.alone.withPermits(1)(close(substitute))
   })
+
+  private keepRecent(bytes: Buffer): void {
+    if (bytes.length > maxWrite) {
+      this.forgetRecent()
+      return
+    }
+    this.latest.push(bytes)
+    this.latestLength += bytes.length
+    while (this.latest.length > 1 && this.latestLength > maxRecent)
+      this.latestLength -= this.latest.shift()?.length ?? 0
+  }
+
+  private forgetRecent(): void {
+    this.latest = []
+    this.latestLength = 0
+  }
 
   private append(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
     return Effect.gen(this, function* () {
@@ -201,7 +222,7 @@ export class JournalFiles {
         Effect.ensuring(close(home))
       )
       this.written += this.memory.length
-      this.latest = nothing
+      this.forgetRecent()
       this.memory = Buffer.alloc(0)
       yield* this.discard
     })

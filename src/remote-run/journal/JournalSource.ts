@@ -21,7 +21,7 @@ export interface JournalSource {
   readonly length: () => number
   /** Bytes from `offset` on that are not in the file because it could not be written. */
   readonly unwritten: (offset: number) => Buffer | undefined
-  /** Bytes from `offset` on that are in the file, and in memory still: they need not be read. */
+  /** Bytes from `offset` on that are in the file, and in memory still: they need not be read. More may be behind them. */
   readonly recent: (offset: number) => Buffer | undefined
   /** Nothing will be appended any more. */
   readonly ended: () => boolean

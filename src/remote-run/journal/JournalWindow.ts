@@ -68,8 +68,11 @@ export const open = (
           buffer = Buffer.allocUnsafe(Math.max(length, windowLength))
         at = offset
         filled = 0
-        const memory = source.unwritten(offset) ?? source.recent(offset)
-        if (memory !== undefined) filled = memory.copy(buffer, 0)
+        while (filled < buffer.length) {
+          const memory = source.unwritten(offset + filled) ?? source.recent(offset + filled)
+          if (memory === undefined || memory.length === 0) break
+          filled += memory.copy(buffer, filled)
+        }
         while (filled < length) {
           const part = source.partAt(offset + filled)
           // What follows this part is still being written, or is in another file.
