@@ -73,7 +73,7 @@ const isCertificateError = (error: Error): boolean =>
  * failed, though the answer stands unread in the kernel. So a write that fails just stays undone: what the peer said
  * last is read, up to the end that the kernel reports behind it.
  */
-const hearOut = (socket: Net.Socket): void => {
+export const hearOut = (socket: Net.Socket): void => {
   let failed = false
   const orStay = (done: (error?: Error | null) => void) => (error?: Error | null) => {
     if (error === undefined || error === null || socket.destroyed) return done(error)

@@ -4,6 +4,7 @@ import { FetchHttpClient, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpClient } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, Layer, Redacted, type Scope, Stream } from "effect"
+import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import { RelayClient } from "../../src/client/RelayClient.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { cuttingProxy } from "../support/CuttingProxy.ts"
@@ -151,10 +152,11 @@ describe("a file", () => {
           expect(yield* refused({ content: many })).toMatchObject({ _tag: "PayloadTooLarge" })
         })
         yield* Effect.provide(refusals, clientOf(at))
-        const undici = RelayClient.layer({ url: `http://127.0.0.1:${at}` }).pipe(
-          Layer.provide(NodeHttpClient.layerUndici)
-        )
-        yield* Effect.provide(refusals, undici)
+        for (const http of [ClientConnection.layer(), NodeHttpClient.layerUndici])
+          yield* Effect.provide(
+            refusals,
+            RelayClient.layer({ url: `http://127.0.0.1:${at}` }).pipe(Layer.provide(http))
+          )
       })
     )
   )
