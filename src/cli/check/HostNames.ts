@@ -1,0 +1,67 @@
+/** Names that the configuration has, and whether they have addresses. */
+import { isIP } from "node:net"
+import { Effect, Option } from "effect"
+import { Resolver } from "../../access/Resolver.ts"
+import { parse } from "../../config/AccessEntry.ts"
+import type { Settings } from "../../config/Settings.ts"
+import { type Findings, finding, nothing, together, within } from "./Finding.ts"
+
+/** As long as resolvers try by themselves, about. Seconds. */
+const patience = 10
+
+interface NamedHost {
+  readonly key: string
+  readonly name: string
+  /** What comes of it that it has no address. */
+  readonly consequence: string
+}
+
+const upstream = ({ output }: Settings): ReadonlyArray<NamedHost> =>
+  Option.toArray(output.upstream.url).flatMap(({ hostname }) =>
+    isIP(hostname.replace(/^\[|\]$/g, "")) === 0
+      ? [
+          {
+            key: Option.isSome(output.upstream.host) ? "output.upstream.host" : "output.upstream.base_url",
+            name: hostname,
+            consequence: "the policy server can't be reached, and may not call by its address"
+          }
+        ]
+      : []
+  )
+
+const access = ({ access: rules }: Settings): ReadonlyArray<NamedHost> =>
+  (
+    [
+      ["access.policy_server", rules.policyServer],
+      ["access.nodes", rules.nodes],
+      ["access.admin", rules.admin],
+      ["access.trusted_proxies", rules.trustedProxies]
+    ] as const
+  ).flatMap(([key, entries]) =>
+    Option.getOrElse(entries, (): ReadonlyArray<string> => []).flatMap((text) =>
+      Option.match(parse(text), {
+        onNone: () => [],
+        onSome: (entry) =>
+          entry._tag === "Name" ? [{ key, name: entry.name, consequence: "it may not call" }] : []
+      })
+    )
+  )
+
+const resolved = ({ consequence, key, name }: NamedHost): Findings =>
+  within(
+    patience,
+    "name",
+    { key, message: `whether ${name} has an address` },
+    Effect.flatMap(Resolver, ({ resolve }) =>
+      Effect.match(resolve(name), {
+        onFailure: ({ message }) => [
+          finding("warning", "name", { key, message: `${name} has no address (${message}): ${consequence}` })
+        ],
+        onSuccess: () => nothing
+      })
+    )
+  )
+
+/** Those that have none now: the relay starts, and asks again. */
+export const wrong = (settings: Settings): Findings =>
+  together([...upstream(settings), ...access(settings)].map(resolved))
