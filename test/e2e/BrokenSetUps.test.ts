@@ -627,4 +627,20 @@ describe("what does not answer", () => {
       message: "what sudo allows could not be told in 10 s"
     })
   })
+
+  it.each(canMount ? ["a name server that is silent"] : [])("likewise: %s", async () => {
+    const directory = prepare({ config: { ...relay, "output.upstream": { host: "policy.example.com" } } })
+    const resolver = join(directory, "resolv.conf")
+    writeFileSync(resolver, "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+    const silent =
+      "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); print(flush=True); s.recv(1); __import__('time').sleep(600)"
+    const script = `mount --bind ${resolver} /etc/resolv.conf; ip link set lo up
+      python3 -c "${silent}" > ${directory}/bound & server=$!; until [ -s ${directory}/bound ]; do sleep 0.05; done
+      "$@"; code=$?; kill $server; rm ${directory}/bound; exit $code`
+    const { code, warnings } = await check(directory, ["unshare", "-m", "-n", "sh", "-c", script, "sh"])
+    expect(code).toBe(0)
+    expect(warnings.map(({ message }) => message)).toContain(
+      "whether policy.example.com has an address could not be told in 10 s"
+    )
+  })
 })

@@ -7,6 +7,7 @@ import type { Keys } from "../../config/Keys.ts"
 import type { Settings } from "../../config/Settings.ts"
 import * as CertificateFile from "../../topology/CertificateFile.ts"
 import { type Finding, type Findings, finding, type Kind, nothing } from "./Finding.ts"
+import { reasonOf } from "./SystemCall.ts"
 
 /** A file that a key names. */
 interface NamedFile {
@@ -20,7 +21,7 @@ const told = (kind: Kind, { key, file }: NamedFile, message: string): ReadonlyAr
 
 const text = (named: NamedFile) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(named.file)).pipe(
-    Effect.mapError(({ message }) => told("start", named, `${named.file} can't be read: ${message}`))
+    Effect.mapError((error) => told("start", named, `${named.file} can't be read: ${reasonOf(error)}`))
   )
 
 const day = 24 * 60 * 60 * 1000

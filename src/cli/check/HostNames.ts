@@ -1,7 +1,8 @@
 /** Names that the configuration has, and whether they have addresses. */
+import { spawn } from "node:child_process"
 import { isIP } from "node:net"
 import { Effect, Option } from "effect"
-import { Resolver } from "../../access/Resolver.ts"
+import { ResolveError, Resolver } from "../../access/Resolver.ts"
 import { parse } from "../../config/AccessEntry.ts"
 import type { Settings } from "../../config/Settings.ts"
 import { type Findings, finding, nothing, together, within } from "./Finding.ts"
@@ -47,18 +48,29 @@ const access = ({ access: rules }: Settings): ReadonlyArray<NamedHost> =>
     )
   )
 
+/**
+ * Asks the system by the command `getent`, which can be ended: a look-up of node's own that gets no answer keeps the process
+ * from its end. It ends with 2 where there is no address.
+ */
+const lookUp = (name: string): Effect.Effect<boolean, ResolveError> =>
+  Effect.async<boolean, ResolveError>((resume) => {
+    const child = spawn("getent", ["ahosts", name], { stdio: "ignore" })
+    child.once("error", ({ message }) => resume(Effect.fail(new ResolveError({ message }))))
+    child.once("exit", (code) => resume(Effect.succeed(code === 0)))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  }).pipe(Effect.catchAll(() => Effect.flatMap(Resolver, ({ resolve }) => Effect.as(resolve(name), true))))
+
 const resolved = ({ consequence, key, name }: NamedHost): Findings =>
   within(
     patience,
     "name",
     { key, message: `whether ${name} has an address` },
-    Effect.flatMap(Resolver, ({ resolve }) =>
-      Effect.match(resolve(name), {
-        onFailure: ({ message }) => [
-          finding("warning", "name", { key, message: `${name} has no address (${message}): ${consequence}` })
-        ],
-        onSuccess: () => nothing
-      })
+    Effect.map(
+      Effect.orElseSucceed(lookUp(name), () => false),
+      (has) =>
+        has
+          ? nothing
+          : [finding("warning", "name", { key, message: `${name} has no address: ${consequence}` })]
     )
   )
 

@@ -7,6 +7,7 @@ import * as CertificateFile from "../../topology/CertificateFile.ts"
 import type { Node } from "../../topology/Node.ts"
 import { type ParsedNodesList, parse } from "../../topology/NodesListFile.ts"
 import { type Finding, type Findings, finding, type Kind, nothing } from "./Finding.ts"
+import { reasonOf } from "./SystemCall.ts"
 
 /** So many are named; the others are counted. */
 const maxExamples = 5
@@ -48,7 +49,7 @@ const list = ({ general: { nodesListFile: file } }: Settings) =>
       const isAbsent = bytes.left._tag === "SystemError" && bytes.left.reason === "NotFound"
       return isAbsent
         ? told("warning", `${file} is not there, and can't be read: no nodes are known until it is`)
-        : told("work", `${file} can't be read; no nodes are known: ${bytes.left.message}`)
+        : told("work", `${file} can't be read; no nodes are known: ${reasonOf(bytes.left)}`)
     }
     return yield* Effect.match(parse(bytes.right), {
       onFailure: ({ message }) => told("work", `${file}: ${message}`),
@@ -91,7 +92,7 @@ const certificates = ({ general }: Settings, nodes: ReadonlyMap<string, Node>) =
     const needed = general.peerAuthentication === "cert_pinning" && wanted.length > 0
     if (pem._tag === "Left") {
       const isAbsent = pem.left._tag === "SystemError" && pem.left.reason === "NotFound"
-      if (!isAbsent) return told("work", `${file} can't be read: ${pem.left.message}`)
+      if (!isAbsent) return told("work", `${file} can't be read: ${reasonOf(pem.left)}`)
       return needed
         ? told("warning", `${file} is not there: nothing is sent to the sub-relays ${some(wanted)}`)
         : nothing

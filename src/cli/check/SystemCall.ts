@@ -2,6 +2,7 @@
 import * as fs from "node:fs/promises"
 import { userInfo } from "node:os"
 import { dirname } from "node:path"
+import type { PlatformError } from "@effect/platform/Error"
 import { Data, Effect } from "effect"
 
 /** An operation of the system's that failed: its code, such as ENOENT. */
@@ -46,3 +47,7 @@ export const nearestThere = (path: string): Effect.Effect<string, SystemFailure>
         )
     )
   )
+
+/** What the system says of a file, without the operation of the platform's that asked. */
+export const reasonOf = (error: PlatformError): string =>
+  error._tag === "SystemError" ? (error.description ?? error.message) : error.message

@@ -76,7 +76,7 @@ const siteOf = (
 export const startDebianSite = async (): Promise<DebianSite> => {
   if (!canIsolate()) {
     if (existsSync("/opt/rudder"))
-      throw new Error("there is a Rudder on this machine, which a test must not touch")
+      throw new Error("there is a Rudder, or systemd, on this machine, which a test must not touch")
     return siteOf(false, ["env"], "", async () => {})
   }
   const folder = mkdtempSync(join(tmpdir(), "rudder-relay-site-"))
