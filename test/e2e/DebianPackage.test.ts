@@ -410,7 +410,8 @@ describe("a removal", () => {
   it("with a purge leaves nothing, and what is Rudder's stays", async () => {
     await done("dpkg", "--purge", name)
     const left = await files()
-    const agents = /^\/var\/rudder\/(cfengine-state|shared-files\/quick)/
+    // What agents and nodes have written, and, where nothing keeps an agent from it, what one writes outside.
+    const agents = /^\/var\/rudder\/(cfengine-state|shared-files\/quick)|^\/usr\/written$/
     expect([...left].filter((path) => !before.has(path) && !agents.test(path))).toEqual([])
     expect([...before].filter((path) => !left.has(path))).toEqual([])
     expect(site.read("/var/rudder/shared-files/of-rudder")).toBe("stays\n")
