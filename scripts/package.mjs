@@ -66,17 +66,20 @@ const place = (path, mode, content) => {
 
 const source = (file) => readFileSync(join(sources, file), "utf8")
 
-/** Files of the program, without those that only the library and its test kit load. */
+/**
+ * Files of the program, without those that only the library and its test kit load. What V8 has made of it (`*.code`) is for one
+ * version of node on one kind of machine: an installation makes its own.
+ */
 const programFiles = () => {
   const files = readdirSync(dist).filter(
-    (file) => statSync(join(dist, file)).isFile() && !file.startsWith(".")
+    (file) => statSync(join(dist, file)).isFile() && !file.startsWith(".") && !file.endsWith(".code")
   )
   const loadedBy = (entries) => {
     const found = new Set()
     const visit = (file) => {
       if (found.has(file) || !files.includes(file)) return
       found.add(file)
-      if (!file.endsWith(".js")) return
+      if (!/\.c?js$/.test(file)) return
       const text = readFileSync(join(dist, file), "utf8")
       for (const other of files)
         if (text.includes(`./${other}"`) || text.includes(`./${other}'`)) visit(other)
@@ -84,12 +87,13 @@ const programFiles = () => {
     for (const entry of entries) visit(entry)
     return found
   }
-  const wanted = loadedBy(["main.js"])
-  const librarys = loadedBy(["index.js", "testing.js", "memfs.js"])
-  // Descriptions, the man page and whatever stands beside them goes along; a source map goes with its file.
+  const ofLibrary = loadedBy(["index.js", "testing.js", "memfs.js"])
+  const others = files.filter((file) => /\.c?js$/.test(file) && !ofLibrary.has(file))
+  const wanted = loadedBy(others)
+  // Descriptions and whatever else stands beside the program goes along; a source map goes with its file.
   return files.filter((file) => {
     const code = file.replace(/\.map$/, "")
-    return wanted.has(code) || !(librarys.has(code) || file === "rudder-relay.1")
+    return file !== "rudder-relay.1" && (wanted.has(code) || !ofLibrary.has(code))
   })
 }
 
