@@ -13,7 +13,10 @@ const needed = {
   useradd: "passwd",
   "cf-agent": "cfengine3",
   apache2: "apache2",
-  promtool: "prometheus"
+  promtool: "prometheus",
+  lintian: "lintian",
+  "systemd-notify": "systemd",
+  ip: "iproute2"
 }
 
 const services = {

@@ -1,85 +1,92 @@
 /** `rudder-relay check`: everything that `serve` would read and need, and all that is wrong with it. */
-import { createServer } from "node:net"
-import { FileSystem } from "@effect/platform"
+import type { FileSystem } from "@effect/platform"
 import { Console, Effect, Option } from "effect"
 import type { Settings } from "../config/Settings.ts"
-import * as Printable from "../Printable.ts"
-import * as Signals from "../remote-run/agents/Signals.ts"
-import { parse } from "../topology/NodesListFile.ts"
+import { type Finding, type Findings, jsonOf, lineOf, together, within } from "./check/Finding.ts"
+import * as FreeRoom from "./check/FreeRoom.ts"
+import * as HostNames from "./check/HostNames.ts"
+import * as ListenAddress from "./check/ListenAddress.ts"
+import * as NodesFiles from "./check/NodesFiles.ts"
+import * as RelayFolder from "./check/RelayFolder.ts"
+import * as ServingRelay from "./check/ServingRelay.ts"
+import * as SudoRules from "./check/SudoRules.ts"
+import * as Surroundings from "./check/Surroundings.ts"
 import { endOnHangup } from "./FirstMoment.ts"
 import * as Preflight from "./Preflight.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
-type Findings<R = never> = Effect.Effect<ReadonlyArray<Preflight.Finding>, never, R>
+/** How a check is asked for. */
+export interface CheckOptions {
+  readonly directory: string
+  /** The folder of a relay whose command line names none. */
+  readonly usual: string
+  /** One document on stdout instead of lines for people. */
+  readonly json: boolean
+}
 
-const nothing: ReadonlyArray<Preflight.Finding> = []
-const warning = (message: string): ReadonlyArray<Preflight.Finding> => [{ kind: "warning", message }]
-const error = (message: string): ReadonlyArray<Preflight.Finding> => [{ kind: "start", message }]
+/** Of a file system that does not answer, such as one of a network. Seconds. */
+const patience = 30
 
-/** A nodes list that does not parse is wrong, though the relay starts with it; one that is absent may still come. */
-const nodesList = ({ general }: Settings): Findings<FileSystem.FileSystem> =>
+/** The address after the folders: who has them is probably who has it. */
+const served = (settings: Settings, { directory, usual }: CheckOptions): Findings =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    const file = general.nodesListFile
-    const bytes = yield* Effect.either(fs.readFile(file))
-    if (bytes._tag === "Left")
-      return warning(`general.nodes_list_file: ${file} can't be read; no nodes are known`)
-    return yield* parse(bytes.right).pipe(
-      Effect.match({
-        onFailure: ({ message }) => error(`general.nodes_list_file: ${file}: ${message}`),
-        onSuccess: ({ bad }) =>
-          bad.count === 0
-            ? nothing
-            : warning(
-                `general.nodes_list_file: ${bad.count} entries can't be used: ${bad.examples.join(" ")}`
-              )
-      })
+    const serving = yield* ServingRelay.find(settings, directory, usual)
+    return [...serving.found, ...(yield* ListenAddress.wrong(settings, serving))]
+  })
+
+/** What `serve` does not look at before it starts. */
+const lookFurther = (settings: Settings, options: CheckOptions): Findings<FileSystem.FileSystem> =>
+  together<FileSystem.FileSystem>([
+    within(patience, "nodes-list", { message: "what the nodes list says" }, NodesFiles.wrong(settings)),
+    SudoRules.wrong(settings),
+    SudoRules.signals(settings),
+    HostNames.wrong(settings),
+    ...[
+      FreeRoom.wrong(settings),
+      RelayFolder.temporary(settings),
+      Surroundings.asRoot(settings),
+      Surroundings.sharedFolder(settings)
+    ].map((found) => within(patience, "folder", { message: "the state of a folder" }, found)),
+    served(settings, options)
+  ])
+
+const examine = (options: CheckOptions) =>
+  Effect.gen(function* () {
+    const examined = yield* Preflight.examine(options.directory)
+    const further = yield* Option.match(examined.settings, {
+      onNone: () => Effect.succeed([]),
+      onSome: (settings) => lookFurther(settings, options)
+    })
+    return [...examined.findings, ...Preflight.withoutUnread(further, examined.unread)]
+  })
+
+const counted = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
+
+/** For people: warnings, errors, and how many of them. */
+const tell = (
+  { directory }: CheckOptions,
+  errors: ReadonlyArray<Finding>,
+  warnings: ReadonlyArray<Finding>
+) =>
+  Effect.gen(function* () {
+    for (const one of warnings) yield* Console.error(`warning: ${lineOf(one)}`)
+    if (errors.length === 0) return yield* Console.log(`${directory}: the configuration is valid`)
+    for (const one of errors) yield* Console.error(lineOf(one))
+    yield* Console.error(
+      `${directory}: ${counted(errors.length, "error")}, ${counted(warnings.length, "warning")}`
     )
   })
 
-const signals = ({ remoteRun }: Settings): Findings =>
-  Effect.map(Signals.canSignalRoot, (allowed) =>
-    remoteRun.enabled && remoteRun.useSudo && !allowed
-      ? warning(
-          "remote_run.use_sudo: this user may not signal what sudo starts, so a time-out or a cancel can't end it; grant the daemon CAP_KILL"
-        )
-      : nothing
-  )
-
-/** Whether the address can be listened on; one that is taken is probably served by the relay itself. */
-const listener = ({ general: { listen } }: Settings): Findings =>
-  Effect.async((resume) => {
-    const server = createServer()
-    const { host, port } = listen
-    server.once("error", (cause) =>
-      resume(
-        Effect.succeed(
-          "code" in cause && cause.code === "EADDRINUSE"
-            ? warning(`general.listen: ${host}:${port} is in use; by the relay, if it runs already`)
-            : error(`general.listen: can't listen on ${host}:${port}: ${cause.message}`)
-        )
-      )
-    )
-    server.listen(port, host, () => server.close(() => resume(Effect.succeed(nothing))))
-    return Effect.sync(() => server.close())
-  })
-
-/** Says all that is wrong with the configuration of a folder. */
-export const checkFolder = (directory: string) =>
+/** Says all that is wrong with the configuration of a folder, and with what it names. */
+export const checkFolder = (options: CheckOptions) =>
   Effect.gen(function* () {
     yield* Effect.sync(endOnHangup)
-    const { findings, settings } = yield* Preflight.examine(directory)
-    const more = yield* Option.match(settings, {
-      onNone: () => Effect.succeed(nothing),
-      onSome: (given) =>
-        Effect.map(Effect.all([nodesList(given), signals(given), listener(given)]), (found) => found.flat())
-    })
-    const all = [...findings, ...more]
-    // What others wrote, such as a node's id, is in some of them.
-    for (const message of Preflight.warningsOf(all))
-      yield* Console.error(`warning: ${Printable.line(message)}`)
-    const wrong = Preflight.errorOf(all)
-    if (Option.isSome(wrong))
-      return yield* new StartError({ code: exitCode.configuration, message: wrong.value.message })
-    yield* Console.log(`${directory}: the configuration is valid`)
+    const all = yield* examine(options)
+    const warnings = all.filter(({ kind }) => kind === "warning")
+    const errors = all.filter(({ kind }) => kind !== "warning")
+    yield* options.json
+      ? Console.log(JSON.stringify({ errors: errors.map(jsonOf), warnings: warnings.map(jsonOf) }))
+      : tell(options, errors, warnings)
+    // What is wrong has been said.
+    if (errors.length > 0) return yield* new StartError({ code: exitCode.configuration, message: "" })
   })

@@ -8,6 +8,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
+import type { CheckOptions } from "./Check.ts"
 import { loaded } from "./CommandModule.ts"
 import * as Completions from "./Completions.ts"
 import { withoutColours } from "./PlainConsole.ts"
@@ -38,16 +39,24 @@ const serveFolder = (folder: string) =>
     (module) => module.serveFolder(folder)
   )
 
-const checkFolder = (folder: string) =>
+const checkFolder = (asked: CheckOptions) =>
   Effect.flatMap(
     loaded(() => import("./Check.ts")),
-    (module) => module.checkFolder(folder)
+    (module) => module.checkFolder(asked)
   )
 
+const json = Options.boolean("json").pipe(
+  Options.withDescription("What a check finds as one JSON document: errors and warnings")
+)
+
 /** Without a command: what relayd's unit and scripts call. */
-const alone = Command.make(name, { config, test }, (options) => {
+const alone = Command.make(name, { config, test, json }, (options) => {
   const folder = Option.getOrElse(options.config, () => defaultFolder)
-  return options.test ? checkFolder(folder) : serveFolder(folder)
+  if (options.test) return checkFolder({ directory: folder, usual: defaultFolder, json: options.json })
+  if (!options.json) return serveFolder(folder)
+  return Effect.fail(
+    new StartError({ code: exitCode.configuration, message: "--json is for a check: it belongs to -t" })
+  )
 })
 
 /** The folder that was said behind the command, or before it. */
@@ -63,8 +72,10 @@ const serve = Command.make("serve", { config }, (options) =>
   Effect.flatMap(folderOf(options.config), serveFolder)
 ).pipe(Command.withDescription("Run the relay on DIR/main.conf"))
 
-const check = Command.make("check", { config }, (options) =>
-  Effect.flatMap(folderOf(options.config), checkFolder)
+const check = Command.make("check", { config, json }, (options) =>
+  Effect.flatMap(folderOf(options.config), (directory) =>
+    checkFolder({ directory, usual: defaultFolder, json: options.json })
+  )
 ).pipe(
   Command.withDescription("Read, validate and try everything that serve needs, and say all that is wrong")
 )
@@ -98,7 +109,9 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     onSome: (error) => {
       // The command line has already said what is wrong with it.
       if (ValidationError.isValidationError(error)) return Effect.void
-      return Console.error(error instanceof StartError ? error.message : Cause.pretty(cause))
+      if (!(error instanceof StartError)) return Console.error(Cause.pretty(cause))
+      // Without a message it was said already.
+      return error.message === "" ? Effect.void : Console.error(error.message)
     }
   })
 

@@ -12,8 +12,10 @@ import { Reload } from "../system/Reload.ts"
 import * as Tracing from "../system/Tracing.ts"
 import * as CompiledProgram from "./CompiledProgram.ts"
 import * as ConfigurationReload from "./ConfigurationReload.ts"
+import { lineOf } from "./check/Finding.ts"
 import { onEachHangup } from "./FirstMoment.ts"
 import * as Preflight from "./Preflight.ts"
+import * as ServiceManager from "./ServiceManager.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 /** SIGHUP loads again what can be, as soon as there is something; while the relay stops it does nothing. */
@@ -24,21 +26,24 @@ const reloadOnHangup = Layer.scopedDiscard(
     const run = Runtime.runFork(runtime)
     const ignored = Effect.logInfo("stopping: SIGHUP is ignored")
     yield* Effect.acquireRelease(
-      Effect.sync(() => onEachHangup(() => void run(reload))),
+      Effect.sync(() => onEachHangup(() => void run(ServiceManager.reloading(reload)))),
       () => Effect.sync(() => onEachHangup(() => void run(ignored)))
     )
   })
 )
 
-const announce = Layer.effectDiscard(
+/** Says that the daemon listens: in the log, and to who started it. */
+const announce = Layer.unwrapEffect(
   Effect.gen(function* () {
-    const address = yield* Listener
-    const { general, remoteRun } = yield* RelayConfig
-    const at = address._tag === "TcpAddress" ? `${address.hostname}:${address.port}` : address.path
+    const listener = yield* Listener
+    const settings = yield* RelayConfig
+    const { general, remoteRun } = settings
+    const address = listener._tag === "TcpAddress" ? `${listener.hostname}:${listener.port}` : listener.path
     yield* Effect.logInfo("listening").pipe(
-      Effect.annotateLogs({ address: at, node: general.nodeId, max_concurrent: remoteRun.maxConcurrent })
+      Effect.annotateLogs({ address, node: general.nodeId, max_concurrent: remoteRun.maxConcurrent })
     )
     yield* Effect.sync(CompiledProgram.started)
+    return ServiceManager.layer(settings, address)
   })
 )
 
@@ -86,7 +91,7 @@ export const serveFolder = (directory: string) =>
     if (Option.isSome(error)) return yield* error.value
     const { keys, settings } = yield* loaded
     const all = Preflight.warningsOf(findings)
-    const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(warning)))
+    const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(lineOf(warning))))
     const logged = Layer.provide(warn, Logging.layer(settings.log, process.stderr.isTTY === true))
     return yield* Layer.launch(Layer.merge(logged, relay({ keys, settings }, directory)))
   })

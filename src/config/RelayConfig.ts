@@ -3,7 +3,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { parse, TomlError } from "smol-toml"
 import { NodeId } from "../NodeId.ts"
-import { ConfigError, type ConfigProblem } from "./ConfigError.ts"
+import { ConfigError, type ConfigProblem, lineOf } from "./ConfigError.ts"
 import type { Keys } from "./Keys.ts"
 import { type LogLevelName, type Remark, type Settings, settle } from "./Settings.ts"
 import { type Environment, type Read, read } from "./Sources.ts"
@@ -14,7 +14,7 @@ export interface LoadedSettings {
   readonly settings: Settings
   /** The keys as they were read, by which a later reading is compared; the node's id is always among them. */
   readonly keys: Keys
-  readonly warnings: ReadonlyArray<string>
+  readonly warnings: ReadonlyArray<ConfigProblem>
 }
 
 /** The settings that the relay's parts use. */
@@ -24,7 +24,9 @@ export class RelayConfig extends Context.Tag("rudder-relay/RelayConfig")<RelayCo
     Layer.effect(
       RelayConfig,
       load(directory, environment).pipe(
-        Effect.tap(({ warnings }) => Effect.forEach(warnings, (warning) => Effect.logWarning(warning))),
+        Effect.tap(({ warnings }) =>
+          Effect.forEach(warnings, (warning) => Effect.logWarning(lineOf(warning)))
+        ),
         Effect.map(({ settings }) => settings)
       )
     )
@@ -46,7 +48,7 @@ const isMissing = (error: { readonly _tag: string; readonly reason?: string }) =
 interface LoggingConf {
   readonly level: LogLevelName
   readonly problems: ReadonlyArray<ConfigProblem>
-  readonly warnings: ReadonlyArray<string>
+  readonly warnings: ReadonlyArray<ConfigProblem>
 }
 
 const noLoggingConf: LoggingConf = { level: "info", problems: [], warnings: [] }
@@ -87,7 +89,7 @@ const loggingConf = (file: string): Effect.Effect<LoggingConf, never, FileSystem
     return {
       level,
       problems: [],
-      warnings: filters.map((key) => `${file}: ${key} is ignored: this relay has one level for all`)
+      warnings: filters.map((key) => problem(file, `${key} is ignored: this relay has one level for all`))
     }
   }).pipe(Effect.catchAll((found) => Effect.succeed({ ...noLoggingConf, problems: [found] })))
 
@@ -138,7 +140,8 @@ export const load = (
     const path = yield* Path.Path
     const file = path.join(directory, "main.conf")
     const logging = yield* loggingConf(path.join(directory, "logging.conf"))
-    const failing = (one: ConfigProblem) => new ConfigError({ problems: [one, ...logging.problems] })
+    const failing = (one: ConfigProblem) =>
+      new ConfigError({ problems: [one, ...logging.problems], warnings: logging.warnings })
     const text = yield* Effect.mapError(fs.readFileString(file), (error) =>
       failing(problem(file, isMissing(error) ? "no such file" : error.message))
     )
@@ -151,15 +154,21 @@ export const load = (
       ...problemsOf(found, remarks.problems),
       ...logging.problems
     ]
-    if (problems.length > 0) return yield* new ConfigError({ problems, settings })
+    const warnings = [
+      ...found.warnings,
+      ...logging.warnings,
+      ...remarks.warnings.map(({ key, message }) => problem(found.sourceOf(key), message, key))
+    ]
+    if (problems.length > 0)
+      return yield* new ConfigError({
+        problems,
+        warnings,
+        rest: { keys: found.keys, settings, unread: found.problems.flatMap(({ key }) => key ?? []) }
+      })
     const { nodeId } = settings.general
     return {
       settings,
       keys: { ...found.keys, general: { ...found.keys.general, nodeId: Option.some(nodeId) } },
-      warnings: [
-        ...found.warnings,
-        ...logging.warnings,
-        ...remarks.warnings.map(({ key, message }) => `${found.sourceOf(key)}: ${key}: ${message}`)
-      ]
+      warnings
     }
   }).pipe(Effect.withSpan("RelayConfig.load", { attributes: { directory } }))

@@ -109,8 +109,8 @@ const sections = new Set(
   })
 )
 
-/** One line on all that nobody reads, or none. */
-const unknownKeys = (file: string, table: Table, environment: Environment): ReadonlyArray<string> => {
+/** One warning of all that nobody reads, or none. */
+const unknownKeys = (file: string, table: Table, environment: Environment): ReadonlyArray<ConfigProblem> => {
   const keys = known.map(({ key }) => key)
   const isKey = (key: string) => keys.includes(key)
   const inFile = [...namesOf(table, isKey)]
@@ -124,13 +124,13 @@ const unknownKeys = (file: string, table: Table, environment: Environment): Read
     )
     .sort()
     .map((name) => withNearest(name, variables))
-  const parts = [
-    ...(inFile.length > 0 ? [`${file}: unknown keys, ignored: ${inFile.join(", ")}`] : []),
-    ...(inEnvironment.length > 0
-      ? [`environment: unknown variables, ignored: ${inEnvironment.join(", ")}`]
-      : [])
-  ]
-  return parts.length > 0 ? [parts.join("; ")] : []
+  const ofFile = inFile.length > 0 ? [`unknown keys, ignored: ${inFile.join(", ")}`] : []
+  const ofEnvironment =
+    inEnvironment.length > 0 ? [`unknown variables, ignored: ${inEnvironment.join(", ")}`] : []
+  if (ofFile.length === 0)
+    return ofEnvironment.map((message) => ({ source: "environment", key: undefined, message }))
+  const all = [...ofFile, ...ofEnvironment.map((message) => `environment: ${message}`)]
+  return [{ source: file, key: undefined, message: all.join("; ") }]
 }
 
 const wrongType = ({ key, expected }: Key, { source, value }: Said): ConfigProblem => ({
@@ -144,7 +144,7 @@ export interface Read {
   /** The keys as far as they can be read; one with a problem is as if it were absent. */
   readonly keys: Keys
   readonly problems: ReadonlyArray<ConfigProblem>
-  readonly warnings: ReadonlyArray<string>
+  readonly warnings: ReadonlyArray<ConfigProblem>
   /** Whether a key has a value, right or wrong. */
   readonly has: (key: string) => boolean
   /** The file, or the variable, that a key is, or would be, read from. */

@@ -8,8 +8,9 @@
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { hostname } from "node:os"
-import { Data, Effect, Exit, Layer, Scope } from "effect"
+import { Data, Effect, Exit, Layer, Option, Scope } from "effect"
 import { DiskError, diskError, notOfItsKind } from "./Disk.ts"
+import { isMissing } from "./Folders.ts"
 import * as FolderUnusable from "./FolderUnusable.ts"
 import { FolderTaken, Lease } from "./Lease.ts"
 
@@ -28,9 +29,11 @@ const taken = 1
 const flockError = (message: string) => new DiskError({ message: `flock: ${message}`, code: undefined })
 
 /** Runs `flock` on an open file; gives its exit code. */
-const flock = (descriptor: number) =>
+const flock = (descriptor: number, ...options: ReadonlyArray<string>) =>
   Effect.async<number, DiskError>((resume) => {
-    const command = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] })
+    const command = spawn("flock", [...options, "-n", "3"], {
+      stdio: ["ignore", "ignore", "ignore", descriptor]
+    })
     command.once("error", (error) => resume(Effect.fail(diskError(error))))
     command.once("exit", (code, signal) =>
       resume(
@@ -42,12 +45,12 @@ const flock = (descriptor: number) =>
     Effect.timeoutFail({ duration: `${patience} seconds`, onTimeout: () => flockError("it does not end") })
   )
 
-const openFile = (path: string) =>
+const openFile = (path: string, besides: number = fs.constants.O_CREAT) =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {
-        const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants
-        const file = await fs.promises.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
+        const { O_RDWR, O_NOFOLLOW, O_NONBLOCK } = fs.constants
+        const file = await fs.promises.open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | besides, 0o600)
         if ((await file.stat()).isFile()) return file
         await file.close()
         throw notOfItsKind(path)
@@ -122,3 +125,16 @@ export const layer = Layer.succeed(Lease, {
       Effect.withSpan("Lease.take", { attributes: { folder } })
     )
 })
+
+/**
+ * Who has a folder's lease now, in its own words; none where nobody has it. Nothing is taken, made or written: for a moment
+ * the lock is shared, and a relay that wants it then asks again. Fails where the lock can't be opened.
+ */
+export const holder = (folder: string): Effect.Effect<Option.Option<string>, DiskError> =>
+  Effect.gen(function* () {
+    const file = yield* openFile(`${folder}/${lockName}`, 0)
+    return (yield* flock(file.fd, "-s")) === taken ? Option.some(yield* holderIn(file)) : Option.none()
+  }).pipe(
+    Effect.catchIf(isMissing, () => Effect.succeedNone),
+    Effect.scoped
+  )

@@ -3,6 +3,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
+import { lineOf } from "../../src/config/ConfigError.ts"
 import { makeSettings } from "../../src/config/GivenSettings.ts"
 import { load } from "../../src/config/RelayConfig.ts"
 
@@ -21,7 +22,7 @@ const loading = (files: Record<string, string>, environment: Environment = {}) =
 const loaded = (text: string, environment: Environment = {}, more: Record<string, string> = {}) =>
   Effect.map(loading({ "main.conf": text, ...more }, environment), (result) => {
     if (result._tag === "Left") throw new Error(result.left.message)
-    return result.right
+    return { ...result.right, warnings: result.right.warnings.map(lineOf) }
   })
 
 const problems = (text: string, environment: Environment = {}) =>

@@ -100,7 +100,7 @@ it("has source maps: a stack trace names the sources", async () => {
       join(top, "dist/main.js"),
       ...["check", "--config", directory]
     ])
-    expect(checked.stderr).toMatch(/^ +at .*\/src\/cli\/Check\.ts:\d+:\d+\)?$/m)
+    expect(checked.stderr).toMatch(/^ +at .*\/src\/cli\/check\/ListenAddress\.ts:\d+:\d+\)?$/m)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

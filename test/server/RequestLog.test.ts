@@ -2,8 +2,6 @@
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
-import { InvalidRequest, StorageFull, TooBusy } from "../../src/RelayError.ts"
-import * as RequestLog from "../../src/server/RequestLog.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { logLines } from "../support/LogLines.ts"
@@ -88,14 +86,4 @@ describe("the log's line of a request", () => {
       })
     )
   )
-})
-
-describe("the status of an error", () => {
-  it("is that of its annotation; of what has none, 500", () => {
-    expect(RequestLog.statusOf(new InvalidRequest({ message: "" }))).toBe(400)
-    expect(RequestLog.statusOf(new TooBusy({ message: "", retryAfterSeconds: 1 }))).toBe(503)
-    expect(RequestLog.statusOf(new StorageFull({ message: "" }))).toBe(507)
-    for (const other of [{ result: "error" }, "text", null, new Error("")])
-      expect(RequestLog.statusOf(other)).toBe(500)
-  })
 })

@@ -100,11 +100,12 @@ export const prepare = (options: Options = {}): string => {
   writeNodes(directory, options.nodes ?? {})
   writeFileSync(join(directory, "agent"), agentHead + (options.agent ?? "echo hello"))
   chmodSync(join(directory, "agent"), 0o755)
-  const { general, remote_run, shared_files, ...sections } = options.config ?? {}
+  const { general, remote_run, shared_files, shared_folder, ...sections } = options.config ?? {}
   const config = {
     general: {
       node_id: "root",
       nodes_list_file: join(directory, "nodeslist.json"),
+      nodes_certs_file: join(directory, "nodescerts.pem"),
       listen: "127.0.0.1:0",
       ...general
     },
@@ -119,6 +120,7 @@ export const prepare = (options: Options = {}): string => {
       outbox: join(directory, "outbox"),
       ...shared_files
     },
+    shared_folder: { path: join(directory, "shared-folder"), ...shared_folder },
     ...sections
   }
   writeFileSync(join(directory, "main.conf"), options.mainConf?.(directory) ?? toml(config))
