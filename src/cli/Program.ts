@@ -72,7 +72,8 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     onSome: (error) => {
       // The command line has already said what is wrong with it.
       if (ValidationError.isValidationError(error)) return Effect.void
-      return Console.error(error instanceof StartError ? error.message : Cause.pretty(cause))
+      if (!(error instanceof StartError)) return Console.error(Cause.pretty(cause))
+      return error.message === "" ? Effect.void : Console.error(error.message)
     }
   })
 
