@@ -49,11 +49,24 @@ const modules = new Map(
     .map((name) => [name, parse(name)] as const)
 )
 
+/** What is loaded when it is asked for: `import("./Name.ts")`. */
+const loadedLater = (source: ts.SourceFile): ReadonlyArray<ts.Node> => {
+  const found: Array<ts.Node> = []
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      found.push(...node.arguments)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
 /** Of types too: what a type is made of is known where it is used. */
 const importsOf = (module: string, source: ts.SourceFile): ReadonlyArray<string> =>
   source.statements
     .filter((statement) => ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement))
     .map(({ moduleSpecifier }) => moduleSpecifier)
+    .concat(loadedLater(source).filter(ts.isExpression))
     .filter((specifier) => specifier !== undefined)
     .filter(ts.isStringLiteral)
     .map(({ text }) => posix.join(posix.dirname(module), text))

@@ -2,7 +2,6 @@
 
 import type { KeyObject } from "node:crypto"
 import { createServer, type Server } from "node:net"
-import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Console, Effect, Layer, Option, Stream } from "effect"
 import type { Settings } from "../config/Settings.ts"
@@ -13,12 +12,6 @@ import { exitCode, StartError } from "./StartError.ts"
 import * as Keys from "./sandbox/Keys.ts"
 import * as SharedFile from "./sandbox/SharedFile.ts"
 import { behaviours, script } from "./sandbox/SimulatedAgent.ts"
-
-const directoryOption = Options.text("directory").pipe(
-  Options.withDescription("Where it lives; made when it is not there"),
-  Options.withPseudoName("DIR"),
-  Options.withDefault("sandbox")
-)
 
 const preferredPort = 3030
 
@@ -204,14 +197,13 @@ const originOf = ({ general, tls }: Settings): string => {
 
 const isTaken = (error: StartError): boolean => error.message.includes("EADDRINUSE")
 
-/** The command `sandbox`. */
-export const sandbox = Command.make("sandbox", { directory: directoryOption }, (options) =>
+/** Makes a sandbox in a folder, and serves it. */
+export const playIn = (directory: string) =>
   Effect.gen(function* () {
     const path = yield* Path.Path
-    const chosen = path.resolve(options.directory)
+    const chosen = path.resolve(directory)
     yield* Effect.catchTags(checkFolder(chosen), { BadArgument: failed, SystemError: failed })
     const onFreePort = Effect.scoped(Effect.flatMap(freePort, (port) => playOn(chosen, port)))
     // Another may take the port between the look and the start.
     return yield* Effect.retry(onFreePort, { while: isTaken, times: 3 })
   })
-).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))

@@ -10,6 +10,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import { base, versionedBase } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
+import type { NodeChoice } from "../remote-run/OutputParameters.ts"
 import type { RunStarted } from "../remote-run/RunEvent.ts"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
@@ -42,6 +43,11 @@ export interface RelayClientService {
     run: string,
     options?: { readonly from?: number }
   ) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+  /**
+   * The output of a run that goes on, or of a past one, as the relay prints it in a format, and as it goes on. It is not
+   * taken up again where it is cut: `from` goes on behind what came.
+   */
+  readonly output: (run: string, choice?: OutputChoice) => Stream.Stream<Uint8Array, CallFailure>
   /** Signs a content (and for whom, under which name, for how long and when), asks whether the relay has it, sends it if not. */
   readonly share: <E, R>(
     request: Sharing.ShareRequest<E, R>
@@ -51,6 +57,20 @@ export interface RelayClientService {
     path: string,
     request: Omit<Sharing.ShareRequest<never, never>, "content">
   ) => Effect.Effect<Sharing.Shared, Sharing.ShareFailure | PlatformError, FileSystem.FileSystem>
+}
+
+/** What of a run's output is asked for, and how. */
+export interface OutputChoice {
+  /** Default: `text`. */
+  readonly format?: "text" | "ndjson" | "raw"
+  /** Ids of nodes: only what is said of these. */
+  readonly nodes?: ReadonlyArray<string>
+  /** Only lines of this stream. */
+  readonly stream?: "stdout" | "stderr"
+  /** Only nodes that ended so, each in one piece; or those that are so now. */
+  readonly state?: NodeChoice
+  /** Without the first so many events, or lines of text and raw; pings not counted. */
+  readonly from?: number
 }
 
 /** Which relay. */
@@ -81,6 +101,7 @@ export const make = ({
       run,
       start: (request) => firstOf(run(request)),
       follow: (id, { from = 0 } = {}) => RunStream.make(following(client, id, from)),
+      output: (id, choice = {}) => printed(client, id, choice),
       share: (request) => Sharing.share(client, request),
       shareFile: (path, request) =>
         Effect.flatMap(FileSystem.FileSystem, (fs) =>
@@ -114,6 +135,29 @@ const output = (client: HttpClient.HttpClient, run: string, from: number): Answe
     HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
       HttpClientRequest.setUrlParams({ format: "ndjson", ...(from > 0 ? { from: `${from}` } : {}) })
     )
+  )
+
+/** A run's output, byte by byte. */
+const printed = (
+  client: HttpClient.HttpClient,
+  run: string,
+  { format = "text", nodes, stream, state, from }: OutputChoice
+): Stream.Stream<Uint8Array, CallFailure> =>
+  Stream.unwrap(
+    client
+      .execute(
+        HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
+          HttpClientRequest.setUrlParams({ format, node: nodes?.join(","), stream, state, from })
+        )
+      )
+      .pipe(
+        Effect.mapError(unreachable),
+        Effect.flatMap((response) =>
+          response.status === 200
+            ? Effect.succeed(Stream.mapError(response.stream, unreachable))
+            : refused(response)
+        )
+      )
   )
 
 /** A run that goes on, or a past one. */

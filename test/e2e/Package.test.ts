@@ -59,7 +59,7 @@ it("is whole when it is packed from a clean clone", async () => {
 it("says what is missing where it is not installed whole, and ends with 3", async () => {
   const directory = mkdtempSync(join(tmpdir(), "rudder-relay-part-"))
   try {
-    for (const missing of [/^Main-.*\.js$/, /^FirstMoment-.*\.js$/]) {
+    for (const missing of [/^Main-.*\.js$/, /^FirstMoment-.*\.js$/, /^Serve-.*\.js$/]) {
       const part = join(directory, "dist")
       cpSync(join(top, "dist"), part, { recursive: true })
       const [name = ""] = readdirSync(part).filter((file) => missing.test(file))

@@ -1,0 +1,148 @@
+/** The commands that ask a relay, but for `run`: what they can be told. What they do is loaded when one is called. */
+import { Args, Command, Options } from "@effect/cli"
+import { Effect } from "effect"
+import type { NodeChoice } from "../remote-run/OutputParameters.ts"
+import { json, options as relay } from "./ClientOptions.ts"
+import { loaded } from "./CommandModule.ts"
+
+const named = <A>(option: Options.Options<A>, name: string, description: string) =>
+  option.pipe(Options.withPseudoName(name), Options.withDescription(description))
+
+const text = (name: string, value: string, description: string) =>
+  named(Options.text(name), value, description)
+const optionalText = (name: string, value: string, description: string) =>
+  Options.optional(text(name, value, description))
+
+const operand = (name: string, description: string) =>
+  Args.text({ name }).pipe(Args.withDescription(description))
+
+const limit = (description: string) => Options.optional(named(Options.integer("limit"), "N", description))
+
+const runId = operand("RUN", "The run's id, or so much of its beginning that no other begins so")
+
+const share = Command.make(
+  "share",
+  {
+    source: text("source", "ID", "The node that sends the file"),
+    target: text("target", "ID", "The node that it is for"),
+    key: text("key", "PEM", "A file with the secret key of the source, by which the relay knows it"),
+    fileId: optionalText("file-id", "NAME", "Its name there; else the file's own"),
+    ttl: optionalText("ttl", "TTL", "How long it is kept, such as '2d 12h'; else for ever"),
+    ...relay,
+    file: operand("FILE", "The file")
+  },
+  (given) =>
+    Effect.flatMap(
+      loaded(() => import("./Share.ts")),
+      (module) => module.share(given)
+    )
+).pipe(Command.withDescription("Sign a file and send it to a node"))
+
+const listOptions = {
+  limit: limit("At most so many; else 50"),
+  before: optionalText("before", "RUN", "Those that started before this one"),
+  node: optionalText("node", "NODE", "Those for this node, by its id or host name"),
+  actor: optionalText("actor", "NAME", "Those that this one asked for"),
+  since: optionalText(
+    "since",
+    "WHEN",
+    "Those that started then or later: a date, such as 2026-01-05 or 2026-01-05T09:00:00Z, or how long ago, such as 2h"
+  ),
+  state: Options.optional(
+    Options.choice("state", ["running", "ended"] as const).pipe(
+      Options.withDescription("Those that go on, or those that do not")
+    )
+  ),
+  json,
+  ...relay
+}
+
+const runsModule = loaded(() => import("./Runs.ts"))
+
+const listRuns = Command.make("list", listOptions, (given) =>
+  Effect.flatMap(runsModule, (module) => module.list(given))
+).pipe(Command.withDescription("List recent runs, newest first"))
+
+const showRun = Command.make("show", { json, ...relay, run: runId }, (given) =>
+  Effect.flatMap(runsModule, (module) => module.show(given))
+).pipe(Command.withDescription("Show a run and how each of its nodes ended"))
+
+const nodeChoices = [
+  "ok",
+  "failed",
+  "skipped",
+  "unreported",
+  "ended",
+  "running",
+  "waiting"
+] as const satisfies ReadonlyArray<NodeChoice>
+
+const outputOptions = {
+  node: optionalText("node", "NODES", "Only these nodes: a comma list of ids"),
+  stream: Options.optional(
+    Options.choice("stream", ["stdout", "stderr"] as const).pipe(
+      Options.withDescription("Only lines of this stream")
+    )
+  ),
+  state: Options.optional(
+    Options.choice("state", nodeChoices).pipe(
+      Options.withDescription("Only nodes that ended so, each in one piece; or that wait or run now")
+    )
+  ),
+  from: Options.optional(
+    named(Options.integer("from"), "N", "Without the first N events, or lines of text and raw")
+  ),
+  format: Options.choice("format", ["text", "ndjson", "raw"] as const).pipe(
+    Options.withDescription(
+      "What is printed: lines with their nodes, events in JSON, or what agents printed on stdout and nothing else"
+    ),
+    Options.withDefault("text" as const)
+  )
+}
+
+const outputOf = Command.make("output", { ...outputOptions, ...relay, run: runId }, (given) =>
+  Effect.flatMap(runsModule, (module) => module.output(given))
+).pipe(Command.withDescription("Print the output of a run, and follow it until it ends"))
+
+const cancelRun = Command.make("cancel", { ...relay, run: runId }, (given) =>
+  Effect.flatMap(runsModule, (module) => module.cancel(given))
+).pipe(Command.withDescription("Cancel a run"))
+
+const runs = Command.make("runs", listOptions, (given) =>
+  Effect.flatMap(runsModule, (module) => module.list(given))
+).pipe(
+  Command.withDescription("See, follow, repeat and cancel runs."),
+  Command.withSubcommands([listRuns, showRun, outputOf, cancelRun])
+)
+
+const status = Command.make("status", { json, ...relay }, (given) =>
+  Effect.flatMap(
+    loaded(() => import("./Status.ts")),
+    (module) => module.status(given)
+  )
+).pipe(Command.withDescription("Show how the relay is: each of its parts, and what is wrong with it"))
+
+const outboxModule = loaded(() => import("./OutboxCommands.ts"))
+const outboxOptions = { limit: limit("At most so many; else all"), json, ...relay }
+
+const listOutbox = Command.make("list", outboxOptions, (given) =>
+  Effect.flatMap(outboxModule, (module) => module.list(given))
+).pipe(Command.withDescription("List them, newest first"))
+
+const retryOutbox = Command.make("retry", relay, (given) =>
+  Effect.flatMap(outboxModule, (module) => module.retry(given))
+).pipe(Command.withDescription("Try all of them now"))
+
+const deleteEntry = Command.make("delete", { ...relay, entry: operand("ENTRY", "The entry's id") }, (given) =>
+  Effect.flatMap(outboxModule, (module) => module.remove(given))
+).pipe(Command.withDescription("Give up one of them"))
+
+const outbox = Command.make("outbox", outboxOptions, (given) =>
+  Effect.flatMap(outboxModule, (module) => module.list(given))
+).pipe(
+  Command.withDescription("See files that wait for the policy server, or were refused by it."),
+  Command.withSubcommands([listOutbox, retryOutbox, deleteEntry])
+)
+
+/** All of them, in the order in which the help lists them. */
+export const commands = [share, runs, outbox, status] as const

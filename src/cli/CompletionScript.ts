@@ -1,0 +1,2 @@
+/** tmp */
+export const script = (shell: string): string => shell
