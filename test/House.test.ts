@@ -35,7 +35,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
   ["Relay.ts"],
   ["index.ts", "testing.ts", "testing/"],
   ["cli/"],
-  ["main.ts"]
+  ["main.ts", "complete.ts"]
 ]
 
 /** `HttpApiBuilder.group` wants the whole API, which the groups are part of. */

@@ -78,7 +78,7 @@ const nodeChoices = [
 ] as const satisfies ReadonlyArray<NodeChoice>
 
 const outputOptions = {
-  node: optionalText("node", "NODES", "Only these nodes: a comma list of ids"),
+  node: optionalText("node", "IDS", "Only these nodes: a comma list of ids"),
   stream: Options.optional(
     Options.choice("stream", ["stdout", "stderr"] as const).pipe(
       Options.withDescription("Only lines of this stream")
@@ -122,6 +122,61 @@ const status = Command.make("status", { json, ...relay }, (given) =>
   )
 ).pipe(Command.withDescription("Show how the relay is: each of its parts, and what is wrong with it"))
 
+const nodesModule = loaded(() => import("./Nodes.ts"))
+const nodesOptions = {
+  match: optionalText(
+    "match",
+    "GLOB",
+    "Those whose id or host name is like this: * is any text, ? any character"
+  ),
+  limit: limit("At most so many; else all"),
+  json,
+  ...relay
+}
+
+const listNodes = Command.make("list", nodesOptions, (given) =>
+  Effect.flatMap(nodesModule, (module) => module.list(given))
+).pipe(Command.withDescription("List the nodes below the relay, by their ids"))
+
+const showNode = Command.make(
+  "show",
+  { json, ...relay, node: operand("NODE", "Its id or host name") },
+  (given) => Effect.flatMap(nodesModule, (module) => module.show(given))
+).pipe(Command.withDescription("Show a node, and which relays are on the way to it"))
+
+const nodes = Command.make("nodes", nodesOptions, (given) =>
+  Effect.flatMap(nodesModule, (module) => module.list(given))
+).pipe(
+  Command.withDescription("See the nodes below the relay."),
+  Command.withSubcommands([listNodes, showNode])
+)
+
+const filesModule = loaded(() => import("./Files.ts"))
+const filesOptions = {
+  target: optionalText("target", "ID", "Those for this node"),
+  source: optionalText("source", "ID", "Those of this node"),
+  limit: limit("At most so many; else all"),
+  json,
+  ...relay
+}
+
+const listFiles = Command.make("list", filesOptions, (given) =>
+  Effect.flatMap(filesModule, (module) => module.list(given))
+).pipe(Command.withDescription("List the shared files that the relay keeps for its nodes"))
+
+const deleteFile = Command.make(
+  "delete",
+  { ...relay, file: operand("TARGET/SOURCE/FILE", "The file, as the list names it") },
+  (given) => Effect.flatMap(filesModule, (module) => module.remove(given))
+).pipe(Command.withDescription("Remove a file, and what is known of it"))
+
+const files = Command.make("files", filesOptions, (given) =>
+  Effect.flatMap(filesModule, (module) => module.list(given))
+).pipe(
+  Command.withDescription("See and remove the shared files that the relay keeps."),
+  Command.withSubcommands([listFiles, deleteFile])
+)
+
 const outboxModule = loaded(() => import("./OutboxCommands.ts"))
 const outboxOptions = { limit: limit("At most so many; else all"), json, ...relay }
 
@@ -145,4 +200,4 @@ const outbox = Command.make("outbox", outboxOptions, (given) =>
 )
 
 /** All of them, in the order in which the help lists them. */
-export const commands = [share, runs, outbox, status] as const
+export const commands = [share, runs, nodes, files, outbox, status] as const

@@ -73,6 +73,14 @@ interface Reading {
   command: CommandTree
 }
 
+const begin = (program: CommandTree): Reading => ({
+  program: program.name,
+  path: [],
+  given: new Map(),
+  operands: [],
+  command: program
+})
+
 /** A sentence about the command that was said so far. */
 const about = ({ path, program }: Reading, sentence: string): string =>
   `${[program, ...path].join(" ")}: ${sentence}`
@@ -176,6 +184,8 @@ const readWord = (reading: Reading, token: string): string | undefined => {
   return undefined
 }
 
+const isOption = (token: string): boolean => token.length > 1 && token.startsWith("-")
+
 const readAll = (reading: Reading, args: ReadonlyArray<string>): string | undefined => {
   let at = 0
   while (at < args.length) {
@@ -184,7 +194,7 @@ const readAll = (reading: Reading, args: ReadonlyArray<string>): string | undefi
       reading.operands.push(...args.slice(at + 1))
       return undefined
     }
-    if (token.length > 1 && token.startsWith("-")) {
+    if (isOption(token)) {
       const taken = readOption(reading, args.slice(at, at + 2))
       if (typeof taken === "string") return taken
       at += taken
@@ -237,13 +247,7 @@ const requestOf = (reading: Reading): Request => {
 
 /** Reads what was said behind the program's name; what is wrong with it is a sentence. */
 export const parse = (program: CommandTree, args: ReadonlyArray<string>): Either.Either<Request, string> => {
-  const reading: Reading = {
-    program: program.name,
-    path: [],
-    given: new Map(),
-    operands: [],
-    command: program
-  }
+  const reading = begin(program)
   const wrong = readAll(reading, args)
   const { path } = reading
   // Who asks for help is not told what is missing, or wrong behind it.
@@ -256,4 +260,46 @@ export const parse = (program: CommandTree, args: ReadonlyArray<string>): Either
   }
   const missing = incomplete(reading)
   return missing === undefined ? Either.right(requestOf(reading)) : Either.left(about(reading, missing))
+}
+
+/** Where the end of an unfinished command line stands. */
+export interface Place {
+  readonly path: ReadonlyArray<string>
+  readonly command: CommandTree
+  /** What each option was given. */
+  readonly given: ReadonlyMap<OptionText, ReadonlyArray<string>>
+  readonly operands: ReadonlyArray<string>
+  /** The option whose value comes next. */
+  readonly pending: OptionText | undefined
+  /** Behind `--` nothing is an option. */
+  readonly isPlain: boolean
+}
+
+/** The option that a token ends with, where its value is to follow. */
+const pendingIn = (reading: Reading, token: string): OptionText | undefined => {
+  if (!token.startsWith("-") || token.length < 2 || token.includes("=")) return undefined
+  const option = find(reading, token.startsWith("--") ? token : `-${token.at(-1)}`)
+  return option?.value === undefined ? undefined : option
+}
+
+/** Reads whole words that more are to follow; what is wrong with them does not matter. */
+export const place = (program: CommandTree, words: ReadonlyArray<string>): Place => {
+  const reading = begin(program)
+  const plain = words.indexOf("--")
+  let pending: OptionText | undefined
+  const end = plain < 0 ? words.length : plain
+  for (let at = 0; at < end; ) {
+    const token = words[at] ?? ""
+    if (isOption(token)) {
+      const taken = readOption(reading, words.slice(at, Math.min(at + 2, end)))
+      pending = at === end - 1 ? pendingIn(reading, token) : undefined
+      at += typeof taken === "number" ? taken : pendingIn(reading, token) === undefined ? 1 : 2
+    } else {
+      readWord(reading, token)
+      at += 1
+    }
+  }
+  const { command, given, path } = reading
+  const operands = plain < 0 ? reading.operands : [...reading.operands, ...words.slice(plain + 1)]
+  return { path, command, given, operands, pending: plain < 0 ? pending : undefined, isPlain: plain >= 0 }
 }

@@ -51,7 +51,8 @@ export const synopsis = (program: string, path: ReadonlyArray<string>, command: 
 export const summary = (description: string): string =>
   description.split(/(?<=[.:;]) /)[0]?.replace(/[.:;]$/, "") ?? ""
 
-const sentence = (text: string): string => (/[.:;]$/.test(text) ? text : `${text}.`)
+/** With a full stop, where nothing ends it. */
+export const sentence = (text: string): string => (/[.:;]$/.test(text) ? text : `${text}.`)
 
 /** A name, and what it means, beside it or below it. */
 type Entry = readonly [name: string, meaning: string]

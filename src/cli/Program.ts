@@ -2,7 +2,7 @@
 import { Command, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
 import { NodeContext } from "@effect/platform-node"
-import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
+import { Cause, Clock, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
 import * as CommandLine from "./CommandLine.ts"
@@ -51,10 +51,20 @@ const answer = (request: CommandLine.Request) =>
     }
   })
 
+/** For the build: the man page, with its date from `SOURCE_DATE_EPOCH`, in seconds, where builds have to be the same. */
+const manPage = Effect.gen(function* () {
+  const { render } = yield* loaded(() => import("./ManPage.ts"))
+  const now = yield* Clock.currentTimeMillis
+  const date = new Date(Number(process.env.SOURCE_DATE_EPOCH || now / 1000) * 1000)
+  yield* Screen.write(render(tree, Version.full, date.toISOString().slice(0, 10)))
+})
+
 /** @param argv with node and the script before what was said */
 export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
-  Effect.mapError(CommandLine.parse(tree, argv.slice(2)), wrong).pipe(
-    Effect.flatMap(answer),
+  (argv[2] === "__man"
+    ? manPage
+    : Effect.flatMap(Effect.mapError(CommandLine.parse(tree, argv.slice(2)), wrong), answer)
+  ).pipe(
     Effect.tapErrorCause(report),
     withoutColours,
     Effect.provide(Layer.provideMerge(RegularFiles.layer, NodeContext.layer))

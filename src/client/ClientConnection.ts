@@ -1,9 +1,8 @@
 /** Connections to a relay: over HTTP, or over TLS with certificates of the program's own. */
-import { X509Certificate } from "node:crypto"
-import { checkServerIdentity, type PeerCertificate } from "node:tls"
 import type { HttpClient } from "@effect/platform"
 import { NodeHttpClient, Undici } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
+import { identity } from "./RelayIdentity.ts"
 
 /** How a relay is connected to over TLS. Each is text in PEM. */
 export interface ConnectionOptions {
@@ -20,33 +19,6 @@ export interface ConnectionOptions {
   readonly cert?: string
   /** Its secret key. */
   readonly key?: string
-}
-
-const certificatesOf = (pem: string): ReadonlyArray<X509Certificate> =>
-  Array.from(
-    pem.matchAll(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g),
-    ([one]) => new X509Certificate(one)
-  )
-
-/** Node has looked before whether the certificate itself, or who has signed it, is one of those that are given. */
-const knowing = (pem: string, otherwise: (name: string, peer: PeerCertificate) => Error | undefined) => {
-  const keys = certificatesOf(pem).map(({ publicKey }) => publicKey)
-  return {
-    ca: pem,
-    checkServerIdentity: (name: string, peer: PeerCertificate) =>
-      keys.some((key) => key.equals(new X509Certificate(peer.raw).publicKey))
-        ? undefined
-        : otherwise(name, peer)
-  }
-}
-
-const identity = ({ pinned, trusted }: ConnectionOptions) => {
-  if (pinned !== undefined)
-    return knowing(
-      pinned,
-      () => new Error("the relay's certificate has another key than the one that is pinned")
-    )
-  return trusted === undefined ? {} : knowing(trusted, checkServerIdentity)
 }
 
 /**
