@@ -1,6 +1,6 @@
 /** What every command that asks a relay is told: which relay, and by which certificates it is known. */
-import { Options } from "@effect/cli"
-import type { Option } from "effect"
+import { Args, HelpDoc, Options } from "@effect/cli"
+import { Effect, type Option } from "effect"
 
 /** The relay on this machine, where Rudder has it. */
 export const defaultUrl = "http://127.0.0.1:3030"
@@ -31,6 +31,23 @@ export const options = {
 export const json = Options.boolean("json").pipe(
   Options.withDescription("Print what the relay answers, as JSON, in place of a table")
 )
+
+/**
+ * An argument that is no option: @effect/cli takes one that it does not know, or that stands twice, for an argument, and
+ * `--canry 2` would run what was to be tried on two nodes first.
+ */
+export const argument = (name: string) =>
+  Args.text({ name }).pipe(
+    Args.mapEffect((text) =>
+      text.startsWith("-") && text !== "-"
+        ? Effect.fail(
+            HelpDoc.p(
+              `${text.split("=")[0]} is no option of this command, or stands twice; --help has those that are`
+            )
+          )
+        : Effect.succeed(text)
+    )
+  )
 
 /** What those options say. */
 export interface ClientOptions {
