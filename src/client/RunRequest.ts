@@ -40,12 +40,16 @@ const print = (duration: Duration.DurationInput): string => `${Math.round(Durati
 export const pathOf = ({ nodes }: RunRequest): string =>
   nodes === "all" ? "/remote-run/all" : "/remote-run/nodes"
 
-/** The form of a run whose events come as they happen. */
-export const formOf = (request: RunRequest): Record<string, string> => {
+/** The form of a run whose events come as they happen; or, with `preview`, of the question what it would be. */
+export const formOf = (
+  request: RunRequest,
+  { preview = false }: { readonly preview?: boolean } = {}
+): Record<string, string> => {
   const { nodes, classes = [], output = "keep", batch, batchWait, canary, maxFailures, splay } = request
   const given: Record<string, string | undefined> = {
-    async: "yes",
-    format: "ndjson",
+    async: preview ? undefined : "yes",
+    format: preview ? undefined : "ndjson",
+    preview: preview ? "yes" : undefined,
     output,
     nodes: nodes === "all" ? undefined : nodes.join(","),
     classes: classes.length === 0 ? undefined : classes.join(","),
