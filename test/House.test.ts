@@ -9,7 +9,17 @@ const top = fileURLToPath(new URL("..", import.meta.url))
 
 /** From the ground up: a module imports from its own storey and those below. */
 const storeys: ReadonlyArray<ReadonlyArray<string>> = [
-  ["NodeId.ts", "Hostname.ts", "RelayError.ts", "EventLoop.ts", "Printable.ts", "Raw.d.ts", "Span.ts"],
+  [
+    "NodeId.ts",
+    "Hostname.ts",
+    "RelayError.ts",
+    "EventLoop.ts",
+    "Printable.ts",
+    "Raw.d.ts",
+    "Span.ts",
+    "Glob.ts",
+    "Smallest.ts"
+  ],
   ["config/"],
   ["topology/"],
   ["disk/"],

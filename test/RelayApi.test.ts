@@ -128,6 +128,17 @@ const contract: Record<string, Route> = {
   "GET /system/outbox": { parameters: "limit before", statuses: "200 400 403 405 500", answers: json },
   "POST /system/outbox/retry": { parameters: "", statuses: "200 403 405 500", answers: json },
   "DELETE /system/outbox/{id}": { parameters: "{id}", statuses: "200 403 404 405 500", answers: json },
+  "GET /system/nodes": { parameters: "limit after match", statuses: "200 400 403 405 500", answers: json },
+  "GET /system/files": {
+    parameters: "target source limit after",
+    statuses: "200 400 403 405 500",
+    answers: json
+  },
+  "DELETE /system/files/{target}/{source}/{file_id}": {
+    parameters: "{target} {source} {file_id}",
+    statuses: "200 400 403 404 405 500 507",
+    answers: json
+  },
   "GET /metrics": {
     parameters: "",
     statuses: "200 403 405 500",

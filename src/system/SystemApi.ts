@@ -4,7 +4,8 @@ import { Schema } from "effect"
 import { AskedBy, HasEffect } from "../access/RouteAccess.ts"
 import * as Described from "../http/Described.ts"
 import * as Operation from "../http/Operation.ts"
-import { InvalidRequest, NotFound, StorageError } from "../RelayError.ts"
+import { InvalidRequest, NotFound, StorageError, StorageFull } from "../RelayError.ts"
+import * as FileId from "../shared-files/file/FileId.ts"
 import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { OutboxPage } from "../shared-files/outbox/OutboxEntry.ts"
 import * as PrometheusText from "./PrometheusText.ts"
@@ -52,9 +53,106 @@ const entryId: Described.Form = {
   examples: ["019b8d1c26000000-2cf24dba5fb0a30e26e83b2ac5b9e29e"]
 }
 
+/** Characters of a pattern that nodes are looked for by. */
+export const longestMatch = 300
+
+/** What `next` of a page of files is: where the last one stands. */
+export const storedPlace = /^[A-Za-z0-9._-]{1,200}(?:\/[A-Za-z0-9._-]{1,200}){1,100}$/
+
+/** A node below this relay. */
+export const KnownNode = Schema.Struct({
+  node: Schema.String,
+  hostname: Schema.String,
+  /** The relays between this one and the node, the next hop first; none: its policy server is this relay. */
+  via: Schema.Array(Schema.String),
+  /** Whether the nodes list has a key hash for it that can be read. */
+  key: Schema.Boolean
+}).annotations({
+  identifier: "KnownNode",
+  examples: [
+    {
+      node: "72d6bd8b-b1d6-4b62-8e2e-bbc0b2d0b4f9",
+      hostname: "db.example.com",
+      via: ["b73ea451-c42a-420d-a540-47b445e58313"],
+      key: true
+    }
+  ]
+})
+export type KnownNode = typeof KnownNode.Type
+
+/** Nodes below this relay, by their ids. */
+export const NodesPage = Schema.Struct({
+  nodes: Schema.Array(KnownNode),
+  /** For `after`; null: there are no more. */
+  next: Schema.NullOr(Schema.String)
+}).annotations({ identifier: "NodesPage" })
+export type NodesPage = typeof NodesPage.Type
+
+const named = { target: Schema.String, source: Schema.String, file_id: Schema.String }
+const motd = {
+  target: "72d6bd8b-b1d6-4b62-8e2e-bbc0b2d0b4f9",
+  source: "b73ea451-c42a-420d-a540-47b445e58313",
+  file_id: "motd"
+}
+
+/** A file that is stored here. */
+export const StoredFile = Schema.Struct({
+  ...named,
+  /** Bytes. */
+  size: Schema.Number,
+  /** RFC 3339: what the source signed, else when it was accepted; null where an older relay stored it. */
+  date: Schema.NullOr(Schema.String),
+  /** Unix time; null: never. */
+  expires: Schema.NullOr(Schema.Number)
+}).annotations({
+  identifier: "StoredFile",
+  examples: [{ ...motd, size: 5, date: "2026-01-05T09:00:00.000Z", expires: 1_767_603_600 }]
+})
+export type StoredFile = typeof StoredFile.Type
+
+/** Files that are stored here, in the order of their folders. */
+export const FilesPage = Schema.Struct({
+  files: Schema.Array(StoredFile),
+  /** For `after`; null: there are no more. */
+  next: Schema.NullOr(Schema.String)
+}).annotations({ identifier: "FilesPage" })
+export type FilesPage = typeof FilesPage.Type
+
+/** The file that was removed. */
+export const RemovedFile = Schema.Struct(named).annotations({ identifier: "RemovedFile", examples: [motd] })
+
 const ListParameters = Schema.Struct({
   limit: Described.optional("how many entries a page has", Described.limit),
   before: Described.optional("the `next` of the page before", entryId)
+})
+
+const NodesParameters = Schema.Struct({
+  limit: Described.optional("how many nodes a page has", Described.limit),
+  after: Described.optional(
+    "the `next` of the page before: nodes whose ids come behind it",
+    Described.nodeId
+  ),
+  match: Described.optional(
+    "a pattern of the id or of the host name: `*` is any text, `?` any character; letters' case does not count",
+    { minLength: 1, maxLength: longestMatch, examples: ["web*.example.com"] }
+  )
+})
+
+const target = "the id of the node that the file is for"
+const source = "the id of the node that sent it"
+const fileId: Described.Form = { pattern: FileId.pattern.source, examples: ["motd"] }
+
+const FilesParameters = Schema.Struct({
+  target: Described.optional(target, Described.nodeId),
+  source: Described.optional(source, Described.nodeId),
+  limit: Described.optional("how many files a page has", Described.limit),
+  after: Described.optional("the `next` of the page before", { pattern: storedPlace.source })
+})
+
+const FilePath = Schema.Struct({
+  target: Described.segment(target, Described.nodeId),
+  source: Described.segment(source, Described.nodeId),
+  file_id: Described.segment("the file's name", fileId)
 })
 
 /** 500: something did not load; what was in force before stays so. */
@@ -120,6 +218,37 @@ export class SystemApi extends HttpApiGroup.make("system")
       .annotate(OpenApi.Summary, "Give up one of them")
   )
   .add(
+    HttpApiEndpoint.get("nodes", "/system/nodes")
+      .setUrlParams(NodesParameters)
+      .addSuccess(NodesPage)
+      .addError(InvalidRequest)
+      .annotate(HasEffect, false)
+      .annotate(OpenApi.Summary, "The nodes below this relay, by their ids")
+      .annotate(OpenApi.Transform, Operation.answers(200, "A page of nodes."))
+  )
+  .add(
+    HttpApiEndpoint.get("files", "/system/files")
+      .setUrlParams(FilesParameters)
+      .addSuccess(FilesPage)
+      .addError(InvalidRequest)
+      .addError(StorageError)
+      .annotate(HasEffect, false)
+      .annotate(OpenApi.Summary, "The shared files that are stored here, in the order of their folders")
+      .annotate(OpenApi.Transform, Operation.answers(200, "A page of files."))
+  )
+  .add(
+    HttpApiEndpoint.del("deleteFile", "/system/files/:target/:source/:file_id")
+      .setPath(FilePath)
+      .addSuccess(RemovedFile)
+      .addError(InvalidRequest)
+      .addError(NotFound)
+      .addError(StorageError)
+      .addError(StorageFull)
+      .annotate(HasEffect, true)
+      .annotate(OpenApi.Summary, "Remove a shared file that is stored here, with its metadata")
+      .annotate(OpenApi.Transform, Operation.answers(200, "It is gone from the disk."))
+  )
+  .add(
     HttpApiEndpoint.get("metrics", "/metrics")
       .addSuccess(
         HttpApiSchema.Text({ contentType: PrometheusText.contentType }).annotations({
@@ -150,4 +279,7 @@ export class SystemApi extends HttpApiGroup.make("system")
   )
   .annotate(AskedBy, "admin")
   .annotate(OpenApi.Title, "System")
-  .annotate(OpenApi.Description, "The relay's own state, configuration, outbox and metrics.") {}
+  .annotate(
+    OpenApi.Description,
+    "The relay's own state: configuration, nodes, stored files, outbox and metrics."
+  ) {}

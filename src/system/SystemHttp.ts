@@ -1,12 +1,9 @@
 /** Maps requests about the relay itself to its parts. */
 import { FileSystem, HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import * as Query from "../http/Query.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, NotFound } from "../RelayError.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
-import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../shared-files/store/SharedFileStore.ts"
 import { NodesList } from "../topology/NodesList.ts"
@@ -15,6 +12,7 @@ import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
 import type { Health, Status } from "./SystemApi.ts"
+import * as SystemLists from "./SystemLists.ts"
 import * as Version from "./Version.ts"
 
 const healthOf = (problems: ReadonlyArray<string>): Health =>
@@ -88,33 +86,6 @@ const status: Effect.Effect<
   FileSystem.FileSystem | NodesList | Outbox | Reload | RelayConfig | RemoteRun | SharedFileStore
 > = Effect.all({ configuration, nodes, upstream, outbox, runs, storage })
 
-const decodeLimit = Schema.decodeOption(Query.Limit)
-
-const listOutbox = (parameters: {
-  readonly limit?: string | undefined
-  readonly before?: string | undefined
-}) =>
-  Effect.gen(function* () {
-    const outbox = yield* Outbox
-    const limit = decodeLimit(parameters.limit ?? "50")
-    if (Option.isNone(limit))
-      return yield* new InvalidRequest({
-        parameter: "limit",
-        message: "limit: expected a whole number from 1 to 1000"
-      })
-    const before = Option.fromNullable(parameters.before)
-    if (Option.exists(before, (id) => Option.isNone(EntryName.parseId(id))))
-      return yield* new InvalidRequest({ parameter: "before", message: "before: expected an entry's id" })
-    return yield* outbox.list(limit.value, before)
-  })
-
-const deleteEntry = (id: string) =>
-  Effect.gen(function* () {
-    const found = yield* (yield* Outbox).remove(id)
-    if (!found) return yield* new NotFound({ message: `no entry ${id.slice(0, 100)} in the outbox` })
-    return { id }
-  })
-
 /** The API's description is not secret, and not the same after an upgrade. */
 const unkept = { "cache-control": "no-cache" }
 
@@ -160,7 +131,7 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
       })
     )
     .handle("outbox", ({ urlParams }) =>
-      Effect.map(listOutbox(urlParams), (data) => ({
+      Effect.map(SystemLists.outbox(urlParams), (data) => ({
         data,
         result: "success" as const,
         action: "getOutbox" as const
@@ -173,12 +144,15 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
       })
     )
     .handle("deleteOutboxEntry", ({ path }) =>
-      Effect.map(deleteEntry(path.id), (data) => ({
+      Effect.map(SystemLists.deleteOutboxEntry(path.id), (data) => ({
         data,
         result: "success" as const,
         action: "deleteOutboxEntry" as const
       }))
     )
+    .handle("nodes", ({ urlParams }) => SystemLists.nodes(urlParams))
+    .handle("files", ({ urlParams }) => SystemLists.files(urlParams))
+    .handle("deleteFile", ({ path }) => SystemLists.deleteFile(path))
     .handleRaw("metrics", () =>
       Effect.map(Metrics.text, (text) =>
         HttpServerResponse.text(text, { contentType: PrometheusText.contentType })

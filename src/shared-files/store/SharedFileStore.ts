@@ -25,6 +25,7 @@ import * as Succession from "../file/Succession.ts"
 import * as Expiry from "./Expiry.ts"
 import * as Intents from "./Intents.ts"
 import * as KnownMetadata from "./KnownMetadata.ts"
+import * as StoredList from "./StoredList.ts"
 
 /** What can be done with stored files. */
 export interface SharedFileStoreService {
@@ -57,6 +58,13 @@ export interface SharedFileStoreService {
   ) => Effect.Effect<Metadata.Metadata, BadSignature | StorageFull | StorageError>
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
+  /** What is stored, in the order of its folders. A file without its metadata, or the other way round, is none. */
+  readonly list: (selection: StoredList.StoredSelection) => Effect.Effect<StoredList.StoredPage, StorageError>
+  /**
+   * Removes a file with its metadata: gone from the disk when this returns. An upload that began before, and has not ended
+   * yet, is acknowledged and dropped. False where there was nothing.
+   */
+  readonly remove: (location: Location) => Effect.Effect<boolean, StorageError | StorageFull>
   /** Removes what has expired. */
   readonly cleanUp: Effect.Effect<void>
   /** What is wrong with the folder, if it can't be used. */
@@ -132,6 +140,13 @@ export const make = Effect.gen(function* () {
     begin: begin(parts, RoomWatch.make(checkRoom)),
     commit: (...file) => commit(parts, ...file),
     has: (location, hash) => has(parts, location, hash),
+    list: (selection) =>
+      Effect.catchTag(
+        StoredList.page({ disk, root: folders.root, look: (location) => look(parts, location) }, selection),
+        "DiskError",
+        StorageFailure.failed
+      ),
+    remove: (location) => remove(parts, location),
     cleanUp: Expiry.cleanUp({ disk, root: folders.root, locks, complete: intents.complete }),
     problem: Folders.problem(disk, folders)
   })
@@ -223,4 +238,62 @@ const has = (parts: Parts, location: Location, asked: ContentHash.ContentHash) =
     Effect.catchTag("DiskError", StorageFailure.failed),
     parts.locks.alone(keyOf(location)),
     Span.within("SharedFileStore.has", () => ({ file: keyOf(location) }))
+  )
+
+/** A file as the list has it. One that can't be looked at is told in the log, and left out. */
+const look = (parts: Parts, location: Location): Effect.Effect<Option.Option<StoredList.StoredFile>> =>
+  Effect.gen(function* () {
+    yield* parts.intents.complete(location)
+    const folder = yield* parts.folders.find(location.folders)
+    if (folder === undefined) return Option.none()
+    const content = yield* contentAt(parts, `${folder}/${location.file}`)
+    const metadata = yield* current(parts, folder, location.file)
+    return Option.map(
+      Option.all({ content: Option.fromNullable(content), metadata }),
+      ({ content: { size }, metadata: { date, expires } }) => ({ location, size, date, expires })
+    )
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.logWarning("a shared file can't be looked at").pipe(
+        Effect.annotateLogs({ file: keyOf(location), error: error.message }),
+        Effect.as(Option.none())
+      )
+    ),
+    parts.locks.alone(keyOf(location))
+  )
+
+/** The content goes first: what is left of the two after a stop vouches for nothing. */
+const removePair = ({ disk, intents, folders }: Parts, location: Location) =>
+  Effect.gen(function* () {
+    yield* intents.complete(location)
+    const folder = yield* folders.find(location.folders)
+    if (folder === undefined) return false
+    let found = false
+    for (const suffix of ["", metadataSuffix]) {
+      const path = `${folder}/${location.file}${suffix}`
+      const status = yield* disk.status(path)
+      // A folder of this name is a node's, which no file is.
+      if (status === undefined || status.kind === "folder") continue
+      if (status.kind !== "file") return yield* notOfItsKind(path)
+      yield* Effect.catchIf(disk.remove(path), Folders.isMissing, () => Effect.void)
+      yield* disk.syncFolder(folder)
+      found = true
+    }
+    return found
+  }).pipe(Effect.uninterruptible)
+
+const remove = (parts: Parts, location: Location) =>
+  Effect.gen(function* () {
+    const turn = yield* parts.locks.turn(keyOf(location))
+    let found = false
+    yield* turn.write(
+      Effect.map(removePair(parts, location), (removed) => {
+        found = removed
+      })
+    )
+    return found
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("DiskError", StorageFailure.failedToWrite),
+    Span.within("SharedFileStore.remove", () => ({ file: keyOf(location) }))
   )

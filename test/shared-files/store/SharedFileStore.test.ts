@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { userInfo } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import type { DiskService } from "../../../src/disk/Disk.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import { keyOf, locate } from "../../../src/shared-files/file/Location.ts"
@@ -305,4 +305,46 @@ describe("a start", () => {
       expect(error.message).toContain(userInfo().username)
     })
   })
+})
+
+describe("remove", () => {
+  const removed = Effect.flatMap(SharedFileStore, (store) => store.remove(location))
+
+  it.effect("keeps an upload that began before from bringing the file back", () =>
+    Effect.gen(function* () {
+      const store = yield* SharedFileStore
+      yield* upload(location, "stored")
+      const turn = yield* store.turn(location)
+      const incoming = yield* store.begin
+      yield* incoming.write(Buffer.from("earlier"))
+      expect(yield* removed).toBe(true)
+      yield* store.commit(location, turn, incoming, metadataOf("earlier"))
+      expect(yield* has("earlier")).toBe(false)
+      yield* upload(location, "later")
+      expect(yield* has("later")).toBe(true)
+    }).pipe(Effect.scoped, Effect.provide(storeLayer(openDisk().disk)))
+  )
+
+  it.effect("is on the disk when it returns, and can be asked for again where a stop cut it off", () =>
+    Effect.gen(function* () {
+      for (let stop = 1; ; stop++) {
+        const before = CrashingDisk.make()
+        yield* Effect.provide(upload(location, "stored"), storeLayer(before.disk))
+        before.stopAt(before.operations.length + stop)
+        const outcome = yield* Effect.exit(Effect.provide(removed, storeLayer(before.disk)))
+        const wasStopped = before.isStopped
+        const after = before.restart(stop)
+        const again = yield* Effect.provide(
+          Effect.gen(function* () {
+            return { has: yield* has("stored"), removed: yield* removed }
+          }),
+          storeLayer(after.disk)
+        )
+        expect([after.file(path), after.file(`${path}.metadata`)]).toEqual([undefined, undefined])
+        if (Exit.isFailure(outcome)) continue
+        expect([outcome.value, again]).toEqual([true, { has: false, removed: false }])
+        if (!wasStopped) return
+      }
+    })
+  )
 })
