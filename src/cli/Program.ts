@@ -8,6 +8,7 @@ import * as Version from "../system/Version.ts"
 import { checkFolder } from "./Check.ts"
 import * as Completions from "./Completions.ts"
 import { withoutColours } from "./PlainConsole.ts"
+import { run } from "./RunCommand.ts"
 import { sandbox } from "./Sandbox.ts"
 import { serveFolder } from "./Serve.ts"
 import { exitCode, StartError } from "./StartError.ts"
@@ -60,7 +61,7 @@ const command = alone.pipe(
   Command.withDescription(
     "The relay of a Rudder fleet: remote runs down the tree, signed shared files up and across. Without a command it serves, as serve does. -V is --version."
   ),
-  Command.withSubcommands([serve, check, sandbox])
+  Command.withSubcommands([serve, check, sandbox, run])
 )
 
 const cli = Command.run(command, { name, version: Version.full })

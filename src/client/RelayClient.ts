@@ -55,6 +55,8 @@ export interface RelayClientService {
     run: string,
     options?: { readonly from?: number }
   ) => Stream.Stream<RunStream.EventOnLine, RunStream.StreamFailure>
+  /** Cancels a run, below sub-relays too; whether it was going on. */
+  readonly cancel: (run: string) => Effect.Effect<boolean, CallFailure>
   /** What one node printed in a run, byte for byte: `NodeOutput.make`. Empty where the run's output was not kept. */
   readonly nodeOutput: (request: NodeOutput.NodeOutputRequest) => Stream.Stream<Uint8Array, CallFailure>
   /** Signs a content (and for whom, under which name, for how long and when), asks whether the relay has it, sends it if not. */
@@ -99,6 +101,7 @@ export const make = ({
       start: (request) => firstOf(run(request)),
       follow: (id, { from = 0 } = {}) => RunStream.make(following(client, id, from)),
       followLines: (id, { from = 0 } = {}) => RunStream.lines(following(client, id, from)),
+      cancel: (id) => cancel(client, id),
       nodeOutput: (request) => NodeOutput.make(client, request),
       share: (request) => Sharing.share(client, request),
       shareFile: (path, request) =>
@@ -158,6 +161,17 @@ const started = (client: HttpClient.HttpClient, request: RunRequest.RunRequest):
     canAskAgain: ({ run }) => run !== undefined || idempotencyKey !== undefined
   }
 }
+
+/** The answer has every node's state: it is as long as the run was large, and not what was asked for. */
+const cancel = (client: HttpClient.HttpClient, run: string): Effect.Effect<boolean, CallFailure> =>
+  client.execute(HttpClientRequest.del(`/remote-run/runs/${encodeURIComponent(run)}`)).pipe(
+    Effect.mapError(unreachable),
+    Effect.flatMap((response) =>
+      response.status === 200 || response.status === 202
+        ? Effect.as(Effect.ignore(Stream.runDrain(response.stream)), response.status === 202)
+        : refused(response)
+    )
+  )
 
 const decodePreview = HttpClientResponse.schemaBodyJson(RunPreview)
 
