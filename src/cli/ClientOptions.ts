@@ -32,6 +32,16 @@ export const json = Options.boolean("json").pipe(
   Options.withDescription("Print what the relay answers, as JSON, in place of a table")
 )
 
+/** What `-` is while a command line is read: @effect/cli would take it for an option, and what follows for arguments. */
+const dash = "@-"
+
+/** A command line as @effect/cli reads it. */
+export const readable = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
+  args[0] === "run" ? args.map((arg) => (arg === "-" ? dash : arg)) : args
+
+/** A word of a command line as it was said. */
+export const said = (text: string): string => (text === dash ? "-" : text)
+
 /**
  * An argument that is no option: @effect/cli takes one that it does not know, or that stands twice, for an argument, and
  * `--canry 2` would run what was to be tried on two nodes first.
@@ -39,13 +49,13 @@ export const json = Options.boolean("json").pipe(
 export const argument = (name: string) =>
   Args.text({ name }).pipe(
     Args.mapEffect((text) =>
-      text.startsWith("-") && text !== "-"
+      text.startsWith("-")
         ? Effect.fail(
             HelpDoc.p(
               `${text.split("=")[0]} is no option of this command, or stands twice; --help has those that are`
             )
           )
-        : Effect.succeed(text)
+        : Effect.succeed(said(text))
     )
   )
 

@@ -6,6 +6,7 @@ import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
 import { checkFolder } from "./Check.ts"
+import * as ClientOptions from "./ClientOptions.ts"
 import * as Completions from "./Completions.ts"
 import { withoutColours } from "./PlainConsole.ts"
 import { run } from "./RunCommand.ts"
@@ -84,7 +85,7 @@ export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknow
   const [first, ...others] = args
   const run = Completions.asksForBash(args)
     ? Effect.flatMap(Completions.bash(command, name), (lines) => Console.log(lines.join("\n")))
-    : cli([node, script, ...(first === "-V" ? ["--version", ...others] : args)])
+    : cli([node, script, ...(first === "-V" ? ["--version", ...others] : ClientOptions.readable(args))])
   return run.pipe(
     Effect.tapErrorCause(report),
     withoutColours,

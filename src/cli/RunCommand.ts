@@ -7,6 +7,7 @@ const text = (name: string, value: string, description: string) =>
   Options.text(name).pipe(
     Options.withDescription(description),
     Options.withPseudoName(value),
+    Options.map(ClientOptions.said),
     Options.optional
   )
 
@@ -23,7 +24,8 @@ const options = {
   exclude: Options.text("exclude").pipe(
     Options.withDescription("Leave these nodes out; said as a target is, and as often as needed"),
     Options.withPseudoName("TARGET"),
-    Options.repeated
+    Options.repeated,
+    Options.map((words) => words.map(ClientOptions.said))
   ),
   classes: text("classes", "CLASS,…", "Classes that the agents are to define"),
   view: Options.choice("view", ["live", "gather", "quiet", "ndjson"]).pipe(

@@ -32,13 +32,13 @@ const advice = ({ run, options }: Attendance): string => {
     : `to follow it: rudder-relay runs output ${id}${options}\nto cancel it: rudder-relay runs cancel ${id}${options}\n`
 }
 
-const left = (code: number, attendance: Attendance) => {
-  const goesOn = attendance.isOver() ? "" : "The run goes on without this program; "
-  return Effect.zipRight(
-    attendance.say(goesOn === "" ? "" : `${goesOn}${advice(attendance)}`),
+const left = (code: number, attendance: Attendance) =>
+  Effect.zipRight(
+    attendance.isOver()
+      ? Effect.void
+      : attendance.say(`The run goes on without this program.\n${advice(attendance)}`),
     new StartError({ code, message: "" })
   )
-}
 
 const cancelled = (attendance: Attendance) =>
   Effect.gen(function* () {
@@ -58,7 +58,7 @@ const cancelled = (attendance: Attendance) =>
       Effect.raceFirst(Effect.flatMap(Queue.take(interrupts), () => left(exitCode.interrupted, attendance)))
     )
     yield* say(
-      `run ${id} is cancelled; how its nodes ended: rudder-relay runs show ${id}${attendance.options}\n`
+      `run ${id} is cancelled; how its nodes ended:\nrudder-relay runs show ${id}${attendance.options}\n`
     )
     return yield* new StartError({ code: exitCode.interrupted, message: "" })
   })
@@ -81,7 +81,7 @@ export const make = <E, R>(
     if (first === "SIGTERM") return yield* leave(exitCode.terminated)
     if (isOver()) return yield* leave(exitCode.interrupted)
     yield* say(
-      `The run goes on, whoever watches: Ctrl-C again cancels it, else this program leaves in 10 s\n${advice(attendance)}`
+      `The run goes on. Ctrl-C again cancels it; else this program leaves in 10 s.\n${advice(attendance)}`
     )
     const second = yield* Effect.raceFirst(
       finished,
