@@ -6,6 +6,7 @@ import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import * as ClientCommands from "./ClientCommands.ts"
 import { loaded } from "./CommandModule.ts"
+import { run } from "./RunCommand.ts"
 
 /** The program's name. */
 export const name = "rudder-relay"
@@ -74,5 +75,5 @@ export const program = alone.pipe(
   Command.withDescription(
     "The relay of a Rudder fleet: remote runs down the tree, signed shared files up and across."
   ),
-  Command.withSubcommands([serve, check, sandbox, ...ClientCommands.commands])
+  Command.withSubcommands([serve, check, sandbox, run, ...ClientCommands.commands])
 )

@@ -1,7 +1,7 @@
 /** Why a command ends before it did its work, and the exit code that says so. */
 import { Data } from "effect"
 
-/** The program's exit codes. The last two are those of a shell for what a signal ended. */
+/** The program's exit codes. The last three are those of a shell for what a signal ended. */
 export const exitCode = {
   normal: 0,
   crash: 1,
@@ -14,6 +14,8 @@ export const exitCode = {
   relay: 4,
   /** Ctrl-C. */
   interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
   /** Who read the output has left. */
   brokenPipe: 141
 } as const
