@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import type { NodeChoice } from "../remote-run/OutputParameters.ts"
 import { json, options as relay } from "./ClientOptions.ts"
 import { loaded } from "./CommandModule.ts"
+import * as RunCommand from "./RunCommand.ts"
 
 const named = <A>(option: Options.Options<A>, name: string, description: string) =>
   option.pipe(Options.withPseudoName(name), Options.withDescription(description))
@@ -92,17 +93,43 @@ const outputOptions = {
   from: Options.optional(
     named(Options.integer("from"), "N", "Without the first N events, or lines of text and raw")
   ),
-  format: Options.choice("format", ["text", "ndjson", "raw"] as const).pipe(
-    Options.withDescription(
-      "What is printed: lines with their nodes, events in JSON, or what agents printed on stdout and nothing else"
-    ),
-    Options.withDefault("text" as const)
-  )
+  format: Options.optional(
+    Options.choice("format", ["text", "ndjson", "raw"] as const).pipe(
+      Options.withDescription(
+        "What is printed, as the relay has it: lines with their nodes (the default), events in JSON, or what agents printed on stdout and nothing else"
+      )
+    )
+  ),
+  ...RunCommand.shown
 }
 
 const outputOf = Command.make("output", { ...outputOptions, ...relay, run: runId }, (given) =>
-  Effect.flatMap(runsModule, (module) => module.output(given))
+  Effect.flatMap(
+    loaded(() => import("./RunOutput.ts")),
+    (module) => module.output(given)
+  )
 ).pipe(Command.withDescription("Print the output of a run, and follow it until it ends"))
+
+const retryRun = Command.make(
+  "retry",
+  {
+    only: optionalText(
+      "only",
+      "REASONS",
+      "Only nodes that are not ok for these reasons: a comma list of failed, cancelled, skipped, unreported, interrupted"
+    ),
+    ...RunCommand.shown,
+    ...RunCommand.control,
+    ...RunCommand.leaving,
+    ...relay,
+    run: runId
+  },
+  (given) =>
+    Effect.flatMap(
+      loaded(() => import("./RetriedRun.ts")),
+      (module) => module.retry(given)
+    )
+).pipe(Command.withDescription("Run those nodes of a run again that are not ok, and show it as run does"))
 
 const cancelRun = Command.make("cancel", { ...relay, run: runId }, (given) =>
   Effect.flatMap(runsModule, (module) => module.cancel(given))
@@ -112,7 +139,7 @@ const runs = Command.make("runs", listOptions, (given) =>
   Effect.flatMap(runsModule, (module) => module.list(given))
 ).pipe(
   Command.withDescription("See, follow, repeat and cancel runs."),
-  Command.withSubcommands([listRuns, showRun, outputOf, cancelRun])
+  Command.withSubcommands([listRuns, showRun, outputOf, retryRun, cancelRun])
 )
 
 const status = Command.make("status", { json, ...relay }, (given) =>

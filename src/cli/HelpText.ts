@@ -39,7 +39,19 @@ const texts: Readonly<Record<string, HelpText>> = {
     examples: [["rudder-relay sandbox --directory /tmp/relay", "Make it in another folder:"]]
   },
   run: {
-    examples: [],
+    more: ["Its id comes first: the run belongs to the relay, and goes on when this program leaves."],
+    examples: [
+      ["rudder-relay run web1.example.com db1.example.com", "Some nodes:"],
+      [
+        "rudder-relay run 'web*' --exclude web9 --view gather",
+        "Many, with those that print the same in one block:"
+      ],
+      ["rudder-relay run @all --batch 10% --canary 2 --max-failures 5", "All, with care:"],
+      [
+        "rudder-relay run @run:019b8d1c-2600-7a64-9e7c-3f1f0c5f2b11:failed",
+        "Those that failed in another run:"
+      ]
+    ],
     no: "a node did not end with code 0"
   },
   share: {
@@ -48,11 +60,11 @@ const texts: Readonly<Record<string, HelpText>> = {
     ],
     examples: [
       [
-        "rudder-relay share --source web1 --target db1 --key /var/rudder/cfengine-community/ppkeys/localhost.priv motd",
+        "rudder-relay share --source web1 --target db1 --key k.pem motd",
         "Send a file to another node, under its own name:"
       ],
       [
-        "rudder-relay share --source web1 --target db1 --key web1.pem --file-id motd --ttl 2d /tmp/motd.new",
+        "rudder-relay share --source web1 --target db1 --key k.pem --ttl 2d --file-id motd m2",
         "Under another name, and for two days:"
       ]
     ]
