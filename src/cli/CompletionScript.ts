@@ -71,7 +71,7 @@ _rudder_relay() {
 if [[ $funcstack[1] == _rudder_relay ]]; then
   _rudder_relay "$@"
 else
-  (($+functions[compdef])) || { autoload -Uz compinit && compinit -D }
+  (($+functions[compdef])) || { autoload -Uz compinit && compinit -i -D }
   compdef _rudder_relay rudder-relay
 fi
 `

@@ -63,10 +63,7 @@ const texts: Readonly<Record<string, HelpText>> = {
         "rudder-relay share --source web1 --target db1 --key k.pem motd",
         "Send a file to another node, under its own name:"
       ],
-      [
-        "rudder-relay share --source web1 --target db1 --key k.pem --ttl 2d --file-id motd m2",
-        "Under another name, and for two days:"
-      ]
+      ["rudder-relay share --source web1 --target db1 --key k.pem --ttl 2d motd", "For two days:"]
     ]
   },
   runs: {
