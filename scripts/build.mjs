@@ -1,9 +1,12 @@
 // dist/main.js: the program; nearly all of it in files beside it, which main.js loads once signals can't end it any more.
 // dist/compile.js: compiles the program ahead, for the node that runs this; here for the one that builds.
+// dist/complete.js: what shells ask for words. dist/rudder-relay.1: the man page.
 // dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
 // dist/openapi.json: the API's description.
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
+import { buildCompletions } from "./completions.mjs"
+import { writeManPage } from "./man.mjs"
 import { bin, install, run, top } from "./setup.mjs"
 
 install()
@@ -111,6 +114,7 @@ await build({
   banner: { js: "#!/usr/bin/env node" }
 })
 chmodSync(join(dist, "main.js"), 0o755)
+await buildCompletions(build, common)
 
 // The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
 await build({
@@ -145,3 +149,4 @@ const { RelayApi } = await import("../dist/index.js")
 const { OpenApi } = await import("@effect/platform")
 writeFileSync(join(dist, "openapi.json"), `${JSON.stringify(OpenApi.fromApi(RelayApi), null, 2)}\n`)
 run(process.execPath, [join(dist, "compile.js")])
+writeManPage()

@@ -16,7 +16,13 @@ const needed = {
   promtool: "prometheus",
   lintian: "lintian",
   "systemd-notify": "systemd",
-  ip: "iproute2"
+  ip: "iproute2",
+  tmux: "tmux",
+  zsh: "zsh",
+  fish: "fish",
+  man: "man-db",
+  groff: "groff",
+  mandoc: "mandoc"
 }
 
 const services = {

@@ -6,8 +6,12 @@ declare const programFile: string
 
 try {
   await import("./cli/FirstMoment.ts")
-  const { start } = await import("./cli/CompiledProgram.ts")
-  start(fileURLToPath(new URL(programFile, import.meta.url)))
+  // A shell asks for words at each press of a key: they are named by a program of their own, which loads in no time.
+  if (process.argv[2] === "__complete") await import(new URL("complete.js", import.meta.url).href)
+  else {
+    const { start } = await import("./cli/CompiledProgram.ts")
+    start(fileURLToPath(new URL(programFile, import.meta.url)))
+  }
 } catch (cause) {
   // What is missing is a file of this program's: all else that it loads is node's own.
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined

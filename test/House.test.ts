@@ -38,7 +38,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
   ["Relay.ts"],
   ["index.ts", "testing.ts", "testing/"],
   ["cli/"],
-  ["main.ts", "compile.ts"]
+  ["main.ts", "compile.ts", "complete.ts"]
 ]
 
 /** `HttpApiBuilder.group` wants the whole API, which the groups are part of. */

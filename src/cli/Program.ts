@@ -1,106 +1,21 @@
-/**
- * The command line: what it can say, and how it ends. What a command does is in modules of its own, which are loaded when it
- * is called.
- */
-import { Command, Options, ValidationError } from "@effect/cli"
+/** The command line: what it is taken for, and how it ends. */
+import { Command, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import { Cause, Console, Effect, Exit, Layer, Option } from "effect"
+import { Cause, Clock, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Version from "../system/Version.ts"
-import type { CheckOptions } from "./Check.ts"
+import * as CommandLine from "./CommandLine.ts"
 import { loaded } from "./CommandModule.ts"
-import * as Completions from "./Completions.ts"
+import { program as commands, name } from "./Commands.ts"
+import * as CommandTree from "./CommandTree.ts"
 import { withoutColours } from "./PlainConsole.ts"
+import * as Screen from "./Screen.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
-const name = "rudder-relay"
+const tree = CommandTree.of(commands)
 
-/** Where relayd has its configuration. */
-const defaultFolder = "/opt/rudder/etc/relayd"
-
-const config = Options.text("config").pipe(
-  Options.withAlias("c"),
-  Options.withDescription(
-    `The folder with main.conf, and logging.conf if there; ${defaultFolder} where it is not said`
-  ),
-  Options.withPseudoName("DIR"),
-  Options.optional
-)
-
-const test = Options.boolean("test").pipe(
-  Options.withAlias("t"),
-  Options.withDescription("Check the configuration instead, as the command check does")
-)
-
-const serveFolder = (folder: string) =>
-  Effect.flatMap(
-    loaded(() => import("./Serve.ts")),
-    (module) => module.serveFolder(folder)
-  )
-
-const checkFolder = (asked: CheckOptions) =>
-  Effect.flatMap(
-    loaded(() => import("./Check.ts")),
-    (module) => module.checkFolder(asked)
-  )
-
-const json = Options.boolean("json").pipe(
-  Options.withDescription("What a check finds as one JSON document: errors and warnings")
-)
-
-/** Without a command: what relayd's unit and scripts call. */
-const alone = Command.make(name, { config, test, json }, (options) => {
-  const folder = Option.getOrElse(options.config, () => defaultFolder)
-  if (options.test) return checkFolder({ directory: folder, usual: defaultFolder, json: options.json })
-  if (!options.json) return serveFolder(folder)
-  return Effect.fail(
-    new StartError({ code: exitCode.configuration, message: "--json is for a check: it belongs to -t" })
-  )
-})
-
-/** The folder that was said behind the command, or before it. */
-const folderOf = (own: Option.Option<string>) =>
-  Effect.map(alone, (before) =>
-    Option.getOrElse(
-      Option.orElse(own, () => before.config),
-      () => defaultFolder
-    )
-  )
-
-const serve = Command.make("serve", { config }, (options) =>
-  Effect.flatMap(folderOf(options.config), serveFolder)
-).pipe(Command.withDescription("Run the relay on DIR/main.conf"))
-
-const check = Command.make("check", { config, json }, (options) =>
-  Effect.flatMap(folderOf(options.config), (directory) =>
-    checkFolder({ directory, usual: defaultFolder, json: options.json })
-  )
-).pipe(
-  Command.withDescription("Read, validate and try everything that serve needs, and say all that is wrong")
-)
-
-const directory = Options.text("directory").pipe(
-  Options.withDescription("Where it lives; made when it is not there"),
-  Options.withPseudoName("DIR"),
-  Options.withDefault("sandbox")
-)
-
-const sandbox = Command.make("sandbox", { directory }, (options) =>
-  Effect.flatMap(
-    loaded(() => import("./Sandbox.ts")),
-    (module) => module.playIn(options.directory)
-  )
-).pipe(Command.withDescription("A complete relay to play with, with simulated agents"))
-
-const command = alone.pipe(
-  Command.withDescription(
-    "The relay of a Rudder fleet: remote runs down the tree, signed shared files up and across. Without a command it serves, as serve does. -V is --version."
-  ),
-  Command.withSubcommands([serve, check, sandbox])
-)
-
-const cli = Command.run(command, { name, version: Version.full })
+const cli = Command.run(commands, { name, version: Version.full })
 
 /** Says on stderr why the program ends; a message for what can happen, the whole cause for what should not. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
@@ -115,19 +30,46 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     }
   })
 
+const wrong = (message: string) => new StartError({ code: exitCode.configuration, message })
+
+/** What is asked for of the program itself. */
+const answer = (request: CommandLine.Request) =>
+  Effect.gen(function* () {
+    switch (request._tag) {
+      case "Version":
+        return yield* Console.log(Version.full)
+      case "Help": {
+        const { render } = yield* loaded(() => import("./Help.ts"))
+        const look = { width: Screen.stdout.width(), colours: Screen.stdout.colours }
+        return yield* Screen.write(`${render(tree, request.path, look).join("\n")}\n`)
+      }
+      case "Completions": {
+        const { script } = yield* loaded(() => import("./CompletionScript.ts"))
+        return yield* Screen.write(script(request.shell))
+      }
+      case "Call":
+        return yield* cli([process.execPath, name, ...request.args])
+    }
+  })
+
+/** For the build: the man page, with its date from `SOURCE_DATE_EPOCH`, in seconds, where builds have to be the same. */
+const manPage = Effect.gen(function* () {
+  const { render } = yield* loaded(() => import("./ManPage.ts"))
+  const now = yield* Clock.currentTimeMillis
+  const date = new Date(Number(process.env.SOURCE_DATE_EPOCH || now / 1000) * 1000)
+  yield* Screen.write(render(tree, Version.full, date.toISOString().slice(0, 10)))
+})
+
 /** @param argv with node and the script before what was said */
-export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknown> => {
-  const [node = "", script = "", ...args] = argv
-  const [first, ...others] = args
-  const run = Completions.asksForBash(args)
-    ? Effect.flatMap(Completions.bash(command, name), (lines) => Console.log(lines.join("\n")))
-    : cli([node, script, ...(first === "-V" ? ["--version", ...others] : args)])
-  return run.pipe(
+export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
+  (argv[2] === "__man"
+    ? manPage
+    : Effect.flatMap(Effect.mapError(CommandLine.parse(tree, argv.slice(2)), wrong), answer)
+  ).pipe(
     Effect.tapErrorCause(report),
     withoutColours,
     Effect.provide(Layer.provideMerge(RegularFiles.layer, NodeContext.layer))
   )
-}
 
 /** Exit codes: 0 normal, 1 crash, 2 invalid configuration or command line, 3 any other start error. */
 export const teardown: Teardown = (exit, onExit) => {

@@ -1,8 +1,24 @@
 /** Why a command ends before it did its work, and the exit code that says so. */
 import { Data } from "effect"
 
-/** The program's exit codes. */
-export const exitCode = { normal: 0, crash: 1, configuration: 2, start: 3 } as const
+/** The program's exit codes. The last three are those of a shell for what a signal ended. */
+export const exitCode = {
+  normal: 0,
+  crash: 1,
+  /** Of `run`: not every node ended with code 0. */
+  notAllWell: 1,
+  /** Or the command line. */
+  configuration: 2,
+  start: 3,
+  /** The relay could not be asked, or refused. */
+  relay: 4,
+  /** Ctrl-C. */
+  interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
+  /** Who read the output has left. */
+  brokenPipe: 141
+} as const
 
 /** A command ends before it did its work: `code` is its exit code, and `message`, unless it is empty, goes to stderr. */
 export class StartError extends Data.TaggedError("StartError")<{

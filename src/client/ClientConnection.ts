@@ -1,5 +1,4 @@
 /** Connections to a relay: over HTTP, or over TLS with certificates of the program's own. */
-import { X509Certificate } from "node:crypto"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Net from "node:net"
@@ -7,6 +6,7 @@ import { HttpClient, HttpClientError, type HttpClientRequest } from "@effect/pla
 import { Deferred, Effect, FiberId, Layer, type Scope, Stream } from "effect"
 import { hearOut } from "../peers/PeerSocket.ts"
 import * as ClientAnswer from "./ClientAnswer.ts"
+import { identity } from "./RelayIdentity.ts"
 
 /** How a relay is connected to over TLS. Each is text in PEM. */
 export interface ConnectionOptions {
@@ -14,28 +14,15 @@ export interface ConnectionOptions {
   readonly ca?: string
   /** The relay's own certificate, or several: it is known by its key, and names, which Rudder's have none of, are not compared. */
   readonly pinned?: string
+  /**
+   * Either: authorities, as in `ca`, or the relay's own certificate, as in `pinned`. What curl's `--cacert` takes, and
+   * besides a certificate without a name.
+   */
+  readonly trusted?: string
   /** The client's certificate: the relay knows the caller by its key. */
   readonly cert?: string
   /** Its secret key. */
   readonly key?: string
-}
-
-const certificatesOf = (pem: string): ReadonlyArray<X509Certificate> =>
-  Array.from(
-    pem.matchAll(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g),
-    ([one]) => new X509Certificate(one)
-  )
-
-/** Node has looked before whether the certificate itself, or who has signed it, is one of those that are pinned. */
-const pinning = (pem: string) => {
-  const keys = certificatesOf(pem).map(({ publicKey }) => publicKey)
-  return {
-    ca: pem,
-    checkServerIdentity: (_: string, { raw }: { readonly raw: Buffer }) =>
-      keys.some((key) => key.equals(new X509Certificate(raw).publicKey))
-        ? undefined
-        : new Error("the relay's certificate has another key than the one that is pinned")
-  }
 }
 
 /** Makes connections, on each of which an answer is heard that comes while the relay takes no more. */
@@ -182,10 +169,11 @@ const ask =
  * An `HttpClient` whose connections end with its scope. An answer that comes before all was sent is heard. Each request
  * that may change something has a connection of its own. Dies where something is not in PEM.
  */
-export const layer = ({ pinned, ...others }: ConnectionOptions = {}): Layer.Layer<HttpClient.HttpClient> =>
+export const layer = (given: ConnectionOptions = {}): Layer.Layer<HttpClient.HttpClient> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
-      const options = { ...others, ...(pinned === undefined ? {} : pinning(pinned)) }
+      const { pinned: _pinned, trusted: _trusted, ...others } = given
+      const options = { ...others, ...identity(given) }
       const kept = yield* agents({ ...options, keepAlive: true })
       const fresh = yield* agents(options)
       return HttpClient.layerMergedContext(Effect.succeed(HttpClient.make(ask(kept, fresh))))

@@ -4,15 +4,18 @@ import {
   HttpApiClient,
   HttpClient,
   HttpClientRequest,
-  type HttpClientResponse
+  HttpClientResponse
 } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Context, Effect, Layer, Option, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { base, versionedBase } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
+import type { NodeChoice } from "../remote-run/OutputParameters.ts"
 import type { RunStarted } from "../remote-run/RunEvent.ts"
+import { RunPreview } from "../remote-run/RunPreview.ts"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
+import * as NodeOutput from "./NodeOutput.ts"
 import * as RunRequest from "./RunRequest.ts"
 import * as RunStream from "./RunStream.ts"
 import * as Sharing from "./Sharing.ts"
@@ -32,6 +35,12 @@ export interface RelayClientService {
    * stream early leaves, and the run goes on. A start itself is asked for once, unless it has an `idempotencyKey`.
    */
   readonly run: (request: RunRequest.RunRequest) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+  /** The same, each event with the line that it came as, for who passes it on. */
+  readonly runLines: (
+    request: RunRequest.RunRequest
+  ) => Stream.Stream<RunStream.EventOnLine, RunStream.StreamFailure>
+  /** What a run would do; nothing is run. An `idempotencyKey` means nothing here. */
+  readonly preview: (request: RunRequest.RunRequest) => Effect.Effect<RunPreview, CallFailure>
   /** Starts a run and leaves it to the relay; `follow` shows it. */
   readonly start: (request: RunRequest.RunRequest) => Effect.Effect<RunStarted, RunStream.StreamFailure>
   /**
@@ -42,6 +51,20 @@ export interface RelayClientService {
     run: string,
     options?: { readonly from?: number }
   ) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
+  /**
+   * The output of a run that goes on, or of a past one, as the relay prints it in a format, and as it goes on. It is not
+   * taken up again where it is cut: `from` goes on behind what came.
+   */
+  readonly output: (run: string, choice?: OutputChoice) => Stream.Stream<Uint8Array, CallFailure>
+  /** The same, each event with the line that it came as, for who passes it on. */
+  readonly followLines: (
+    run: string,
+    options?: { readonly from?: number }
+  ) => Stream.Stream<RunStream.EventOnLine, RunStream.StreamFailure>
+  /** Cancels a run, below sub-relays too; whether it was going on. */
+  readonly cancel: (run: string) => Effect.Effect<boolean, CallFailure>
+  /** What one node printed in a run, byte for byte: `NodeOutput.make`. Empty where the run's output was not kept. */
+  readonly nodeOutput: (request: NodeOutput.NodeOutputRequest) => Stream.Stream<Uint8Array, CallFailure>
   /** Signs a content (and for whom, under which name, for how long and when), asks whether the relay has it, sends it if not. */
   readonly share: <E, R>(
     request: Sharing.ShareRequest<E, R>
@@ -51,6 +74,20 @@ export interface RelayClientService {
     path: string,
     request: Omit<Sharing.ShareRequest<never, never>, "content">
   ) => Effect.Effect<Sharing.Shared, Sharing.ShareFailure | PlatformError, FileSystem.FileSystem>
+}
+
+/** What of a run's output is asked for, and how. */
+export interface OutputChoice {
+  /** Default: `text`. */
+  readonly format?: "text" | "ndjson" | "raw"
+  /** Ids of nodes: only what is said of these. */
+  readonly nodes?: ReadonlyArray<string>
+  /** Only lines of this stream. */
+  readonly stream?: "stdout" | "stderr"
+  /** Only nodes that ended so, each in one piece; or those that are so now. */
+  readonly state?: NodeChoice
+  /** Without the first so many events, or lines of text and raw; pings not counted. */
+  readonly from?: number
 }
 
 /** Which relay. */
@@ -79,8 +116,14 @@ export const make = ({
     return {
       routes,
       run,
+      runLines: (request) => RunStream.lines(started(client, request)),
+      preview: (request) => preview(client, request),
       start: (request) => firstOf(run(request)),
       follow: (id, { from = 0 } = {}) => RunStream.make(following(client, id, from)),
+      output: (id, choice = {}) => printed(client, id, choice),
+      followLines: (id, { from = 0 } = {}) => RunStream.lines(following(client, id, from)),
+      cancel: (id) => cancel(client, id),
+      nodeOutput: (request) => NodeOutput.make(client, request),
       share: (request) => Sharing.share(client, request),
       shareFile: (path, request) =>
         Effect.flatMap(FileSystem.FileSystem, (fs) =>
@@ -116,6 +159,29 @@ const output = (client: HttpClient.HttpClient, run: string, from: number): Answe
     )
   )
 
+/** A run's output, byte by byte. */
+const printed = (
+  client: HttpClient.HttpClient,
+  run: string,
+  { format = "text", nodes, stream, state, from }: OutputChoice
+): Stream.Stream<Uint8Array, CallFailure> =>
+  Stream.unwrap(
+    client
+      .execute(
+        HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
+          HttpClientRequest.setUrlParams({ format, node: nodes?.join(","), stream, state, from })
+        )
+      )
+      .pipe(
+        Effect.mapError(unreachable),
+        Effect.flatMap((response) =>
+          response.status === 200
+            ? Effect.succeed(Stream.mapError(response.stream, unreachable))
+            : refused(response)
+        )
+      )
+  )
+
 /** A run that goes on, or a past one. */
 const following = (client: HttpClient.HttpClient, run: string, from: number): RunStream.Source => ({
   seen: { run, events: from },
@@ -139,6 +205,41 @@ const started = (client: HttpClient.HttpClient, request: RunRequest.RunRequest):
     canAskAgain: ({ run }) => run !== undefined || idempotencyKey !== undefined
   }
 }
+
+/** The answer has every node's state: it is as long as the run was large, and not what was asked for. */
+const cancel = (client: HttpClient.HttpClient, run: string): Effect.Effect<boolean, CallFailure> =>
+  client.execute(HttpClientRequest.del(`/remote-run/runs/${encodeURIComponent(run)}`)).pipe(
+    Effect.mapError(unreachable),
+    Effect.flatMap((response) =>
+      response.status === 200 || response.status === 202
+        ? Effect.as(Effect.ignore(Stream.runDrain(response.stream)), response.status === 202)
+        : refused(response)
+    )
+  )
+
+/** Of a retry, that there is nothing to do is an answer too. */
+const decodePreview = HttpClientResponse.schemaBodyJson(
+  Schema.Union(RunPreview, Schema.Struct({ nodes: Schema.Tuple() }))
+)
+
+const preview = (client: HttpClient.HttpClient, request: RunRequest.RunRequest) =>
+  client
+    .execute(
+      HttpClientRequest.post(RunRequest.pathOf(request)).pipe(
+        HttpClientRequest.bodyUrlParams(RunRequest.formOf(request, { preview: true }))
+      )
+    )
+    .pipe(
+      Effect.mapError(unreachable),
+      Effect.flatMap((response) =>
+        response.status === 200
+          ? Effect.mapBoth(decodePreview(response), {
+              onFailure: (error) => unexpected(response.status, `not a preview: ${error.message}`),
+              onSuccess: (found): RunPreview => ({ unknown: [], ...found })
+            })
+          : refused(response)
+      )
+    )
 
 const firstOf = (
   events: Stream.Stream<RunStreamEvent, RunStream.StreamFailure>

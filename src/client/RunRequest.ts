@@ -1,13 +1,22 @@
 /** What a client orders of a run, and how that is said to a relay. */
 import { Duration } from "effect"
+import type { RestReason } from "../remote-run/RunRest.ts"
 
 /** So many nodes, or a share of the run's: `20` or `"10%"`. */
 export type NodeAmount = number | `${number}%`
 
+/** Those nodes of a run that are not ok; its classes and output count where none are given. */
+export interface RestOf {
+  /** The run's id. */
+  readonly restOf: string
+  /** Those that are not ok for one of these reasons; absent: for any. */
+  readonly only?: ReadonlyArray<RestReason>
+}
+
 /** A run. Ids are those of the nodes list; what no list has is named in the `run` event. */
 export interface RunRequest {
-  /** The nodes, or all that the relay has. */
-  readonly nodes: ReadonlyArray<string> | "all"
+  /** The nodes, all that the relay has, or the rest of another run. */
+  readonly nodes: ReadonlyArray<string> | "all" | RestOf
   /** Classes to define, each `^[a-zA-Z0-9][a-zA-Z0-9_]*$`. */
   readonly classes?: ReadonlyArray<string>
   /** `keep` (default): with `output` events, which the history has too; `discard`: without. */
@@ -37,17 +46,31 @@ export interface RunRequest {
 const print = (duration: Duration.DurationInput): string => `${Math.round(Duration.toMillis(duration))}ms`
 
 /** Below the API's base path: where a run is started. */
-export const pathOf = ({ nodes }: RunRequest): string =>
-  nodes === "all" ? "/remote-run/all" : "/remote-run/nodes"
+export const pathOf = ({ nodes }: RunRequest): string => {
+  if (nodes === "all") return "/remote-run/all"
+  return "restOf" in nodes
+    ? `/remote-run/runs/${encodeURIComponent(nodes.restOf)}/retry`
+    : "/remote-run/nodes"
+}
 
-/** The form of a run whose events come as they happen. */
-export const formOf = (request: RunRequest): Record<string, string> => {
-  const { nodes, classes = [], output = "keep", batch, batchWait, canary, maxFailures, splay } = request
+/** What says in a form which nodes are meant. */
+const chosen = (nodes: RunRequest["nodes"]): Record<string, string | undefined> => {
+  if (nodes === "all") return {}
+  return "restOf" in nodes ? { only: nodes.only?.join(",") } : { nodes: nodes.join(",") }
+}
+
+/** The form of a run whose events come as they happen; or, with `preview`, of the question what it would be. */
+export const formOf = (
+  request: RunRequest,
+  { preview = false }: { readonly preview?: boolean } = {}
+): Record<string, string> => {
+  const { nodes, classes = [], output, batch, batchWait, canary, maxFailures, splay } = request
   const given: Record<string, string | undefined> = {
-    async: "yes",
-    format: "ndjson",
-    output,
-    nodes: nodes === "all" ? undefined : nodes.join(","),
+    async: preview ? undefined : "yes",
+    format: preview ? undefined : "ndjson",
+    preview: preview ? "yes" : undefined,
+    output: output ?? (typeof nodes === "object" && "restOf" in nodes ? undefined : "keep"),
+    ...chosen(nodes),
     classes: classes.length === 0 ? undefined : classes.join(","),
     batch: batch?.toString(),
     batch_wait: batchWait === undefined ? undefined : print(batchWait),

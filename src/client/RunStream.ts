@@ -68,8 +68,20 @@ class State {
 /** Inside: there may be more, from another connection. */
 class Cut extends Data.TaggedError("Cut")<{ readonly message: string }> {}
 
+/** An event as it came. */
+export interface EventOnLine {
+  /** The line of ndjson, without its newline. */
+  readonly line: Uint8Array
+  /** Undefined where it is of a kind that only newer relays have. */
+  readonly event: RunStreamEvent | undefined
+}
+
 /** The events of a run, each once, in their order, decoded as they are asked for. Ends behind `done`. */
 export const make = (source: Source): Stream.Stream<RunStreamEvent, StreamFailure> =>
+  Stream.filterMap(lines(source), ({ event }) => Option.fromNullable(event))
+
+/** The same, with the lines, for who passes them on: what this client does not know is still in them. */
+export const lines = (source: Source): Stream.Stream<EventOnLine, StreamFailure> =>
   Stream.suspend(() => {
     const state = new State(source.seen)
     const cutOff = ({ message }: Cut) =>
@@ -86,12 +98,12 @@ export const make = (source: Source): Stream.Stream<RunStreamEvent, StreamFailur
         )
       ),
       Stream.catchTag("Cut", (cut) => Stream.fail(cutOff(cut))),
-      Stream.takeUntil(({ event }) => event === "done")
+      Stream.takeUntil(({ event }) => event?.event === "done")
     )
   })
 
 /** One connection's part. */
-const attempt = (source: Source, state: State): Stream.Stream<RunStreamEvent, CallFailure | Cut> =>
+const attempt = (source: Source, state: State): Stream.Stream<EventOnLine, CallFailure | Cut> =>
   Stream.unwrap(
     Effect.suspend(() => source.ask(state)).pipe(
       Effect.mapError((error) =>
@@ -109,16 +121,16 @@ const attempt = (source: Source, state: State): Stream.Stream<RunStreamEvent, Ca
 const cut = (message: string) => new Cut({ message })
 
 const events = (answer: Answer, state: State) => {
-  const lines = new LineCutter(maxEventLength)
+  const cutter = new LineCutter(maxEventLength)
   const reader = new Reader(state)
   return answer.stream.pipe(
     Stream.mapError(() => cut("the connection broke")),
     Stream.timeoutFail(() => cut(`nothing came for ${Duration.format(maxSilence)}`), maxSilence),
     Stream.mapChunksEffect((pieces) => {
-      const found: Array<RunStreamEvent> = []
+      const found: Array<EventOnLine> = []
       for (const piece of pieces) {
         const problem = reader.read(
-          lines.push(Buffer.from(piece.buffer, piece.byteOffset, piece.length)),
+          cutter.push(Buffer.from(piece.buffer, piece.byteOffset, piece.length)),
           found
         )
         if (problem !== undefined)
@@ -150,15 +162,13 @@ class Reader {
   }
 
   /** Adds what these lines say; gives what is wrong with them. */
-  read(lines: ReadonlyArray<Buffer> | undefined, found: Array<RunStreamEvent>): string | undefined {
+  read(lines: ReadonlyArray<Buffer> | undefined, found: Array<EventOnLine>): string | undefined {
     if (lines === undefined) return "a line of the run's stream is too long for an event"
     for (const line of lines) {
       const decoded = EventLine.decode(line)
       if (Either.isLeft(decoded)) return `a line of the run's stream is no event: ${decoded.left}`
       const event = Option.getOrUndefined(decoded.right)
-      if (event?.event === "ping" || this.isNew(event)) {
-        if (event !== undefined) found.push(event)
-      }
+      if (event?.event === "ping" || this.isNew(event)) found.push({ line, event })
     }
     return undefined
   }

@@ -63,9 +63,17 @@ describe("a connection over TLS", () => {
       })
   )
 
+  it.scopedLive(
+    "trusts the relay's own certificate without a look at names, where that may be an authority's too",
+    () =>
+      Effect.gen(function* () {
+        expect(yield* asking({ trusted: other.cert + relay.cert })).toBe("nobody")
+      })
+  )
+
   it.scopedLive("is none with a relay that is another, or whose name is another", () =>
     Effect.gen(function* () {
-      for (const options of [{}, { pinned: other.cert }, { ca: relay.cert }])
+      for (const options of [{}, { pinned: other.cert }, { ca: relay.cert }, { trusted: other.cert }])
         expect(yield* Effect.flip(asking(options))).toMatchObject({ _tag: "RequestError" })
     })
   )

@@ -50,28 +50,3 @@ describe("the help", () => {
     expect((await inTerminal("env -u NO_COLOR")).stdout).toContain("\u001b[")
   })
 })
-
-describe("completion in bash", () => {
-  /** What bash offers for a command line of which the last word is being typed. */
-  const offered = async (...words: ReadonlyArray<string>) => {
-    const directory = prepare()
-    const file = join(directory, "completions")
-    writeFileSync(file, (await program("--completions", "bash")).stdout)
-    const script = `
-      source "$1"; shift
-      COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-      $(complete -p rudder-relay | sed 's/.*-F \\([^ ]*\\).*/\\1/') rudder-relay "\${COMP_WORDS[COMP_CWORD]}" ""
-      printf '%s\\n' "\${COMPREPLY[@]}"`
-    const { code, stdout, stderr } = await command("bash", ["-c", script, "bash", file, ...words])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
-    return stdout.split("\n").filter((line) => line !== "")
-  }
-
-  it("offers commands, and behind each its own options", async () => {
-    expect(await offered("rudder-relay", "s")).toEqual(["sandbox", "serve"])
-    expect(await offered("rudder-relay", "serve", "--c")).toEqual(["--config", "--completions"])
-    expect(await offered("rudder-relay", "check", "--conf")).toEqual(["--config"])
-    expect(await offered("rudder-relay", "sandbox", "--d")).toEqual(["--directory"])
-    expect(await offered("rudder-relay", "serve", "--config", "/proc/vers")).toEqual(["/proc/version"])
-  })
-})

@@ -1,0 +1,72 @@
+/** `rudder-relay files`: the shared files that the relay keeps. */
+import { Effect, Option } from "effect"
+import { RelayClient } from "../client/RelayClient.ts"
+import type { StoredFile } from "../system/SystemApi.ts"
+import * as Amount from "./Amount.ts"
+import { asking } from "./Asking.ts"
+import type { ClientOptions } from "./ClientOptions.ts"
+import * as Listing from "./Listing.ts"
+import { exitCode, StartError } from "./StartError.ts"
+import type { Column } from "./Table.ts"
+
+/** What `files list` is told. */
+export interface ListOptions extends ClientOptions {
+  readonly target: Option.Option<string>
+  readonly source: Option.Option<string>
+  readonly limit: Option.Option<number>
+  readonly json: boolean
+}
+
+/** A file as `files delete` takes it. */
+const nameOf = ({ target, source, file_id }: StoredFile): string => `${target}/${source}/${file_id}`
+
+const columns: ReadonlyArray<Column<StoredFile>> = [
+  { title: "TARGET/SOURCE/FILE", cell: nameOf },
+  { title: "SIZE", cell: ({ size }) => Amount.size(size), isNumber: true, least: 8 },
+  {
+    title: "EXPIRES",
+    cell: ({ expires }) => (expires === null ? "never" : Amount.date(expires * 1000)),
+    least: 20
+  },
+  { title: "DATE", cell: ({ date }) => (date === null ? "" : Amount.date(date)), least: 20 }
+]
+
+/** Lists files, in the order of their folders. */
+export const list = (given: ListOptions) =>
+  asking(
+    given,
+    Effect.gen(function* () {
+      const { routes } = yield* RelayClient
+      const limit = yield* Listing.limitOf(given.limit)
+      const target = Option.getOrUndefined(given.target)
+      const source = Option.getOrUndefined(given.source)
+      const page = yield* Listing.pages(
+        (most, after) =>
+          Effect.map(
+            routes.system.files({ urlParams: { limit: String(most), after, target, source } }),
+            ({ files, next }) => ({ items: files, next })
+          ),
+        limit
+      )
+      if (given.json) return yield* Listing.printJson({ files: page.items, next: page.next })
+      yield* Listing.printTable(columns, page.items, "There are no such files.")
+      yield* Listing.printMore(page)
+    })
+  )
+
+/** Removes a file. */
+export const remove = (given: ClientOptions & { readonly file: string }) =>
+  asking(
+    given,
+    Effect.gen(function* () {
+      const { routes } = yield* RelayClient
+      const [target, source, file_id, ...others] = given.file.split("/")
+      if (!target || !source || !file_id || others.length > 0)
+        return yield* new StartError({
+          code: exitCode.configuration,
+          message: `rudder-relay: expected TARGET/SOURCE/FILE, as files list shows it, not ${JSON.stringify(given.file.slice(0, 100))}`
+        })
+      yield* routes.system.deleteFile({ path: { target, source, file_id } })
+      yield* Listing.printLines([`${given.file} is deleted`])
+    })
+  )

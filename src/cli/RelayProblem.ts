@@ -1,0 +1,64 @@
+/** What a command says when the relay could not be asked, or refused: one line, with what to do about it. */
+import type { HttpApiError, HttpClientError } from "@effect/platform"
+import type { ParseResult } from "effect"
+import { type CallFailure, unreachable } from "../client/ClientError.ts"
+import type { RunCutOff } from "../client/RunStream.ts"
+import * as Printable from "../Printable.ts"
+import type { InternalError } from "../RelayError.ts"
+import { exitCode, StartError } from "./StartError.ts"
+
+/** How a call of a client fails: of `run`, `follow` and `share`, and of its `routes`. */
+export type RelayFailure =
+  | CallFailure
+  | RunCutOff
+  | InternalError
+  | HttpClientError.HttpClientError
+  | HttpApiError.HttpApiDecodeError
+  | ParseResult.ParseError
+
+/** What TLS says of a certificate that it does not trust. */
+const untrusted = /certificate|self-signed|unable to (?:get|verify)|altnames/i
+
+const unreachableLine = (url: string, message: string): string => {
+  // The method and the address stand before the reason: the command's user knows neither of the first.
+  const reason = message.replace(/^[A-Z]+ \S+: /, "")
+  if (untrusted.test(reason))
+    return `${url} is not trusted: ${reason}; --cacert names a file with the certificate, or its authority's, that is to be trusted`
+  return `no answer from ${url}: ${reason}; is a relay running there? --url, or RUDDER_RELAY_URL, says where it is`
+}
+
+const lineOf = (url: string, error: RelayFailure): string => {
+  switch (error._tag) {
+    case "RelayUnreachable":
+      return unreachableLine(url, error.message)
+    case "RequestError":
+      return unreachableLine(url, unreachable(error).message)
+    case "ResponseError":
+      return error.reason === "StatusCode"
+        ? `${url} answered ${error.response.status}, which is no answer of a relay; is it one, and not older than this program?`
+        : `the answer of ${url} is none of a relay: ${error.message}`
+    case "UnexpectedAnswer":
+      return `${url} ${error.message}, which is no answer of a relay; is it one, and not older than this program?`
+    case "HttpApiDecodeError":
+    case "ParseError":
+      return `the answer of ${url} is none of a relay: ${error.message}`
+    case "AccessDenied":
+      return `${url} refused: ${error.message}; its log names the address, and the key of its main.conf that allows it (access.policy_server for runs, access.admin for the rest)`
+    case "TooBusy":
+      return `${url} is busy: ${error.message}; try again in ${error.retryAfterSeconds} s`
+    case "RunCutOff":
+      return error.run === undefined
+        ? `${error.message}; whether the run was started is not known: rudder-relay runs list`
+        : `${error.message}; the run goes on: rudder-relay runs output ${error.run}`
+    case "InternalError":
+      return `${url} failed: ${error.message}; its log says why`
+    default:
+      return `${url} refused: ${error.message}`
+  }
+}
+
+/** The error as a command ends with it: code 4. `url` is the relay's, as it was said. */
+export const of =
+  (url: string) =>
+  (error: RelayFailure): StartError =>
+    new StartError({ code: exitCode.relay, message: `rudder-relay: ${Printable.line(lineOf(url, error))}` })

@@ -1,0 +1,80 @@
+/** `rudder-relay runs output`: what a run printed, and prints. */
+import { Effect, Option, Stream } from "effect"
+import { type OutputChoice, RelayClient } from "../client/RelayClient.ts"
+import { asking } from "./Asking.ts"
+import type { ClientOptions } from "./ClientOptions.ts"
+import * as Interrupts from "./Interrupts.ts"
+import * as Run from "./Run.ts"
+import * as RunName from "./RunName.ts"
+import * as Screen from "./Screen.ts"
+import { exitCode, StartError } from "./StartError.ts"
+
+/** What `runs output` is told. */
+export interface OutputOptions extends ClientOptions {
+  readonly run: string
+  readonly node: Option.Option<string>
+  readonly stream: Option.Option<"stdout" | "stderr">
+  readonly state: Option.Option<NonNullable<OutputChoice["state"]>>
+  readonly from: Option.Option<number>
+  readonly format: Option.Option<NonNullable<OutputChoice["format"]>>
+  readonly view: Option.Option<Run.View>
+  readonly diff: boolean
+}
+
+const choiceOf = ({ format, from, node, state, stream }: OutputOptions): OutputChoice => ({
+  ...Option.match(format, { onNone: () => ({}), onSome: (format) => ({ format }) }),
+  ...Option.match(node, {
+    onNone: () => ({}),
+    onSome: (nodes) => ({ nodes: nodes.split(",").map((one) => one.trim()) })
+  }),
+  ...Option.match(stream, { onNone: () => ({}), onSome: (stream) => ({ stream }) }),
+  ...Option.match(state, { onNone: () => ({}), onSome: (state) => ({ state }) }),
+  ...Option.match(from, { onNone: () => ({}), onSome: (from) => ({ from }) })
+})
+
+const ping = Buffer.from('{"event":"ping"}\n')
+
+/** A silence of the relay's is for proxies alone: it stands by itself, since nothing else came for a while. */
+const isPing = (bytes: Uint8Array): boolean => ping.equals(bytes)
+
+/** What the relay prints of a run, in a format of its own. */
+const printed = (given: OutputOptions, run: string) =>
+  Effect.gen(function* () {
+    const client = yield* RelayClient
+    const bytes = client.output(run, choiceOf(given)).pipe(Stream.filter((piece) => !isPing(piece)))
+    // A terminal is not for others to write on; what goes to a program goes as it is.
+    if (Option.contains(given.format, "raw") || !Screen.stdout.isTerminal)
+      return yield* Stream.runForEach(bytes, (piece) => Screen.write(piece))
+    const lines = bytes.pipe(Stream.decodeText(), Stream.splitLines)
+    yield* Stream.runForEachChunk(lines, (some) => {
+      const text = Array.from(some, (line) => `${Screen.foreignLine(line, Screen.stdout)}\n`)
+      return Screen.write(text.join(""))
+    })
+  })
+
+/** A run as `run` shows it. */
+const viewed = (given: OutputOptions, run: string) =>
+  Effect.gen(function* () {
+    const view = yield* Run.viewOf(given)
+    const parts = Object.entries(choiceOf(given)).map(([name]) => (name === "nodes" ? "node" : name))
+    if (parts.length > 0)
+      return yield* new StartError({
+        code: exitCode.configuration,
+        message: `rudder-relay: --view shows the whole run, and goes without --${parts.join(", --")}`
+      })
+    const client = yield* RelayClient
+    const interrupts = yield* Interrupts.taken
+    yield* Run.attended(client, { ...given, view }, client.followLines(run), {
+      hostnames: new Map(),
+      interrupts
+    })
+  }).pipe(Effect.scoped)
+
+/** Prints what a run printed, and follows it to its end. */
+export const output = (given: OutputOptions) =>
+  asking(
+    given,
+    Effect.flatMap(RunName.find(given.run), (run) =>
+      Option.isSome(given.view) || given.diff ? viewed(given, run) : printed(given, run)
+    )
+  )

@@ -1,0 +1,103 @@
+/** Which relay a command asks, and what is said where the options can't be followed. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
+import { Effect, Layer, Option } from "effect"
+import * as AskedRelay from "../../src/cli/AskedRelay.ts"
+import type { ClientOptions } from "../../src/cli/ClientOptions.ts"
+import { selfSigned } from "../../src/testing/SelfSigned.ts"
+
+const none = { url: Option.none(), cacert: Option.none(), cert: Option.none(), certKey: Option.none() }
+const variable = "RUDDER_RELAY_URL"
+
+let before: string | undefined
+let folder = ""
+beforeEach(() => {
+  before = process.env[variable]
+  delete process.env[variable]
+  folder = mkdtempSync(join(tmpdir(), "rudder-relay-client-"))
+})
+afterEach(() => {
+  delete process.env[variable]
+  if (before !== undefined) process.env[variable] = before
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const file = (name: string, text: string) => {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return Option.some(path)
+}
+
+const urlOf = (url?: string) => AskedRelay.urlOf({ url: Option.fromNullable(url) })
+const problem = (options: Partial<ClientOptions>) =>
+  Effect.flip(Effect.scoped(Layer.build(AskedRelay.layer({ ...none, ...options }))))
+
+describe("the address of the relay", () => {
+  it.effect("is that of --url, else of the environment, else this machine's", () =>
+    Effect.gen(function* () {
+      expect(yield* urlOf()).toBe("http://127.0.0.1:3030")
+      process.env[variable] = ""
+      expect(yield* urlOf()).toBe("http://127.0.0.1:3030")
+      process.env[variable] = "http://10.0.0.1:3030/"
+      expect(yield* urlOf()).toBe("http://10.0.0.1:3030")
+      expect(yield* urlOf("https://relay.example.com/rudder/relay-api")).toBe(
+        "https://relay.example.com/rudder/relay-api"
+      )
+    })
+  )
+
+  it.effect("is refused by the name of who said it where it is none", () =>
+    Effect.gen(function* () {
+      for (const url of ["relay.example.com", "ftp://relay", "", "http://relay/?x=1"])
+        expect(yield* Effect.flip(urlOf(url))).toMatchObject({
+          code: 2,
+          message: expect.stringContaining("--url: expected an address such as")
+        })
+      process.env[variable] = "relay:3030"
+      expect(yield* Effect.flip(urlOf())).toMatchObject({
+        code: 2,
+        message: expect.stringContaining(variable)
+      })
+    })
+  )
+})
+
+describe("certificates", () => {
+  const own = selfSigned([["UID", "me"]])
+
+  it.effect("are read before anything is asked", () =>
+    Effect.scoped(
+      Effect.asVoid(
+        Layer.build(
+          AskedRelay.layer({
+            ...none,
+            cacert: file("ca.pem", own.cert),
+            cert: file("cert.pem", own.cert),
+            certKey: file("key.pem", own.key)
+          })
+        )
+      )
+    )
+  )
+
+  it.effect("that can't be used are an error with the option's name", () =>
+    Effect.gen(function* () {
+      const cert = file("cert.pem", own.cert)
+      const other = file("other.pem", selfSigned([["UID", "other"]]).key)
+      const cases: ReadonlyArray<readonly [Partial<ClientOptions>, RegExp]> = [
+        [{ cacert: Option.some(join(folder, "absent")) }, /--cacert: ENOENT/],
+        [{ cacert: file("text", "none") }, /--cacert: expected certificates in PEM/],
+        [{ cert }, /--cert and --cert-key/],
+        [{ certKey: cert }, /--cert and --cert-key/],
+        [{ cert, certKey: other }, /--cert, --cert-key: .*mismatch/]
+      ]
+      for (const [options, message] of cases) {
+        const error = yield* problem(options)
+        expect(error.code).toBe(2)
+        expect(error.message).toMatch(message)
+      }
+    })
+  )
+})
