@@ -12,7 +12,8 @@ const needed = {
   pgrep: "procps",
   useradd: "passwd",
   "cf-agent": "cfengine3",
-  apache2: "apache2"
+  apache2: "apache2",
+  tmux: "tmux"
 }
 
 const services = { cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"], apache2: ["apache2"] }
