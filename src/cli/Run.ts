@@ -141,11 +141,14 @@ const watched = (showing: Showing, lines: Lines): Effect.Effect<void, Failure, S
     const { live, tally, view } = showing
     const since = yield* Clock.currentTimeMillis
     const clock = yield* Effect.clock
+    let heard = { at: since, events: 0 }
     const progress = (width: number) => {
+      const now = clock.unsafeCurrentTimeMillis()
+      if (tally.events !== heard.events) heard = { at: now, events: tally.events }
       if (tally.started === undefined) return "the run is being started".slice(0, Math.max(0, width))
       const { waiting, running, ok, failed } = tally
-      const elapsed = clock.unsafeCurrentTimeMillis() - since
-      return ProgressLine.render({ waiting, running, ok, failed, elapsed }, width)
+      const [elapsed, silent] = [now - since, now - heard.at]
+      return ProgressLine.render({ waiting, running, ok, failed, elapsed, silent }, width)
     }
     if (view !== "ndjson") yield* live.progress(progress)
     yield* Stream.runForEachChunk(lines, (told) => meet(showing, told))

@@ -233,6 +233,26 @@ describe("a run's stream", () => {
     })
   )
 
+  it.effect("has its lines as they came, those of a newer relay too, for who passes them on", () =>
+    Effect.gen(function* () {
+      const newer = [
+        ...events.slice(0, 4),
+        { event: "weather", sun: true },
+        ...events.slice(4, -1),
+        { ...events.at(-1), mood: "good" }
+      ]
+      const relay = scripted((asked, at) => {
+        const text = textOf(newer.slice(from(asked)))
+        return { bytes: Stream.make(Buffer.from(text.slice(0, at === 1 ? 500 : text.length))), cut: true }
+      })
+      const lines = yield* inTime(
+        Effect.flatMap(RelayClient, (client) => Stream.runCollect(client.followLines(run)))
+      ).pipe(Effect.provide(relay.layer))
+      expect(Array.from(lines, (one) => `${Buffer.from(one.line)}\n`).join("")).toBe(textOf(newer))
+      expect(Array.from(lines).flatMap(({ event }) => event ?? [])).toEqual(events)
+    })
+  )
+
   it.effect("that has a line that is no event fails, and says what is wrong with it", () =>
     Effect.gen(function* () {
       for (const bad of ["<html>\n", '{"event":"end","node":"a"}\n', `${'"'.repeat(5 * 1024 * 1024)}`]) {

@@ -8,7 +8,7 @@ export interface Output {
 }
 
 /** Outputs that have more lines of their own are shown whole: to find the difference would take too long. */
-const maxEditLength = 2000
+const maxEditLength = 1000
 
 /** The lines of the difference; none where there is none; undefined where it is nearly all. */
 export const lines = (one: Output, other: Output): ReadonlyArray<string> | undefined => {

@@ -9,7 +9,12 @@ export interface Progress {
   readonly failed: number
   /** Milliseconds since the run was started. */
   readonly elapsed: number
+  /** Milliseconds since the relay has said anything. */
+  readonly silent: number
 }
+
+/** A relay that has nothing to tell says so every 15 s. Milliseconds. */
+const longestSilence = 20_000
 
 /** `0:07`, `12:34`, `1:02:03`. */
 export const clock = (millis: number): string => {
@@ -31,7 +36,8 @@ export const left = ({ waiting, running, ok, failed, elapsed }: Progress): numbe
  * end.
  */
 export const render = (progress: Progress, width: number): string => {
-  const { waiting, running, ok, failed, elapsed } = progress
+  const { waiting, running, ok, failed, elapsed, silent } = progress
+  if (silent > longestSilence) return fitting(silences(progress), width)
   const expected = left(progress)
   const counts = `${waiting} waiting, ${running} running, ${ok} ok, ${failed} failed`
   const forms = [
@@ -40,5 +46,15 @@ export const render = (progress: Progress, width: number): string => {
     `${counts}, ${clock(elapsed)}`,
     `${waiting}w ${running}r ${ok}ok ${failed}f ${clock(elapsed)}${expected === undefined ? "" : ` -${clock(expected)}`}`
   ]
-  return forms.find((form) => form.length <= width) ?? (forms.at(-1) ?? "").slice(0, Math.max(0, width))
+  return fitting(forms, width)
 }
+
+/** The connection is cut, or the relay is down: it is asked again meanwhile. */
+const silences = ({ waiting, running, ok, failed, silent }: Progress) => [
+  `no word from the relay for ${clock(silent)}; ${waiting} waiting, ${running} running, ${ok} ok, ${failed} failed`,
+  `no word from the relay for ${clock(silent)}`,
+  `no word for ${clock(silent)}`
+]
+
+const fitting = (forms: ReadonlyArray<string>, width: number): string =>
+  forms.find((form) => form.length <= width) ?? (forms.at(-1) ?? "").slice(0, Math.max(0, width))

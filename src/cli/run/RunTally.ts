@@ -13,6 +13,8 @@ export class RunTally {
   failed = 0
   /** Of these, those that were not started, since too many others had failed. */
   skipped = 0
+  /** How much the relay has said, pings too. */
+  events = 0
   private readonly agents = new Set<string>()
 
   /** Nodes whose agents run. */
@@ -48,6 +50,7 @@ export class RunTally {
 
   /** Takes one more event. */
   meet(event: RunStreamEvent): void {
+    this.events++
     if (event.event === "run") this.started = event
     else if (event.event === "start") this.agents.add(event.node)
     else if (event.event === "end") this.end(event.node, event)

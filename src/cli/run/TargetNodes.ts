@@ -106,6 +106,13 @@ const ofRun = (
     )
 }
 
+/** Who may run all nodes, and may not list them, learns from the run how many there are. */
+const hasNodes = (client: RelayClientService) =>
+  client.routes.system.nodes({ urlParams: { limit: "1" } }).pipe(
+    Effect.map(({ nodes }) => nodes.length > 0),
+    Effect.catchTag("AccessDenied", () => Effect.succeed(true))
+  )
+
 const wrong = (message: string) =>
   new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}; nothing was started` })
 
@@ -126,8 +133,10 @@ export const resolve = (
   excluded: ReadonlyArray<Target.Target>
 ): Effect.Effect<TargetNodes, StartError | RelayFailure> =>
   Effect.gen(function* () {
-    if (excluded.length === 0 && targets.some(({ _tag }) => _tag === "All"))
+    if (excluded.length === 0 && targets.some(({ _tag }) => _tag === "All")) {
+      if (!(yield* hasNodes(client))) return yield* wrong("the relay knows no nodes")
       return { nodes: "all", hostnames: new Map() }
+    }
     const known = yield* register(client, [...targets, ...excluded])
     const unmatched: Array<string> = []
     const matched = (name: string, found: ReadonlyArray<string>) => {

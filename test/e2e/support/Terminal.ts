@@ -1,6 +1,8 @@
 /** A terminal for a program: a tmux server of its own, without anybody's configuration. */
 import { spawnSync } from "node:child_process"
-import { randomUUID } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { until } from "../../support/Until.ts"
 
 /** A program in a terminal. */
@@ -15,10 +17,13 @@ export interface Terminal {
   readonly shows: (what: RegExp, seconds?: number) => Promise<string>
 }
 
+/** Folders, each with the socket of a server. */
 const running = new Set<string>()
 
-const tmux = (socket: string, ...args: ReadonlyArray<string>): string => {
-  const { status, stdout, stderr } = spawnSync("tmux", ["-L", socket, "-f", "/dev/null", ...args], {
+const socketIn = (folder: string) => join(folder, "socket")
+
+const tmux = (folder: string, ...args: ReadonlyArray<string>): string => {
+  const { status, stdout, stderr } = spawnSync("tmux", ["-S", socketIn(folder), "-f", "/dev/null", ...args], {
     encoding: "utf8",
     env: { ...process.env, LC_ALL: "C.UTF-8", TERM: "xterm-256color", TMUX: "" }
   })
@@ -44,17 +49,17 @@ export const terminal = (
     readonly env?: Readonly<Record<string, string>>
   } = {}
 ): Terminal => {
-  const socket = `rudder-relay-e2e-${randomUUID()}`
-  running.add(socket)
+  const folder = mkdtempSync(join(tmpdir(), "rudder-relay-terminal-"))
+  running.add(folder)
   const set = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const line = ["env", "-u", "NO_COLOR", ...set, ...words].map(quoted).join(" ")
   const size = ["-x", String(columns), "-y", String(rows)]
-  tmux(socket, "new-session", "-d", ...size, `${line}; echo "ended with $?"; exec sleep 1000`)
-  const text = (all = false) => tmux(socket, "capture-pane", "-p", "-J", ...(all ? ["-S", "-"] : []))
+  tmux(folder, "new-session", "-d", ...size, `${line}; echo "ended with $?"; exec sleep 1000`)
+  const text = (all = false) => tmux(folder, "capture-pane", "-p", "-J", ...(all ? ["-S", "-"] : []))
   return {
     text,
-    colours: () => tmux(socket, "capture-pane", "-p", "-e", "-S", "-"),
-    press: (...keys) => void tmux(socket, "send-keys", ...keys),
+    colours: () => tmux(folder, "capture-pane", "-p", "-e", "-S", "-"),
+    press: (...keys) => void tmux(folder, "send-keys", ...keys),
     shows: (what, seconds = 60) =>
       until(`the screen says ${what}`, () => (what.test(text(true)) ? text(true) : undefined), seconds).catch(
         (error) => {
@@ -66,6 +71,9 @@ export const terminal = (
 
 /** Ends all of them, with what runs in them. */
 export const endTerminals = (): void => {
-  for (const socket of running) spawnSync("tmux", ["-L", socket, "kill-server"], { stdio: "ignore" })
+  for (const folder of running) {
+    spawnSync("tmux", ["-S", socketIn(folder), "kill-server"], { stdio: "ignore" })
+    rmSync(folder, { recursive: true, force: true })
+  }
   running.clear()
 }
