@@ -243,7 +243,7 @@ const receive = (
   })
 
 /** A body of so many bytes may be in memory before anybody reads it. */
-export const smallBody = 64 * 1024
+const smallBody = 64 * 1024
 
 const paceOf = ({ settings: { limits, sharedFiles } }: Parts): BodyPace.PaceLimits => ({
   idle: limits.bodyIdleTimeout,

@@ -5,7 +5,6 @@ import { Context, Effect, Either, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import type { Settings } from "../config/Settings.ts"
 import type { ContentHash } from "../disk/ContentHash.ts"
 import * as Query from "../http/Query.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
@@ -15,7 +14,7 @@ import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.
 import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Accepted, SharedFiles, type SharedFilesService, smallBody, type Upload } from "./SharedFiles.ts"
+import { type Accepted, SharedFiles, type SharedFilesService, type Upload } from "./SharedFiles.ts"
 import type { Queued, Stored } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
@@ -110,20 +109,6 @@ const olderNameOf = ({
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
-/** Of a small body nothing is waited for, as a rule. */
-const headerOf = (
-  body: RequestBody.RequestBody,
-  announced: Option.Option<number>,
-  { bodyIdleTimeout, headersTimeout }: Settings["limits"]
-) =>
-  Effect.gen(function* () {
-    if (Option.exists(announced, (size) => size <= smallBody) && (yield* body.isWhole))
-      return yield* UploadHeader.read(body)
-    return yield* UploadHeader.readWithin(body, bodyIdleTimeout).pipe(
-      Effect.timeoutFail({ duration: headersTimeout, onTimeout: () => tooSlow })
-    )
-  })
-
 const put = (request: Request, path: OlderPath) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
@@ -134,7 +119,9 @@ const put = (request: Request, path: OlderPath) =>
       const text = Option.getOrElse(ttl, () => "")
       yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
-      const { block, length } = yield* headerOf(yield* body, RequestBody.announced(request), limits)
+      const { block, length } = yield* UploadHeader.readWithin(yield* body, limits.bodyIdleTimeout).pipe(
+        Effect.timeoutFail({ duration: limits.headersTimeout, onTimeout: () => tooSlow })
+      )
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
       return { claim, length }
     })
