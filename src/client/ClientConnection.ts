@@ -3,7 +3,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Net from "node:net"
 import { HttpClient, HttpClientError, type HttpClientRequest } from "@effect/platform"
-import { Deferred, Effect, FiberId, Layer, type Scope, Stream } from "effect"
+import { Data, Deferred, Effect, FiberId, Layer, type Scope, Stream } from "effect"
 import { hearOut } from "../peers/PeerSocket.ts"
 import * as ClientAnswer from "./ClientAnswer.ts"
 import { identity } from "./RelayIdentity.ts"
@@ -99,6 +99,9 @@ const write = (sent: Http.ClientRequest, bytes: Uint8Array): Effect.Effect<void>
     return Effect.sync(() => sent.off("drain", taken))
   })
 
+/** A body of a kind that the platform has for other clients. */
+class BodyUnknown extends Data.TaggedError("BodyUnknown")<{ readonly message: string }> {}
+
 /** Sends the body, and ends the request. Fails where the body can't be made. */
 const send = (
   sent: Http.ClientRequest,
@@ -118,7 +121,7 @@ const send = (
     case "Raw":
       return typeof body.body === "string" || body.body instanceof Uint8Array
         ? end(body.body)
-        : Effect.fail(new Error("a body that is neither text, bytes, nor a stream"))
+        : new BodyUnknown({ message: "a body that is neither text, bytes, nor a stream" })
     case "FormData":
       return Effect.flatMap(
         Effect.tryPromise(async () => {

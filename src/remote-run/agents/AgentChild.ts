@@ -123,8 +123,13 @@ export class AgentChild implements SpawnEvents {
   }
 
   /** Looks now, and whenever something has changed, until it says that it has seen enough. */
-  private lookUntil(look: () => boolean): Effect.Effect<void> {
+  private watch(look: () => boolean): void {
     if (!look()) this.waiting.add(look)
+  }
+
+  /** As `watch`; what is given ends it. */
+  private lookUntil(look: () => boolean): Effect.Effect<void> {
+    this.watch(look)
     return Effect.sync(() => this.waiting.delete(look))
   }
 
@@ -178,7 +183,7 @@ export class AgentChild implements SpawnEvents {
     this.options.onStart(this)
     this.readOn()
     this.wake()
-    this.lookUntil(() => {
+    this.watch(() => {
       if (this.isDrained) this.over(Either.left(new SpawnFailure.ExitUnknown({ message })))
       return this.isDrained
     })
