@@ -184,7 +184,9 @@ export class AgentChild implements SpawnEvents {
     this.readOn()
     this.wake()
     this.watch(() => {
-      if (this.isDrained) this.over(Either.left(new SpawnFailure.ExitUnknown({ message })))
+      // Its end wakes all that look, this one too.
+      if (this.isDrained && this.end === undefined)
+        this.over(Either.left(new SpawnFailure.ExitUnknown({ message })))
       return this.isDrained
     })
   }
