@@ -9,7 +9,8 @@ const has = (command) => spawnSync("sh", ["-c", `command -v ${command}`], { stdi
 const services = {
   cfengine3: ["cfengine3", "cf-execd", "cf-monitord", "cf-serverd"],
   apache2: ["apache2"],
-  "nginx-light": ["nginx"]
+  "nginx-light": ["nginx"],
+  prometheus: ["prometheus"]
 }
 
 /** Installs these packages; prints to stderr. */

@@ -52,7 +52,7 @@ export const build = () => {
     "package.json",
     "package-lock.json",
     "tsconfig.json",
-    "scripts/build.mjs"
+    ...["build", "completions", "man", "not-in-the-program"].map((name) => `scripts/${name}.mjs`)
   ])
   const stamp = "dist/.built-from"
   if (stamped(stamp, wanted)) return
