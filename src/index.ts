@@ -6,14 +6,17 @@ export type { RouteKind } from "./access/RouteAccess.ts"
 export * as ClientConnection from "./client/ClientConnection.ts"
 export { type CallFailure, type Refusal, RelayUnreachable, UnexpectedAnswer } from "./client/ClientError.ts"
 export { bytesOf } from "./client/EventLine.ts"
+export type { NodeOutputRequest } from "./client/NodeOutput.ts"
 export {
   make as makeRelayClient,
+  type OutputSelection,
   RelayClient,
   type RelayClientOptions,
   type RelayClientService,
   type Routes
 } from "./client/RelayClient.ts"
-export type { NodeAmount, RunRequest } from "./client/RunRequest.ts"
+export type { NodeAmount, RestOf, RunRequest } from "./client/RunRequest.ts"
+export type { EventOnLine } from "./client/RunStream.ts"
 export { RunCutOff, resuming, type StreamFailure } from "./client/RunStream.ts"
 export type { Present, Shared, ShareFailure, ShareRequest } from "./client/Sharing.ts"
 export { type SigningKey, UnusableKey } from "./client/SignedContent.ts"
@@ -79,6 +82,7 @@ export type { KnownKey, RunKeysService } from "./remote-run/journal/RunKeys.ts"
 export type { ListedRun, RunSelection } from "./remote-run/journal/RunListing.ts"
 export type { ReadOptions } from "./remote-run/journal/RunReader.ts"
 export type { KeyedError } from "./remote-run/KeyedStart.ts"
+export type { NodeChoice } from "./remote-run/OutputParameters.ts"
 export {
   RemoteRun,
   type RemoteRunService,

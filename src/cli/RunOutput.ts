@@ -1,6 +1,6 @@
 /** `rudder-relay runs output`: what a run printed, and prints. */
 import { Effect, Option, Stream } from "effect"
-import { type OutputChoice, RelayClient } from "../client/RelayClient.ts"
+import { type OutputSelection, RelayClient } from "../client/RelayClient.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Interrupts from "./Interrupts.ts"
@@ -14,14 +14,14 @@ export interface OutputOptions extends ClientOptions {
   readonly run: string
   readonly node: Option.Option<string>
   readonly stream: Option.Option<"stdout" | "stderr">
-  readonly state: Option.Option<NonNullable<OutputChoice["state"]>>
+  readonly state: Option.Option<NonNullable<OutputSelection["state"]>>
   readonly from: Option.Option<number>
-  readonly format: Option.Option<NonNullable<OutputChoice["format"]>>
+  readonly format: Option.Option<NonNullable<OutputSelection["format"]>>
   readonly view: Option.Option<Run.View>
   readonly diff: boolean
 }
 
-const choiceOf = ({ format, from, node, state, stream }: OutputOptions): OutputChoice => ({
+const choiceOf = ({ format, from, node, state, stream }: OutputOptions): OutputSelection => ({
   ...Option.match(format, { onNone: () => ({}), onSome: (format) => ({ format }) }),
   ...Option.match(node, {
     onNone: () => ({}),

@@ -55,7 +55,7 @@ export interface RelayClientService {
    * The output of a run that goes on, or of a past one, as the relay prints it in a format, and as it goes on. It is not
    * taken up again where it is cut: `from` goes on behind what came.
    */
-  readonly output: (run: string, choice?: OutputChoice) => Stream.Stream<Uint8Array, CallFailure>
+  readonly output: (run: string, choice?: OutputSelection) => Stream.Stream<Uint8Array, CallFailure>
   /** The same, each event with the line that it came as, for who passes it on. */
   readonly followLines: (
     run: string,
@@ -77,7 +77,7 @@ export interface RelayClientService {
 }
 
 /** What of a run's output is asked for, and how. */
-export interface OutputChoice {
+export interface OutputSelection {
   /** Default: `text`. */
   readonly format?: "text" | "ndjson" | "raw"
   /** Ids of nodes: only what is said of these. */
@@ -163,7 +163,7 @@ const output = (client: HttpClient.HttpClient, run: string, from: number): Answe
 const printed = (
   client: HttpClient.HttpClient,
   run: string,
-  { format = "text", nodes, stream, state, from }: OutputChoice
+  { format = "text", nodes, stream, state, from }: OutputSelection
 ): Stream.Stream<Uint8Array, CallFailure> =>
   Stream.unwrap(
     client

@@ -3,7 +3,7 @@
  * fiber, until node has handed them to the system, which a request that is answered at once need not wait for.
  */
 import { Cookies, HttpApp, HttpServerRequest, type HttpServerResponse } from "@effect/platform"
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect } from "effect"
 
 type Body = HttpServerResponse.HttpServerResponse["body"]

@@ -39,7 +39,7 @@ describe("check", () => {
     const { code, stdout, stderr } = await program("check", "--config", directory)
     expect(code).toBe(0)
     expect(stdout).toContain("valid")
-    expect(stderr).toContain("1 entries can't be used: a/b")
+    expect(stderr).toContain(`1 entries of ${directory}/nodeslist.json can't be used: a/b`)
   })
 
   it("says all that is wrong, and exits with 2, as serve does", async () => {
