@@ -65,17 +65,14 @@ const questions: ReadonlyArray<readonly [string, string]> = [
   ["POST", "remote-run/node/root?output=keep"]
 ]
 
-/** What the relay logs says where it listens. */
+/** What the relay logs says where it listens. It is shown where this fails. */
 const listening = new Promise<string>((resolve) => {
   let log = ""
   const write = process.stderr.write.bind(process.stderr)
   process.stderr.write = (text: Uint8Array | string) => {
     log += text.toString()
     const port = /"listening".*127\.0\.0\.1:(\d+)/.exec(log)?.[1]
-    if (port !== undefined) {
-      process.stderr.write = write
-      resolve(port)
-    }
+    if (port !== undefined) resolve(port)
     return true
   }
   process.once("exit", (code) => {
