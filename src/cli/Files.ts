@@ -1,6 +1,8 @@
 /** `rudder-relay files`: the shared files that the relay keeps. */
 import { Effect, Option } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
+import * as NodeId from "../NodeId.ts"
+import * as FileId from "../shared-files/file/FileId.ts"
 import type { StoredFile } from "../system/SystemApi.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
@@ -54,19 +56,33 @@ export const list = (given: ListOptions) =>
     })
   )
 
+/** The parts of a file's name. They become parts of an address: one such as `..` would make it another route's. */
+const partsOf = (name: string) => {
+  const [target = "", source = "", file_id = "", ...others] = name.split("/")
+  const isName =
+    NodeId.pattern.test(target) &&
+    NodeId.pattern.test(source) &&
+    FileId.pattern.test(file_id) &&
+    others.length === 0
+  return isName
+    ? Effect.succeed({ target, source, file_id })
+    : Effect.fail(
+        new StartError({
+          code: exitCode.configuration,
+          message: `rudder-relay: expected TARGET/SOURCE/FILE, as files list shows it, each of letters, digits, '.', '_' and '-', not ${JSON.stringify(name.slice(0, 100))}`
+        })
+      )
+}
+
 /** Removes a file. */
 export const remove = (given: ClientOptions & { readonly file: string }) =>
-  asking(
-    given,
-    Effect.gen(function* () {
-      const { routes } = yield* RelayClient
-      const [target, source, file_id, ...others] = given.file.split("/")
-      if (!target || !source || !file_id || others.length > 0)
-        return yield* new StartError({
-          code: exitCode.configuration,
-          message: `rudder-relay: expected TARGET/SOURCE/FILE, as files list shows it, not ${JSON.stringify(given.file.slice(0, 100))}`
-        })
-      yield* routes.system.deleteFile({ path: { target, source, file_id } })
-      yield* Listing.printLines([`${given.file} is deleted`])
-    })
+  Effect.flatMap(partsOf(given.file), (path) =>
+    asking(
+      given,
+      Effect.gen(function* () {
+        const { routes } = yield* RelayClient
+        yield* routes.system.deleteFile({ path })
+        yield* Listing.printLines([`${given.file} is deleted`])
+      })
+    )
   )

@@ -1,11 +1,13 @@
 /** `rudder-relay outbox`: files that wait for the policy server, or were refused by it. */
 import { Effect, type Option } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
+import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import type { OutboxEntry } from "../shared-files/outbox/OutboxEntry.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
+import { exitCode, StartError } from "./StartError.ts"
 import type { Column } from "./Table.ts"
 
 /** What `outbox list` is told. */
@@ -64,13 +66,26 @@ export const retry = (given: ClientOptions) =>
     })
   )
 
+/** An entry's id. It becomes a part of an address: one such as `..` would make it another route's. */
+const idOf = (entry: string) =>
+  EntryName.idPattern.test(entry)
+    ? Effect.succeed(entry)
+    : Effect.fail(
+        new StartError({
+          code: exitCode.configuration,
+          message: `rudder-relay: ENTRY is an entry's id, as outbox list shows it (16 and 32 hex digits, with - between), not ${JSON.stringify(entry.slice(0, 100))}`
+        })
+      )
+
 /** Gives one of them up. */
 export const remove = (given: ClientOptions & { readonly entry: string }) =>
-  asking(
-    given,
-    Effect.gen(function* () {
-      const { routes } = yield* RelayClient
-      const { data } = yield* routes.system.deleteOutboxEntry({ path: { id: given.entry } })
-      yield* Listing.printLines([`${data.id} is given up`])
-    })
+  Effect.flatMap(idOf(given.entry), (id) =>
+    asking(
+      given,
+      Effect.gen(function* () {
+        const { routes } = yield* RelayClient
+        const { data } = yield* routes.system.deleteOutboxEntry({ path: { id } })
+        yield* Listing.printLines([`${data.id} is given up`])
+      })
+    )
   )
