@@ -1,10 +1,12 @@
 /** The relay that a command asks, as its options say. */
 import { readFile } from "node:fs/promises"
 import { createSecureContext } from "node:tls"
+import { HttpClient } from "@effect/platform"
 import { Effect, Layer, Option } from "effect"
 import * as ClientConnection from "../client/ClientConnection.ts"
 import { RelayClient } from "../client/RelayClient.ts"
 import { type ClientOptions, defaultUrl } from "./ClientOptions.ts"
+import * as Patience from "./Patience.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 const wrong = (message: string) =>
@@ -70,6 +72,10 @@ export const layer = (given: ClientOptions): Layer.Layer<RelayClient, StartError
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const url = yield* urlOf(given)
-      return Layer.provide(RelayClient.layer({ url }), ClientConnection.layer(yield* connection(given)))
+      const patient = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, Patience.limited))
+      return RelayClient.layer({ url }).pipe(
+        Layer.provide(patient),
+        Layer.provide(ClientConnection.layer(yield* connection(given)))
+      )
     })
   )

@@ -5,6 +5,7 @@ import { type CallFailure, unreachable } from "../client/ClientError.ts"
 import type { RunCutOff } from "../client/RunStream.ts"
 import * as Printable from "../Printable.ts"
 import type { InternalError } from "../RelayError.ts"
+import * as Patience from "./Patience.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 /** How a call of a client fails: of `run`, `follow` and `share`, and of its `routes`. */
@@ -22,6 +23,7 @@ const untrusted = /certificate|self-signed|unable to (?:get|verify)|altnames/i
 const unreachableLine = (url: string, message: string): string => {
   // The method and the address stand before the reason: the command's user knows neither of the first.
   const reason = message.replace(/^[A-Z]+ \S+: /, "")
+  if (reason === Patience.message) return `${url} ${reason}; its log may say what keeps it, if it is a relay`
   if (untrusted.test(reason))
     return `${url} is not trusted: ${reason}; --cacert names a file with the certificate, or its authority's, that is to be trusted`
   return `no answer from ${url}: ${reason}; is a relay running there? --url, or RUDDER_RELAY_URL, says where it is`

@@ -1,12 +1,17 @@
 /** Which relay a command asks, and what is said where the options can't be followed. */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import * as Http from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Fiber, Layer, Option, TestClock } from "effect"
 import * as AskedRelay from "../../src/cli/AskedRelay.ts"
 import type { ClientOptions } from "../../src/cli/ClientOptions.ts"
+import * as RelayProblem from "../../src/cli/RelayProblem.ts"
+import { RelayClient } from "../../src/client/RelayClient.ts"
 import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { eventually } from "../support/Until.ts"
 
 const none = { url: Option.none(), cacert: Option.none(), cert: Option.none(), certKey: Option.none() }
 const variable = "RUDDER_RELAY_URL"
@@ -98,6 +103,48 @@ describe("certificates", () => {
         expect(error.code).toBe(2)
         expect(error.message).toMatch(message)
       }
+    })
+  )
+})
+
+describe("a relay that takes a request and says nothing", () => {
+  /** How many requests it took; it answers none. */
+  const silent = Effect.acquireRelease(
+    Effect.promise(async () => {
+      const taken = { requests: 0 }
+      const server = Http.createServer(() => {
+        taken.requests++
+      })
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+      const at = server.address()
+      const port = typeof at === "object" && at !== null ? at.port : 0
+      return { server, taken, url: `http://127.0.0.1:${port}` }
+    }),
+    ({ server }) =>
+      Effect.sync(() => {
+        server.closeAllConnections()
+        server.close()
+      })
+  )
+
+  it.scoped("is given up after a minute, and said to be silent", () =>
+    Effect.gen(function* () {
+      const { taken, url } = yield* silent
+      const asked = yield* RelayClient.pipe(
+        Effect.flatMap(({ routes }) => routes.system.nodes({ urlParams: {} })),
+        Effect.provide(AskedRelay.layer({ ...none, url: Option.some(url) })),
+        Effect.mapError((error) => (error._tag === "StartError" ? error : RelayProblem.of(url)(error))),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* eventually(() => taken.requests > 0)
+      yield* TestClock.adjust("59 seconds")
+      expect(asked.unsafePoll()).toBeNull()
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(asked)).toMatchObject({
+        code: 4,
+        message: expect.stringContaining(`${url} does not answer (60 s)`)
+      })
     })
   )
 })
