@@ -25,17 +25,28 @@ const longestText = 300
 const cut = (value: unknown): unknown =>
   typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value
 
+const cutAll = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cut(value)]))
+
 const nothing: Readonly<Record<string, unknown>> = {}
 
-/** One of a request that begins. */
-export const make = (method: string, route: string): RequestReport => {
+/**
+ * One of a request that begins.
+ *
+ * @param asked what its path says that it is about; asked for where there is a line
+ */
+export const make = (
+  method: string,
+  route: string,
+  asked: () => Readonly<Record<string, unknown>> = () => nothing
+): RequestReport => {
   let about: Record<string, unknown> | undefined
   let message: string | undefined
   let isTold = false
   return {
     method,
     route,
-    about: () => about ?? nothing,
+    about: () => ({ ...cutAll(asked()), ...about }),
     message: () => message,
     isTold: () => isTold,
     add: (fields, words) => {

@@ -65,6 +65,20 @@ const withBody = (
 /** Of a route that starts runs: what else its parameters depend on. */
 type StartRoute = Pick<RunParameters.RunRoute, "old" | "more">
 
+/** What a request says of itself, for the log's line of one that is refused: as it stands there, and cut. */
+const saidIn = (...sources: ReadonlyArray<Iterable<readonly [string, string]>>) => {
+  const said = new Map(sources.flatMap((source) => [...source]))
+  const nodes = said.get("nodes")
+  return {
+    ...(nodes === undefined
+      ? {}
+      : RequestReport.ids({ all: "nodes", count: "node_count" }, nodes.split(","))),
+    classes: (said.get("conditions") ?? said.get("classes")) || undefined,
+    actor: said.get("actor"),
+    reason: said.get("reason")
+  }
+}
+
 /** What a request asks for: its form is read, and decoded together with the query. */
 const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   request: HttpServerRequest.HttpServerRequest,
@@ -75,7 +89,9 @@ const decodeStart = Effect.fn("RemoteRun.decode")(function* (
   const form = yield* FormBody.read(request, limits.bodyIdleTimeout)
   const { versioned } = yield* BasePath
   const route = { ...startRoute, method: request.method, versioned, accept: request.headers.accept }
-  const parameters = yield* RunParameters.decode(route, Query.of(request), form)
+  const query = Query.of(request)
+  yield* RequestReport.add(saidIn(query, form))
+  const parameters = yield* RunParameters.decode(route, query, form)
   const named = RunParameters.classesName(parameters.given)
   yield* AllowedClasses.check(remoteRun.allowedClasses, parameters.classes, named)
   yield* logIgnored(parameters)
@@ -213,6 +229,7 @@ const some = (parameters: RunParameters.RunParameters): Either.Either<RunTarget,
 const retryRun = (request: HttpServerRequest.HttpServerRequest, text: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
+    yield* RequestReport.add({ run: text, ...saidIn(Query.of(request)) })
     const id = yield* runIdOf(text)
     const { parameters } = yield* decodeStart(request, { old: false, more: ["only"] }, all)
     const { given } = parameters
@@ -286,7 +303,7 @@ const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParamete
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    yield* RequestReport.add({ run: id })
+    yield* RequestReport.add({ ...saidIn(Query.of(request)), run: id })
     const run = yield* findRun(id)
     const wasGoingOn = yield* remoteRun.cancel(run.id)
     yield* RequestReport.add({ result: wasGoingOn ? "cancelled" : "was over" })

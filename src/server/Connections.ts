@@ -74,6 +74,8 @@ export class Connections {
     } else server.on("connection", (socket) => this.accepted(socket, Date.now()))
     // Node would answer 100 by itself, before anybody has looked at the request.
     server.on("checkContinue", (request, response) => server.emit("request", request, response))
+    // Who expects something else is answered like anybody: node would refuse it, and nobody would hear of that.
+    server.on("checkExpectation", (request, response) => server.emit("request", request, response))
     server.on("connect", (request) => this.answerConnect(request))
     const emit = (event: string | symbol, ...args: Array<unknown>): boolean =>
       EventEmitter.prototype.emit.call(server, event, ...args)

@@ -63,7 +63,9 @@ const read = ({ routes }: Parts, request: Request): Asked => {
   return {
     request,
     began: performance.now(),
-    report: RequestReport.make(request.method, route?.path ?? "none"),
+    report: RequestReport.make(request.method, (route ?? match.routes[0])?.path ?? "none", () =>
+      aboutPath(route, match.values)
+    ),
     id: RequestId.of(request.headers[RequestId.header]),
     versioned,
     url,
@@ -89,6 +91,17 @@ const parametersOf = ({ names }: RouteTable.Route, values: ReadonlyArray<string>
     parameters[name] = decoded(values[at] ?? "")
   })
   return parameters
+}
+
+/** What the log calls the parameters of paths, where it has another name. */
+const fields: Readonly<Record<string, string>> = { uuid: "nodes", target_uuid: "target", "*": "path" }
+
+/** What a request was about, as far as its path says so. */
+const aboutPath = (route: RouteTable.Route | undefined, values: ReadonlyArray<string>) => {
+  if (route === undefined) return {}
+  const id = route.path.startsWith("/remote-run/") ? "run" : "entry"
+  const said = Object.entries(parametersOf(route, values))
+  return Object.fromEntries(said.map(([name, value]) => [name === "id" ? id : (fields[name] ?? name), value]))
 }
 
 const noSearch: Record<string, string | Array<string>> = {}
@@ -177,9 +190,8 @@ const tell = (
   const seconds = (performance.now() - asked.began) / 1000
   count(route, request.method, status, seconds)
   const hasEffect = route?.hasEffect === true
-  return log.isTold(hasEffect, status)
-    ? log.tell({ request, id, report, hasEffect, error: Option.fromNullable(error), status, seconds })
-    : undefined
+  if (!log.isTold(hasEffect, status)) return undefined
+  return log.tell({ request, id, report, hasEffect, error: Option.fromNullable(error), status, seconds })
 }
 
 const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>

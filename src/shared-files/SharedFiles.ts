@@ -23,7 +23,7 @@ import * as RequestReport from "../RequestReport.ts"
 import * as Span from "../Span.ts"
 import { Certificates } from "../topology/Certificates.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
-import type { SharedFileName } from "./file/FileId.ts"
+import { fieldsOf, type SharedFileName } from "./file/FileId.ts"
 import * as Location from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
@@ -141,7 +141,7 @@ const make = Effect.gen(function* () {
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
   Effect.gen(function* () {
     const { name } = given
-    yield* RequestReport.add({ target: name.target, source: name.source, file_id: name.fileId })
+    yield* RequestReport.add(fieldsOf(name))
     const location = yield* checkedLocation(parts, yield* parts.nodesList.current, name)
     if (Option.isNone(location)) yield* checkTarget(parts, name.target)
     yield* checkSize(parts, given)

@@ -86,4 +86,23 @@ describe("the log's line of a request", () => {
       })
     )
   )
+
+  it.scoped("says of a refusal what it was about and who asked, as far as the request says so", () =>
+    withRelay((ask, lines) =>
+      Effect.gen(function* () {
+        yield* ask("DELETE", "/system/files/db/web/note", { origin: "https://evil.example.com" })
+        yield* ask("POST", "/remote-run/nodes?nodes=db,web&actor=ada&reason=why&classes=b!d")
+        yield* ask("POST", "/remote-run/runs/none/retry?only=bogus&actor=bob")
+        yield* ask("DELETE", "/remote-run/node/web")
+        const [removed, started, retried, wrongMethod] = lines()
+        for (const field of ["target=db", "source=web", "file_id=note", "status=403"])
+          expect(removed).toContain(field)
+        for (const field of ["nodes=db web", "node_count=2", "actor=ada", "reason=why", "status=400"])
+          expect(started).toContain(field)
+        for (const field of ["run=none", "actor=bob"]) expect(retried).toContain(field)
+        for (const field of ["route=/remote-run/node/:uuid", "status=405"])
+          expect(wrongMethod).toContain(field)
+      })
+    )
+  )
 })

@@ -24,3 +24,6 @@ export interface SharedFileName {
   readonly source: NodeId
   readonly fileId: FileId
 }
+
+/** A shared file by the names that the log has for its parts. */
+export const fieldsOf = ({ target, source, fileId }: SharedFileName) => ({ target, source, file_id: fileId })

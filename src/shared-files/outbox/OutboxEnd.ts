@@ -2,6 +2,7 @@
 import { Effect, Option } from "effect"
 import * as Counters from "../../Counters.ts"
 import type { DiskError } from "../../disk/Disk.ts"
+import { fieldsOf } from "../file/FileId.ts"
 import { type EntryName, idOf } from "./EntryName.ts"
 import type { EntryRecord } from "./EntryRecord.ts"
 import type { Spool } from "./Spool.ts"
@@ -57,7 +58,7 @@ export const tell = (
   details: Record<string, unknown> = {}
 ): Effect.Effect<void> => {
   const log = worrying.has(end) ? Effect.logWarning(message[end]) : Effect.logInfo(message[end])
-  const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => name })
+  const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => fieldsOf(name) })
   return log.pipe(
     Effect.annotateLogs({ entry: idOf(entry), ...name, size: entry.size, ...details }),
     Effect.andThen(Effect.sync(() => count(end)))

@@ -4,7 +4,7 @@ import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { type StorageError, UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
-import type { SharedFileName } from "../file/FileId.ts"
+import { fieldsOf, type SharedFileName } from "../file/FileId.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 import type { OutboxParts } from "./OutboxParts.ts"
@@ -92,7 +92,7 @@ const ask = ({ upstream, gate }: Parts, name: SharedFileName, hash: ContentHash.
     Effect.tap(() => gate.answered),
     Effect.tapErrorTag("UpstreamFatal", ({ message }) =>
       Effect.logWarning("the policy server can't say whether it has a file").pipe(
-        Effect.annotateLogs({ ...name, error: message })
+        Effect.annotateLogs({ ...fieldsOf(name), error: message })
       )
     ),
     Effect.catchTag("UpstreamUnreachable", ({ message }) =>
