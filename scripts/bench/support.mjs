@@ -179,12 +179,12 @@ const stat = (pid) => {
   return { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }
 }
 
-/** The processes that a process has started and that are node's, as the relay's own helpers are. */
+/** The processes that a process has started: of the relay these are its own helpers, which start the agents. */
 const helpers = (pid) =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
     .trim()
     .split(" ")
-    .filter((child) => child !== "" && readFileSync(`/proc/${child}/comm`, "utf8").startsWith("node"))
+    .filter((child) => child !== "")
 
 /** What a process has worked so far, its threads and helpers with it. Seconds of CPU, to a hundredth. */
 export const worked = (pid) => {

@@ -173,13 +173,13 @@ const p99 = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length
 
 const lines = {
   name: "lines",
-  what: "from a line that an agent prints to its caller, 50 agents with 20 lines a second each",
+  what: "from a line that an agent prints to its caller, 50 agents with 20 lines a second each, once all of them print",
   aims: [{ figure: "delay", over: "a pipe", difference: true, most: 5 }],
   rounds: 3,
   prepare: async (scope) => {
     const agent = script(
       "printer",
-      'use Time::HiRes qw(time sleep); $| = 1; sleep(rand(0.05)); for (1..60) { printf "at %.6f\\n", time(); sleep 0.05 }',
+      'use Time::HiRes qw(time sleep); $| = 1; sleep(rand(0.05)); for (1..60) { printf "%s %.6f\\n", $_ > 20 ? "at" : "up", time(); sleep 0.05 }',
       "/usr/bin/perl"
     )
     const here = scope(await relay(nodes(50), options(agent)))
