@@ -1,7 +1,7 @@
 /** What a command says when the relay could not be asked, or refused: one line, with what to do about it. */
 import type { HttpApiError, HttpClientError } from "@effect/platform"
-import type { ParseResult } from "effect"
-import { type CallFailure, unreachable } from "../client/ClientError.ts"
+import { ParseResult } from "effect"
+import { type CallFailure, kindOf, unreachable } from "../client/ClientError.ts"
 import type { RunCutOff } from "../client/RunStream.ts"
 import * as Printable from "../Printable.ts"
 import type { InternalError } from "../RelayError.ts"
@@ -29,6 +29,24 @@ const unreachableLine = (url: string, message: string): string => {
   return `no answer from ${url}: ${reason}; is a relay running there? --url, or RUDDER_RELAY_URL, says where it is`
 }
 
+/** Statuses by which a proxy says that it has no answer to pass on. */
+const gateway: ReadonlySet<number> = new Set([502, 503, 504])
+
+const noAnswer = (what: string): string =>
+  `${what}, which is no answer of a relay's; is it one, and not older than this program?`
+
+/** An answer that is none of a relay's. */
+const foreignLine = (url: string, status: number, what: string): string =>
+  gateway.has(status)
+    ? `${url} answered ${status}: what is in front of the relay can't reach it`
+    : `${url} ${noAnswer(what)}`
+
+/** Which part of an answer is not what it should be: what its types say of that is of no use to who asked. */
+const fieldOf = ([issue]: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyKey> }>): string =>
+  issue === undefined || issue.path.length === 0
+    ? " what can't be understood"
+    : ` with a wrong ${issue.path.map(String).join(".")}`
+
 const lineOf = (url: string, error: RelayFailure): string => {
   switch (error._tag) {
     case "RelayUnreachable":
@@ -36,14 +54,15 @@ const lineOf = (url: string, error: RelayFailure): string => {
     case "RequestError":
       return unreachableLine(url, unreachable(error).message)
     case "ResponseError":
-      return error.reason === "StatusCode"
-        ? `${url} answered ${error.response.status}, which is no answer of a relay; is it one, and not older than this program?`
-        : `the answer of ${url} is none of a relay: ${error.message}`
+      return error.cause === undefined
+        ? foreignLine(url, error.response.status, `answered ${kindOf(error.response)}`)
+        : `the answer of ${url} can't be read: ${unreachable(error).message}`
     case "UnexpectedAnswer":
-      return `${url} ${error.message}, which is no answer of a relay; is it one, and not older than this program?`
+      return foreignLine(url, error.status, error.message)
     case "HttpApiDecodeError":
+      return `${url} ${noAnswer(`answered${fieldOf(error.issues)}`)}`
     case "ParseError":
-      return `the answer of ${url} is none of a relay: ${error.message}`
+      return `${url} ${noAnswer(`answered${fieldOf(ParseResult.ArrayFormatter.formatErrorSync(error))}`)}`
     case "AccessDenied":
       return `${url} refused: ${error.message}; its log names the address, and the key of its main.conf that allows it (access.policy_server for runs, access.admin for the rest)`
     case "TooBusy":

@@ -75,13 +75,28 @@ export const refused = (
 ): Effect.Effect<never, Refusal | UnexpectedAnswer> =>
   Effect.flatMap(
     Effect.orElseSucceed(response.text, () => ""),
-    (text) => Effect.fail(Option.getOrElse(decodeRefusal(text), () => unexpected(response.status, text)))
+    (text) => Effect.fail(Option.getOrElse(decodeRefusal(text), () => unexpected(response, text)))
   )
 
-/** An answer that a relay does not give. */
-export const unexpected = (status: number, text: string): UnexpectedAnswer => {
-  const said = inOneLine(text)
-  return new UnexpectedAnswer({ status, message: `answered ${status}${said === "" ? "" : `: ${said}`}` })
+/** The status and the type of an answer: `404 (text/html)`. */
+export const kindOf = ({ headers, status }: Answered): string => {
+  const [type = ""] = (headers?.["content-type"] ?? "").split(";")
+  return type.trim() === "" ? `${status}` : `${status} (${inOneLine(type)})`
+}
+
+/** What is known of an answer. */
+export interface Answered {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** An answer that a relay does not give, and what it says, or is wrong with it. A page for browsers is not shown. */
+export const unexpected = (answer: Answered, text: string): UnexpectedAnswer => {
+  const said = /^\s*</.test(text) ? "" : inOneLine(text)
+  return new UnexpectedAnswer({
+    status: answer.status,
+    message: `answered ${kindOf(answer)}${said === "" ? "" : `: ${said}`}`
+  })
 }
 
 /** Another time it may be otherwise: the relay is busy, or its disk is, or a proxy's relay is starting. */

@@ -14,11 +14,17 @@ const known: ReadonlySet<string> = new Set(["run", "start", "end", "done", "outp
 const isUnknown = (value: unknown): boolean =>
   Predicate.hasProperty(value, "event") && typeof value.event === "string" && !known.has(value.event)
 
+/** Which field is wrong: more is said by the types, at length, and to nobody who reads it. */
+const problemOf = (error: ParseResult.ParseError): string => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return issue === undefined || issue.path.length === 0 ? "it is no JSON of one" : issue.path.join(".")
+}
+
 /** A line of ndjson; none for an event of a kind that a newer relay has. Fails with what is wrong with the line. */
 export const decode = (line: Uint8Array): Either.Either<Option.Option<RunStreamEvent>, string> =>
   decodeJson(Buffer.from(line.buffer, line.byteOffset, line.length).toString("utf8")).pipe(
     Either.flatMap((value) =>
       isUnknown(value) ? Either.right(Option.none()) : Either.map(decodeEvent(value), Option.some)
     ),
-    Either.mapLeft((error) => ParseResult.TreeFormatter.formatErrorSync(error))
+    Either.mapLeft(problemOf)
   )

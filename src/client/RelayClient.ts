@@ -3,6 +3,7 @@ import {
   FileSystem,
   HttpApiClient,
   HttpClient,
+  HttpClientError,
   HttpClientRequest,
   HttpClientResponse
 } from "@effect/platform"
@@ -20,7 +21,23 @@ import * as RunRequest from "./RunRequest.ts"
 import * as RunStream from "./RunStream.ts"
 import * as Sharing from "./Sharing.ts"
 
-const derive = (api: string) => HttpApiClient.make(RelayApi, { baseUrl: api })
+/** What a relay refuses, it refuses in JSON: what else says no, such as a proxy's page, is none of its answers. */
+const isForeign = ({ headers, request, status }: HttpClientResponse.HttpClientResponse): boolean =>
+  status >= 400 && request.method !== "HEAD" && !/\bjson\b/i.test(headers["content-type"] ?? "")
+
+/** Says so with the answer: what its decoding would fail with knows neither its status nor its type. */
+const withoutForeign = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  HttpClient.transformResponse(client, (answer) =>
+    Effect.filterOrFail(
+      answer,
+      (response) => !isForeign(response),
+      (response) =>
+        new HttpClientError.ResponseError({ request: response.request, response, reason: "StatusCode" })
+    )
+  )
+
+const derive = (api: string) =>
+  HttpApiClient.make(RelayApi, { baseUrl: api, transformClient: withoutForeign })
 
 /** Every route, as the API definition has it: parameters, answers and errors by their types. A HEAD's 404 is a value. */
 export interface Routes extends Effect.Effect.Success<ReturnType<typeof derive>> {}
@@ -147,7 +164,7 @@ const ask = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClien
       if (response.status < 200 || response.status >= 300) return refused(response)
       return /^application\/x-ndjson\b/i.test(response.headers["content-type"] ?? "")
         ? Effect.succeed(response)
-        : unexpected(response.status, "not with a run's events")
+        : unexpected(response, "these are no events of a run")
     })
   )
 
@@ -234,7 +251,7 @@ const preview = (client: HttpClient.HttpClient, request: RunRequest.RunRequest) 
       Effect.flatMap((response) =>
         response.status === 200
           ? Effect.mapBoth(decodePreview(response), {
-              onFailure: (error) => unexpected(response.status, `not a preview: ${error.message}`),
+              onFailure: () => unexpected(response, "it is no preview"),
               onSuccess: (found): RunPreview => ({ unknown: [], ...found })
             })
           : refused(response)
@@ -249,7 +266,7 @@ const firstOf = (
     Stream.runHead,
     Effect.flatMap(
       Option.match({
-        onNone: () => unexpected(200, "the run's stream has no first event"),
+        onNone: () => unexpected({ status: 200 }, "the run's stream has no first event"),
         onSome: Effect.succeed
       })
     )

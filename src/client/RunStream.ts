@@ -163,10 +163,10 @@ class Reader {
 
   /** Adds what these lines say; gives what is wrong with them. */
   read(lines: ReadonlyArray<Buffer> | undefined, found: Array<EventOnLine>): string | undefined {
-    if (lines === undefined) return "a line of the run's stream is too long for an event"
+    if (lines === undefined) return "sent a line of a run's stream that is too long for an event"
     for (const line of lines) {
       const decoded = EventLine.decode(line)
-      if (Either.isLeft(decoded)) return `a line of the run's stream is no event: ${decoded.left}`
+      if (Either.isLeft(decoded)) return `sent a line of a run's stream that is no event (${decoded.left})`
       const event = Option.getOrUndefined(decoded.right)
       if (event?.event === "ping" || this.isNew(event)) found.push({ line, event })
     }

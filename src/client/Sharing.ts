@@ -87,7 +87,7 @@ const isPresent = (client: HttpClient.HttpClient, name: SharedFileName, hash: Co
         // Of an answer without a body only the status is there to tell. What it means, the upload's answer says.
         return response.status === 404 || (response.status >= 400 && response.status < 500)
           ? Effect.succeed(false)
-          : unexpected(response.status, "")
+          : unexpected(response, "")
       })
     )
 
@@ -127,7 +127,7 @@ const answerOf = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<Stored | Queued, CallFailure> =>
   response.status === 200 || response.status === 202
-    ? Effect.mapError(decodeAnswer(response), (error) =>
-        unexpected(response.status, `not a relay's answer: ${error.message}`)
+    ? Effect.mapError(decodeAnswer(response), () =>
+        unexpected(response, "it is not what an upload is answered")
       )
     : refused(response)

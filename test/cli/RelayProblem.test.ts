@@ -1,7 +1,10 @@
 /** What is said when a relay could not be asked, or refused. */
+import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
 import * as RelayProblem from "../../src/cli/RelayProblem.ts"
 import { RelayUnreachable, UnexpectedAnswer } from "../../src/client/ClientError.ts"
+import { RelayClient } from "../../src/client/RelayClient.ts"
 import { RunCutOff } from "../../src/client/RunStream.ts"
 import { AccessDenied, InvalidRequest, TooBusy } from "../../src/RelayError.ts"
 
@@ -25,8 +28,8 @@ describe("what a relay's refusal, or silence, is told as", () => {
     )
     expect(said(new AccessDenied({ message: "10.0.0.1 may not" }))).toContain("access.policy_server")
     expect(said(new TooBusy({ message: "too many", retryAfterSeconds: 3 }))).toContain("try again in 3 s")
-    expect(said(new UnexpectedAnswer({ status: 502, message: "answered 502: Bad Gateway" }))).toContain(
-      `${url} answered 502: Bad Gateway`
+    expect(said(new UnexpectedAnswer({ status: 502, message: "answered 502: Bad Gateway" }))).toBe(
+      `rudder-relay: ${url} answered 502: what is in front of the relay can't reach it`
     )
     expect(said(new InvalidRequest({ message: "classes: expected\nclasses" }))).toBe(
       `rudder-relay: ${url} refused: classes: expected\\nclasses`
@@ -39,4 +42,66 @@ describe("what a relay's refusal, or silence, is told as", () => {
     )
     expect(said(new RunCutOff({ message: "cut", events: 0 }))).toContain("rudder-relay runs list")
   })
+})
+
+describe("what is answered by something else than a relay", () => {
+  const answering = (status: number, type: string, body: string) =>
+    RelayClient.layer({ url }).pipe(
+      Layer.provide(
+        Layer.succeed(
+          HttpClient.HttpClient,
+          HttpClient.make((request) =>
+            Effect.succeed(
+              HttpClientResponse.fromWeb(
+                request,
+                new Response(body, { status, headers: { "content-type": type } })
+              )
+            )
+          )
+        )
+      )
+    )
+  const page = "<html><body>Not here</body></html>"
+  const noRelays = "which is no answer of a relay's; is it one, and not older than this program?"
+  const cases: ReadonlyArray<readonly [number, string, string, string]> = [
+    [404, "text/html; charset=utf-8", page, `answered 404 (text/html), ${noRelays}`],
+    [404, "application/json", '{"_tag":"Other"}', `answered 404 (application/json), ${noRelays}`],
+    [200, "text/html", page, `answered what can't be understood, ${noRelays}`],
+    [
+      200,
+      "application/json",
+      '{"nodes":[{"node":1}],"next":null}',
+      `answered with a wrong nodes.0.node, ${noRelays}`
+    ],
+    [503, "text/html", page, "answered 503: what is in front of the relay can't reach it"]
+  ]
+
+  it.effect("is told in one short line, by a route", () =>
+    Effect.gen(function* () {
+      for (const [status, type, body, line] of cases) {
+        const error = yield* RelayClient.pipe(
+          Effect.flatMap(({ routes }) => routes.system.nodes({ urlParams: {} })),
+          Effect.provide(answering(status, type, body)),
+          Effect.flip
+        )
+        expect(said(error)).toBe(`rudder-relay: ${url} ${line}`)
+      }
+    })
+  )
+
+  it.effect("is told in one short line, by a run", () =>
+    Effect.gen(function* () {
+      for (const [status, line] of [
+        [404, `answered 404 (text/html), ${noRelays}`],
+        [200, `answered 200 (text/html): it is no preview, ${noRelays}`]
+      ] as const) {
+        const error = yield* RelayClient.pipe(
+          Effect.flatMap((client) => client.preview({ nodes: "all" })),
+          Effect.provide(answering(status, "text/html", page)),
+          Effect.flip
+        )
+        expect(said(error)).toBe(`rudder-relay: ${url} ${line}`)
+      }
+    })
+  )
 })
