@@ -105,6 +105,14 @@ interface Showing {
 
 const newline = Buffer.from("\n")
 
+/** The lines as they came; on a terminal, with what would write on it escaped. */
+const ndjsonOf = (told: Chunk.Chunk<EventOnLine>, screen: Screen.Screen): Uint8Array | string =>
+  screen.isTerminal
+    ? Array.from(told, ({ line }) => `${Screen.jsonLine(Buffer.from(line).toString("utf8"), screen)}\n`).join(
+        ""
+      )
+    : Buffer.concat(Array.from(told).flatMap(({ line }) => [line, newline]))
+
 const inWords = (id: string, { nodes }: RunTally) => `run ${id}: ${nodes} node${nodes === 1 ? "" : "s"}\n`
 
 /** What has no answer in the events of nodes: ids that are no node's any more. */
@@ -126,8 +134,7 @@ const meet = (showing: Showing, told: Chunk.Chunk<EventOnLine>): Effect.Effect<v
       if (event.event === "run") first = inWords(event.id, tally)
     }
     const unknown = first === "" ? "" : unknownNodes(showing)
-    if (view === "ndjson")
-      return live.print(Buffer.concat(Array.from(told).flatMap(({ line }) => [line, newline])), unknown)
+    if (view === "ndjson") return live.print(ndjsonOf(told, live.screen), unknown)
     const { stdout, stderr } =
       view === "live" ? LiveLines.of(events, labels, live.screen) : { stdout: "", stderr: "" }
     return first === "" && stdout === "" && stderr === ""
@@ -204,7 +211,7 @@ const previewed = (client: RelayClientService, options: RunOptions, request: Run
     const preview = yield* client.preview(request)
     const { isTerminal, width } = Screen.stdout
     const lines = options.json
-      ? [JSON.stringify(preview)]
+      ? [Printable.json(JSON.stringify(preview))]
       : PreviewTable.lines(preview, isTerminal ? width() : undefined)
     yield* Screen.write(lines.map((line) => `${line}\n`).join(""))
   })

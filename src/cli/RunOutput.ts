@@ -45,9 +45,10 @@ const printed = (given: OutputOptions, run: string) =>
     // A terminal is not for others to write on; what goes to a program goes as it is.
     if (Option.contains(given.format, "raw") || !Screen.stdout.isTerminal)
       return yield* Stream.runForEach(bytes, (piece) => Screen.write(piece))
+    const shown = Option.contains(given.format, "ndjson") ? Screen.jsonLine : Screen.foreignLine
     const lines = bytes.pipe(Stream.decodeText(), Stream.splitLines)
     yield* Stream.runForEachChunk(lines, (some) => {
-      const text = Array.from(some, (line) => `${Screen.foreignLine(line, Screen.stdout)}\n`)
+      const text = Array.from(some, (line) => `${shown(line, Screen.stdout)}\n`)
       return Screen.write(text.join(""))
     })
   })

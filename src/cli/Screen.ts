@@ -49,6 +49,13 @@ export const foreignLine = (text: string, { colours }: Screen): string => {
   return shown.join("") + (colours && parts.length > 1 ? "\u001b[0m" : "")
 }
 
+/**
+ * A line of JSON for this screen. On a terminal what others wrote can't move its cursor or turn its text; the escapes are
+ * those of JSON, which says the same as before.
+ */
+export const jsonLine = (text: string, { isTerminal }: Screen): string =>
+  isTerminal ? Printable.json(text) : text
+
 const failure = (error: Error): StartError =>
   "code" in error && error.code === "EPIPE"
     ? new StartError({ code: exitCode.brokenPipe, message: "" })

@@ -27,6 +27,16 @@ describe("a line of somebody else's", () => {
   )
 })
 
+describe("a line of JSON", () => {
+  it.prop("says the same on a terminal, and writes nothing on it", [fc.fullUnicodeString()], ([text]) => {
+    const line = JSON.stringify({ line: `\u007f\u009b2J\u200e\u202e\u2066${text}` })
+    const shown = Screen.jsonLine(line, screen(true))
+    expect(shown).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/)
+    expect(JSON.parse(shown)).toEqual(JSON.parse(line))
+    expect(Screen.jsonLine(line, screen(false))).toBe(line)
+  })
+})
+
 /** A stream of the process, as far as writing goes. */
 const broken = (code: string) => {
   const stream = new PassThrough()
