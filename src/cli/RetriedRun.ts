@@ -41,6 +41,7 @@ export const retry = (given: RetryOptions) =>
     given,
     Effect.gen(function* () {
       const view = yield* Run.viewOf(given)
+      yield* Run.leavable(given)
       const only = yield* Effect.transposeMapOption(given.only, reasons)
       const { output: _, ...order } = yield* RunOrder.make({
         ...given,

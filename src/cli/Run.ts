@@ -57,6 +57,27 @@ export const viewOf = ({
     : Effect.succeed(chosen)
 }
 
+/** A run that is left at once shows no events: its id is all that is printed. */
+export const leavable = ({
+  async,
+  view
+}: Pick<RunOptions, "async" | "view">): Effect.Effect<void, StartError> =>
+  async && Option.contains(view, "ndjson")
+    ? Effect.fail(
+        wrong(
+          "--async prints the run's id and leaves, and shows no events; rudder-relay runs output ID --format ndjson does"
+        )
+      )
+    : Effect.void
+
+/** `--json` is for what is a table otherwise. */
+const printable = ({ async, json, preview }: RunOptions): Effect.Effect<void, StartError> => {
+  if (json && async) return Effect.fail(wrong("--json is for --preview; --async prints the run's id alone"))
+  return json && !preview
+    ? Effect.fail(wrong("--json is for --preview; --view ndjson prints a run's events in JSON"))
+    : Effect.void
+}
+
 const parsed = (texts: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Target.Target>, StartError> =>
   Effect.forEach(texts, (text) => Either.mapLeft(Target.parse(text), wrong))
 
@@ -286,6 +307,8 @@ export const run = (options: RunOptions): Effect.Effect<void, StartError> =>
     yield* Effect.sync(endOnHangup)
     const url = yield* AskedRelay.urlOf(options)
     const view = yield* viewOf(options)
+    yield* leavable(options)
+    yield* printable(options)
     yield* Effect.scoped(ordered(options, view)).pipe(
       Effect.provide(AskedRelay.layer(options)),
       Effect.mapError((error) => (error instanceof StartError ? error : RelayProblem.of(url)(error)))

@@ -66,7 +66,9 @@ const options = {
     Options.withDefault("keep" as const)
   ),
   ...leaving,
-  json: ClientOptions.json,
+  json: Options.boolean("json").pipe(
+    Options.withDescription("With --preview: print what the relay answers, as JSON, in place of a table")
+  ),
   ...ClientOptions.options
 }
 
