@@ -5,10 +5,12 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Effect, Option, Redacted } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
 import type { Shared } from "../client/Sharing.ts"
+import * as Ttl from "../shared-files/file/Ttl.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
+import * as Screen from "./Screen.ts"
 import { exitCode, StartError } from "./StartError.ts"
 import * as TransferLine from "./TransferLine.ts"
 
@@ -45,8 +47,29 @@ const answer = (shared: Shared): string => {
   }
 }
 
+/** The ttl as it was said. It is signed, and so the relay looks at it last. */
+const ttlOf = ({ ttl }: ShareOptions): Effect.Effect<string, StartError> => {
+  const text = Option.getOrElse(ttl, () => "")
+  return Option.isSome(Ttl.parse(text))
+    ? Effect.succeed(text)
+    : Effect.fail(
+        wrong(
+          "--ttl",
+          `expected a time such as '2d 12h', or seconds, not ${JSON.stringify(text.slice(0, 100))}`
+        )
+      )
+}
+
+/** A file that is there already is not sent, and its end stays what it was. */
+const sameEnd = ({ source, target, ttl }: ShareOptions, fileId: string): string =>
+  Option.isNone(ttl)
+    ? ""
+    : `rudder-relay: it is kept for as long as it was shared for before, whatever --ttl says; to change that, remove it first: rudder-relay files delete ${target}/${source}/${fileId}\n`
+
 /** Signs a file, asks for it, and sends it when needed. */
-export const share = (given: ShareOptions) =>
+export const share = (given: ShareOptions) => Effect.flatMap(ttlOf(given), (ttl) => shareFor(given, ttl))
+
+const shareFor = (given: ShareOptions, ttl: string) =>
   asking(
     given,
     Effect.gen(function* () {
@@ -55,6 +78,7 @@ export const share = (given: ShareOptions) =>
       const key = yield* Effect.mapError(fs.readFileString(given.key), unreadable("--key"))
       const { size, type } = yield* Effect.mapError(fs.stat(given.file), unreadable(given.file))
       if (type === "Directory") return yield* wrong(given.file, "it is a folder")
+      const fileId = Option.getOrElse(given.fileId, () => basename(given.file))
       const line = TransferLine.make(Number(size))
       const content = line.track(fs.stream(given.file, { chunkSize: 1 << 18 }))
       const shared = yield* client
@@ -62,8 +86,8 @@ export const share = (given: ShareOptions) =>
           source: given.source,
           target: given.target,
           key: Redacted.make(key),
-          fileId: Option.getOrElse(given.fileId, () => basename(given.file)),
-          ttl: Option.getOrElse(given.ttl, () => ""),
+          fileId,
+          ttl,
           content
         })
         .pipe(
@@ -75,5 +99,6 @@ export const share = (given: ShareOptions) =>
           Effect.ensuring(line.clear)
         )
       yield* Listing.printLines([answer(shared)])
+      if (shared.result === "present") yield* Screen.write(sameEnd(given, fileId), process.stderr)
     })
   )

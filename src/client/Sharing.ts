@@ -2,6 +2,7 @@
 import { HttpBody, type HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Clock, type Context, Effect, Either, Option, type ParseResult, Schema, Stream } from "effect"
 import type { ContentHash, HashAlgorithm } from "../disk/ContentHash.ts"
+import * as RequestId from "../http/RequestId.ts"
 import { NodeId } from "../NodeId.ts"
 import { InvalidRequest } from "../RelayError.ts"
 import { FileId, type SharedFileName } from "../shared-files/file/FileId.ts"
@@ -72,7 +73,7 @@ export const share = <E, R>(
     return yield* send(client, name, parameters, content, signed.size)
   })
 
-/** A HEAD's 404 is an answer: the relay has it not. */
+/** A HEAD's 404 is an answer: the relay has it not. A 200 counts from a relay alone: others say so of what they know nothing of. */
 const isPresent = (client: HttpClient.HttpClient, name: SharedFileName, hash: ContentHash) =>
   client
     .execute(
@@ -83,7 +84,10 @@ const isPresent = (client: HttpClient.HttpClient, name: SharedFileName, hash: Co
     .pipe(
       Effect.mapError(unreachable),
       Effect.flatMap((response): Effect.Effect<boolean, CallFailure> => {
-        if (response.status === 200) return Effect.succeed(true)
+        if (response.status === 200)
+          return RequestId.header in response.headers
+            ? Effect.succeed(true)
+            : unexpected(response, `without ${RequestId.header}`)
         // Of an answer without a body only the status is there to tell. What it means, the upload's answer says.
         return response.status === 404 || (response.status >= 400 && response.status < 500)
           ? Effect.succeed(false)
