@@ -1,11 +1,18 @@
 /** What another program says to this one. */
+import { fstatSync } from "node:fs"
 import { Effect } from "effect"
 import { exitCode, StartError } from "../StartError.ts"
 
 /** Bytes: more is no list of names. */
 const maxBytes = 16 * 1024 * 1024
 
+/** Of what node can't read, such as a folder, it makes a stream that is empty: who runs would run without these names. */
+export const readable = (descriptor: number): void => {
+  if (fstatSync(descriptor).isDirectory()) throw new Error("EISDIR: it is a folder, and can't be read")
+}
+
 const read = async (): Promise<string | undefined> => {
+  readable(0)
   const pieces: Array<Buffer> = []
   let size = 0
   for await (const piece of process.stdin) {
