@@ -1,9 +1,10 @@
 /** The nodes that a command's targets mean, as the relay knows them. */
 import { Chunk, Effect, Option, Stream } from "effect"
-import type { RelayClientService } from "../../client/RelayClient.ts"
+import { RelayClient, type RelayClientService } from "../../client/RelayClient.ts"
 import * as Glob from "../../Glob.ts"
 import type { KnownNode } from "../../system/SystemApi.ts"
 import type { RelayFailure } from "../RelayProblem.ts"
+import * as RunName from "../RunName.ts"
 import { exitCode, StartError } from "../StartError.ts"
 import * as Target from "./Target.ts"
 
@@ -143,7 +144,9 @@ export const resolve = (
       if (found.length === 0) unmatched.push(name)
       return found
     }
-    const meant = (target: Target.Target): Effect.Effect<ReadonlyArray<string>, RelayFailure> => {
+    const meant = (
+      target: Target.Target
+    ): Effect.Effect<ReadonlyArray<string>, RelayFailure | StartError> => {
       const text = Target.textOf(target)
       switch (target._tag) {
         case "Names":
@@ -158,7 +161,11 @@ export const resolve = (
             )
           )
         case "OfRun":
-          return Effect.map(ofRun(client, target.run, target.failed), (found) => matched(text, found))
+          return RunName.find(target.run).pipe(
+            Effect.provideService(RelayClient, client),
+            Effect.flatMap((run) => ofRun(client, run, target.failed)),
+            Effect.map((found) => matched(text, found))
+          )
       }
     }
     const chosen = (yield* Effect.forEach(targets, meant)).flat()

@@ -119,6 +119,11 @@ describe("targets", () => {
           yield* Stream.runDrain(relay.follow(id))
           expect(yield* nodesOf([`@run:${id}`])).toEqual(["id-6", "id-7", "id-8"])
           expect(yield* nodesOf([`@run:${id}:failed`])).toEqual(["id-7"])
+          expect(yield* nodesOf([`@run:${id.slice(0, 9)}:failed`])).toEqual(["id-7"])
+          expect(yield* Effect.flip(resolved(["@run:0190"]))).toMatchObject({
+            code: 4,
+            message: expect.stringContaining("no run's id begins with 0190")
+          })
           expect(yield* nodesOf([`@run:${id}`], [`@run:${id}:failed`])).toEqual(["id-6", "id-8"])
           const preview = yield* relay.preview({ nodes: ["id-6", "far", "nobody"], canary: 1 })
           expect(preview).toEqual({
