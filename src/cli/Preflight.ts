@@ -2,7 +2,8 @@
  * What would keep a relay with these settings from its work, found before it starts: by `serve`, which does not start then,
  * and by `check`, which looks for more. Nothing is made or changed that stays.
  */
-import type { FileSystem, Path } from "@effect/platform"
+import { dirname } from "node:path"
+import { FileSystem, type Path } from "@effect/platform"
 import { Effect, Option } from "effect"
 import type { ConfigError } from "../config/ConfigError.ts"
 import type { Keys } from "../config/Keys.ts"
@@ -10,7 +11,7 @@ import { type LoadedSettings, load } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import * as Certificate from "./check/Certificate.ts"
 import * as CommandFile from "./check/CommandFile.ts"
-import { type Finding, type Findings, lineOf, ofProblem, together, within } from "./check/Finding.ts"
+import { type Finding, type Findings, finding, lineOf, ofProblem, together, within } from "./check/Finding.ts"
 import * as RelayFolder from "./check/RelayFolder.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
@@ -70,8 +71,20 @@ const examineWrong = ({
     }
   })
 
-/** Reads the configuration of a folder and looks at all that it names. */
-export const examine = (
+/** One of its files in the place of the folder. */
+const examineFile = (file: string): Examined => ({
+  findings: [
+    finding("configuration", "configuration", {
+      file,
+      message: `${file} is a file; --config names the folder with main.conf and logging.conf: --config ${dirname(file)}`
+    })
+  ],
+  loaded: Option.none(),
+  settings: Option.none(),
+  unread: []
+})
+
+const examineFolder = (
   directory: string
 ): Effect.Effect<Examined, never, FileSystem.FileSystem | Path.Path> =>
   Effect.matchEffect(load(directory, process.env), {
@@ -83,6 +96,19 @@ export const examine = (
         settings: Option.some(loaded.settings),
         unread: []
       }))
+  })
+
+/** Reads the configuration of a folder and looks at all that it names. */
+export const examine = (
+  directory: string
+): Effect.Effect<Examined, never, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const isFile = yield* fs.stat(directory).pipe(
+      Effect.map(({ type }) => type === "File"),
+      Effect.orElseSucceed(() => false)
+    )
+    return isFile ? examineFile(directory) : yield* examineFolder(directory)
   })
 
 /** What is worth a warning. */
