@@ -65,6 +65,7 @@ describe("what is answered by something else than a relay", () => {
   const noRelays = "which is no answer of a relay's; is it one, and not older than this program?"
   const cases: ReadonlyArray<readonly [number, string, string, string]> = [
     [404, "text/html; charset=utf-8", page, `answered 404 (text/html), ${noRelays}`],
+    [403, "text/html", page, `answered 403 (text/html), ${noRelays}`],
     [404, "application/json", '{"_tag":"Other"}', `answered 404 (application/json), ${noRelays}`],
     [200, "text/html", page, `answered what can't be understood, ${noRelays}`],
     [
