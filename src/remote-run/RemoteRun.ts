@@ -110,6 +110,8 @@ interface ActiveRun {
   /** Comes before its first agent, and else before it is over. */
   readonly beforeFirst: Effect.Effect<void, StorageError>
   isCancelled: boolean
+  /** Its last event is told. */
+  isDone: boolean
 }
 
 interface Parts {
@@ -251,7 +253,8 @@ const begin = (
       begun: now,
       over: yield* Deferred.make<void>(),
       beforeFirst,
-      isCancelled: false
+      isCancelled: false,
+      isDone: false
     }
     return run
   })
@@ -266,6 +269,7 @@ const execute = Effect.fn("RemoteRun.execute")(
     const outcome = RunMetrics.outcomeOf(run.isCancelled, result)
     const duration = seconds((yield* Clock.currentTimeMillis) - begun)
     const done: RunDone = { event: "done", ...result, duration }
+    run.isDone = true
     progress.journal.event(Kind.done, "", done, 0)
     yield* history.finish(id, progress.summary)
     active.delete(id)

@@ -82,7 +82,9 @@ export interface RunRestParts {
   /** A run that goes on. */
   readonly goingOn: (
     id: RunId
-  ) => { readonly isCancelled: boolean; readonly over: Deferred.Deferred<void> } | undefined
+  ) =>
+    | { readonly isCancelled: boolean; readonly isDone: boolean; readonly over: Deferred.Deferred<void> }
+    | undefined
   readonly find: (id: RunId) => Effect.Effect<
     {
       readonly summary: Effect.Effect<RunSummary, StorageError>
@@ -97,7 +99,7 @@ const isClassName = Schema.is(ClassName)
 /** So long it is waited for the end of a run that was cancelled: agents have their time to end. */
 const cancelPatience = Duration.seconds(30)
 
-/** The rest of a run, once that is over; the end of one that was cancelled is waited for. */
+/** The rest of a run, once that is over; the end of one that was cancelled, or is done, is waited for. */
 export const of = Effect.fn("RemoteRun.rest")(function* (
   { goingOn, find }: RunRestParts,
   id: RunId,
@@ -105,7 +107,9 @@ export const of = Effect.fn("RemoteRun.rest")(function* (
 ) {
   yield* Effect.annotateCurrentSpan("run", id)
   const run = goingOn(id)
-  if (run?.isCancelled === true) yield* Effect.timeoutOption(Deferred.await(run.over), cancelPatience)
+  // Of one whose callers know that it is done, there is only the keeping of it left.
+  const isEnding = run !== undefined && (run.isCancelled || run.isDone)
+  if (isEnding) yield* Effect.timeoutOption(Deferred.await(run.over), cancelPatience)
   if (goingOn(id) !== undefined)
     return yield* new RunGoesOn({ message: `run ${id} goes on; retry it when it is over`, run: id })
   const found = yield* find(id)

@@ -198,7 +198,7 @@ describe("an entry of the outbox", () => {
         expect(yield* counted(end)).toBe(before + 1)
         const told = world.logged.filter((line) => String(line.message).includes(message))
         expect(told).toMatchObject([
-          { level, target: "far", source: "source", fileId: "file.txt", ...details }
+          { level, target: "far", source: "source", file_id: "file.txt", ...details }
         ])
       }).pipe(Effect.provide(world.layer))
     })
