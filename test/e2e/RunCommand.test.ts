@@ -258,7 +258,10 @@ describe("a relay that can't be asked, or refuses, ends it with 4 and says what 
     const { code, stdout, stderr } = await run("n1", "--classes", "reboot")
     expect({ code, stdout }).toEqual({ code: 4, stdout: "" })
     expect(stderr).toMatch(/^rudder-relay: .* refused: classes: expected classes that .*\n$/)
-    expect(await run("@run:0190")).toMatchObject({ code: 4, stderr: expect.stringContaining("no run 0190") })
+    expect(await run("@run:0190")).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining("no run's id begins with 0190")
+    })
   })
 })
 
