@@ -84,6 +84,8 @@ export const attribute = (
   }
   const byLeader = (process: Process) => {
     const family = bySession.get(process.session)
+    // Nobody's session: whose its leader is would be asked in vain, and where that closes a circle, answered wrongly.
+    if (family === undefined) return undefined
     const leader = table.get(process.session)
     const same = leader === undefined || (leader !== process && ownerOf(leader) === family)
     return same ? family : undefined
