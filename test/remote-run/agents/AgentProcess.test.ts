@@ -405,7 +405,15 @@ EOF
 
     it.scoped("waits for its reader longer than for descendants that hold it open", () =>
       Effect.gen(function* () {
-        const agent = yield* shell(`sleep 300 & echo $$ >"$DIR/agent"; echo said; echo also >&2`)
+        const agent = yield* shell(
+          `sleep 300 & echo $! >"$DIR/left"; echo $$ >"$DIR/agent"; echo said; echo also >&2`
+        )
+        // An agent that ends by itself leaves behind what it started.
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() =>
+            process.kill(Number(fs.readFileSync(path.join(path.dirname(agent), "left"), "utf8")))
+          )
+        )
         const { output, text } = collect()
         let resume = () => {}
         const fiber = yield* run({
