@@ -60,8 +60,11 @@ echo over`,
     expect((await curl(`${relay.url}/remote-run/node/n0?output=keep`)).body).toContain("n0:over")
     expect(await relay.stop()).toBe(0)
     const left = await processesWith(`^sleep ${seconds}`)
-    for (const pid of left) process.kill(pid, "SIGKILL")
+    // Those that wait for a file that never comes.
+    const loops = await processesWith(join(relay.directory, "agent"))
+    for (const pid of [...left, ...loops]) process.kill(pid, "SIGKILL")
     expect(left.length).toBe(6)
+    expect(loops.length).toBe(2)
   })
 })
 
