@@ -2,9 +2,11 @@
  * Reads a node stream at its reader's pace: while the reader does not ask for more, the stream is paused. It is neither
  * destroyed, since that would also cut off an answer to the sender, nor drained.
  */
+import { IncomingMessage } from "node:http"
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
+import * as ReceivedMemory from "./ReceivedMemory.ts"
 
 /** Who reads a stream; only one effect of these runs at a time. */
 export interface StreamReader<E> {
@@ -25,15 +27,21 @@ export interface StreamReader<E> {
   readonly received: () => number
 }
 
-/** Moves as many bytes as there is place for; gives how many. */
-const pour = (from: Array<Buffer>, into: Uint8Array): number => {
+/**
+ * Moves as many bytes as there is place for; gives how many.
+ *
+ * @param taken is told of each piece of which nothing is left
+ */
+const pour = (from: Array<Buffer>, into: Uint8Array, taken: (piece: Buffer) => void): number => {
   let used = 0
   for (let next = from[0]; next !== undefined && used < into.length; next = from[0]) {
     const count = Math.min(next.length, into.length - used)
     into.set(count === next.length ? next : next.subarray(0, count), used)
     used += count
-    if (count === next.length) from.shift()
-    else from[0] = next.subarray(count)
+    if (count === next.length) {
+      from.shift()
+      taken(next)
+    } else from[0] = next.subarray(count)
   }
   return used
 }
@@ -60,7 +68,11 @@ const withinTurn = (
     return Effect.sync(end)
   })
 
-const listen = <E>(stream: Readable, cut: E) => {
+/** What comes in a message was made for its reader, who is this one alone. */
+const takenOf = (stream: Readable): ((piece: Buffer) => void) =>
+  stream instanceof IncomingMessage ? ReceivedMemory.giveBack : () => {}
+
+const listen = <E>(stream: Readable, cut: E, taken = takenOf(stream)) => {
   /** What came, and was not taken yet. */
   const held: Array<Buffer> = []
   let state: "open" | "ended" | "cut" = stream.readableEnded ? "ended" : stream.destroyed ? "cut" : "open"
@@ -133,7 +145,7 @@ const listen = <E>(stream: Readable, cut: E) => {
       Effect.suspend(() => {
         let used = 0
         return wait(() => {
-          used += pour(held, memory.subarray(used))
+          used += pour(held, memory.subarray(used), taken)
           if (used === memory.length || state === "ended") return Effect.succeed(used)
           return state === "cut" ? Effect.fail(cut) : undefined
         })

@@ -1,3 +1,5 @@
+import { IncomingMessage } from "node:http"
+import { Socket } from "node:net"
 import { Readable } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Fiber, Option } from "effect"
@@ -51,6 +53,55 @@ describe("StreamReader", () => {
       reader.putBack(Buffer.from(bytes ?? "").subarray(1))
       expect((yield* readAll(reader, [0])).toString()).toBe("ne")
       expect(yield* reader.next).toBeUndefined()
+    })
+  )
+
+  /** A piece that has its memory for itself, as those of bodies have. */
+  const pieceOf = (length: number, value: number) => Buffer.from(new Uint8Array(length).fill(value).buffer)
+  const message = (pieces: ReadonlyArray<Buffer>) => {
+    const stream = new IncomingMessage(new Socket())
+    for (const piece of pieces) stream.push(piece)
+    stream.push(null)
+    return stream
+  }
+  const sizes = FastCheck.array(FastCheck.integer({ min: 0, max: 120_000 }), { minLength: 1, maxLength: 5 })
+  const lengths = FastCheck.array(FastCheck.integer({ min: 1, max: 100_000 }), { maxLength: 6 })
+
+  it.effect.prop(
+    "gives all bytes of a message, though their memory goes as they are taken",
+    [lengths, sizes, FastCheck.nat(50)],
+    ([lengths, sizes, back]) =>
+      Effect.gen(function* () {
+        const pieces = lengths.map(pieceOf)
+        const whole = Buffer.concat(pieces)
+        const reader = yield* open(message(pieces))
+        const first = yield* reader.next
+        if (first !== undefined) reader.putBack(first.subarray(Math.min(back, first.length)))
+        const rest = yield* readAll(reader, sizes)
+        expect(rest.equals(whole.subarray(Math.min(back, first?.length ?? 0)))).toBe(true)
+      }).pipe(Effect.scoped, Effect.asVoid)
+  )
+
+  it.scoped("gives the memory of a message's large pieces back, and no other", () =>
+    Effect.gen(function* () {
+      const shared = Buffer.from(new ArrayBuffer(200_000), 0, 100_000)
+      const pieces = [pieceOf(65_536, 1), pieceOf(100, 2), shared, pieceOf(65_536, 3)]
+      const total = Buffer.concat(pieces).length
+      const reader = yield* open(message(pieces))
+      const memory = new Uint8Array(total - 10)
+      expect(yield* reader.fill(memory)).toBe(total - 10)
+      expect(pieces.map((piece) => piece.buffer.byteLength)).toEqual([0, 100, 200_000, 65_536])
+      expect(yield* reader.fill(memory)).toBe(10)
+      expect([...memory.subarray(0, 10)]).toEqual(Array(10).fill(3))
+    })
+  )
+
+  it.scoped("leaves the pieces of any other stream to those who made them", () =>
+    Effect.gen(function* () {
+      const piece = pieceOf(65_536, 7)
+      const reader = yield* open(Readable.from([piece]))
+      expect(yield* reader.fill(new Uint8Array(65_537))).toBe(65_536)
+      expect(piece.buffer.byteLength).toBe(65_536)
     })
   )
 
