@@ -7,14 +7,14 @@ import { Effect, Either, FiberRef, LogLevel, Option } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import * as RefusalLog from "../access/RefusalLog.ts"
-import type { RequestReport } from "../RequestReport.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { Logging } from "../system/Logging.ts"
 
 /** A request that has come to its end. */
 export interface EndedRequest {
   readonly request: HttpServerRequest.HttpServerRequest
   readonly id: string
-  readonly report: RequestReport
+  readonly report: RequestReport.RequestReport
   readonly hasEffect: boolean
   /** The typed error that it ended with. */
   readonly error: Option.Option<unknown>
@@ -52,7 +52,7 @@ const errorOf = (error: Option.Option<unknown>) =>
       return {
         ...(tag === undefined ? {} : { tag }),
         ...(refusal === undefined ? {} : { refusal }),
-        ...(message === undefined ? {} : { error: message.slice(0, 300) })
+        ...(message === undefined ? {} : { error: RequestReport.cut(message) })
       }
     }
   })
