@@ -30,6 +30,7 @@ import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
 import * as RelayApp from "./server/RelayApp.ts"
 import { RelayServer } from "./server/RelayServer.ts"
+import { RefusedRequests } from "./server/RequestLog.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
 import { OutboxStorage } from "./shared-files/outbox/OutboxStorage.ts"
@@ -52,7 +53,8 @@ export const services = Layer.mergeAll(
   RemoteRun.layer,
   SharedFiles.layer,
   SharedFolder.layer,
-  Access.layer
+  Access.layer,
+  RefusedRequests.layer
 ).pipe(Layer.provide(RegularFiles.layer))
 
 /** The service that is provided already, or else the live one: so live Layers use what a program put in their place. */
