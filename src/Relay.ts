@@ -45,6 +45,7 @@ import { Reload, type Reloadable } from "./system/Reload.ts"
 import * as SystemHttp from "./system/SystemHttp.ts"
 import { Certificates } from "./topology/Certificates.ts"
 import { NodesList } from "./topology/NodesList.ts"
+import { OwnCertificate } from "./topology/OwnCertificate.ts"
 import * as WatchedCertificates from "./topology/WatchedCertificates.ts"
 import * as WatchedNodesList from "./topology/WatchedNodesList.ts"
 
@@ -146,6 +147,7 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),
+    Layer.provideMerge(OwnCertificate.layer),
     Layer.provide(RegularFiles.layer),
     Layer.provide(NodeHttpServer.layerContext)
   )
