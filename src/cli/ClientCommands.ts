@@ -79,7 +79,7 @@ const nodeChoices = [
 ] as const satisfies ReadonlyArray<NodeChoice>
 
 const outputOptions = {
-  node: optionalText("node", "IDS", "Only these nodes: a comma list of ids"),
+  node: optionalText("node", "IDS", "Only these nodes of the run: a comma list of ids or host names"),
   stream: Options.optional(
     Options.choice("stream", ["stdout", "stderr"] as const).pipe(
       Options.withDescription("Only lines of this stream")

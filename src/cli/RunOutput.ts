@@ -4,6 +4,7 @@ import { type OutputSelection, RelayClient } from "../client/RelayClient.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Interrupts from "./Interrupts.ts"
+import * as NodesOfRun from "./NodesOfRun.ts"
 import * as Run from "./Run.ts"
 import * as RunName from "./RunName.ts"
 import * as Screen from "./Screen.ts"
@@ -21,12 +22,8 @@ export interface OutputOptions extends ClientOptions {
   readonly diff: boolean
 }
 
-const choiceOf = ({ format, from, node, state, stream }: OutputOptions): OutputSelection => ({
+const choiceOf = ({ format, from, state, stream }: OutputOptions): OutputSelection => ({
   ...Option.match(format, { onNone: () => ({}), onSome: (format) => ({ format }) }),
-  ...Option.match(node, {
-    onNone: () => ({}),
-    onSome: (nodes) => ({ nodes: nodes.split(",").map((one) => one.trim()) })
-  }),
   ...Option.match(stream, { onNone: () => ({}), onSome: (stream) => ({ stream }) }),
   ...Option.match(state, { onNone: () => ({}), onSome: (state) => ({ state }) }),
   ...Option.match(from, { onNone: () => ({}), onSome: (from) => ({ from }) })
@@ -41,7 +38,10 @@ const isPing = (bytes: Uint8Array): boolean => ping.equals(bytes)
 const printed = (given: OutputOptions, run: string) =>
   Effect.gen(function* () {
     const client = yield* RelayClient
-    const bytes = client.output(run, choiceOf(given)).pipe(Stream.filter((piece) => !isPing(piece)))
+    const nodes = Option.isSome(given.node) ? { nodes: yield* NodesOfRun.named(run, given.node.value) } : {}
+    const bytes = client
+      .output(run, { ...choiceOf(given), ...nodes })
+      .pipe(Stream.filter((piece) => !isPing(piece)))
     // A terminal is not for others to write on; what goes to a program goes as it is.
     if (Option.contains(given.format, "raw") || !Screen.stdout.isTerminal)
       return yield* Stream.runForEach(bytes, (piece) => Screen.write(piece))
@@ -57,7 +57,7 @@ const printed = (given: OutputOptions, run: string) =>
 const viewed = (given: OutputOptions, run: string) =>
   Effect.gen(function* () {
     const view = yield* Run.viewOf(given)
-    const parts = Object.entries(choiceOf(given)).map(([name]) => (name === "nodes" ? "node" : name))
+    const parts = [...(Option.isSome(given.node) ? ["node"] : []), ...Object.keys(choiceOf(given))]
     if (parts.length > 0)
       return yield* new StartError({
         code: exitCode.configuration,
