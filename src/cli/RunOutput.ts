@@ -1,6 +1,7 @@
 /** `rudder-relay runs output`: what a run printed, and prints. */
 import { Effect, Option, Stream } from "effect"
-import { type OutputSelection, RelayClient } from "../client/RelayClient.ts"
+import type { OutputSelection } from "../client/OutputRequest.ts"
+import { RelayClient } from "../client/RelayClient.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Interrupts from "./Interrupts.ts"
