@@ -106,8 +106,10 @@ export const api = HttpApiBuilder.api(RelayApi).pipe(
   Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
 )
 
+const handlers = Layer.provideMerge(api, HttpApiBuilder.Router.Live)
+
 /** The relay as one `HttpApp`, over the services that are provided. */
-export const httpApp = RelayApp.make.pipe(Effect.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
+export const httpApp = RelayApp.make.pipe(Effect.provide(handlers))
 
 /** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
 const forRequests = (
@@ -142,7 +144,7 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
       yield* GracefulStop.atEnd
       return yield* Effect.mapInputContext(server.serve(app), forRequests)
     })
-  ).pipe(Layer.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
+  ).pipe(Layer.provide(handlers))
   return serve.pipe(
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
