@@ -35,6 +35,17 @@ const ping = Buffer.from('{"event":"ping"}\n')
 /** A silence of the relay's is for proxies alone: it stands by itself, since nothing else came for a while. */
 const isPing = (bytes: Uint8Array): boolean => ping.equals(bytes)
 
+/** Nobody has had less than no events. */
+const checked = ({ from }: OutputOptions): Effect.Effect<void, StartError> =>
+  Option.exists(from, (count) => count < 0)
+    ? Effect.fail(
+        new StartError({
+          code: exitCode.configuration,
+          message: "rudder-relay: --from: expected a whole number of events, 0 or more"
+        })
+      )
+    : Effect.void
+
 /** What the relay prints of a run, in a format of its own. */
 const printed = (given: OutputOptions, run: string) =>
   Effect.gen(function* () {
@@ -74,9 +85,12 @@ const viewed = (given: OutputOptions, run: string) =>
 
 /** Prints what a run printed, and follows it to its end. */
 export const output = (given: OutputOptions) =>
-  asking(
-    given,
-    Effect.flatMap(RunName.find(given.run), (run) =>
-      Option.isSome(given.view) || given.diff ? viewed(given, run) : printed(given, run)
+  Effect.zipRight(
+    checked(given),
+    asking(
+      given,
+      Effect.flatMap(RunName.find(given.run), (run) =>
+        Option.isSome(given.view) || given.diff ? viewed(given, run) : printed(given, run)
+      )
     )
   )

@@ -8,6 +8,7 @@ import type { Settings } from "../config/Settings.ts"
 import { base } from "../http/BasePath.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { configuration, relay } from "./Serve.ts"
+import { quoted } from "./ShellWord.ts"
 import { exitCode, StartError } from "./StartError.ts"
 import * as Keys from "./sandbox/Keys.ts"
 import * as SharedFile from "./sandbox/SharedFile.ts"
@@ -138,9 +139,6 @@ const write = (directory: string, port: number) =>
 const introduction = (directory: string, url: string) => `A Rudder relay in ${directory}, at ${url}
 It manages ${behaviours.length + 1} simulated nodes. Here is one run of all of them, as it goes on:
 `
-
-/** A word that a shell takes as it is. */
-const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
 
 /** How this program is called: by its name where it has been installed, else by node. */
 const itself = (): string => {

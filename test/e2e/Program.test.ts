@@ -166,7 +166,7 @@ describe("sandbox", () => {
       expect((await curl(pasted)).body).toContain("web1:=> web1.example.com ended with code 0")
       expect(first.shown()).toContain('{"result":"stored"')
       const lineOf = (what: string) =>
-        new RegExp(`^  (node '.*' ${what} .*--url .*)$`, "m").exec(first.shown())?.[1] ?? ""
+        new RegExp(`^  (node \\S+ ${what} .*--url .*)$`, "m").exec(first.shown())?.[1] ?? ""
       const run = await command("sh", ["-c", lineOf("run")])
       expect(run.stdout).toContain("web1.example.com ended with code 0")
       const runs = await command("sh", ["-c", lineOf("runs")])
