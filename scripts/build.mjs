@@ -114,7 +114,7 @@ await build({
   banner: { js: "#!/usr/bin/env node" }
 })
 chmodSync(join(dist, "main.js"), 0o755)
-await buildCompletions(build, common)
+await buildCompletions(build, program)
 
 // The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
 await build({

@@ -11,23 +11,6 @@ const commandsApart = {
   }
 }
 
-/** Formats of files that @effect/cli could read options from, and is never asked to. */
-const noFormats = {
-  name: "no-formats",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^(ini|toml|yaml)$/ }, ({ path }) => ({ path, namespace: "no-formats" }))
-    onLoad({ filter: /./, namespace: "no-formats" }, () => ({ contents: "module.exports = {}" }))
-  }
-}
-
-/** Builds it by esbuild's `build`, as the program is built. */
-export const buildCompletions = (build, common) =>
-  build({
-    ...common,
-    entryPoints: ["src/complete.ts"],
-    outdir: "dist",
-    plugins: [commandsApart, noFormats],
-    minifyWhitespace: true,
-    minifySyntax: true,
-    sourcesContent: false
-  })
+/** Builds it by esbuild's `build`, as `program` says. */
+export const buildCompletions = (build, program) =>
+  build({ ...program, entryPoints: ["src/complete.ts"], plugins: [commandsApart] })

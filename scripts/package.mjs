@@ -7,7 +7,6 @@ import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
   chmodSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -129,10 +128,8 @@ const placeProgram = () => {
 }
 
 const placeManual = () => {
-  const page = join(dist, "rudder-relay.1")
-  if (existsSync(page))
-    place("usr/share/man/man1/rudder-relay.1.gz", 0o644, gzipSync(readFileSync(page), { level: 9 }))
-  else console.error("dist/rudder-relay.1 is not there: the package has no man page")
+  const page = readFileSync(join(dist, "rudder-relay.1"))
+  place("usr/share/man/man1/rudder-relay.1.gz", 0o644, gzipSync(page, { level: 9 }))
 }
 
 const placeSystem = () => {

@@ -6,6 +6,9 @@
  */
 import { Schema } from "effect"
 
+/** Its form, in words. */
+export const form = "1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..'"
+
 /** Its form. */
 export const pattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}$/
 
@@ -15,7 +18,7 @@ export const pattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}$/
  */
 export const NodeId = Schema.String.pipe(
   Schema.pattern(pattern, {
-    message: () => "expected 1 to 200 letters, digits, '.', '_' or '-', and neither '.' nor '..'"
+    message: () => `expected ${form}`
   }),
   Schema.brand("NodeId")
 ).annotations({ identifier: "NodeId" })

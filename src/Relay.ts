@@ -30,6 +30,7 @@ import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
 import * as RelayApp from "./server/RelayApp.ts"
 import { RelayServer } from "./server/RelayServer.ts"
+import { RefusedRequests } from "./server/RequestLog.ts"
 import { Outbox } from "./shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
 import { OutboxStorage } from "./shared-files/outbox/OutboxStorage.ts"
@@ -44,6 +45,7 @@ import { Reload, type Reloadable } from "./system/Reload.ts"
 import * as SystemHttp from "./system/SystemHttp.ts"
 import { Certificates } from "./topology/Certificates.ts"
 import { NodesList } from "./topology/NodesList.ts"
+import { OwnCertificate } from "./topology/OwnCertificate.ts"
 import * as WatchedCertificates from "./topology/WatchedCertificates.ts"
 import * as WatchedNodesList from "./topology/WatchedNodesList.ts"
 
@@ -52,7 +54,8 @@ export const services = Layer.mergeAll(
   RemoteRun.layer,
   SharedFiles.layer,
   SharedFolder.layer,
-  Access.layer
+  Access.layer,
+  RefusedRequests.layer
 ).pipe(Layer.provide(RegularFiles.layer))
 
 /** The service that is provided already, or else the live one: so live Layers use what a program put in their place. */
@@ -103,8 +106,10 @@ export const api = HttpApiBuilder.api(RelayApi).pipe(
   Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
 )
 
+const handlers = Layer.provideMerge(api, HttpApiBuilder.Router.Live)
+
 /** The relay as one `HttpApp`, over the services that are provided. */
-export const httpApp = RelayApp.make.pipe(Effect.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
+export const httpApp = RelayApp.make.pipe(Effect.provide(handlers))
 
 /** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
 const forRequests = (
@@ -139,11 +144,12 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
       yield* GracefulStop.atEnd
       return yield* Effect.mapInputContext(server.serve(app), forRequests)
     })
-  ).pipe(Layer.provide(Layer.provideMerge(api, HttpApiBuilder.Router.Live)))
+  ).pipe(Layer.provide(handlers))
   return serve.pipe(
     Layer.provideMerge(reload(reloadables)),
     Layer.provideMerge(services),
     Layer.provideMerge(RelayServer.layer),
+    Layer.provideMerge(OwnCertificate.layer),
     Layer.provide(RegularFiles.layer),
     Layer.provide(NodeHttpServer.layerContext)
   )

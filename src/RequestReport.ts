@@ -22,11 +22,14 @@ export interface RequestReport {
 /** Characters of a text that somebody else wrote. */
 const longestText = 300
 
-const cut = (value: unknown): unknown =>
-  typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value
+/** A text that somebody else wrote, as the log has it: its first 300 characters. */
+export const cut = (text: string): string =>
+  text.length > longestText ? `${text.slice(0, longestText)}…` : text
+
+const cutValue = (value: unknown): unknown => (typeof value === "string" ? cut(value) : value)
 
 const cutAll = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cut(value)]))
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cutValue(value)]))
 
 const nothing: Readonly<Record<string, unknown>> = {}
 
@@ -51,7 +54,8 @@ export const make = (
     isTold: () => isTold,
     add: (fields, words) => {
       about ??= {}
-      for (const [name, value] of Object.entries(fields)) if (value !== undefined) about[name] = cut(value)
+      for (const [name, value] of Object.entries(fields))
+        if (value !== undefined) about[name] = cutValue(value)
       message = words ?? message
     },
     told: () => {
@@ -78,6 +82,10 @@ export class CurrentReport extends Context.Reference<CurrentReport>()("rudder-re
 
 /** Whether a report is of a request. */
 export const isInRequest = (report: RequestReport): boolean => report !== none
+
+/** What goes on after the request that began it has no line of that request's to stand in: it has lines of its own. */
+export const outside = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(effect, CurrentReport, none)
 
 /** Adds to the report of the request that is being answered. */
 export const add = (fields: Readonly<Record<string, unknown>>, message?: string): Effect.Effect<void> =>

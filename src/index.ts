@@ -7,9 +7,9 @@ export * as ClientConnection from "./client/ClientConnection.ts"
 export { type CallFailure, type Refusal, RelayUnreachable, UnexpectedAnswer } from "./client/ClientError.ts"
 export { bytesOf } from "./client/EventLine.ts"
 export type { NodeOutputRequest } from "./client/NodeOutput.ts"
+export type { OutputSelection } from "./client/OutputRequest.ts"
 export {
   make as makeRelayClient,
-  type OutputSelection,
   RelayClient,
   type RelayClientOptions,
   type RelayClientService,

@@ -1,8 +1,14 @@
 /** The recipe for an image names what is there. */
+import { spawn } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
+import { createServer as createHttp, type RequestListener } from "node:http"
+import { createServer as createHttps } from "node:https"
+import type { Server } from "node:net"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
+
+import { selfSigned } from "../src/testing/SelfSigned.ts"
 
 const top = fileURLToPath(new URL("..", import.meta.url))
 const recipe = readFileSync(join(top, "scripts/Containerfile"), "utf8").replaceAll("\\\n", " ")
@@ -32,5 +38,67 @@ describe("the recipe for an image", () => {
     expect(keys.length).toBeGreaterThan(0)
     for (const key of keys) expect(page).toContain(key.slice(key.indexOf(".") + 1))
     expect(recipe.match(/^FROM docker\.io\/library\/node:20-/gm)?.length).toBe(2)
+  })
+
+  it("copies nothing of the library alone", () => {
+    const removed = /rm -rf (.*)/.exec(recipe)?.[1] ?? ""
+    for (const file of ["dist/types", "dist/index.js*", "dist/testing.js*", "dist/chunk-*"])
+      expect(removed.split(/\s+/)).toContain(file)
+  })
+})
+
+/** Asks whether a relay that listens there is well. */
+const health = (listen: string) =>
+  new Promise<number | null>((resolve) => {
+    const asked = spawn(process.execPath, [join(top, "scripts/health.mjs")], {
+      env: { ...process.env, RUDDER_RELAY_GENERAL__LISTEN: listen },
+      stdio: "inherit"
+    })
+    asked.once("exit", resolve)
+  })
+
+const withServer = async <A>(server: Server, use: (port: number) => Promise<A>): Promise<A> => {
+  try {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const address = server.address()
+    return await use(typeof address === "object" && address !== null ? address.port : 0)
+  } finally {
+    server.close()
+  }
+}
+
+describe("what asks whether the container is healthy", () => {
+  const answering =
+    (status: number): RequestListener =>
+    (_, response) =>
+      void response.writeHead(status).end("{}")
+
+  it("is satisfied by an answer over HTTP, a refusal too, at whatever address is set", async () => {
+    for (const [status, code] of [
+      [200, 0],
+      [403, 0],
+      [500, 1]
+    ] as const)
+      await withServer(createHttp(answering(status)), async (port) => {
+        expect([status, await health(`0.0.0.0:${port}`)]).toEqual([status, code])
+      })
+  })
+
+  it("is satisfied by one over HTTPS, whoever's the certificate, and where callers are asked for theirs", async () => {
+    const { cert, key } = selfSigned([["CN", "relay"]])
+    const options = { cert, key }
+    await withServer(createHttps(options, answering(200)), async (port) => {
+      expect(await health(`127.0.0.1:${port}`)).toBe(0)
+    })
+    const requiring = createHttps({ ...options, requestCert: true, rejectUnauthorized: false })
+    requiring.on("secureConnection", (socket) => socket.destroy())
+    await withServer(requiring, async (port) => {
+      expect(await health(`127.0.0.1:${port}`)).toBe(0)
+    })
+  })
+
+  it("is not satisfied where nobody listens", async () => {
+    const port = await withServer(createHttp(), async (port) => port)
+    expect(await health(`127.0.0.1:${port}`)).toBe(1)
   })
 })

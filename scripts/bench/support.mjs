@@ -2,7 +2,7 @@
 import { execFile, execFileSync, spawn } from "node:child_process"
 import { createHash, createPublicKey, generateKeyPairSync, sign } from "node:crypto"
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
+import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -95,10 +95,13 @@ ${tls === undefined ? "" : `[tls]\n${tls}\n`}${upstream === undefined ? "" : `[o
   const { child } = process_
   const bound = await new Promise((resolve, reject) => {
     let log = ""
-    child.stderr.on("data", (bytes) => {
+    child.stderr.on("data", function read(bytes) {
       log = (log + bytes).slice(-10_000)
       const found = /message=listening .*address=\S+:(\d+)/.exec(log)
-      if (found) resolve(Number(found[1]))
+      if (!found) return
+      // What else it says is not looked at: that would be work of this process, next to what is measured.
+      child.stderr.off("data", read).resume()
+      resolve(Number(found[1]))
     })
     child.once("exit", () => reject(new Error(log)))
   })
@@ -143,7 +146,6 @@ export const server = async (port, command, args) => {
 }
 
 const untilAnswered = async (port) => {
-  const { connect } = await import("node:net")
   const answered = () =>
     new Promise((resolve) => {
       const socket = connect(port, "127.0.0.1", () => resolve(true) || socket.destroy())
@@ -156,7 +158,7 @@ const untilAnswered = async (port) => {
   throw new Error(`nothing listens on ${port}`)
 }
 
-/** nginx, one worker, as a server that takes files by PUT. Undefined where it is not installed. */
+/** nginx, one worker, as a server that takes files by PUT. */
 export const nginx = async () => {
   const directory = newFolder()
   const port = await freePort()
@@ -220,15 +222,6 @@ export const timed = async (run) => {
 export const get = async (url) => (await fetch(url)).text()
 /** The last event of a run's answer. */
 export const done = (text) => JSON.parse(text.trimEnd().split("\n").at(-1))
-
-/** Does it for each of `count` numbers, so many at once. */
-export const many = (count, atOnce, one) => {
-  let next = 0
-  const worker = async () => {
-    while (next < count) await one(next++)
-  }
-  return Promise.all(Array.from({ length: atOnce }, worker))
-}
 
 export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
 

@@ -72,7 +72,7 @@ export const countRefusal = Counters.family(
   "access_refusals_total",
   "Callers that were refused, by the rule that refused them",
   "rule",
-  ["access.policy_server", "access.nodes", "access.trusted_proxies", "access.admin", "browser"]
+  [...Object.values(keyOf), "browser"]
 )
 
 const aboutOf = ({ certificate, peer }: Caller, address: string): Record<string, string> => ({

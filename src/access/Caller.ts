@@ -1,11 +1,12 @@
 /** Who is at the other end of a request, as far as the connection and its headers tell. */
-import { createHash, type X509Certificate } from "node:crypto"
+import type { X509Certificate } from "node:crypto"
 import { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
 import { uidOf } from "../topology/CertificateFile.ts"
+import * as KeyHash from "../topology/KeyHash.ts"
 
 /** What is known of a caller. The connection can be trusted; whether the headers can, `Access` decides. */
 export interface Caller {
@@ -31,9 +32,7 @@ const certificates = new WeakMap<Socket, Option.Option<ClientCertificate>>()
 const readCertificate = (socket: Socket): Option.Option<ClientCertificate> => {
   const x509 = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
   if (x509 === undefined) return Option.none()
-  const der = x509.publicKey.export({ type: "spki", format: "der" })
-  const keyHash = `sha256//${createHash("sha256").update(der).digest("base64")}`
-  return Option.some({ keyHash, uid: uidOf(x509.subject), x509 })
+  return Option.some({ keyHash: KeyHash.of(x509.publicKey), uid: uidOf(x509.subject), x509 })
 }
 
 const certificateOf = (socket: Socket): Option.Option<ClientCertificate> => {

@@ -1,9 +1,10 @@
 /** What the log says of refused callers: so many lines a minute for each, and never so much that callers can fill a disk with it. */
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Schedule, type Scope } from "effect"
 import { RequestId } from "../http/RequestId.ts"
 import { CurrentReport, isInRequest } from "../RequestReport.ts"
 
-const interval = Duration.toMillis("1 minute")
+const minute = Duration.minutes(1)
+const interval = Duration.toMillis(minute)
 
 /** Who was refused, and what would change that. */
 export interface Refusal {
@@ -22,8 +23,8 @@ export interface Bounds {
 }
 
 /**
- * Writes a warning, unless there were too many of this kind in the last minute, or of all: how many those others left
- * out is told with the next line.
+ * Writes a warning, unless there were too many of this kind in the last minute, or of all. How many were left out is told
+ * with the next line, or by a line of its own where none comes for a minute.
  *
  * @param kind what counts as the same refusal
  */
@@ -39,8 +40,16 @@ interface Written {
   lines: number
 }
 
-/** A log of its own: what it has told of, and when, is forgotten with it. */
-export const bounded = ({ ofOne, ofAll }: Bounds): BoundedLog => {
+/** A log of its own: what it has told of, and when, is forgotten with it. With its scope it says what is left to say. */
+export const bounded = (bounds: Bounds): Effect.Effect<BoundedLog, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { write, rest } = boundedParts(bounds)
+    yield* Effect.addFinalizer(() => rest)
+    yield* Effect.forkScoped(Effect.repeat(rest, Schedule.spaced(minute)))
+    return write
+  })
+
+const boundedParts = ({ ofOne, ofAll }: Bounds) => {
   /** Oldest first. */
   const written = new Map<string, Written>()
   let lines = 0
@@ -54,7 +63,14 @@ export const bounded = ({ ofOne, ofAll }: Bounds): BoundedLog => {
     }
   }
 
-  return (message, kind, annotations) =>
+  const rest = Effect.suspend(() => {
+    if (omitted === 0) return Effect.void
+    const line = Effect.annotateLogs(Effect.logWarning("refusals had no line of their own"), { omitted })
+    omitted = 0
+    return line
+  })
+
+  const write: BoundedLog = (message, kind, annotations) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       forget(now)
@@ -75,6 +91,8 @@ export const bounded = ({ ofOne, ofAll }: Bounds): BoundedLog => {
       omitted = 0
       yield* Effect.logWarning(message).pipe(Effect.annotateLogs({ ...annotations, ...more }))
     })
+
+  return { write, rest }
 }
 
 /**
@@ -84,8 +102,8 @@ export const bounded = ({ ofOne, ofAll }: Bounds): BoundedLog => {
 export type RefusalLog = (message: string, refusal: Refusal) => Effect.Effect<void>
 
 /** A log of its own. */
-export const make: Effect.Effect<RefusalLog> = Effect.sync(() => {
-  const write = bounded({ ofOne: 1, ofAll: 200 })
+export const make: Effect.Effect<RefusalLog, never, Scope.Scope> = Effect.gen(function* () {
+  const write = yield* bounded({ ofOne: 1, ofAll: 200 })
   return (message, { about, address, key }) =>
     Effect.gen(function* () {
       const request = yield* RequestId

@@ -7,6 +7,7 @@ import * as ClientConnection from "../client/ClientConnection.ts"
 import { RelayClient } from "../client/RelayClient.ts"
 import { type ClientOptions, defaultUrl } from "./ClientOptions.ts"
 import * as Patience from "./Patience.ts"
+import { quoted } from "./ShellWord.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 const wrong = (message: string) =>
@@ -26,6 +27,14 @@ export const urlOf = ({ url }: Pick<ClientOptions, "url">): Effect.Effect<string
     )
   return Effect.succeed(given.replace(/\/+$/, ""))
 }
+
+/** What another command of this program is called with besides, behind a space, to ask the same relay in the same way. */
+export const wordsOf = ({ url, cacert, cert, certKey }: ClientOptions): string =>
+  Object.entries({ url, cacert, cert, "cert-key": certKey })
+    .map(([name, said]) =>
+      Option.match(said, { onNone: () => "", onSome: (word) => ` --${name} ${quoted(word)}` })
+    )
+    .join("")
 
 const read = (name: string, path: Option.Option<string>): Effect.Effect<string | undefined, StartError> =>
   Option.match(path, {

@@ -36,7 +36,7 @@ export const asking = <A, E extends RelayProblem.RelayFailure | StartError, R>(
   Effect.gen(function* () {
     yield* Effect.sync(endOnHangup)
     const url = yield* AskedRelay.urlOf(options)
-    const ended = RelayProblem.of(url)
+    const ended = RelayProblem.of(url, AskedRelay.wordsOf(options))
     return yield* command.pipe(
       Effect.mapError((error: RelayProblem.RelayFailure | StartError) =>
         error instanceof StartError ? error : ended(error)

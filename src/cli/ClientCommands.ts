@@ -1,7 +1,7 @@
 /** The commands that ask a relay, but for `run`: what they can be told. What they do is loaded when one is called. */
 import { Args, Command, Options } from "@effect/cli"
 import { Effect } from "effect"
-import type { NodeChoice } from "../remote-run/OutputParameters.ts"
+import { nodeChoices } from "../remote-run/NodeChoice.ts"
 import { json, options as relay } from "./ClientOptions.ts"
 import { loaded } from "./CommandModule.ts"
 import * as RunCommand from "./RunCommand.ts"
@@ -68,18 +68,8 @@ const showRun = Command.make("show", { json, ...relay, run: runId }, (given) =>
   Effect.flatMap(runsModule, (module) => module.show(given))
 ).pipe(Command.withDescription("Show a run and how each of its nodes ended"))
 
-const nodeChoices = [
-  "ok",
-  "failed",
-  "skipped",
-  "unreported",
-  "ended",
-  "running",
-  "waiting"
-] as const satisfies ReadonlyArray<NodeChoice>
-
 const outputOptions = {
-  node: optionalText("node", "IDS", "Only these nodes: a comma list of ids"),
+  node: optionalText("node", "IDS", "Only these nodes of the run: a comma list of ids or host names"),
   stream: Options.optional(
     Options.choice("stream", ["stdout", "stderr"] as const).pipe(
       Options.withDescription("Only lines of this stream")

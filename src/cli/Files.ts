@@ -39,20 +39,18 @@ export const list = (given: ListOptions) =>
     given,
     Effect.gen(function* () {
       const { routes } = yield* RelayClient
-      const limit = yield* Listing.limitOf(given.limit)
       const target = Option.getOrUndefined(given.target)
       const source = Option.getOrUndefined(given.source)
-      const page = yield* Listing.pages(
-        (most, after) =>
+      yield* Listing.list(given, {
+        columns,
+        nothing: "There are no such files.",
+        ask: (most, after) =>
           Effect.map(
             routes.system.files({ urlParams: { limit: String(most), after, target, source } }),
             ({ files, next }) => ({ items: files, next })
           ),
-        limit
-      )
-      if (given.json) return yield* Listing.printJson({ files: page.items, next: page.next })
-      yield* Listing.printTable(columns, page.items, "There are no such files.")
-      yield* Listing.printMore(page)
+        document: ({ items, next }) => ({ files: items, next })
+      })
     })
   )
 

@@ -82,3 +82,27 @@ export const printFacts = (
   const widest = Math.max(0, ...known.map(([name]) => name.length))
   return printLines(known.map(([name, value]) => `${name.padEnd(widest)}  ${Printable.line(value)}`))
 }
+
+/** A list, and how it is shown. */
+export interface Listed<Item, E, R> {
+  readonly columns: ReadonlyArray<Column<Item>>
+  /** What is said where there is none. */
+  readonly nothing: string
+  /** How many are listed where nobody says; undefined: all. */
+  readonly usualLimit?: number
+  readonly ask: Parameters<typeof pages<Item, E, R>>[0]
+  /** As the relay answers a page of it. */
+  readonly document: (page: Page<Item>) => unknown
+}
+
+/** Lists what a relay has: as a table, or as one document. */
+export const list = <Item, E, R>(
+  given: { readonly limit: Option.Option<number>; readonly json: boolean },
+  { ask, columns, document, nothing, usualLimit }: Listed<Item, E, R>
+): Effect.Effect<void, E | StartError, R> =>
+  Effect.gen(function* () {
+    const page = yield* pages(ask, (yield* limitOf(given.limit)) ?? usualLimit)
+    if (given.json) return yield* printJson(document(page))
+    yield* printTable(columns, page.items, nothing)
+    yield* printMore(page)
+  })

@@ -31,19 +31,17 @@ export const list = (given: ListOptions) =>
     given,
     Effect.gen(function* () {
       const { routes } = yield* RelayClient
-      const limit = yield* Listing.limitOf(given.limit)
       const match = Option.getOrUndefined(given.match)
-      const page = yield* Listing.pages(
-        (most, after) =>
+      yield* Listing.list(given, {
+        columns,
+        nothing: "There are no such nodes.",
+        ask: (most, after) =>
           Effect.map(
             routes.system.nodes({ urlParams: { limit: String(most), after, match } }),
             ({ next, nodes }) => ({ items: nodes, next })
           ),
-        limit
-      )
-      if (given.json) return yield* Listing.printJson({ nodes: page.items, next: page.next })
-      yield* Listing.printTable(columns, page.items, "There are no such nodes.")
-      yield* Listing.printMore(page)
+        document: ({ items, next }) => ({ nodes: items, next })
+      })
     })
   )
 

@@ -33,23 +33,20 @@ export const list = (given: ListOptions) =>
     given,
     Effect.gen(function* () {
       const { routes } = yield* RelayClient
-      const limit = yield* Listing.limitOf(given.limit)
-      const page = yield* Listing.pages(
-        (most, before) =>
+      yield* Listing.list(given, {
+        columns,
+        nothing: "The outbox is empty.",
+        ask: (most, before) =>
           Effect.map(routes.system.outbox({ urlParams: { limit: String(most), before } }), ({ data }) => ({
             items: data.entries,
             next: data.next
           })),
-        limit
-      )
-      if (given.json)
-        return yield* Listing.printJson({
-          data: { entries: page.items, next: page.next },
+        document: ({ items, next }) => ({
+          data: { entries: items, next },
           result: "success",
           action: "getOutbox"
         })
-      yield* Listing.printTable(columns, page.items, "The outbox is empty.")
-      yield* Listing.printMore(page)
+      })
     })
   )
 

@@ -47,7 +47,7 @@ const fieldOf = ([issue]: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyK
     ? " what can't be understood"
     : ` with a wrong ${issue.path.map(String).join(".")}`
 
-const lineOf = (url: string, error: RelayFailure): string => {
+const lineOf = (url: string, options: string, error: RelayFailure): string => {
   switch (error._tag) {
     case "RelayUnreachable":
       return unreachableLine(url, error.message)
@@ -69,8 +69,8 @@ const lineOf = (url: string, error: RelayFailure): string => {
       return `${url} is busy: ${error.message}; try again in ${error.retryAfterSeconds} s`
     case "RunCutOff":
       return error.run === undefined
-        ? `${error.message}; whether the run was started is not known: rudder-relay runs list`
-        : `${error.message}; the run goes on: rudder-relay runs output ${error.run}`
+        ? `${error.message}; whether the run was started is not known: rudder-relay runs list${options}`
+        : `${error.message}; the run goes on: rudder-relay runs output ${error.run}${options}`
     case "InternalError":
       return `${url} failed: ${error.message}; its log says why`
     default:
@@ -78,8 +78,16 @@ const lineOf = (url: string, error: RelayFailure): string => {
   }
 }
 
-/** The error as a command ends with it: code 4. `url` is the relay's, as it was said. */
+/**
+ * The error as a command ends with it: code 4.
+ *
+ * @param url the relay's, as it was said
+ * @param options what another command is called with besides, to ask the same relay: `AskedRelay.wordsOf`
+ */
 export const of =
-  (url: string) =>
+  (url: string, options = "") =>
   (error: RelayFailure): StartError =>
-    new StartError({ code: exitCode.relay, message: `rudder-relay: ${Printable.line(lineOf(url, error))}` })
+    new StartError({
+      code: exitCode.relay,
+      message: `rudder-relay: ${Printable.line(lineOf(url, options, error))}`
+    })

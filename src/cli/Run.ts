@@ -106,10 +106,6 @@ const fitting = (request: RunRequest.RunRequest) => {
       )
 }
 
-/** What a command of this program is called with besides, to ask the same relay. */
-const sameRelay = ({ url }: ClientOptions): string =>
-  Option.match(url, { onNone: () => "", onSome: (said) => ` --url ${said}` })
-
 /** A run's events, as they come. */
 type Lines = Stream.Stream<EventOnLine, StreamFailure>
 
@@ -263,9 +259,9 @@ const ordered = (options: RunOptions, view: View): Effect.Effect<void, Failure, 
     const request = yield* fitting({ ...order, nodes, idempotencyKey: randomUUID() })
     if (options.preview) return yield* orLeft("nothing was run")(previewed(client, options, request))
     if (options.async)
-      return yield* orLeft("whether the run was started is not known: rudder-relay runs list")(
-        begun(client, request)
-      )
+      return yield* orLeft(
+        `whether the run was started is not known: rudder-relay runs list${AskedRelay.wordsOf(options)}`
+      )(begun(client, request))
     yield* attended(client, { ...options, view }, client.runLines(request), { hostnames, interrupts })
   })
 
@@ -297,7 +293,7 @@ export const attended = (
       isOver: () => tally.done !== undefined,
       cancel: client.cancel,
       say: (text) => live.print("", text),
-      options: sameRelay(options)
+      options: AskedRelay.wordsOf(options)
     })
   })
 
@@ -311,6 +307,8 @@ export const run = (options: RunOptions): Effect.Effect<void, StartError> =>
     yield* printable(options)
     yield* Effect.scoped(ordered(options, view)).pipe(
       Effect.provide(AskedRelay.layer(options)),
-      Effect.mapError((error) => (error instanceof StartError ? error : RelayProblem.of(url)(error)))
+      Effect.mapError((error) =>
+        error instanceof StartError ? error : RelayProblem.of(url, AskedRelay.wordsOf(options))(error)
+      )
     )
   })

@@ -1,9 +1,11 @@
 /** `rudder-relay runs output`: what a run printed, and prints. */
 import { Effect, Option, Stream } from "effect"
-import { type OutputSelection, RelayClient } from "../client/RelayClient.ts"
+import type { OutputSelection } from "../client/OutputRequest.ts"
+import { RelayClient } from "../client/RelayClient.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Interrupts from "./Interrupts.ts"
+import * as NodesOfRun from "./NodesOfRun.ts"
 import * as Run from "./Run.ts"
 import * as RunName from "./RunName.ts"
 import * as Screen from "./Screen.ts"
@@ -21,12 +23,8 @@ export interface OutputOptions extends ClientOptions {
   readonly diff: boolean
 }
 
-const choiceOf = ({ format, from, node, state, stream }: OutputOptions): OutputSelection => ({
+const choiceOf = ({ format, from, state, stream }: OutputOptions): OutputSelection => ({
   ...Option.match(format, { onNone: () => ({}), onSome: (format) => ({ format }) }),
-  ...Option.match(node, {
-    onNone: () => ({}),
-    onSome: (nodes) => ({ nodes: nodes.split(",").map((one) => one.trim()) })
-  }),
   ...Option.match(stream, { onNone: () => ({}), onSome: (stream) => ({ stream }) }),
   ...Option.match(state, { onNone: () => ({}), onSome: (state) => ({ state }) }),
   ...Option.match(from, { onNone: () => ({}), onSome: (from) => ({ from }) })
@@ -37,11 +35,25 @@ const ping = Buffer.from('{"event":"ping"}\n')
 /** A silence of the relay's is for proxies alone: it stands by itself, since nothing else came for a while. */
 const isPing = (bytes: Uint8Array): boolean => ping.equals(bytes)
 
+/** Nobody has had less than no events. */
+const checked = ({ from }: OutputOptions): Effect.Effect<void, StartError> =>
+  Option.exists(from, (count) => count < 0)
+    ? Effect.fail(
+        new StartError({
+          code: exitCode.configuration,
+          message: "rudder-relay: --from: expected a whole number of events, 0 or more"
+        })
+      )
+    : Effect.void
+
 /** What the relay prints of a run, in a format of its own. */
 const printed = (given: OutputOptions, run: string) =>
   Effect.gen(function* () {
     const client = yield* RelayClient
-    const bytes = client.output(run, choiceOf(given)).pipe(Stream.filter((piece) => !isPing(piece)))
+    const nodes = Option.isSome(given.node) ? { nodes: yield* NodesOfRun.named(run, given.node.value) } : {}
+    const bytes = client
+      .output(run, { ...choiceOf(given), ...nodes })
+      .pipe(Stream.filter((piece) => !isPing(piece)))
     // A terminal is not for others to write on; what goes to a program goes as it is.
     if (Option.contains(given.format, "raw") || !Screen.stdout.isTerminal)
       return yield* Stream.runForEach(bytes, (piece) => Screen.write(piece))
@@ -57,7 +69,7 @@ const printed = (given: OutputOptions, run: string) =>
 const viewed = (given: OutputOptions, run: string) =>
   Effect.gen(function* () {
     const view = yield* Run.viewOf(given)
-    const parts = Object.entries(choiceOf(given)).map(([name]) => (name === "nodes" ? "node" : name))
+    const parts = [...(Option.isSome(given.node) ? ["node"] : []), ...Object.keys(choiceOf(given))]
     if (parts.length > 0)
       return yield* new StartError({
         code: exitCode.configuration,
@@ -73,9 +85,12 @@ const viewed = (given: OutputOptions, run: string) =>
 
 /** Prints what a run printed, and follows it to its end. */
 export const output = (given: OutputOptions) =>
-  asking(
-    given,
-    Effect.flatMap(RunName.find(given.run), (run) =>
-      Option.isSome(given.view) || given.diff ? viewed(given, run) : printed(given, run)
+  Effect.zipRight(
+    checked(given),
+    asking(
+      given,
+      Effect.flatMap(RunName.find(given.run), (run) =>
+        Option.isSome(given.view) || given.diff ? viewed(given, run) : printed(given, run)
+      )
     )
   )

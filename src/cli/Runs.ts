@@ -54,7 +54,6 @@ export const list = (given: ListOptions) =>
     given,
     Effect.gen(function* () {
       const { routes } = yield* RelayClient
-      const limit = (yield* Listing.limitOf(given.limit)) ?? usualLimit
       const node = yield* Effect.transposeMapOption(given.node, NodeNames.idOf)
       const since = yield* Effect.transposeMapOption(given.since, sinceOf)
       const before = yield* Effect.transposeMapOption(given.before, RunName.find)
@@ -64,19 +63,19 @@ export const list = (given: ListOptions) =>
         actor: Option.getOrUndefined(given.actor),
         state: Option.getOrUndefined(given.state)
       }
-      const page = yield* Listing.pages(
-        (most, place) =>
+      yield* Listing.list(given, {
+        columns,
+        nothing: "There are no such runs.",
+        usualLimit,
+        ask: (most, place) =>
           Effect.map(
             routes.remoteRun.runs({
               urlParams: { ...filters, limit: String(most), before: place ?? Option.getOrUndefined(before) }
             }),
             ({ next, runs }) => ({ items: runs, next })
           ),
-        limit
-      )
-      if (given.json) return yield* Listing.printJson({ runs: page.items, next: page.next })
-      yield* Listing.printTable(columns, page.items, "There are no such runs.")
-      yield* Listing.printMore(page)
+        document: ({ items, next }) => ({ runs: items, next })
+      })
     })
   )
 

@@ -8,6 +8,7 @@ import type { Settings } from "../config/Settings.ts"
 import { base } from "../http/BasePath.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { configuration, relay } from "./Serve.ts"
+import { quoted } from "./ShellWord.ts"
 import { exitCode, StartError } from "./StartError.ts"
 import * as Keys from "./sandbox/Keys.ts"
 import * as SharedFile from "./sandbox/SharedFile.ts"
@@ -139,6 +140,12 @@ const introduction = (directory: string, url: string) => `A Rudder relay in ${di
 It manages ${behaviours.length + 1} simulated nodes. Here is one run of all of them, as it goes on:
 `
 
+/** How this program is called: by its name where it has been installed, else by node. */
+const itself = (): string => {
+  const [, file = "rudder-relay"] = process.argv
+  return file.endsWith(".js") ? `node ${quoted(file)}` : quoted(file)
+}
+
 const invitation = (url: string, lastRun: string) => `
 That was: curl -sN '${url}/remote-run/all?output=keep&async=yes'
 
@@ -151,6 +158,10 @@ To go on (this relay runs until Ctrl-C):
   curl -sN '${url}/remote-run/runs/${lastRun}/output'                   that run once more
   curl -s -X DELETE '${url}/remote-run/runs/ID'                         cancel one that goes on
   curl -s '${url}/system/status'                                        how the relay is
+
+This program asks relays, too:
+  ${itself()} run web1 db1 --view gather --url ${new URL(url).origin}
+  ${itself()} runs --url ${new URL(url).origin}
 `
 
 /** Shows one run of all nodes, as it goes on. */

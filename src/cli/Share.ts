@@ -5,6 +5,8 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Effect, Option, Redacted } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
 import type { Shared } from "../client/Sharing.ts"
+import * as NodeId from "../NodeId.ts"
+import * as FileId from "../shared-files/file/FileId.ts"
 import * as Ttl from "../shared-files/file/Ttl.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
@@ -66,10 +68,33 @@ const sameEnd = ({ source, target, ttl }: ShareOptions, fileId: string): string 
     ? ""
     : `rudder-relay: it is kept for as long as it was shared for before, whatever --ttl says; to change that, remove it first: rudder-relay files delete ${target}/${source}/${fileId}\n`
 
-/** Signs a file, asks for it, and sends it when needed. */
-export const share = (given: ShareOptions) => Effect.flatMap(ttlOf(given), (ttl) => shareFor(given, ttl))
+/** Its name there: as it was said, or the file's own, which need not be one that a shared file can have. */
+const fileIdOf = ({ file, fileId }: ShareOptions): Effect.Effect<string, StartError> => {
+  const name = Option.getOrElse(fileId, () => basename(file))
+  if (FileId.pattern.test(name)) return Effect.succeed(name)
+  const what = Option.isSome(fileId) ? "--file-id" : `the name of ${file}`
+  const advice = Option.isSome(fileId) ? "" : "; --file-id gives it another name there"
+  return Effect.fail(
+    wrong(what, `expected ${FileId.form}, not ${JSON.stringify(name.slice(0, 100))}${advice}`)
+  )
+}
 
-const shareFor = (given: ShareOptions, ttl: string) =>
+const checkNode = (name: "source" | "target", id: string): Effect.Effect<void, StartError> =>
+  NodeId.pattern.test(id)
+    ? Effect.void
+    : Effect.fail(
+        wrong(`--${name}`, `expected a node's id, ${NodeId.form}, not ${JSON.stringify(id.slice(0, 100))}`)
+      )
+
+/** Signs a file, asks for it, and sends it when needed. */
+export const share = (given: ShareOptions) =>
+  Effect.gen(function* () {
+    yield* checkNode("source", given.source)
+    yield* checkNode("target", given.target)
+    yield* shareFor(given, yield* fileIdOf(given), yield* ttlOf(given))
+  })
+
+const shareFor = (given: ShareOptions, fileId: string, ttl: string) =>
   asking(
     given,
     Effect.gen(function* () {
@@ -78,7 +103,6 @@ const shareFor = (given: ShareOptions, ttl: string) =>
       const key = yield* Effect.mapError(fs.readFileString(given.key), unreadable("--key"))
       const { size, type } = yield* Effect.mapError(fs.stat(given.file), unreadable(given.file))
       if (type === "Directory") return yield* wrong(given.file, "it is a folder")
-      const fileId = Option.getOrElse(given.fileId, () => basename(given.file))
       const line = TransferLine.make(Number(size))
       const content = line.track(fs.stream(given.file, { chunkSize: 1 << 18 }))
       const shared = yield* client

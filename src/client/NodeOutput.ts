@@ -1,7 +1,8 @@
 /** What one node printed in a run, byte for byte. */
-import { type HttpClient, HttpClientRequest } from "@effect/platform"
+import type { HttpClient } from "@effect/platform"
 import { Data, Effect, Schedule, Stream } from "effect"
-import { type CallFailure, isWorthAnotherTry, RelayUnreachable, refused, unreachable } from "./ClientError.ts"
+import { type CallFailure, isWorthAnotherTry, RelayUnreachable } from "./ClientError.ts"
+import * as OutputRequest from "./OutputRequest.ts"
 import { resuming } from "./RunStream.ts"
 
 /** Whose output, and which of its streams. */
@@ -37,17 +38,13 @@ export const make = (
 ): Stream.Stream<Uint8Array, CallFailure> =>
   Stream.suspend(() => {
     let came = 0
-    const question = HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
-      HttpClientRequest.setUrlParams({ format: "raw", node, ...(stream === undefined ? {} : { stream }) })
-    )
-    const answer = client.execute(question).pipe(
-      Effect.mapError(unreachable),
-      Effect.flatMap((response) => (response.status === 200 ? Effect.succeed(response) : refused(response))),
+    const choice = { format: "raw", nodes: [node], ...(stream === undefined ? {} : { stream }) } as const
+    const answer = OutputRequest.ask(client, run, choice).pipe(
       Effect.mapError((error) => (isWorthAnotherTry(error) ? new Cut({ error }) : error))
     )
     const broke = () =>
       new Cut({
-        error: new RelayUnreachable({ message: `GET ${question.url}: the connection broke off` })
+        error: new RelayUnreachable({ message: `the output of run ${run}: the connection broke off` })
       })
     const bytes = Effect.map(answer, (response) =>
       response.stream.pipe(

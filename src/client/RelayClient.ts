@@ -11,12 +11,12 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { base, versionedBase } from "../http/BasePath.ts"
 import { RelayApi } from "../RelayApi.ts"
-import type { NodeChoice } from "../remote-run/OutputParameters.ts"
 import type { RunStarted } from "../remote-run/RunEvent.ts"
 import { RunPreview } from "../remote-run/RunPreview.ts"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
 import * as NodeOutput from "./NodeOutput.ts"
+import * as OutputRequest from "./OutputRequest.ts"
 import * as RunRequest from "./RunRequest.ts"
 import * as RunStream from "./RunStream.ts"
 import * as Sharing from "./Sharing.ts"
@@ -72,7 +72,10 @@ export interface RelayClientService {
    * The output of a run that goes on, or of a past one, as the relay prints it in a format, and as it goes on. It is not
    * taken up again where it is cut: `from` goes on behind what came.
    */
-  readonly output: (run: string, choice?: OutputSelection) => Stream.Stream<Uint8Array, CallFailure>
+  readonly output: (
+    run: string,
+    choice?: OutputRequest.OutputSelection
+  ) => Stream.Stream<Uint8Array, CallFailure>
   /** The same, each event with the line that it came as, for who passes it on. */
   readonly followLines: (
     run: string,
@@ -91,20 +94,6 @@ export interface RelayClientService {
     path: string,
     request: Omit<Sharing.ShareRequest<never, never>, "content">
   ) => Effect.Effect<Sharing.Shared, Sharing.ShareFailure | PlatformError, FileSystem.FileSystem>
-}
-
-/** What of a run's output is asked for, and how. */
-export interface OutputSelection {
-  /** Default: `text`. */
-  readonly format?: "text" | "ndjson" | "raw"
-  /** Ids of nodes: only what is said of these. */
-  readonly nodes?: ReadonlyArray<string>
-  /** Only lines of this stream. */
-  readonly stream?: "stdout" | "stderr"
-  /** Only nodes that ended so, each in one piece; or those that are so now. */
-  readonly state?: NodeChoice
-  /** Without the first so many events, or lines of text and raw; pings not counted. */
-  readonly from?: number
 }
 
 /** Which relay. */
@@ -177,26 +166,9 @@ const output = (client: HttpClient.HttpClient, run: string, from: number): Answe
   )
 
 /** A run's output, byte by byte. */
-const printed = (
-  client: HttpClient.HttpClient,
-  run: string,
-  { format = "text", nodes, stream, state, from }: OutputSelection
-): Stream.Stream<Uint8Array, CallFailure> =>
+const printed = (client: HttpClient.HttpClient, run: string, choice: OutputRequest.OutputSelection) =>
   Stream.unwrap(
-    client
-      .execute(
-        HttpClientRequest.get(`/remote-run/runs/${encodeURIComponent(run)}/output`).pipe(
-          HttpClientRequest.setUrlParams({ format, node: nodes?.join(","), stream, state, from })
-        )
-      )
-      .pipe(
-        Effect.mapError(unreachable),
-        Effect.flatMap((response) =>
-          response.status === 200
-            ? Effect.succeed(Stream.mapError(response.stream, unreachable))
-            : refused(response)
-        )
-      )
+    Effect.map(OutputRequest.ask(client, run, choice), ({ stream }) => Stream.mapError(stream, unreachable))
   )
 
 /** A run that goes on, or a past one. */

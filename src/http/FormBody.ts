@@ -17,7 +17,7 @@ const tooLong = new PayloadTooLarge({ message: "a form is at most 1 MiB", limit:
 
 /**
  * The entries of an `application/x-www-form-urlencoded` body; none where there is no body. Fails with `InvalidRequest`
- * for another type and where the body breaks off, with `PayloadTooLarge` over 1 MiB, before it is read where its length is
+ * for another type, for one that is compressed and where the body breaks off, with `PayloadTooLarge` over 1 MiB, before it is read where its length is
  * announced, and with `RequestTimeout` where it stops coming, or comes at less than 1 KiB a second.
  *
  * @param idle so long the body may stand still
@@ -38,6 +38,7 @@ export const read = (
         parameter: "Content-Type",
         message: `Content-Type: expected ${formType}`
       })
+    yield* RequestBody.plain(request)
     if (announced > maxFormLength) return yield* tooLong
     return [...new URLSearchParams(yield* bodyText(request, idle))]
   })

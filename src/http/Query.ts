@@ -23,6 +23,29 @@ export const WholeNumber = Schema.compose(
 /** How many entries a page of a list has. */
 export const Limit = WholeNumber.pipe(Schema.between(1, 1000))
 
+/** What a parameter's text means, where there is one. @param expected completes what is said of another text */
+export const read = <A>(
+  name: string,
+  text: string | undefined,
+  expected: string,
+  decode: (text: string) => Option.Option<A>
+): Either.Either<Option.Option<A>, InvalidRequest> => {
+  if (text === undefined) return Either.right(Option.none())
+  const found = decode(text)
+  return Option.isSome(found) ? Either.right(found) : Either.left(invalid(name, expected))
+}
+
+/** How many entries a page has where a request does not say. */
+const usualLimit = 50
+const decodeLimit = Schema.decodeOption(Limit)
+
+/** How many entries of a list are asked for by the parameter `limit`. */
+export const limit = (text: string | undefined): Either.Either<number, InvalidRequest> =>
+  Either.map(
+    read("limit", text, "a whole number from 1 to 1000", decodeLimit),
+    Option.getOrElse(() => usualLimit)
+  )
+
 /** A parameter that may be absent, and comes once; empty is absent. */
 export const parameter = (
   search: URLSearchParams,

@@ -3,7 +3,7 @@ import { IncomingMessage } from "node:http"
 import type { HttpServerRequest } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Effect, Option, type Scope } from "effect"
+import { Effect, Either, Option, type Scope } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
 import * as StreamReader from "./StreamReader.ts"
 
@@ -28,6 +28,19 @@ export const open = (
       NodeHttpServerRequest.toServerResponse(request).writeContinue()
     return StreamReader.open(source, cut)
   })
+}
+
+const encoded = new InvalidRequest({
+  parameter: "Content-Encoding",
+  message: "Content-Encoding: expected none, since a body is taken as it comes"
+})
+
+/** Refuses a body that has to be decoded before it is what it is meant to be: compressed, for one. */
+export const plain = ({
+  headers
+}: HttpServerRequest.HttpServerRequest): Either.Either<void, InvalidRequest> => {
+  const encoding = headers["content-encoding"]
+  return encoding === undefined || /^(identity)?$/i.test(encoding.trim()) ? Either.void : Either.left(encoded)
 }
 
 /** Bytes that were announced; none where the sender did not say. */

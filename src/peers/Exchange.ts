@@ -2,6 +2,7 @@
 import * as Http from "node:http"
 import type * as Net from "node:net"
 import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effect"
+import * as Acquired from "../Acquired.ts"
 import * as StreamReader from "../http/StreamReader.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 
@@ -69,8 +70,8 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: Pee
 }
 
 const beginScoped = (via: Net.Socket | Http.Agent, request: PeerRequest) =>
-  Effect.acquireRelease(
-    Effect.sync(() => begin(via, request)),
+  Acquired.acquire(
+    () => begin(via, request),
     (exchange) => Effect.sync(() => exchange.request.destroy())
   )
 

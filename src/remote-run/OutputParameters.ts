@@ -4,20 +4,13 @@ import { invalid, WholeNumber } from "../http/Query.ts"
 import { NodeId } from "../NodeId.ts"
 import type { InvalidRequest } from "../RelayError.ts"
 import type { RunFormat } from "./journal/RunFormat.ts"
+import { nodeChoices } from "./NodeChoice.ts"
 import { type Entries, single } from "./Parameter.ts"
 import type { Verdict } from "./RunEvent.ts"
 import { decodeOutputFormat } from "./RunParameters.ts"
 
-/** `ended` is any of the first four; `running` and `waiting` are what nodes are when they are asked for. */
-export const NodeChoice = Schema.Literal(
-  "ok",
-  "failed",
-  "skipped",
-  "unreported",
-  "ended",
-  "running",
-  "waiting"
-)
+/** One of `nodeChoices`. */
+export const NodeChoice = Schema.Literal(...nodeChoices)
 export type NodeChoice = typeof NodeChoice.Type
 
 /** What a caller wants to see of a run. */

@@ -2,9 +2,10 @@
 import { FileSystem } from "@effect/platform"
 import { Clock, Context, Deferred, Effect, Layer, Option, Scope, Stream } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
-import { type NodeId, root } from "../NodeId.ts"
-import { StorageError, TooBusy, UnknownTarget } from "../RelayError.ts"
-import { type Nodes, NodesList, type NodesListService } from "../topology/NodesList.ts"
+import type { NodeId } from "../NodeId.ts"
+import { StorageError, TooBusy, type UnknownTarget } from "../RelayError.ts"
+import * as RequestReport from "../RequestReport.ts"
+import { NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as AgentPermits from "./agents/AgentPermits.ts"
 import { AgentProcess } from "./agents/AgentProcess.ts"
 import type { ClassName } from "./ClassName.ts"
@@ -13,6 +14,7 @@ import { Kind } from "./journal/JournalRecord.ts"
 import { RunHistory, type RunHistoryService } from "./journal/RunHistory.ts"
 import type { RunSelection } from "./journal/RunListing.ts"
 import * as KeyedStart from "./KeyedStart.ts"
+import * as OrderedNodes from "./OrderedNodes.ts"
 import { type RunGoesOn, RunNotFound } from "./RemoteRunError.ts"
 import * as RunActivity from "./RunActivity.ts"
 import type { RunControl } from "./RunControl.ts"
@@ -22,7 +24,7 @@ import { generator, type RunId, startedAt } from "./RunId.ts"
 import { orderDigest, type RunKey } from "./RunKey.ts"
 import * as RunMetrics from "./RunMetrics.ts"
 import * as RunPages from "./RunPages.ts"
-import * as RunPlan from "./RunPlan.ts"
+import type * as RunPlan from "./RunPlan.ts"
 import * as RunPolicy from "./RunPolicy.ts"
 import * as RunPreview from "./RunPreview.ts"
 import { RunProgress } from "./RunProgress.ts"
@@ -55,6 +57,8 @@ export interface Run extends RunView.ReadableRun {
 /** A run that was started, just now or by the same key before. It belongs to the relay: who leaves does not stop it. */
 export interface StartedRun extends Run {
   readonly started: RunStarted
+  /** It was started before: this request came again, and started nothing. */
+  readonly isRepeat: boolean
 }
 
 /** The registry of runs. */
@@ -79,8 +83,8 @@ export interface RemoteRunService {
   ) => Effect.Effect<RunRest.RunRest, RunNotFound | RunGoesOn | StorageError>
   /** Newest first: those that are selected, and at most `limit` of them. */
   readonly list: (limit: number, selection: RunSelection) => Effect.Effect<RunPage, StorageError>
-  /** Ends the agents of a run; true when it was going on. Returns before they are gone. */
-  readonly cancel: (id: RunId) => Effect.Effect<boolean>
+  /** Ends the agents of a run; true when it was going on. Returns before they are gone. @param by who asks, for the log */
+  readonly cancel: (id: RunId, by?: RunCaller) => Effect.Effect<boolean>
   /** What goes on now. */
   readonly activity: Effect.Effect<RunActivity.RunActivity>
   /** Starts no more agents, ends those that wait, and returns when the running ones have ended. */
@@ -110,6 +114,8 @@ interface ActiveRun {
   /** Comes before its first agent, and else before it is over. */
   readonly beforeFirst: Effect.Effect<void, StorageError>
   isCancelled: boolean
+  /** Who cancelled it first, where somebody said. */
+  cancelledBy: RunCaller | undefined
   /** Its last event is told. */
   isDone: boolean
 }
@@ -157,7 +163,7 @@ const make = Effect.gen(function* () {
     rest: (id, only) =>
       RunRest.of({ goingOn: (run) => parts.active.get(run), find: (run) => find(parts, run) }, id, only),
     list: (limit, selection) => list(parts, limit, selection),
-    cancel: (id) => cancel(parts, id),
+    cancel: (id, by) => cancel(parts, id, by),
     activity: RunActivity.of(parts.active, permits, agents),
     drain: stop(parts, ({ execution }) => execution.stopStarting),
     cancelAll
@@ -189,38 +195,22 @@ const nextId = (parts: Parts) => Effect.map(Clock.currentTimeMillis, parts.nextI
 /** What starts the run of an order, now that nothing is in its way. */
 const plan = (parts: Parts, order: RunOrder) =>
   Effect.gen(function* () {
-    const plan = yield* planOf(parts, order, yield* parts.nodesList.current)
+    const plan = yield* OrderedNodes.plan(parts, yield* parts.nodesList.current, order.target)
     const launch: KeyedStart.Launch<StartedRun> = (id, beforeFirst) =>
       Effect.gen(function* () {
         const run = yield* begin(parts, order, plan, id, beforeFirst)
         parts.active.set(run.id, run)
-        yield* Effect.forkIn(execute(parts, run), parts.runs)
-        return { ...activeRun(parts, run), started: run.started }
+        yield* Effect.forkIn(RequestReport.outside(execute(parts, run)), parts.runs)
+        return { ...activeRun(parts, run), started: run.started, isRepeat: false }
       })
     return launch
   })
 
 const preview = Effect.fn("RemoteRun.preview")(function* (parts: Parts, order: RunOrder) {
   const nodes = yield* parts.nodesList.current
-  const plan = yield* planOf(parts, order, nodes)
+  const plan = yield* OrderedNodes.plan(parts, nodes, order.target)
   return yield* RunPreview.make(nodes, plan, RunPolicy.make(order.control ?? {}, plan.known.length))
 })
-
-/** Which nodes the order is for; one that is not there is an error where it is the only one. */
-const planOf = (parts: Parts, { target }: RunOrder, nodes: Nodes) =>
-  Effect.gen(function* () {
-    const plan = yield* RunPlan.make(nodes, target)
-    if (target._tag === "One" && plan.unknown.length > 0) return yield* refuseUnknown(parts, target.id)
-    return plan
-  })
-
-/** Root without a list can't know: it says "later" where it would say "unknown". */
-const refuseUnknown = ({ nodeId, nodesList }: Parts, target: NodeId) =>
-  Effect.gen(function* () {
-    if (nodeId === root && (yield* nodesList.neverLoaded))
-      return yield* new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
-    return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
-  })
 
 const begin = (
   { history, execution, outputLimit }: Parts,
@@ -254,6 +244,7 @@ const begin = (
       over: yield* Deferred.make<void>(),
       beforeFirst,
       isCancelled: false,
+      cancelledBy: undefined,
       isDone: false
     }
     return run
@@ -276,8 +267,11 @@ const execute = Effect.fn("RemoteRun.execute")(
     yield* Deferred.succeed(over, undefined)
     RunMetrics.runEnded(outcome)
     const { nodes } = progress.head
+    const ender = run.cancelledBy
+    const cancelled =
+      ender === undefined ? {} : { cancelled_by: RequestReport.cut(ender.actor ?? ender.address) }
     yield* Effect.logInfo("run ended").pipe(
-      Effect.annotateLogs({ outcome, nodes, ...result, seconds: duration })
+      Effect.annotateLogs({ outcome, nodes, ...result, ...cancelled, seconds: duration })
     )
   },
   (effect, _, { id, progress }) =>
@@ -314,7 +308,7 @@ const findStarted = (parts: Parts, id: RunId): Effect.Effect<StartedRun, RunNotF
       Stream.runHead
     )
     if (Option.isNone(started)) return yield* new StorageError({ message: `run ${id} can't be read` })
-    return { ...run, started: started.value }
+    return { ...run, started: started.value, isRepeat: true }
   })
 
 const list = (parts: Parts, limit: number, selection: RunSelection) =>
@@ -328,11 +322,12 @@ const list = (parts: Parts, limit: number, selection: RunSelection) =>
     selection
   )
 
-const cancel = ({ active }: Parts, id: RunId) =>
+const cancel = ({ active }: Parts, id: RunId, by: RunCaller | undefined) =>
   Effect.suspend(() => {
     const run = active.get(id)
     if (run === undefined) return Effect.succeed(false)
     run.isCancelled = true
+    run.cancelledBy ??= by
     return Effect.as(run.execution.cancel, true)
   })
 

@@ -127,7 +127,7 @@ const logIgnored = ({ ignored }: RunParameters.RunParameters) =>
 /** Who asks: as the connection and the proxy say, and in the caller's own words. */
 const requestedBy = (
   request: HttpServerRequest.HttpServerRequest,
-  { actor, reason }: Pick<RunParameters.RunParameters, "actor" | "reason">
+  { actor, reason }: { readonly actor?: string | undefined; readonly reason?: string | undefined }
 ): Effect.Effect<RunCaller, never, Access> =>
   Effect.map(Access, (access) => {
     const caller = callerOf(request)
@@ -186,7 +186,10 @@ const startOrder = (
         )
       : Effect.flatMap(remoteRun.start(order), (run) =>
           Effect.as(
-            RequestReport.add({ run: run.id, started: run.started.nodes.length }),
+            RequestReport.add({
+              run: run.id,
+              ...(run.isRepeat ? { repeated: true } : { started: run.started.nodes.length })
+            }),
             answer(request, run, run.started, parameters)
           )
         )
@@ -303,9 +306,10 @@ const chosenNodes = (run: Run, { nodes, state }: OutputParameters.OutputParamete
 const cancelRun = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    yield* RequestReport.add({ ...saidIn(Query.of(request)), run: id })
+    const said = saidIn(Query.of(request))
+    yield* RequestReport.add({ ...said, run: id })
     const run = yield* findRun(id)
-    const wasGoingOn = yield* remoteRun.cancel(run.id)
+    const wasGoingOn = yield* remoteRun.cancel(run.id, yield* requestedBy(request, said))
     yield* RequestReport.add({ result: wasGoingOn ? "cancelled" : "was over" })
     const detail = streamed(request, yield* RunDetail.json(run), json.contentType)
     return HttpServerResponse.setStatus(detail, wasGoingOn ? 202 : 200)

@@ -15,8 +15,6 @@ export interface RunListQuery {
   readonly selection: RunSelection
 }
 
-const decodeLimit = Schema.decodeOption(Query.Limit)
-
 const Actor = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(200))
 
 /** RFC 3339's date with a time, or its date alone, which is midnight UTC; a `+` that the query made a space is one again. */
@@ -36,16 +34,9 @@ export const decode = (query: Entries): Either.Either<RunListQuery, InvalidReque
       expected: string,
       read: (text: string) => Option.Option<A>
     ): Either.Either<Option.Option<A>, InvalidRequest> =>
-      Either.flatMap(single(entries, name), (text) => {
-        if (text === undefined) return Either.right(Option.none())
-        return Option.match(read(text), {
-          onNone: () => Either.left(Query.invalid(name, expected)),
-          onSome: (value) => Either.right(Option.some(value))
-        })
-      })
-    const limit = yield* parameter("limit", "a whole number from 1 to 1000", decodeLimit)
+      Either.flatMap(single(entries, name), (text) => Query.read(name, text, expected, read))
     return {
-      limit: Option.getOrElse(limit, () => 50),
+      limit: yield* Either.flatMap(single(entries, "limit"), Query.limit),
       selection: {
         before: yield* parameter("before", "a run's id", Schema.decodeOption(RunId)),
         since: yield* parameter(

@@ -14,7 +14,7 @@ export const RestReason = Schema.Literal("failed", "cancelled", "skipped", "unre
 export type RestReason = typeof RestReason.Type
 
 /** All of them. */
-export const everyReason: ReadonlySet<RestReason> = new Set(RestReason.literals)
+const everyReason: ReadonlySet<RestReason> = new Set(RestReason.literals)
 
 /** What a retry of a run runs, and how. */
 export interface RunRest {

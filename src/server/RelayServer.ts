@@ -16,12 +16,14 @@ import {
   type HttpServerRequest
 } from "@effect/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Data, Duration, Effect, Layer, Option, Runtime, type Scope } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option, Ref, Runtime, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
+import { OwnCertificate } from "../topology/OwnCertificate.ts"
 import { Connections } from "./Connections.ts"
 import { LostResponse } from "./LostResponse.ts"
 import * as PromptAnswer from "./PromptAnswer.ts"
+import * as UnreadableRequests from "./UnreadableRequests.ts"
 
 /** The listener, and the steps of its stop. */
 export interface RelayServerService {
@@ -56,12 +58,20 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
       const fs = yield* FileSystem.FileSystem
       const identity = yield* readIdentity(settings)
       const server = yield* Effect.try({ try: () => createServer(settings, identity), catch: identityError })
+      const own = yield* OwnCertificate
+      const inForce = (pair: typeof identity) =>
+        Ref.set(
+          own,
+          Option.map(pair, ({ cert }) => cert)
+        )
+      yield* inForce(identity)
       server.maxConnections = settings.limits.maxConnections
       const connections = yield* Effect.acquireRelease(
         Effect.sync(() => new Connections(server, Duration.toMillis(settings.limits.headersTimeout))),
         ({ close }) => close
       )
       yield* reportLosses(server, settings)
+      yield* UnreadableRequests.answered(server, settings.limits)
       const ended = Effect.sync(() => connections.end())
       return {
         serve: (app) =>
@@ -90,7 +100,7 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
                 if (server instanceof Https.Server && Option.isSome(pair)) server.setSecureContext(pair.value)
               },
               catch: identityError
-            })
+            }).pipe(Effect.andThen(inForce(pair)))
           )
         )
       }

@@ -3,18 +3,18 @@
  * have theirs at `debug`, unless they were refused or failed.
  */
 import type { HttpServerRequest } from "@effect/platform"
-import { Effect, Either, FiberRef, LogLevel, Option } from "effect"
+import { Context, Effect, Either, FiberRef, Layer, LogLevel, Option } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import * as RefusalLog from "../access/RefusalLog.ts"
-import type { RequestReport } from "../RequestReport.ts"
+import * as RequestReport from "../RequestReport.ts"
 import { Logging } from "../system/Logging.ts"
 
 /** A request that has come to its end. */
 export interface EndedRequest {
   readonly request: HttpServerRequest.HttpServerRequest
   readonly id: string
-  readonly report: RequestReport
+  readonly report: RequestReport.RequestReport
   readonly hasEffect: boolean
   /** The typed error that it ended with. */
   readonly error: Option.Option<unknown>
@@ -52,7 +52,7 @@ const errorOf = (error: Option.Option<unknown>) =>
       return {
         ...(tag === undefined ? {} : { tag }),
         ...(refusal === undefined ? {} : { refusal }),
-        ...(message === undefined ? {} : { error: message.slice(0, 300) })
+        ...(message === undefined ? {} : { error: RequestReport.cut(message) })
       }
     }
   })
@@ -69,11 +69,19 @@ const usualWords = (status: number): string => {
 /** Lines a minute of what one address is refused for, by its tag, and of all refusals. */
 const refusals: RefusalLog.Bounds = { ofOne: 30, ofAll: 600 }
 
+/** The lines of requests that are refused: bounded, and what they leave out is told as long as the relay lives. */
+export class RefusedRequests extends Context.Tag("rudder-relay/RefusedRequests")<
+  RefusedRequests,
+  RefusalLog.BoundedLog
+>() {
+  static readonly layer = Layer.scoped(RefusedRequests, RefusalLog.bounded(refusals))
+}
+
 /** The log of a relay's requests. */
-export const make: Effect.Effect<RequestLog, never, Access> = Effect.gen(function* () {
+export const make: Effect.Effect<RequestLog, never, Access | RefusedRequests> = Effect.gen(function* () {
   const access = yield* Access
   const logging = yield* Effect.serviceOption(Logging)
-  const warn = RefusalLog.bounded(refusals)
+  const warn = yield* RefusedRequests
   const minimum = yield* FiberRef.get(FiberRef.currentMinimumLogLevel)
   const isDebug = Option.match(logging, {
     onNone: () => () => LogLevel.lessThanEqual(minimum, LogLevel.Debug),

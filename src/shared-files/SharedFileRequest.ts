@@ -3,9 +3,9 @@ import type { KeyObject } from "node:crypto"
 import { Either, Option, Schema } from "effect"
 import * as ContentHash from "../disk/ContentHash.ts"
 import { invalid, parameter } from "../http/Query.ts"
-import { NodeId } from "../NodeId.ts"
+import { NodeId, form as nodeIdForm } from "../NodeId.ts"
 import type { InvalidRequest } from "../RelayError.ts"
-import { FileId, type SharedFileName } from "./file/FileId.ts"
+import { FileId, form as fileIdForm, type SharedFileName } from "./file/FileId.ts"
 import type { HeaderBlock } from "./file/HeaderBlock.ts"
 import * as Signature from "./file/Signature.ts"
 import * as SignedScope from "./file/SignedScope.ts"
@@ -27,19 +27,16 @@ type Decoded<A> = Either.Either<A, InvalidRequest>
 
 const isNodeId = Schema.is(NodeId)
 const isFileId = Schema.is(FileId)
-const idForm = "1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..'"
 
 const decodeNodeId = (parameter: string, text: string): Decoded<NodeId> =>
-  isNodeId(text) ? Either.right(text) : Either.left(invalid(parameter, idForm))
+  isNodeId(text) ? Either.right(text) : Either.left(invalid(parameter, nodeIdForm))
 
 /** Which file a request is about. Parameters are named as the contract names them. */
 export const decodeName = (target: string, source: string, fileId: string): Decoded<SharedFileName> =>
   Either.all({
     target: decodeNodeId("target_uuid", target),
     source: decodeNodeId("source-uuid", source),
-    fileId: isFileId(fileId)
-      ? Either.right(fileId)
-      : Either.left(invalid("file_id", `${idForm}, and not ending in '.metadata'`))
+    fileId: isFileId(fileId) ? Either.right(fileId) : Either.left(invalid("file_id", fileIdForm))
   })
 
 const required = (search: URLSearchParams, name: string, what: string): Decoded<string> =>

@@ -49,6 +49,7 @@ const upload = (
     const access = yield* Access
     const sharedFiles = yield* SharedFiles
     const address = yield* access.clientAddress(callerOf(request))
+    yield* RequestBody.plain(request)
     const announced = RequestBody.announced(request)
     const result = yield* sharedFiles.upload({ name, announced, announcement, body, address })
     return HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {

@@ -13,6 +13,7 @@ import * as CertificateStatus from "./CertificateStatus.ts"
 import * as ProcessFigures from "./ProcessFigures.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import * as Room from "./Room.ts"
+import * as SystemStatus from "./SystemStatus.ts"
 import * as Version from "./Version.ts"
 
 /** A figure of this moment. */
@@ -34,7 +35,7 @@ const nodes = Effect.gen(function* () {
   const list = yield* NodesList
   const { mine, size } = yield* list.current
   const status = yield* list.status
-  const freshness = list.freshness === undefined ? Option.none() : yield* list.freshness
+  const freshness = yield* SystemStatus.freshnessOf(list)
   const now = yield* Clock.currentTimeMillis
   return [
     {
@@ -67,7 +68,7 @@ const outbox = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const now = yield* Clock.currentTimeMillis
   const states = ["waiting", "refused"] as const
-  const isKnown = Option.isSome(answered) || Option.isSome(upstream)
+  const isKnown = SystemStatus.isAsked({ answered, upstream })
   return [
     ...states.map((state) =>
       ours("outbox_entries", "Files in the outbox", amounts[state].entries, { state })

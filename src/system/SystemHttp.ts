@@ -13,11 +13,16 @@ import * as SystemLists from "./SystemLists.ts"
 import * as SystemStatus from "./SystemStatus.ts"
 import * as Version from "./Version.ts"
 
+/** In the form in which Rudder's own API answers; the keys in this order. */
+const success = <const Action extends string>(action: Action) => ({ result: "success" as const, action })
+const successWith = <A, const Action extends string>(action: Action, data: A) => ({
+  data,
+  ...success(action)
+})
+
 /** Always the same, and asked often. */
 const version: typeof Info.Type = { "major-version": Version.major, "full-version": Version.full }
-const info = Effect.succeed(
-  HttpServerResponse.unsafeJson({ data: version, result: "success", action: "getSystemInfo" })
-)
+const info = Effect.succeed(HttpServerResponse.unsafeJson(successWith("getSystemInfo", version)))
 
 /** The API's description is not secret, and not the same after an upgrade. */
 const unkept = { "cache-control": "no-cache" }
@@ -45,43 +50,29 @@ const page = Effect.map(ApiPage.make(RelayApi), ({ html, policy }) =>
 export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handleRaw("info", () => info)
-    .handle("status", () =>
-      Effect.map(SystemStatus.status, (data) => ({
-        data,
-        result: "success" as const,
-        action: "getStatus" as const
-      }))
-    )
+    .handle("status", () => Effect.map(SystemStatus.status, (data) => successWith("getStatus", data)))
     .handle("reload", () =>
       Effect.gen(function* () {
         const problems = yield* (yield* Reload).reload
         yield* RequestReport.add({ ...(problems.length > 0 ? { error: problems.join("; ") } : {}) })
-        const action = "reloadConfiguration" as const
+        const done = success("reloadConfiguration")
         if (problems.length > 0)
-          return yield* Effect.fail({ result: "error" as const, action, errorDetails: problems.join("; ") })
-        return { result: "success" as const, action }
+          return yield* Effect.fail({ ...done, result: "error" as const, errorDetails: problems.join("; ") })
+        return done
       })
     )
     .handle("outbox", ({ urlParams }) =>
-      Effect.map(SystemLists.outbox(urlParams), (data) => ({
-        data,
-        result: "success" as const,
-        action: "getOutbox" as const
-      }))
+      Effect.map(SystemLists.outbox(urlParams), (data) => successWith("getOutbox", data))
     )
     .handle("retryOutbox", () =>
       Effect.gen(function* () {
         const entries = yield* (yield* Outbox).retry
         yield* RequestReport.add({ entries })
-        return { data: { entries }, result: "success" as const, action: "retryOutbox" as const }
+        return successWith("retryOutbox", { entries })
       })
     )
     .handle("deleteOutboxEntry", ({ path }) =>
-      Effect.map(SystemLists.deleteOutboxEntry(path.id), (data) => ({
-        data,
-        result: "success" as const,
-        action: "deleteOutboxEntry" as const
-      }))
+      Effect.map(SystemLists.deleteOutboxEntry(path.id), (data) => successWith("deleteOutboxEntry", data))
     )
     .handle("nodes", ({ urlParams }) => SystemLists.nodes(urlParams))
     .handle("files", ({ urlParams }) => SystemLists.files(urlParams))

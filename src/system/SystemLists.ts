@@ -1,10 +1,10 @@
 /** Lists of what the relay knows and keeps, page by page, and giving up a part of them: parameters decoded. */
 import { Effect, Either, Option, Schema } from "effect"
 import * as Query from "../http/Query.ts"
-import { NodeId } from "../NodeId.ts"
+import { NodeId, form as nodeIdForm } from "../NodeId.ts"
 import { type InvalidRequest, NotFound } from "../RelayError.ts"
 import * as RequestReport from "../RequestReport.ts"
-import { FileId, type SharedFileName } from "../shared-files/file/FileId.ts"
+import * as FileId from "../shared-files/file/FileId.ts"
 import * as EntryName from "../shared-files/outbox/EntryName.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
 import * as StoredFiles from "../shared-files/StoredFiles.ts"
@@ -14,31 +14,15 @@ import { type FilesPage, longestMatch, type NodesPage, storedPlace } from "./Sys
 
 type Decoded<A> = Either.Either<A, InvalidRequest>
 
-/** How many entries a page has where a request does not say. */
-const usualLimit = 50
-const decodeLimit = Schema.decodeOption(Query.Limit)
-const nodeIdForm = "1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..'"
-const fileIdForm = `${nodeIdForm}, and not ending in '.metadata'`
-
 /** A parameter that may be absent; empty is absent. */
 const optional = <A>(
   name: string,
   text: string | undefined,
   expected: string,
   read: (text: string) => Option.Option<A>
-): Decoded<Option.Option<A>> => {
-  if (text === undefined || text === "") return Either.right(Option.none())
-  return Option.match(read(text), {
-    onNone: () => Either.left(Query.invalid(name, expected)),
-    onSome: (value) => Either.right(Option.some(value))
-  })
-}
+): Decoded<Option.Option<A>> => Query.read(name, text === "" ? undefined : text, expected, read)
 
-const limitOf = (text: string | undefined): Decoded<number> =>
-  Either.map(
-    optional("limit", text, "a whole number from 1 to 1000", decodeLimit),
-    Option.getOrElse(() => usualLimit)
-  )
+const limitOf = (text: string | undefined): Decoded<number> => Query.limit(text === "" ? undefined : text)
 
 const nodeIdOf = (name: string, text: string | undefined) =>
   optional(name, text, nodeIdForm, Schema.decodeOption(NodeId))
@@ -133,10 +117,10 @@ export const deleteFile = (path: {
   readonly file_id: string
 }) =>
   Effect.gen(function* () {
-    const name: SharedFileName = {
+    const name: FileId.SharedFileName = {
       target: yield* required("target", path.target, nodeIdForm, Schema.decodeOption(NodeId)),
       source: yield* required("source", path.source, nodeIdForm, Schema.decodeOption(NodeId)),
-      fileId: yield* required("file_id", path.file_id, fileIdForm, Schema.decodeOption(FileId))
+      fileId: yield* required("file_id", path.file_id, FileId.form, Schema.decodeOption(FileId.FileId))
     }
     yield* RequestReport.add(path)
     if (!(yield* StoredFiles.remove(name)))

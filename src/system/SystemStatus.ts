@@ -8,10 +8,10 @@ import type { Disk } from "../disk/Disk.ts"
 import { root } from "../NodeId.ts"
 import { RunHistory } from "../remote-run/journal/RunHistory.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
-import { Outbox } from "../shared-files/outbox/Outbox.ts"
+import { Outbox, type OutboxStatus } from "../shared-files/outbox/Outbox.ts"
 import { SharedFileStore } from "../shared-files/store/SharedFileStore.ts"
 import type { Certificates } from "../topology/Certificates.ts"
-import { NodesList } from "../topology/NodesList.ts"
+import { NodesList, type NodesListService } from "../topology/NodesList.ts"
 import * as CertificateStatus from "./CertificateStatus.ts"
 import { Reload } from "./Reload.ts"
 import * as Room from "./Room.ts"
@@ -42,11 +42,18 @@ const configuration = Effect.gen(function* () {
   )
 })
 
+/** When the nodes list in force was loaded and written; none where that is not known. */
+export const freshnessOf = (list: NodesListService) => list.freshness ?? Effect.succeedNone
+
+/** Whether the policy server was asked anything, and so is known to answer or not. */
+export const isAsked = ({ answered, upstream }: Pick<OutboxStatus, "answered" | "upstream">): boolean =>
+  Option.isSome(answered) || Option.isSome(upstream)
+
 const nodes = Effect.gen(function* () {
   const list = yield* NodesList
   const status = yield* list.status
   const { size: known, mine } = yield* list.current
-  const freshness = list.freshness === undefined ? Option.none() : yield* list.freshness
+  const freshness = yield* freshnessOf(list)
   const problems = status._tag === "Error" ? [status.details] : []
   const none = known === 0 && problems.length === 0 ? ["the list has no node"] : []
   const written = Option.flatMap(freshness, (list) => list.written)
@@ -61,10 +68,10 @@ const nodes = Effect.gen(function* () {
 
 /** On root there is nobody above. Elsewhere it is known as far as somebody had to be asked. */
 const upstream = Effect.gen(function* () {
-  const { answered, upstream } = yield* (yield* Outbox).status
+  const status = yield* (yield* Outbox).status
+  const { answered, upstream } = status
   const { general } = yield* RelayConfig
-  const isKnown = Option.isSome(answered) || Option.isSome(upstream)
-  const notes = general.nodeId === root || isKnown ? [] : ["not asked yet"]
+  const notes = general.nodeId === root || isAsked(status) ? [] : ["not asked yet"]
   return {
     ...healthOf(Option.toArray(upstream), notes),
     answered: Option.getOrNull(Option.map(answered, iso))

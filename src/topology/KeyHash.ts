@@ -45,3 +45,9 @@ export const matches = (text: string, key: KeyObject): boolean =>
   Option.exists(parse(text), ({ algorithm, digest }) =>
     hashesOf(key, algorithm).some((hash) => timingSafeEqual(hash, digest))
   )
+
+/** `sha256//BASE64` over the SPKI DER of a key, as the nodes list and `access.policy_server_key_hash` have it. */
+export const of = (key: KeyObject): string => {
+  const der = key.export({ type: "spki", format: "der" })
+  return `sha256//${createHash("sha256").update(der).digest("base64")}`
+}

@@ -264,7 +264,7 @@ describe("a refusal", () => {
         yield* TestClock.adjust("1 minute")
         yield* knock(1)
         yield* knock(2)
-        expect(log.map(({ annotations }) => annotations.omitted)).toEqual([4800, undefined])
+        expect(log.map(({ annotations }) => annotations.omitted)).toEqual([4800, undefined, undefined])
       })
     )
   )

@@ -39,6 +39,23 @@ const urlOf = (url?: string) => AskedRelay.urlOf({ url: Option.fromNullable(url)
 const problem = (options: Partial<ClientOptions>) =>
   Effect.flip(Effect.scoped(Layer.build(AskedRelay.layer({ ...none, ...options }))))
 
+describe("the words that ask the same relay again", () => {
+  it("are the options that say which it is, as a shell takes them", () => {
+    expect(AskedRelay.wordsOf(none)).toBe("")
+    expect(
+      AskedRelay.wordsOf({
+        url: Option.some("https://relay.example.com:443/a"),
+        cacert: Option.some("my ca.pem"),
+        cert: Option.some("it's"),
+        certKey: Option.some("key.pem")
+      })
+    ).toBe(" --url https://relay.example.com:443/a --cacert 'my ca.pem' --cert 'it'\\''s' --cert-key key.pem")
+    expect(AskedRelay.wordsOf({ ...none, url: Option.some("http://[::1]:3030") })).toBe(
+      " --url 'http://[::1]:3030'"
+    )
+  })
+})
+
 describe("the address of the relay", () => {
   it.effect("is that of --url, else of the environment, else this machine's", () =>
     Effect.gen(function* () {

@@ -41,6 +41,10 @@ describe("what a relay's refusal, or silence, is told as", () => {
       "rudder-relay runs output 0190"
     )
     expect(said(new RunCutOff({ message: "cut", events: 0 }))).toContain("rudder-relay runs list")
+    const cutOff = new RunCutOff({ message: "cut", run: "0190", events: 3 })
+    expect(RelayProblem.of(url, " --url x --cacert y")(cutOff).message).toMatch(
+      /rudder-relay runs output 0190 --url x --cacert y$/
+    )
   })
 })
 

@@ -4,27 +4,38 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as Share from "../../src/cli/Share.ts"
 
-describe("a ttl", () => {
-  it.effect("that is none is refused before a file is read", () =>
+const options: Share.ShareOptions = {
+  url: Option.some("http://127.0.0.1:1"),
+  cacert: Option.none(),
+  cert: Option.none(),
+  certKey: Option.none(),
+  source: "a",
+  target: "b",
+  key: "none.pem",
+  fileId: Option.none(),
+  ttl: Option.none(),
+  file: "none"
+}
+
+describe("what is shared", () => {
+  const cases: ReadonlyArray<readonly [Partial<Share.ShareOptions>, string]> = [
+    ...["soon", "2 fortnights", "-1", "1.5h"].map(
+      (ttl) => [{ ttl: Option.some(ttl) }, "--ttl: expected a time"] as const
+    ),
+    [{ source: "a/b" }, "--source: expected a node's id"],
+    [{ target: ".." }, "--target: expected a node's id"],
+    [{ fileId: Option.some("a b") }, "--file-id: expected 1 to 200 letters"],
+    [{ file: "/some where/a b" }, "the name of /some where/a b: expected 1 to 200 letters"],
+    [{ file: "motd.metadata" }, "--file-id gives it another name"]
+  ]
+
+  it.effect("by what can't be is refused before a file is read, or anything asked", () =>
     Effect.gen(function* () {
-      for (const ttl of ["soon", "2 fortnights", "-1", "1.5h"]) {
-        const shared = Share.share({
-          url: Option.some("http://127.0.0.1:1"),
-          cacert: Option.none(),
-          cert: Option.none(),
-          certKey: Option.none(),
-          source: "a",
-          target: "b",
-          key: "none.pem",
-          fileId: Option.none(),
-          ttl: Option.some(ttl),
-          file: "none"
-        })
-        expect(yield* Effect.flip(shared)).toMatchObject({
+      for (const [given, message] of cases)
+        expect(yield* Effect.flip(Share.share({ ...options, ...given }))).toMatchObject({
           code: 2,
-          message: expect.stringContaining("--ttl: expected a time")
+          message: expect.stringContaining(message)
         })
-      }
     }).pipe(Effect.provide(FileSystem.layerNoop({})))
   )
 })

@@ -165,6 +165,12 @@ describe("sandbox", () => {
       const pasted = /curl -sN '(\S+node\/web1\?output=keep)'/.exec(first.shown())?.[1] ?? ""
       expect((await curl(pasted)).body).toContain("web1:=> web1.example.com ended with code 0")
       expect(first.shown()).toContain('{"result":"stored"')
+      const lineOf = (what: string) =>
+        new RegExp(`^  (node \\S+ ${what} .*--url .*)$`, "m").exec(first.shown())?.[1] ?? ""
+      const run = await command("sh", ["-c", lineOf("run")])
+      expect(run.stdout).toContain("web1.example.com ended with code 0")
+      const runs = await command("sh", ["-c", lineOf("runs")])
+      expect([runs.code, runs.stdout.match(/^[0-9a-f]{8}/gm)?.length]).toEqual([0, 3])
       const byHand = first.shown().slice(first.shown().indexOf("To share a file by hand"))
       const { stdout } = await command("sh", ["-c", byHand.slice(byHand.indexOf("\n"))])
       expect(stdout).toMatch(/^\{"result":"stored",.*\}\nHTTP\/1\.1 200 OK/)

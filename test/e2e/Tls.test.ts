@@ -23,7 +23,7 @@ let second: Identity
 let third: Identity
 
 beforeAll(async () => {
-  const made = await Promise.all([makeIdentity("root"), makeIdentity("root"), makeIdentity("another")])
+  const made = await Promise.all([makeIdentity("root"), makeIdentity("root", 300), makeIdentity("another")])
   first = made[0]
   second = made[1]
   third = made[2]
@@ -65,6 +65,13 @@ const shown = async (relay: Relay): Promise<string | undefined> => {
   const certificate = socket.getPeerX509Certificate()?.fingerprint256
   socket.destroy()
   return certificate
+}
+
+/** How long the relay says that its own certificate is valid still: days. */
+const daysLeft = async ({ port }: Relay): Promise<number> => {
+  const { body } = await curl("-k", `https://127.0.0.1:${port}/metrics`)
+  const seconds = /^rudder_relay_certificate_left_seconds\{certificate="own"\} (\S+)$/m.exec(body)?.[1]
+  return Math.ceil(Number(seconds) / 86_400)
 }
 
 const fingerprint = ({ pem }: Identity): string => new X509Certificate(pem).fingerprint256
@@ -123,9 +130,12 @@ describe("a relay that serves HTTPS", () => {
     expect(JSON.parse(body)).toMatchObject({ result: "error", action: "reloadConfiguration" })
     expect(JSON.parse(body).errorDetails).toContain("tls.certificate")
     expect(await shown(relay)).toBe(fingerprint(first))
+    // What the relay says of its certificate is of the one that callers see.
+    expect(await daysLeft(relay)).toBe(30)
     replace(second.key, files.key)
     expect((await curl("-k", "-X", "POST", `${url}/system/reload`)).status).toBe(200)
     expect(await shown(relay)).toBe(fingerprint(second))
+    expect(await daysLeft(relay)).toBe(300)
   })
 })
 

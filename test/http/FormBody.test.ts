@@ -45,10 +45,15 @@ describe("a form", () => {
     })
   )
 
-  it.effect("of another type, or too long, is refused", () =>
+  it.effect("of another type, compressed, or too long, is refused", () =>
     Effect.gen(function* () {
       const json = requestOf("{}", { "content-type": "application/json" })
       expect(yield* Effect.flip(FormBody.read(json, idle))).toMatchObject({ parameter: "Content-Type" })
+      const packed = requestOf("a=1", { ...type, "content-encoding": "gzip" })
+      expect(yield* Effect.flip(FormBody.read(packed, idle))).toMatchObject({
+        _tag: "InvalidRequest",
+        parameter: "Content-Encoding"
+      })
       const long = "x".repeat(FormBody.maxFormLength + 1)
       expect(yield* Effect.flip(FormBody.read(requestOf(long), idle))).toMatchObject({
         _tag: "PayloadTooLarge"

@@ -1,12 +1,15 @@
 /** Orders of runs as requests, through the whole app. */
 import { HttpClient, HttpClientRequest, UrlParams } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Option, type Scope } from "effect"
+import { Context, Effect, Layer, Option, type Scope } from "effect"
 import type { GivenSettings } from "../../src/config/GivenSettings.ts"
+import { Disk, DiskError } from "../../src/disk/Disk.ts"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
+import { eventually } from "../support/Until.ts"
 
 const tree = {
   a: { hostname: "a.example.com" },
@@ -15,7 +18,7 @@ const tree = {
 }
 
 type Ask = (
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "DELETE",
   path: string,
   given?: { readonly form?: string; readonly headers?: Record<string, string> }
 ) => Effect.Effect<{ readonly status: number; readonly type: string; readonly body: string }, unknown>
@@ -24,7 +27,8 @@ type Ask = (
 const withRelay = <A, E>(
   use: (ask: Ask, lines: ReadonlyArray<string>) => Effect.Effect<A, E, Scope.Scope>,
   settings: GivenSettings = {},
-  script?: Parameters<typeof servedRelay>[3]
+  script?: Parameters<typeof servedRelay>[3],
+  disk?: Layer.Layer<Disk>
 ) =>
   Effect.gen(function* () {
     const directory = yield* temporaryFolder
@@ -45,7 +49,7 @@ const withRelay = <A, E>(
       return yield* use(ask, lines)
     }).pipe(
       Effect.provide(
-        servedRelay(directory, nodesListLayer(tree), settings, script).pipe(Layer.provideMerge(layer))
+        servedRelay(directory, nodesListLayer(tree), settings, script, disk).pipe(Layer.provideMerge(layer))
       )
     )
   })
@@ -202,6 +206,68 @@ describe("an order", () => {
           trustedProxies: Option.some(["127.0.0.0/8"])
         }
       }
+    )
+  )
+
+  it.scopedLive("that comes again by its key has a line that says so, and started nothing", () =>
+    withRelay((ask, lines) =>
+      Effect.gen(function* () {
+        const headers = { "idempotency-key": "again" }
+        for (let time = 0; time < 2; time++)
+          yield* ask("POST", "/remote-run/nodes", { form: "nodes=a", headers })
+        const told = lines.filter((line) => line.includes("route=/remote-run/nodes"))
+        expect(told).toEqual([
+          expect.stringMatching(/^INFO .* started=1 /),
+          expect.stringMatching(/^INFO .* repeated=true /)
+        ])
+        expect(told[0]).not.toContain("repeated=")
+        expect(told[1]).not.toContain("started=")
+      })
+    )
+  )
+
+  it.scopedLive("whose key can't be made binding starts no agent, and the log says why", () =>
+    withRelay(
+      (ask, lines) =>
+        Effect.gen(function* () {
+          const headers = { "idempotency-key": "unkept" }
+          const { body } = yield* ask("POST", "/remote-run/nodes", { form: "nodes=a", headers })
+          expect(body).toContain('"_tag":"AgentError"')
+          expect(lines.filter((line) => line.startsWith("ERROR"))).toEqual([
+            expect.stringMatching(/^ERROR the disk failed .*error=EIO: .*keys.* run=/)
+          ])
+        }),
+      {},
+      undefined,
+      Layer.map(NodeDisk.layer, (given) => {
+        const disk = Context.get(given, Disk)
+        return Context.make(Disk, {
+          ...disk,
+          rename: (from, to) =>
+            from.includes("/keys/")
+              ? new DiskError({ code: "EIO", message: `EIO: rename '${from}'` })
+              : disk.rename(from, to)
+        })
+      })
+    )
+  )
+})
+
+describe("a run that is cancelled", () => {
+  it.scopedLive("ends with a line that says who started it, and who cancelled it", () =>
+    withRelay(
+      (ask, lines) =>
+        Effect.gen(function* () {
+          const started = yield* ask("POST", "/remote-run/nodes", { form: "nodes=a&actor=jane&async=yes" })
+          const { id } = JSON.parse(started.body)
+          yield* ask("DELETE", `/remote-run/runs/${id}?actor=joe`)
+          yield* eventually(() => lines.some((line) => line.includes("run ended")))
+          expect(lines.find((line) => line.includes("run ended"))).toMatch(
+            / actor=jane .*cancelled_by=joe .*outcome=cancelled/
+          )
+        }),
+      {},
+      () => ({ exit: "hang" })
     )
   )
 })

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, posix } from "node:path"
-import { type HttpRouter, HttpServerRequest } from "@effect/platform"
+import { Headers, type HttpRouter, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, FastCheck, Layer, Logger, Option, Runtime } from "effect"
@@ -282,6 +282,36 @@ describe("requests about shared files", () => {
       list.neverLoaded = false
       for (const form of ["POST", "PUT"] as const) expect(yield* send(form)).toMatchObject({ status: 403 })
     }).pipe(Effect.provide(relay(CrashingDisk.make(), list, "tree")))
+  })
+
+  it.scopedLive("that are uploads are refused, 400, where the body would have to be decoded first", () => {
+    const disk = CrashingDisk.make()
+    const list = new Obliging()
+    list.known = ["node1", "node2"]
+    return Effect.gen(function* () {
+      const app = yield* Relay.httpApp
+      const send = (form: Asked["form"], encoding: string) => {
+        const request = toRequest({
+          form,
+          base: "/rudder/relay-api",
+          ids: ["node1", "node2", "a"],
+          encoding: encode,
+          more: ""
+        })
+        const headers = Headers.set(request.headers, "content-encoding", encoding)
+        return Effect.provideService(
+          app,
+          HttpServerRequest.HttpServerRequest,
+          request.modify({ headers })
+        ).pipe(Effect.scoped)
+      }
+      for (const form of ["POST", "PUT"] as const) {
+        expect(yield* send(form, "gzip")).toMatchObject({ status: 400 })
+        expect([...disk.files().keys()].filter((path) => path.endsWith("/a"))).toEqual([])
+      }
+      for (const form of ["POST", "PUT"] as const)
+        expect(yield* send(form, "Identity")).toMatchObject({ status: 200 })
+    }).pipe(Effect.provide(relay(disk, list, "tree")))
   })
 
   it.scopedLive("that ask for a file while the policy server is away are answered: send it", () => {

@@ -2,9 +2,11 @@
 import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
+import * as NodeDisk from "../../src/disk/NodeDisk.ts"
 import {
   type AgentCommand,
   Certificates,
+  type Disk,
   type GivenSettings,
   makeSettings,
   NodeId,
@@ -28,7 +30,8 @@ export const servedRelay = (
   directory: string,
   nodesList: Layer.Layer<NodesList>,
   settings: GivenSettings = {},
-  script: (command: AgentCommand) => AgentScript = () => ({})
+  script: (command: AgentCommand) => AgentScript = () => ({}),
+  disk: Layer.Layer<Disk> = NodeDisk.layer
 ) => {
   const config = makeSettings({
     general: { nodeId: NodeId.make("root") },
@@ -44,7 +47,8 @@ export const servedRelay = (
           SubRelays.unreachable,
           Certificates.none,
           nobodyAbove,
-          nodesList
+          nodesList,
+          disk
         )
       )
     ),

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto"
 import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { get, memory, newFolder, nodes, reading, relay } from "../support.mjs"
+import { get, memory, newFolder, nodes, reading, relay, sleep } from "../support.mjs"
 
 /** A record of a journal, as `JournalRecord` has it. */
 const record = (kind, node, event) => {
@@ -67,11 +67,14 @@ const indexedBytes = (directory) =>
 
 /** A start makes the indexes of runs that have none: until they do not grow any more. */
 const indexed = async (directory) => {
-  for (let before = -1, now = 0; now !== before || now === 0; ) {
+  let before = -1
+  for (let seconds = 0; seconds < 300; seconds++) {
+    await sleep(1000)
+    const now = indexedBytes(directory)
+    if (now > 0 && now === before) return
     before = now
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-    now = indexedBytes(directory)
   }
+  throw new Error(`the runs in ${directory} are not indexed after five minutes`)
 }
 
 const requests = 20

@@ -86,27 +86,18 @@ const sleepers = {
     const count = isShort ? 100 : 200
     const agent = script("sleeper", "exec sleep 1")
     const { cert, key } = certificate("rsa")
+    const below = nodes(count, { "policy-server": "low" })
     const lower = scope(
-      await relay(
-        Object.fromEntries(
-          Object.entries(nodes(count)).map(([id, node]) => [id, { ...node, "policy-server": "low" }])
-        ),
-        {
-          ...options(agent),
-          general: 'node_id = "low"\n',
-          tls: `certificate = "${cert}"\nkey = "${key}"`,
-          upstream: 'base_url = "http://127.0.0.1:1"'
-        }
-      )
+      await relay(below, {
+        ...options(agent),
+        general: 'node_id = "low"\n',
+        tls: `certificate = "${cert}"\nkey = "${key}"`,
+        upstream: 'base_url = "http://127.0.0.1:1"'
+      })
     )
     const upper = scope(
       await relay(
-        {
-          ...Object.fromEntries(
-            Object.entries(nodes(count)).map(([id, node]) => [id, { ...node, "policy-server": "low" }])
-          ),
-          low: { hostname: "localhost", "policy-server": "root" }
-        },
+        { ...below, low: { hostname: "localhost", "policy-server": "root" } },
         { general: `https_port = ${lower.port}\npeer_authentication = "dangerous_none"\n` }
       )
     )

@@ -31,6 +31,13 @@ let name = 0
 const uploads = (target, count) =>
   Array.from({ length: count }, () => request("POST", uploadPath(target, `f${++name}`, content), content))
 
+/** The same to a server that takes whatever is PUT. */
+const puts = (count) => Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
+
+/** A reading of these requests, over 32 connections. */
+const loaded = (port, pid, wanted) =>
+  reading(wanted.length, () => load(port, 32, wanted.length, (at) => wanted[at]), pid)
+
 const durable = async (scope) => scope(await peer("durable", newFolder()))
 
 const small = {
@@ -45,16 +52,13 @@ const small = {
     const here = scope(await relay(list, { shared_files: "max_uploads_per_address = 64\n" }))
     const bare = await durable(scope)
     const dav = scope(await nginx())
-    const puts = () => Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
-    const sent = async (port, pid, wanted) =>
-      reading(count, () => load(port, 32, count, (at) => wanted[at]), pid)
     return {
-      here: () => sent(here.port, here.pid, uploads("n1", count)),
-      "bare node, same syncs": () => sent(bare.port, bare.pid, puts()),
-      "nginx, not synced": () => sent(dav.port, undefined, puts()),
+      here: () => loaded(here.port, here.pid, uploads("n1", count)),
+      "bare node, same syncs": () => loaded(bare.port, bare.pid, puts(count)),
+      "nginx, not synced": () => loaded(dav.port, undefined, puts(count)),
       "nginx, each then synced": async () => {
         const first = name + 1
-        const wanted = puts()
+        const wanted = puts(count)
         return reading(count, async () => {
           await load(dav.port, 32, count, (at) => wanted[at])
           let next = first
@@ -110,14 +114,8 @@ const accept = {
     const here = scope(await relay(below, elsewhere(upstream)))
     const bare = await durable(scope)
     return {
-      here: () => {
-        const wanted = uploads("far", count)
-        return reading(count, () => load(here.port, 32, count, (at) => wanted[at]), here.pid)
-      },
-      "bare node, same syncs": () => {
-        const wanted = Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
-        return reading(count, () => load(bare.port, 32, count, (at) => wanted[at]), bare.pid)
-      }
+      here: () => loaded(here.port, here.pid, uploads("far", count)),
+      "bare node, same syncs": () => loaded(bare.port, bare.pid, puts(count))
     }
   }
 }

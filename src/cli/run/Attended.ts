@@ -46,7 +46,7 @@ const cancelled = (attendance: Attendance) =>
     const id = run()
     if (id === undefined) return yield* left(exitCode.interrupted, attendance)
     yield* say(`cancelling run ${id} …\n`)
-    yield* cancel(id).pipe(
+    const wasGoingOn = yield* cancel(id).pipe(
       Effect.timeoutFail({
         duration: cancelWithin,
         onTimeout: () =>
@@ -58,7 +58,7 @@ const cancelled = (attendance: Attendance) =>
       Effect.raceFirst(Effect.flatMap(Queue.take(interrupts), () => left(exitCode.interrupted, attendance)))
     )
     yield* say(
-      `run ${id} is cancelled; how its nodes ended:\nrudder-relay runs show ${id}${attendance.options}\n`
+      `run ${id} ${wasGoingOn ? "is cancelled" : "was over already"}; how its nodes ended:\nrudder-relay runs show ${id}${attendance.options}\n`
     )
     return yield* new StartError({ code: exitCode.interrupted, message: "" })
   })

@@ -3,6 +3,7 @@ import { Chunk, Effect, Option, Stream } from "effect"
 import { RelayClient, type RelayClientService } from "../../client/RelayClient.ts"
 import * as Glob from "../../Glob.ts"
 import type { KnownNode } from "../../system/SystemApi.ts"
+import * as NodesOfRun from "../NodesOfRun.ts"
 import type { RelayFailure } from "../RelayProblem.ts"
 import * as RunName from "../RunName.ts"
 import { exitCode, StartError } from "../StartError.ts"
@@ -86,12 +87,7 @@ const ofRun = (
   run: string,
   failed: boolean
 ): Effect.Effect<ReadonlyArray<string>, RelayFailure> => {
-  if (!failed)
-    return client.follow(run).pipe(
-      Stream.filterMap((event) => (event.event === "run" ? Option.some(event.nodes) : Option.none())),
-      Stream.runHead,
-      Effect.map(Option.getOrElse((): ReadonlyArray<string> => []))
-    )
+  if (!failed) return NodesOfRun.all(client, run)
   // What would be run again. Nothing is: it is asked for a preview.
   return client.routes.remoteRun
     .retryRun({

@@ -1,15 +1,9 @@
 /** The keys of the simulated nodes: made once, and kept in the sandbox. */
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPair,
-  type KeyObject,
-  randomUUID
-} from "node:crypto"
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomUUID } from "node:crypto"
 import { promisify } from "node:util"
 import { FileSystem, Path } from "@effect/platform"
 import { Effect } from "effect"
+import * as KeyHash from "../../topology/KeyHash.ts"
 
 const newKey = Effect.promise(() => promisify(generateKeyPair)("rsa", { modulusLength: 2048 })).pipe(
   Effect.map(({ privateKey }) => privateKey)
@@ -43,10 +37,7 @@ const keyOf = (directory: string, node: string) =>
   })
 
 /** As the nodes list has it. */
-export const hashOf = (key: KeyObject): string => {
-  const der = createPublicKey(key).export({ type: "spki", format: "der" })
-  return `sha256//${createHash("sha256").update(der).digest("base64")}`
-}
+export const hashOf = (key: KeyObject): string => KeyHash.of(createPublicKey(key))
 
 /** The key of each node. */
 export const make = (directory: string, nodes: ReadonlyArray<string>) =>

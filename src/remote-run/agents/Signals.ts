@@ -6,7 +6,7 @@ import * as ProcessTable from "./ProcessTable.ts"
 /** `Gone` also where the process is another one by now; `Denied`: the daemon may not. */
 export type Sent = "Sent" | "Gone" | "Denied"
 
-const send = (pid: number, signal: NodeJS.Signals): Sent => {
+const send = (pid: number, signal: NodeJS.Signals | 0): Sent => {
   try {
     process.kill(pid, signal)
     return "Sent"
@@ -21,6 +21,9 @@ export const toProcess = (target: ProcessTable.Process, signal: NodeJS.Signals):
 
 /** To every process of a group whose leader has not been waited for yet. */
 export const toGroup = (leader: number, signal: NodeJS.Signals): Sent => send(-leader, signal)
+
+/** Whether some process has this number, be it the daemon's to signal or not. */
+export const isThere = (pid: number): boolean => send(pid, 0) !== "Gone"
 
 const capKill = 1n << 5n
 

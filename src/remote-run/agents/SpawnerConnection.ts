@@ -6,6 +6,7 @@ import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit } from "./AgentProcess.ts"
 import guard from "./guard.mjs?raw"
 import * as ProcessTable from "./ProcessTable.ts"
+import * as Signals from "./Signals.ts"
 import * as Protocol from "./SpawnerProtocol.ts"
 import * as Failure from "./SpawnFailure.ts"
 import nodeProgram from "./spawner.mjs?raw"
@@ -45,7 +46,6 @@ export const inNode: Starter = {
 }
 
 class Expected implements Spawned {
-  readonly id: number
   readonly events: SpawnEvents
   private readonly connection: Connection
   pid: number | undefined
@@ -53,9 +53,8 @@ class Expected implements Spawned {
   /** As it was when its starter ended, which was the last to know; undefined where nothing can be seen of it. */
   private left: ProcessTable.Process | undefined
 
-  constructor(connection: Connection, id: number, events: SpawnEvents) {
+  constructor(connection: Connection, events: SpawnEvents) {
     this.connection = connection
-    this.id = id
     this.events = events
   }
 
@@ -69,7 +68,7 @@ class Expected implements Spawned {
   /** Where /proc hides it: whether no process has its number. */
   isGone(): boolean {
     if (this.pid === undefined) return true
-    if (this.left === undefined) return !exists(this.pid)
+    if (this.left === undefined) return !Signals.isThere(this.pid)
     const now = ProcessTable.find(this.pid)
     return now === undefined || now.zombie || now.start !== this.left.start
   }
@@ -137,7 +136,7 @@ export class Connection {
 
   ask(request: Protocol.SpawnRequest, events: SpawnEvents): Spawned {
     const id = ++this.count
-    const expected = new Expected(this, id, events)
+    const expected = new Expected(this, events)
     this.unanswered.set(id, expected)
     this.tell(Protocol.start(id, request))
     return expected
@@ -240,13 +239,5 @@ export class Connection {
       expected.over = true
       expected.events.failed(new Failure.SpawnerEnded({ message }))
     }
-  }
-}
-
-const exists = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM"
   }
 }

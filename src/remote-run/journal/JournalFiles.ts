@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import { type FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Exit, Scope } from "effect"
 import type { JournalPart } from "./JournalSource.ts"
+import { windowLength } from "./JournalWindow.ts"
 import * as RunFolders from "./RunFolders.ts"
 
 /** Where the bytes of one journal go. */
@@ -36,7 +37,7 @@ interface Substitute extends OpenFile {
 /** More than this of one write is not kept in memory. Bytes. */
 const maxWrite = 256 * 1024
 /** So much of what was written last is, in whole writes: what a reader's window holds. Bytes. */
-const maxRecent = 64 * 1024 + 512
+const maxRecent = windowLength
 
 /** Copied at once. Bytes. */
 const copyLength = 256 * 1024

@@ -13,7 +13,7 @@ import {
 import type { JournalPart, JournalSource } from "./JournalSource.ts"
 
 /** The largest record of output, as an agent's pipe gives it, with its header and its node's id. Bytes. */
-const windowLength = 64 * 1024 + 512
+export const windowLength = 64 * 1024 + 512
 
 /** A stretch of a journal in memory. Offsets are bytes from the journal's beginning. */
 export interface JournalWindow {

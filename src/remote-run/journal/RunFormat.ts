@@ -6,9 +6,6 @@ import { headerLength, type JournalRecord, Kind, recordLength } from "./JournalR
 /** What a caller can have a run as: Rudder's text, JSON a line, the bytes of stdout alone, or server-sent events. */
 export type RunFormat = "text" | "ndjson" | "raw" | "sse"
 
-/** One output line of ndjson, without its newline. `base64` has the bytes where they are not UTF-8. */
-export type OutputLine = OutputEvent
-
 const newline = 0x0a
 const newlineBytes = Buffer.from("\n")
 const pingLine = Buffer.from('{"event":"ping"}\n')
@@ -76,7 +73,7 @@ const jsonLines = (record: JournalRecord, payload: Buffer): string => {
 const streamOf = ({ kind }: JournalRecord) => (kind === Kind.stdout ? "stdout" : "stderr")
 
 /** The objects of an output record's lines, each with the offset behind it in the payload. */
-const outputLines = (record: JournalRecord, each: (line: OutputLine, end: number) => void): void => {
+const outputLines = (record: JournalRecord, each: (line: OutputEvent, end: number) => void): void => {
   const node = record.node.toString("latin1")
   const stream = streamOf(record)
   const clean = isUtf8(record.payload)

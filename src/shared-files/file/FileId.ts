@@ -1,6 +1,9 @@
 /** The name of a shared file among those of one source for one target. It becomes a file's name. */
 import { Schema } from "effect"
-import type { NodeId } from "../../NodeId.ts"
+import { type NodeId, form as nodeIdForm } from "../../NodeId.ts"
+
+/** Its form, in words. */
+export const form = `${nodeIdForm}, and not ending in '.metadata'`
 
 /** Its form. */
 export const pattern = /^(?!\.{1,2}$)(?!.*\.[mM][eE][tT][aA][dD][aA][tT][aA]$)[A-Za-z0-9._-]{1,200}$/
@@ -11,8 +14,7 @@ export const pattern = /^(?!\.{1,2}$)(?!.*\.[mM][eE][tT][aA][dD][aA][tT][aA]$)[A
  */
 export const FileId = Schema.String.pipe(
   Schema.pattern(pattern, {
-    message: () =>
-      "expected 1 to 200 letters, digits, '.', '_' or '-', neither '.' nor '..', and not ending in '.metadata'"
+    message: () => `expected ${form}`
   }),
   Schema.brand("FileId")
 ).annotations({ identifier: "FileId" })

@@ -13,6 +13,7 @@ import {
   type UpstreamFatal,
   UpstreamRejected
 } from "../../RelayError.ts"
+import * as RequestReport from "../../RequestReport.ts"
 import * as Span from "../../Span.ts"
 import type { SharedFileName } from "../file/FileId.ts"
 import type * as Metadata from "../file/Metadata.ts"
@@ -238,6 +239,7 @@ const forward = ({ gate, deliveries, forwardWait, scope }: OutboxParts, entry: E
       Effect.tap((ended) => (Option.isNone(ended) ? deliveries.due(entry.key, 0) : Effect.void)),
       Effect.flatMap(Option.match({ onNone: () => queued, onSome: answerOf })),
       Effect.interruptible,
+      RequestReport.outside,
       Effect.forkIn(scope)
     )
   })

@@ -74,6 +74,11 @@ describe("a run that is watched", () => {
       expect(yield* one.code).toBe(130)
       expect(one.cancelled).toEqual(["0190"])
       expect(one.said.at(-1)).toContain("is cancelled")
+      const late = yield* watched({ cancel: () => Effect.succeed(false) })
+      yield* late.press()
+      yield* late.press()
+      expect(yield* late.code).toBe(130)
+      expect(late.said.at(-1)).toContain("was over already")
     })
   )
 

@@ -17,15 +17,15 @@ export interface Identity {
 
 const directories: Array<string> = []
 
-/** Made by openssl, which takes a second for each. */
-export const makeIdentity = async (id: string): Promise<Identity> => {
+/** Made by openssl, which takes a second for each. @param days how long the certificate is valid */
+export const makeIdentity = async (id: string, days = 30): Promise<Identity> => {
   const directory = mkdtempSync(join(tmpdir(), "rudder-relay-identity-"))
   directories.push(directory)
   const certificate = join(directory, "cert.pem")
   const key = join(directory, "key.pem")
   const files = ["-keyout", key, "-out", certificate]
   const { code, stderr } = await command("openssl", [
-    ...["req", "-x509", "-newkey", "rsa:4096", "-nodes", "-days", "30", "-subj", `/UID=${id}`],
+    ...["req", "-x509", "-newkey", "rsa:4096", "-nodes", "-days", String(days), "-subj", `/UID=${id}`],
     ...files
   ])
   if (code !== 0) throw new Error(stderr)

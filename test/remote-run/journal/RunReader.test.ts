@@ -6,10 +6,11 @@ import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import type { JournalSource } from "../../../src/remote-run/journal/JournalSource.ts"
 import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import { maxLineLength } from "../../../src/remote-run/journal/OutputLines.ts"
-import type { OutputLine, RunFormat } from "../../../src/remote-run/journal/RunFormat.ts"
+import type { RunFormat } from "../../../src/remote-run/journal/RunFormat.ts"
 import type { RunJournal } from "../../../src/remote-run/journal/RunJournal.ts"
 import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { type NodeEnding, RunEvent, type Verdict } from "../../../src/remote-run/RunEvent.ts"
+import type { OutputEvent } from "../../../src/remote-run/RunStreamEvent.ts"
 import { makeJournal } from "../../support/Journals.ts"
 import { eventually } from "../../support/Until.ts"
 
@@ -101,7 +102,7 @@ const printedBy = (printed: ReadonlyArray<Printed>, node: string, stream: "stdou
   Buffer.concat(printed.filter((one) => one.node === node && one.stream === stream).map((one) => one.bytes))
 
 /** ndjson's lines of one stream, put together again. The last may have had no newline. */
-const joined = (lines: ReadonlyArray<OutputLine>): Buffer =>
+const joined = (lines: ReadonlyArray<OutputEvent>): Buffer =>
   Buffer.concat(
     lines.flatMap((line) => [
       line.base64 === undefined ? Buffer.from(line.line) : Buffer.from(line.base64, "base64"),
@@ -145,7 +146,7 @@ const check = (printed: ReadonlyArray<Printed>) =>
       for (const node of nodes)
         for (const stream of ["stdout", "stderr"] as const) {
           const lines = ndjson.filter((one) => one.node === node && one.stream === stream)
-          const content = joined(lines.map((line) => line as unknown as OutputLine))
+          const content = joined(lines.map((line) => line as unknown as OutputEvent))
           expect(content.equals(withNewline(printedBy(printed, node, stream)))).toBe(true)
         }
 
