@@ -1,5 +1,5 @@
 /** What may stand where a command line is being typed, as far as the program itself knows. */
-import type { RestReason } from "../remote-run/RunRest.ts"
+import { restReasons } from "../remote-run/RestReason.ts"
 import * as CommandLine from "./CommandLine.ts"
 import type { CommandTree, OptionText, Value } from "./CommandTree.ts"
 import { summary } from "./Help.ts"
@@ -44,7 +44,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   PEM: "files",
   DIR: "folders",
   ID: "ids",
-  IDS: "ids",
+  IDS: "nodes",
   NODE: "nodes",
   TARGET: "targets",
   T: "targets",
@@ -52,14 +52,6 @@ const kinds: Readonly<Record<string, Kind>> = {
   ENTRY: "entries",
   "TARGET/SOURCE/FILE": "stored"
 }
-
-const reasons = [
-  "failed",
-  "cancelled",
-  "skipped",
-  "unreported",
-  "interrupted"
-] as const satisfies ReadonlyArray<RestReason>
 
 /** Values that are several words with commas between them. */
 const lists: ReadonlySet<string> = new Set(["IDS", "REASONS"])
@@ -71,7 +63,7 @@ const plain = (word: string): Candidate => ({ word, meaning: "" })
 const valuesOf = ({ choices, name }: Value, kept: string, typed: string): Found => {
   if (lists.has(name)) {
     const at = typed.lastIndexOf(",") + 1
-    const fixed = name === "REASONS" ? reasons : []
+    const fixed = name === "REASONS" ? restReasons : []
     return {
       kept: kept + typed.slice(0, at),
       typed: typed.slice(at),

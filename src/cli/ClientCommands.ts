@@ -2,6 +2,7 @@
 import { Args, Command, Options } from "@effect/cli"
 import { Effect } from "effect"
 import { nodeChoices } from "../remote-run/NodeChoice.ts"
+import { restReasons } from "../remote-run/RestReason.ts"
 import { json, options as relay } from "./ClientOptions.ts"
 import { loaded } from "./CommandModule.ts"
 import * as RunCommand from "./RunCommand.ts"
@@ -106,7 +107,7 @@ const retryRun = Command.make(
     only: optionalText(
       "only",
       "REASONS",
-      "Only nodes that are not ok for these reasons: a comma list of failed, cancelled, skipped, unreported, interrupted"
+      `Only nodes that are not ok for these reasons: a comma list of ${restReasons.join(", ")}`
     ),
     ...RunCommand.shown,
     ...RunCommand.control,

@@ -5,12 +5,13 @@ import type { StorageError } from "../RelayError.ts"
 import { ClassName } from "./ClassName.ts"
 import { type Decoded, invalid } from "./Parameter.ts"
 import { RunGoesOn, type RunNotFound } from "./RemoteRunError.ts"
+import { restReasons } from "./RestReason.ts"
 import type { NodeOutcome, RunEvent, UnreadableEvent } from "./RunEvent.ts"
 import type { RunId } from "./RunId.ts"
 import type { OutputChoice, RunSummary } from "./RunRecord.ts"
 
-/** Why a node is not ok. `failed` is whatever is none of the others: a code, a signal, a time-out, an error. */
-export const RestReason = Schema.Literal("failed", "cancelled", "skipped", "unreported", "interrupted")
+/** One of `restReasons`. */
+export const RestReason = Schema.Literal(...restReasons)
 export type RestReason = typeof RestReason.Type
 
 /** All of them. */

@@ -37,7 +37,7 @@ describe("completion", () => {
     const found = at("runs retry --only failed,sk")
     expect(found).toMatchObject({ kept: "failed,", typed: "sk" })
     expect(found.words.map(({ word }) => word)).toEqual(["skipped"])
-    expect(at("runs output x --node a,b")).toMatchObject({ kept: "a,", typed: "b", kind: "ids" })
+    expect(at("runs output x --node a,b")).toMatchObject({ kept: "a,", typed: "b", kind: "nodes" })
   })
 
   it.each([
