@@ -164,7 +164,6 @@ export class CrashingDisk {
   /** As much of node's `fs` as `Disk` needs. */
   private node() {
     const { contents } = this
-    const { fs } = contents
     return {
       constants,
       ...this.byDescriptor(),
@@ -175,8 +174,9 @@ export class CrashingDisk {
           done,
           this.run({ kind: "rename", paths: [from, to] }, () => {
             // memfs goes on counting what a rename replaces, and would never remove its folder.
-            if (contents.at(from)?.kind === "file" && contents.at(to)?.kind === "file") fs.unlinkSync(to)
-            fs.renameSync(from, to)
+            if (contents.at(from)?.kind === "file" && contents.at(to)?.kind === "file")
+              contents.fs.unlinkSync(to)
+            contents.fs.renameSync(from, to)
             contents.change(contents.entry(from, undefined), contents.entry(to, contents.at(from)))
           })
         ),
@@ -184,43 +184,50 @@ export class CrashingDisk {
         told(
           done,
           this.run({ kind: "unlink", paths: [path] }, () => {
-            fs.unlinkSync(path)
+            contents.fs.unlinkSync(path)
             contents.change(contents.entry(path, undefined))
           })
         ),
       lstatSync: (path: string) =>
-        this.now({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path, { throwIfNoEntry: false })),
-      readdirSync: (path: string) => this.now({ kind: "readdir", paths: [path] }, () => fs.readdirSync(path)),
-      statfsSync: (path: string) => this.now({ kind: "statfs", paths: [path] }, () => fs.statfsSync(path)),
+        this.now({ kind: "lstat", paths: [path] }, () =>
+          contents.fs.lstatSync(path, { throwIfNoEntry: false })
+        ),
+      readdirSync: (path: string) =>
+        this.now({ kind: "readdir", paths: [path] }, () => contents.fs.readdirSync(path)),
+      statfsSync: (path: string) =>
+        this.now({ kind: "statfs", paths: [path] }, () => contents.fs.statfsSync(path)),
       promises: {
         open: (path: string, flags: number) => this.openToRead(path, flags),
         mkdir: (path: string, { mode }: { readonly mode: number }) =>
           this.run({ kind: "mkdir", paths: [path] }, () => {
-            fs.mkdirSync(path, { mode })
+            contents.fs.mkdirSync(path, { mode })
             contents.change(contents.entry(path, newFolder(mode)))
           }),
         rmdir: (path: string) =>
           this.run({ kind: "rmdir", paths: [path] }, () => {
-            fs.rmdirSync(path)
+            contents.fs.rmdirSync(path)
             contents.change(contents.entry(path, undefined))
           }),
         readdir: (path: string) =>
-          this.run({ kind: "readdir", paths: [path] }, () => fs.readdirSync(path, { withFileTypes: true })),
-        lstat: (path: string) => this.run({ kind: "lstat", paths: [path] }, () => fs.lstatSync(path)),
-        chmod: async (path: string, mode: number) => fs.chmodSync(path, mode),
-        access: async (path: string, mode: number) => fs.accessSync(path, mode)
+          this.run({ kind: "readdir", paths: [path] }, () =>
+            contents.fs.readdirSync(path, { withFileTypes: true })
+          ),
+        lstat: (path: string) =>
+          this.run({ kind: "lstat", paths: [path] }, () => contents.fs.lstatSync(path)),
+        chmod: async (path: string, mode: number) => contents.fs.chmodSync(path, mode),
+        access: async (path: string, mode: number) => contents.fs.accessSync(path, mode)
       }
     }
   }
 
   /** What is done with files that are open. */
   private byDescriptor() {
-    const { fs } = this.contents
+    const { contents } = this
     const pathOf = (descriptor: number): string => this.opened.get(descriptor)?.path ?? "nothing"
     const append = (descriptor: number, bytes: Uint8Array) => {
       const node = this.opened.get(descriptor)?.node
       if (node?.kind !== "file") throw new Error(`${pathOf(descriptor)} is not open for writing`)
-      fs.writeSync(descriptor, bytes)
+      contents.fs.writeSync(descriptor, bytes)
       node.content = Buffer.concat([node.content, bytes])
       return bytes.length
     }
@@ -232,20 +239,20 @@ export class CrashingDisk {
     return {
       openSync: (path: string, flags: number) =>
         this.now({ kind: "open", paths: [path] }, () => {
-          const descriptor = fs.openSync(path, flags)
+          const descriptor = contents.fs.openSync(path, flags)
           this.opened.set(descriptor, { path, node: this.contents.at(path) })
           return descriptor
         }),
       // Of what is open the disk need not be asked.
-      fstatSync: (descriptor: number) => fs.fstatSync(descriptor),
-      fchmodSync: (descriptor: number, mode: number) => fs.fchmodSync(descriptor, mode),
+      fstatSync: (descriptor: number) => contents.fs.fstatSync(descriptor),
+      fchmodSync: (descriptor: number, mode: number) => contents.fs.fchmodSync(descriptor, mode),
       closeSync: (descriptor: number) => {
         this.opened.delete(descriptor)
-        fs.closeSync(descriptor)
+        contents.fs.closeSync(descriptor)
       },
       readSync: (descriptor: number, buffer: Uint8Array, from: number, count: number) =>
         this.now({ kind: "read", paths: [pathOf(descriptor)] }, () =>
-          fs.readSync(descriptor, buffer, from, count, null)
+          contents.fs.readSync(descriptor, buffer, from, count, null)
         ),
       writeSync: (descriptor: number, bytes: Uint8Array, from: number, count: number) => {
         const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count))
@@ -264,7 +271,7 @@ export class CrashingDisk {
       },
       futimesSync: (descriptor: number, accessed: number, modified: number) =>
         this.now({ kind: "utimes", paths: [pathOf(descriptor)] }, () => {
-          fs.futimesSync(descriptor, accessed, modified)
+          contents.fs.futimesSync(descriptor, accessed, modified)
           const node = this.opened.get(descriptor)?.node
           if (node?.kind === "file") node.modified = Math.round(modified * 1000)
         }),

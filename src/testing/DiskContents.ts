@@ -7,7 +7,7 @@
  * emptying before its removal. A rename is one change, wherever it leads.
  */
 import { PCGRandom } from "effect/Utils"
-import { createFsFromVolume, Volume } from "memfs"
+import { Volume } from "memfs"
 
 /** A file, and what of it was synced. */
 export interface FileNode {
@@ -54,25 +54,33 @@ export const newFolder = (mode = 0o755): FolderNode => ({
 
 /** What is written, and what of it would survive. */
 export class DiskContents {
-  readonly fs = createFsFromVolume(new Volume())
   readonly root: FolderNode
+  private made: Volume | undefined
   /** In the order they were made; none of it is certain to survive. */
   private changes: ReadonlyArray<Change> = []
 
   constructor(root: FolderNode) {
     this.root = root
-    this.fill("", root)
   }
 
-  private fill(path: string, folder: FolderNode): void {
+  /** The same as files, for who calls it as a disk: most of what a stop would leave is looked at only. */
+  get fs(): Volume {
+    if (this.made === undefined) {
+      this.made = new Volume()
+      this.fill(this.made, "", this.root)
+    }
+    return this.made
+  }
+
+  private fill(fs: Volume, path: string, folder: FolderNode): void {
     for (const [name, node] of folder.entries) {
       const child = `${path}/${name}`
       if (node.kind === "folder") {
-        this.fs.mkdirSync(child, { mode: node.mode })
-        this.fill(child, node)
+        fs.mkdirSync(child, { mode: node.mode })
+        this.fill(fs, child, node)
       } else {
-        this.fs.writeFileSync(child, node.content, { mode: node.mode })
-        this.fs.utimesSync(child, node.modified / 1000, node.modified / 1000)
+        fs.writeFileSync(child, node.content, { mode: node.mode })
+        fs.utimesSync(child, node.modified / 1000, node.modified / 1000)
       }
     }
   }

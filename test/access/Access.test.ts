@@ -6,13 +6,13 @@ import type { Caller } from "../../src/access/Caller.ts"
 import type { RouteKind } from "../../src/access/RouteAccess.ts"
 import { type GivenSettings, makeSettings } from "../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../src/config/RelayConfig.ts"
-import { selfSigned } from "../../src/testing/SelfSigned.ts"
 import { nodesListLayer, nodesOf } from "../../src/testing/Topology.ts"
 import { NodesList } from "../../src/topology/NodesList.ts"
+import { certificateNamed } from "../support/Keys.ts"
 import { ScriptedNames } from "../support/ScriptedNames.ts"
 
-const root = selfSigned([["UID", "root"]])
-const nodeA = selfSigned([["UID", "A"]])
+const root = certificateNamed("relay", [["UID", "root"]])
+const nodeA = certificateNamed("source", [["UID", "A"]])
 const keyHash = (der: Uint8Array) => `sha256//${createHash("sha256").update(der).digest("base64")}`
 
 /** Lists A and B; A with a key, of which the hash is given. */
@@ -68,7 +68,7 @@ const from = (peer: string, over: Partial<Caller> = {}): Caller => ({
 })
 
 const showing = (
-  { x509, spki }: ReturnType<typeof selfSigned>,
+  { x509, spki }: ReturnType<typeof certificateNamed>,
   uid: string | undefined
 ): Partial<Caller> => ({
   certificate: Option.some({ x509, keyHash: keyHash(spki), uid: Option.fromNullable(uid) })

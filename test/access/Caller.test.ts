@@ -9,7 +9,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { type Caller, callerOf, isEncrypted, localAddress } from "../../src/access/Caller.ts"
-import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../support/Keys.ts"
 
 interface Seen {
   readonly caller: Caller
@@ -102,14 +102,14 @@ describe("the caller of a request over plain HTTP", () => {
   )
 })
 
-const server = selfSigned([["CN", "relay"]])
+const server = certificateNamed("relay", [["CN", "relay"]])
 
 const tlsServer = () =>
   https.createServer({ cert: server.cert, key: server.key, requestCert: true, rejectUnauthorized: false })
 
 /** What the server sees of a client with this certificate. */
 const showing = (
-  client: Partial<ReturnType<typeof selfSigned>>,
+  client: Partial<ReturnType<typeof certificateNamed>>,
   version: "TLSv1.2" | "TLSv1.3" = "TLSv1.3"
 ) =>
   Effect.gen(function* () {
@@ -128,7 +128,7 @@ const showing = (
     return seen
   }).pipe(Effect.scoped)
 
-const uidShown = (client: ReturnType<typeof selfSigned>) =>
+const uidShown = (client: ReturnType<typeof certificateNamed>) =>
   Effect.map(showing(client), (seen) =>
     seen.map(({ caller }) => Option.getOrUndefined(Option.flatMap(caller.certificate, ({ uid }) => uid)))
   )
@@ -138,7 +138,7 @@ describe("the caller of a request over TLS", () => {
     "has the key and the id of its certificate, with %s",
     (version) =>
       Effect.gen(function* () {
-        const client = selfSigned([["UID", "4f7e-A"]])
+        const client = certificateNamed("source", [["UID", "4f7e-A"]])
         const [only, ...more] = yield* showing(client, version)
         const keyHash = `sha256//${createHash("sha256").update(client.spki).digest("base64")}`
         expect(more).toEqual([])
@@ -158,13 +158,13 @@ describe("the caller of a request over TLS", () => {
 
   it.live("has an id by its UID alone", () =>
     Effect.gen(function* () {
-      expect(yield* uidShown(selfSigned([["CN", "A"]]))).toEqual([undefined])
-      expect(yield* uidShown(selfSigned([["CN", "UID=B"]], [["UID", "A"]]))).toEqual(["A"])
-      expect(yield* uidShown(selfSigned([["CN", "x\nUID=B"]]))).toEqual([undefined])
-      expect(yield* uidShown(selfSigned([["CN", "x + UID=B"]]))).toEqual([undefined])
+      expect(yield* uidShown(certificateNamed("source", [["CN", "A"]]))).toEqual([undefined])
+      expect(yield* uidShown(certificateNamed("source", [["CN", "UID=B"]], [["UID", "A"]]))).toEqual(["A"])
+      expect(yield* uidShown(certificateNamed("source", [["CN", "x\nUID=B"]]))).toEqual([undefined])
+      expect(yield* uidShown(certificateNamed("source", [["CN", "x + UID=B"]]))).toEqual([undefined])
       expect(
         yield* uidShown(
-          selfSigned([
+          certificateNamed("source", [
             ["CN", "x"],
             ["UID", "A"]
           ])
@@ -175,7 +175,7 @@ describe("the caller of a request over TLS", () => {
 
   it.scopedLive("has its certificate read once a connection", () =>
     Effect.gen(function* () {
-      const client = selfSigned([["UID", "A"]])
+      const client = certificateNamed("source", [["UID", "A"]])
       const reads: Array<string> = []
       const counted = new WeakSet<object>()
       const { port, seen } = yield* serving(tlsServer(), ({ socket }) => {

@@ -10,7 +10,7 @@ import * as AskedRelay from "../../src/cli/AskedRelay.ts"
 import type { ClientOptions } from "../../src/cli/ClientOptions.ts"
 import * as RelayProblem from "../../src/cli/RelayProblem.ts"
 import { RelayClient } from "../../src/client/RelayClient.ts"
-import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../support/Keys.ts"
 import { eventually } from "../support/Until.ts"
 
 const none = { url: Option.none(), cacert: Option.none(), cert: Option.none(), certKey: Option.none() }
@@ -87,7 +87,7 @@ describe("the address of the relay", () => {
 })
 
 describe("certificates", () => {
-  const own = selfSigned([["UID", "me"]])
+  const own = certificateNamed("relay", [["UID", "me"]])
 
   it.effect("are read before anything is asked", () =>
     Effect.scoped(
@@ -107,7 +107,7 @@ describe("certificates", () => {
   it.effect("that can't be used are an error with the option's name", () =>
     Effect.gen(function* () {
       const cert = file("cert.pem", own.cert)
-      const other = file("other.pem", selfSigned([["UID", "other"]]).key)
+      const other = file("other.pem", certificateNamed("other", [["UID", "other"]]).key)
       const cases: ReadonlyArray<readonly [Partial<ClientOptions>, RegExp]> = [
         [{ cacert: Option.some(join(folder, "absent")) }, /--cacert: ENOENT/],
         [{ cacert: file("text", "none") }, /--cacert: expected certificates in PEM/],

@@ -7,12 +7,12 @@ import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
-import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../support/Keys.ts"
 import { eventually } from "../support/Until.ts"
 
-const relay = selfSigned([["UID", "relay"]])
-const other = selfSigned([["UID", "other"]])
-const caller = selfSigned([["UID", "root"]])
+const relay = certificateNamed("relay", [["UID", "relay"]])
+const other = certificateNamed("other", [["UID", "other"]])
+const caller = certificateNamed("source", [["UID", "root"]])
 
 /** A server that says which key its caller has shown. */
 const server = Effect.gen(function* () {

@@ -9,12 +9,12 @@ import { RelayClient } from "../../src/client/RelayClient.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { cuttingProxy } from "../support/CuttingProxy.ts"
 import { temporaryFolder } from "../support/Folders.ts"
-import { newKey } from "../support/Keys.ts"
+import { keyNamed, secretNamed } from "../support/Keys.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 
-const key = newKey()
+const key = keyNamed("source")
 const pem = key.secret.export({ type: "pkcs8", format: "pem" }).toString()
-const otherPem = newKey().secret.export({ type: "pkcs1", format: "pem" }).toString()
+const otherPem = secretNamed("other").export({ type: "pkcs1", format: "pem" }).toString()
 
 const nodes = nodesListLayer({
   web: { hostname: "web.example.com", keyHash: key.keyHash },
@@ -166,7 +166,7 @@ describe("a file", () => {
       Effect.gen(function* () {
         const { share } = yield* RelayClient
         const refused = (over: object) => Effect.flip(share({ ...file, content: content("x"), ...over }))
-        const small = newKey(1024).secret
+        const small = secretNamed("source", 1024)
         for (const bad of ["", "no key", pem.replace("PRIVATE", "PUBLIC"), small, key.key])
           expect(yield* refused({ key: bad })).toMatchObject({ _tag: "UnusableKey" })
         for (const [parameter, text] of [

@@ -3,9 +3,9 @@ import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { RelayClient } from "../../src/client/RelayClient.ts"
-import { newKey } from "../support/Keys.ts"
+import { secretNamed } from "../support/Keys.ts"
 
-const key = newKey().secret
+const key = secretNamed("source")
 
 /** A server that says yes to whatever it is asked. */
 const sharedWith = (headers: Record<string, string>) =>

@@ -8,12 +8,12 @@ import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import { exchange, type Heard, hear, type PeerRequest } from "../../src/peers/Exchange.ts"
 import { PeerClient } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
-import { selfSigned } from "../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../support/Keys.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../support/MadPeers.ts"
 import { outwaited, rawServer } from "../support/RawServer.ts"
 import { eventually } from "../support/Until.ts"
 
-const identity = selfSigned([["UID", "peer"]])
+const identity = certificateNamed("relay", [["UID", "peer"]])
 
 const long = Duration.seconds(20)
 /** Of the test's clock, and less than a connection has to come about. */

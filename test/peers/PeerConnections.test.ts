@@ -14,14 +14,15 @@ import { ask, hear } from "../../src/peers/Exchange.ts"
 import { PeerClient, type PeerPool, type PinnedKeys } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { unreachable } from "../../src/peers/PeerUnreachable.ts"
-import { certificateOf, newKey, selfSigned } from "../../src/testing/SelfSigned.ts"
+import { certificateOf } from "../../src/testing/SelfSigned.ts"
+import { certificateNamed, secretNamed } from "../support/Keys.ts"
 import { eventually } from "../support/Until.ts"
 
 /** As node agents have them. */
-const agentKey = newKey(4096)
+const agentKey = secretNamed("source", 4096)
 const agent = certificateOf(agentKey, [[["UID", "e745a140-40bc-4b86-b6dc-084488fc906b"]]])
 const expired = certificateOf(agentKey, [[["CN", "another name"]]], "20200102000000Z")
-const other = selfSigned([["UID", "somebody-else"]])
+const other = certificateNamed("other", [["UID", "somebody-else"]])
 
 const keysOf = (...certificates: ReadonlyArray<{ readonly x509: X509Certificate }>): PinnedKeys =>
   Effect.succeed(certificates.map(({ x509 }) => x509.publicKey))
@@ -162,7 +163,7 @@ describe("with cert_validation", () => {
   const validating = (ca: string): GivenSettings => ({
     general: { peerAuthentication: "cert_validation", caPath: Option.some(ca) }
   })
-  const named = selfSigned([["CN", "localhost"]])
+  const named = certificateNamed("relay", [["CN", "localhost"]])
 
   it.scopedLive("the CA and the name count, and pinned keys don't", () =>
     Effect.gen(function* () {

@@ -1,18 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import {
-  Effect,
-  FastCheck,
-  Fiber,
-  Layer,
-  Logger,
-  Option,
-  Schema,
-  Stream,
-  TestClock,
-  TestContext
-} from "effect"
+import { Effect, FastCheck, Fiber, Layer, Logger, Option, Schema, Stream, TestClock } from "effect"
 import { makeSettings } from "../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import * as NodeDisk from "../../src/disk/NodeDisk.ts"
@@ -33,6 +22,7 @@ import type { RunTarget } from "../../src/remote-run/RunPlan.ts"
 import { SubRelays, type SubRelaysService } from "../../src/remote-run/sub-relays/SubRelays.ts"
 import { alone } from "../../src/testing/Leases.ts"
 import { nodesListLayer, type Tree } from "../../src/testing/Topology.ts"
+import { ManualClock } from "../support/ManualClock.ts"
 import { holds } from "../support/Until.ts"
 
 interface Setting {
@@ -115,11 +105,14 @@ const readAll = (run: {
 const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Lets time pass until the fiber is over: files are written in real time, agents sleep in the test's. */
-const passTimeUntil = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) =>
+const passTimeUntil = <A, E>(
+  fiber: Fiber.RuntimeFiber<A, E>,
+  anHour: Effect.Effect<void> = TestClock.adjust("1 hours")
+) =>
   Effect.gen(function* () {
     while (Option.isNone(yield* Fiber.poll(fiber))) {
       yield* turn
-      yield* TestClock.adjust("1 hours")
+      yield* anHour
     }
     return yield* Fiber.join(fiber)
   })
@@ -133,6 +126,7 @@ describe("never more than max_concurrent agents", () => {
           FastCheck.integer({ min: 1, max: 30 }),
           FastCheck.integer({ min: 1, max: 12 }),
           (count, maxConcurrent) => {
+            const clock = new ManualClock(0)
             let now = 0
             let most = 0
             const agent: AgentProcessService["run"] = () =>
@@ -157,7 +151,7 @@ describe("never more than max_concurrent agents", () => {
                     Effect.sync(() => now >= expected)
                   )
                   rounds++
-                  yield* TestClock.adjust("10 seconds")
+                  yield* clock.pass(10_000, turn)
                 }
                 yield* turn
               }
@@ -171,9 +165,7 @@ describe("never more than max_concurrent agents", () => {
               expect(most).toBe(Math.min(count, maxConcurrent))
             })
             return Effect.runPromise(
-              withRelay({ tree: mine(count), agent, maxConcurrent }, test).pipe(
-                Effect.provide(TestContext.TestContext)
-              )
+              withRelay({ tree: mine(count), agent, maxConcurrent }, test).pipe(Effect.withClock(clock))
             )
           }
         ),
@@ -266,6 +258,7 @@ describe("every node asked for", () => {
                 if (relay === "hangs") yield* Effect.sleep("5 hours")
                 if (relay === "dies") return yield* Effect.die(new Error("a bug"))
               })
+            const clock = new ManualClock(0)
             const known = Object.keys(tree).filter((id) => id !== "relay")
             const strangers = Array.from({ length: unknown }, (_, i) => `stranger${i}`)
             const test = Effect.gen(function* () {
@@ -275,7 +268,7 @@ describe("every node asked for", () => {
               if (leave) yield* Effect.flatMap(Effect.fork(readAll(run)), Fiber.interruptFork)
               for (let i = 0; i < (cancelAfter ?? 0); i++) yield* turn
               if (cancelAfter !== undefined) yield* remoteRun.cancel(run.id)
-              const events = yield* passTimeUntil(reading)
+              const events = yield* passTimeUntil(reading, clock.pass(3_600_000, turn))
               const ends = events.filter((event) => event.event === "end").map((event) => event.node)
               expect(ends.sort()).toEqual([...known].sort())
               expect(events[0]).toMatchObject({ event: "run", nodes: known, unknown: strangers })
@@ -290,9 +283,7 @@ describe("every node asked for", () => {
               expect(found[1]).toMatchObject({ nodes: known.length, running: 0, ok, failed })
             })
             return Effect.runPromise(
-              withRelay({ tree, agent, subRelay, maxConcurrent }, test).pipe(
-                Effect.provide(TestContext.TestContext)
-              )
+              withRelay({ tree, agent, subRelay, maxConcurrent }, test).pipe(Effect.withClock(clock))
             )
           }
         ),
@@ -322,12 +313,13 @@ describe("a run", () => {
       gone: { hostname: "gone" },
       bad: { hostname: "a,b" }
     }
+    const clock = new ManualClock(0)
     return withRelay(
       { tree, agent },
       Effect.gen(function* () {
         const remoteRun = yield* RemoteRun
         const run = yield* remoteRun.start(order(all))
-        const events = yield* passTimeUntil(yield* Effect.fork(readAll(run)))
+        const events = yield* passTimeUntil(yield* Effect.fork(readAll(run)), clock.pass(3_600_000, turn))
         const end = (node: string) => events.find((event) => event.event === "end" && event.node === node)
         expect(end("late")).toMatchObject({ code: null, timeout: true, duration: 3600 })
         expect(end("killed")).toMatchObject({ code: null, signal: "SIGKILL" })
@@ -338,7 +330,7 @@ describe("a run", () => {
         expect(end("bad")).toMatchObject({ code: null, error: { _tag: "AgentError" } })
         expect(events.some((event) => event.event === "start" && event.node === "bad")).toBe(false)
       })
-    )
+    ).pipe(Effect.withClock(clock))
   })
 
   it.effect(

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck, Option } from "effect"
 import * as SharedFileRequest from "../../src/shared-files/SharedFileRequest.ts"
-import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
+import { hashOf, keyNamed, signatureOf } from "../support/Keys.ts"
 
-const key = newKey()
+const key = keyNamed("source")
 const content = "content\n"
 const signature = signatureOf(key, content)
 const invalid = (parameter: string) => ({ _tag: "Left", left: { _tag: "InvalidRequest", parameter } })

@@ -4,21 +4,36 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { RelayApi } from "../../src/index.ts"
 
-/** A relay that answers everything like this. */
-const answering = (status: number, body?: unknown) =>
-  HttpApiClient.make(RelayApi, { baseUrl: "http://relay" }).pipe(
-    Effect.provideService(
-      HttpClient.HttpClient,
-      HttpClient.make((request) =>
-        Effect.succeed(
-          HttpClientResponse.fromWeb(
-            request,
-            new Response(body === undefined ? null : JSON.stringify(body), { status })
-          )
-        )
-      )
+interface Answer {
+  readonly status: number
+  readonly body?: unknown
+}
+
+/** What the relay answers everything with. */
+let answer: Answer = { status: 200 }
+
+/** To derive it from the API takes longer than a hundred calls. */
+const client = HttpApiClient.make(RelayApi, { baseUrl: "http://relay" }).pipe(
+  Effect.provideService(
+    HttpClient.HttpClient,
+    HttpClient.make((request) =>
+      Effect.sync(() => {
+        const { status, body } = answer
+        const text = body === undefined ? null : JSON.stringify(body)
+        return HttpClientResponse.fromWeb(request, new Response(text, { status }))
+      })
     )
-  )
+  ),
+  Effect.cached,
+  Effect.runSync
+)
+
+/** The client of a relay that answers everything like this. */
+const answering = (status: number, body?: unknown) =>
+  Effect.suspend(() => {
+    answer = { status, body }
+    return client
+  })
 
 const path = { target_uuid: "b", file_id: "file" }
 const olderPath = { target: "b", source: "a", file_id: "file" }

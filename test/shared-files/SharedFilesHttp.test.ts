@@ -24,9 +24,9 @@ import type { Layout } from "../../src/shared-files/file/Location.ts"
 import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 import { alone } from "../../src/testing/Leases.ts"
 import { nodesOf } from "../../src/testing/Topology.ts"
-import { hashOf, newKey, signatureOf } from "../support/Keys.ts"
+import { hashOf, keyNamed, signatureOf } from "../support/Keys.ts"
 
-const key = newKey()
+const key = keyNamed("source")
 const content = "content\n"
 const signature = signatureOf(key, content)
 

@@ -1,4 +1,4 @@
-/** RSA keys for tests, made once per file that asks. */
+/** RSA keys for tests, each made once by a process, whichever of its files ask for it. */
 import {
   createHash,
   createPrivateKey,
@@ -8,6 +8,7 @@ import {
   sign
 } from "node:crypto"
 import { readFileSync } from "node:fs"
+import { type Attribute, certificateOf } from "../../src/testing/SelfSigned.ts"
 
 export interface Key {
   readonly secret: KeyObject
@@ -29,8 +30,25 @@ export const keyOf = (secret: KeyObject): Key => {
   }
 }
 
-export const newKey = (modulusLength = 2048): Key =>
-  keyOf(generateKeyPairSync("rsa", { modulusLength }).privateKey)
+const made = new Map<string, KeyObject>()
+
+/**
+ * The private key of this name and size: another name, another key, and the same one again. To make one takes a tenth of
+ * a second, and one of 4096 bits a whole one.
+ */
+export const secretNamed = (name: string, modulusLength = 2048): KeyObject => {
+  const id = `${modulusLength} ${name}`
+  const secret = made.get(id) ?? generateKeyPairSync("rsa", { modulusLength }).privateKey
+  made.set(id, secret)
+  return secret
+}
+
+/** The same with its public key. */
+export const keyNamed = (name: string, modulusLength?: number): Key => keyOf(secretNamed(name, modulusLength))
+
+/** A self-signed certificate for the key of a name. */
+export const certificateNamed = (name: string, ...subject: ReadonlyArray<ReadonlyArray<Attribute>>) =>
+  certificateOf(secretNamed(name), subject)
 
 /** The largest that is taken; making one takes half a minute. */
 export const largestKey = (): Key =>

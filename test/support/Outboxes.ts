@@ -1,5 +1,5 @@
 /** An outbox for tests: on a disk in memory, below a policy server that is scripted. */
-import { createHash, generateKeyPairSync } from "node:crypto"
+import { createHash } from "node:crypto"
 import { Duration, Effect, Layer, Option, TestClock } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { type GivenSettings, makeSettings } from "../../src/config/GivenSettings.ts"
@@ -16,6 +16,7 @@ import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts
 import { alone } from "../../src/testing/Leases.ts"
 import type { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { nodesListOf, type Topology } from "../../src/testing/Topology.ts"
+import { keyNamed } from "./Keys.ts"
 
 export const memory = (): DiskService => {
   const fs = createFsFromVolume(new Volume())
@@ -63,8 +64,7 @@ export const nameOf = (fileId: string, target = "far"): SharedFileName => ({
   fileId: FileId.make(fileId)
 })
 
-const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
-const shortPubkey = publicKey.export({ type: "pkcs1", format: "der" }).toString("base64")
+const { text: shortPubkey } = keyNamed("source")
 
 export const hashOf = (content: string) => ({
   algorithm: "sha512" as const,

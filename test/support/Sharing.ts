@@ -20,12 +20,12 @@ import { alone } from "../../src/testing/Leases.ts"
 import { ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { nodesListOf, type Topology, type Tree } from "../../src/testing/Topology.ts"
 import { Certificates } from "../../src/topology/Certificates.ts"
-import { hashOf, type Key, newKey, signatureOf } from "./Keys.ts"
+import { hashOf, type Key, keyNamed, signatureOf } from "./Keys.ts"
 import { memory } from "./Outboxes.ts"
 
 /** The source's key, and one that nobody here knows. */
-export const key = newKey()
-export const otherKey = newKey()
+export const key = keyNamed("source")
+export const otherKey = keyNamed("other")
 
 export const tree: Tree = {
   source: { hostname: "source.example.com", keyHash: key.keyHash },

@@ -5,9 +5,9 @@ import { RelayClient } from "../../src/client/RelayClient.ts"
 import type { GivenSettings } from "../../src/config/GivenSettings.ts"
 import * as TestRelay from "../../src/testing/TestRelay.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
-import { newKey } from "../support/Keys.ts"
+import { keyNamed } from "../support/Keys.ts"
 
-const key = newKey()
+const key = keyNamed("source")
 const nodes = nodesListLayer({
   web: { hostname: "web.example.com", keyHash: key.keyHash },
   relay: { hostname: "relay.example.com" },

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { certificateOf, newKey } from "../../src/testing/SelfSigned.ts"
+import { certificateOf } from "../../src/testing/SelfSigned.ts"
 import * as CertificateEnds from "../../src/topology/CertificateEnds.ts"
+import { secretNamed } from "../support/Keys.ts"
 
-const key = newKey(2048)
+const key = secretNamed("source")
 const uid = [[["UID", "A"]]] as const
 const long = [[["CN", "x".repeat(300)]], [["UID", "A"]]] as const
 

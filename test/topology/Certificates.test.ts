@@ -5,13 +5,14 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
 import { makeSettings } from "../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../src/config/RelayConfig.ts"
-import { type Attribute, certificateOf, newKey } from "../../src/testing/SelfSigned.ts"
+import { type Attribute, certificateOf } from "../../src/testing/SelfSigned.ts"
 import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
 import * as WatchedCertificates from "../../src/topology/WatchedCertificates.ts"
+import { secretNamed } from "../support/Keys.ts"
 import { holds } from "../support/Until.ts"
 
 /** Keys of 2048 bits take a moment each; two do for all certificates. */
-const keys = [newKey(2048), newKey(2048)] as const
+const keys = [secretNamed("source"), secretNamed("other")] as const
 const certificate = (which: 0 | 1, ...subject: ReadonlyArray<ReadonlyArray<Attribute>>) =>
   certificateOf(keys[which], subject)
 

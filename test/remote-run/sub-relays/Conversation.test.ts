@@ -13,7 +13,7 @@ import {
   scripted,
   startEvent
 } from "../../../src/testing/ScriptedSubRelay.ts"
-import { selfSigned } from "../../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../../support/Keys.ts"
 import {
   behind,
   bytesOf,
@@ -26,7 +26,7 @@ import {
 } from "../../support/ScriptedSubRelay.ts"
 import { eventually, holds } from "../../support/Until.ts"
 
-const other = selfSigned([["UID", "relay"]])
+const other = certificateNamed("other", [["UID", "relay"]])
 
 describe("a sub-relay that can't be reached", () => {
   const failing = (reason: PeerUnreachable["reason"]) => {

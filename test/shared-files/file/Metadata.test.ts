@@ -3,7 +3,7 @@ import { FastCheck, Option } from "effect"
 import * as ContentHash from "../../../src/disk/ContentHash.ts"
 import { NodeId } from "../../../src/NodeId.ts"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
-import { hashOf, newKey, signatureOf } from "../../support/Keys.ts"
+import { hashOf, keyNamed, signatureOf } from "../../support/Keys.ts"
 
 const text = FastCheck.stringMatching(/^[!-~]([ -~]{0,20}[!-~])?$/)
 const hexOf = (digits: number) => FastCheck.stringMatching(new RegExp(`^[0-9a-f]{${digits}}$`))
@@ -40,7 +40,7 @@ keyid=B29D02BB
 expires=1580941341
 `
 
-const source = newKey()
+const source = keyNamed("source")
 const verified = (more: Partial<Metadata.VerifiedFile> = {}): Metadata.VerifiedFile => ({
   source: {
     id: NodeId.make("source"),

@@ -2,10 +2,10 @@ import { constants, createHash, generateKeyPairSync, privateEncrypt } from "node
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 import * as Signature from "../../../src/shared-files/file/Signature.ts"
-import { keyOf, largestKey, newKey, signatureOf } from "../../support/Keys.ts"
+import { keyNamed, largestKey, signatureOf } from "../../support/Keys.ts"
 
-const source = newKey()
-const other = newKey()
+const source = keyNamed("source")
+const other = keyNamed("other")
 const content = Buffer.from("what the source wrote\n")
 const digest = (algorithm: "sha256" | "sha512", bytes: Uint8Array = content) =>
   createHash(algorithm).update(bytes).digest()
@@ -13,7 +13,7 @@ const digest = (algorithm: "sha256" | "sha512", bytes: Uint8Array = content) =>
 const isRight = (result: Either.Either<unknown, unknown>) => Either.isRight(result)
 
 describe("a signature", () => {
-  const keys = [newKey(2048), newKey(3072), newKey(4096), largestKey()] as const
+  const keys = [source, keyNamed("source", 3072), keyNamed("source", 4096), largestKey()] as const
   for (const algorithm of ["sha256", "sha512"] as const)
     it(`is verified with ${algorithm} and keys of 2048 to 8192 bits`, () => {
       for (const key of keys)
@@ -116,7 +116,7 @@ describe("the text of a key", () => {
 
   it("is that of an RSA key of 2048 to 8192 bits", () => {
     const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey
-    const small = keyOf(generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey)
+    const small = keyNamed("source", 1024)
     const secret = source.secret.export({ type: "pkcs1", format: "der" }).toString("base64")
     expect(isRight(Signature.decodeKey("public-key", largestKey().text))).toBe(true)
     for (const text of [

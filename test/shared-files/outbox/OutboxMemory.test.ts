@@ -114,8 +114,8 @@ describe("what the outbox holds in memory", () => {
     "is the same for 100,000 entries that wait as for 1,000",
     () =>
       Effect.gen(function* () {
-        // What is made once, whatever there is.
-        yield* held(10)
+        // What is made once, whatever there is; and the code that the engine compiles for so many.
+        yield* held(10_000)
         const few = yield* held(1_000)
         const many = yield* held(100_000)
         // A name alone would be some 70 bytes.

@@ -14,13 +14,13 @@ import * as PeerConnections from "../../../src/peers/PeerConnections.ts"
 import { FileId } from "../../../src/shared-files/file/FileId.ts"
 import { type SentFile, Upstream, type UpstreamService } from "../../../src/shared-files/outbox/Upstream.ts"
 import * as UpstreamCalls from "../../../src/shared-files/outbox/UpstreamCalls.ts"
-import { selfSigned } from "../../../src/testing/SelfSigned.ts"
+import { certificateNamed } from "../../support/Keys.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../../support/MadPeers.ts"
 import { outwaited, rawServer } from "../../support/RawServer.ts"
 import { holds } from "../../support/Until.ts"
 
-const certificate = selfSigned([["UID", "root"]])
-const other = selfSigned([["UID", "root"]])
+const certificate = certificateNamed("relay", [["UID", "root"]])
+const other = certificateNamed("other", [["UID", "root"]])
 
 const name = { target: NodeId.make("B"), source: NodeId.make("A"), fileId: FileId.make("file.1") }
 

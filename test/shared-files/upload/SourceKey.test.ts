@@ -2,13 +2,13 @@
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { certificateOf, newKey as newSecret } from "../../../src/testing/SelfSigned.ts"
-import { keyOf } from "../../support/Keys.ts"
+import { certificateOf } from "../../../src/testing/SelfSigned.ts"
+import { keyNamed } from "../../support/Keys.ts"
 import { key, nameOf, otherKey, queryOf, send, tree } from "../../support/Sharing.ts"
 import { content, withRelay } from "../../support/SharingRelay.ts"
 
 describe("a source", () => {
-  const agent = keyOf(newSecret(2048))
+  const agent = keyNamed("keyless")
   const certificate = certificateOf(agent.secret, [[["UID", "keyless"]]]).x509
   const foreign = certificateOf(otherKey.secret, [[["UID", "source"]]]).x509
   const from = (source: string, query: URLSearchParams) => send(content, query, { name: nameOf({ source }) })
