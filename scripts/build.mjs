@@ -6,6 +6,7 @@
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { buildCompletions } from "./completions.mjs"
+import { directImports } from "./direct.mjs"
 import { writeManPage } from "./man.mjs"
 import { bin, install, run, top } from "./setup.mjs"
 
@@ -91,7 +92,7 @@ await build({
 })
 const { metafile } = await build({
   ...program,
-  plugins: [raw, beside],
+  plugins: [raw, beside, directImports],
   // What is loaded later, such as what a command does, is in it, and is run when it is loaded.
   format: "cjs",
   supported: { "dynamic-import": false },
@@ -108,7 +109,7 @@ const { metafile } = await build({
 const [programFile] = Object.keys(metafile.outputs).filter((name) => name.endsWith(".cjs"))
 await build({
   ...program,
-  plugins: [raw, beside],
+  plugins: [raw, beside, directImports],
   entryPoints: ["src/main.ts", "src/compile.ts"],
   define: { programFile: JSON.stringify(`./${basename(programFile)}`) },
   banner: { js: "#!/usr/bin/env node" }

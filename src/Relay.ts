@@ -26,6 +26,7 @@ import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import * as SubRelayCalls from "./remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
+import { toHttpApp } from "./server/BegunRequest.ts"
 import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
 import * as RelayApp from "./server/RelayApp.ts"
@@ -109,7 +110,7 @@ export const api = HttpApiBuilder.api(RelayApi).pipe(
 const handlers = Layer.provideMerge(api, HttpApiBuilder.Router.Live)
 
 /** The relay as one `HttpApp`, over the services that are provided. */
-export const httpApp = RelayApp.make.pipe(Effect.provide(handlers))
+export const httpApp = Effect.map(RelayApp.make, toHttpApp).pipe(Effect.provide(handlers))
 
 /** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
 const forRequests = (

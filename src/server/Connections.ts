@@ -88,12 +88,12 @@ export class Connections {
   }
 
   /** A handler has begun. */
-  begin(): void {
+  readonly begin = (): void => {
     this.handlers++
   }
 
   /** A handler has ended. */
-  end(): void {
+  readonly end = (): void => {
     this.handlers--
     this.changed()
   }

@@ -8,19 +8,19 @@ import { IncomingMessage } from "node:http"
 import {
   HttpApi,
   HttpApiBuilder,
-  type HttpApp,
   HttpRouter,
   HttpServerRequest,
   HttpServerRespondable,
   HttpServerResponse
 } from "@effect/platform"
-import { type Cause, Context, Effect, FiberRef, Option, type Scope, Tracer } from "effect"
+import { type Cause, Context, Effect, Option, Scope, Tracer } from "effect"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import * as RequestReport from "../RequestReport.ts"
 import * as Admission from "./Admission.ts"
+import type * as BegunRequest from "./BegunRequest.ts"
 import * as Failure from "./Failure.ts"
 import * as RequestLog from "./RequestLog.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
@@ -31,6 +31,8 @@ type Response = HttpServerResponse.HttpServerResponse
 /** What the platform gives to every route. */
 type Services = HttpRouter.HttpRouter.DefaultServices
 type Handler = HttpRouter.Route<unknown, Services>
+/** What a request is answered with. */
+type Needed = Services | HttpRouter.HttpRouter.Provided
 
 interface Parts {
   readonly routes: RouteTable.RouteTable
@@ -120,12 +122,13 @@ const searchOf = ({ path, url }: Asked): Record<string, string | Array<string>> 
 /** What a request is answered in. */
 const contextOf = (
   { handlerOf }: Parts,
-  given: Context.Context<Request | Services | Scope.Scope>,
+  { scope, services: given }: BegunRequest.Given<Services>,
   asked: Asked
-): Context.Context<Services | HttpRouter.HttpRouter.Provided> => {
+): Context.Context<Needed> => {
   const { request, route, match } = asked
   const services = new Map(given.unsafeMap)
   services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
+  services.set(Scope.Scope.key, scope)
   services.set(BasePath.key, { versioned: asked.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
@@ -154,30 +157,16 @@ const isUnread = (request: Request): boolean => {
 }
 
 /** What every answer has: the request's id, and the connection's end where it has one. */
-const finished = ({ request, id }: Asked, response: Response): Response =>
-  isUnread(request)
-    ? HttpServerResponse.setHeaders(response, { [RequestId.header]: id, connection: "close" })
-    : HttpServerResponse.setHeader(response, RequestId.header, id)
+const headersOf = ({ request, id }: Asked): BegunRequest.FlatHeaders =>
+  isUnread(request) ? [RequestId.header, id, "connection", "close"] : [RequestId.header, id]
 
 /** A client that leaves interrupts what answers it, and nothing around that. */
 const run = ({ handlerOf }: Parts, route: RouteTable.Route) =>
-  Effect.withFiberRuntime<
-    HttpServerRespondable.Respondable,
-    unknown,
-    Services | HttpRouter.HttpRouter.Provided
-  >((fiber) => {
+  Effect.withFiberRuntime<HttpServerRespondable.Respondable, unknown, Needed>((fiber) => {
     const span = Context.getOption(fiber.currentContext, Tracer.ParentSpan)
     if (span._tag === "Some" && span.value._tag === "Span") span.value.attribute("http.route", route.path)
     return Effect.interruptible(handlerOf(route).handler)
   })
-
-/**
- * In this context. It is set, and set back, by hand, which is all that is needed where nothing interrupts in between: the
- * platform's way of providing a context costs as much as all else here.
- */
-const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Effect.Effect<A, E> =>
-  // What it asks for is in the context that is set.
-  Effect.andThen(FiberRef.set(FiberRef.currentContext, context), effect) as Effect.Effect<A, E>
 
 /** Counts a request that has come to its end, and writes its line where it has one. */
 const tell = (
@@ -194,21 +183,17 @@ const tell = (
   return log.tell({ request, id, report, hasEffect, error: Option.fromNullable(error), status, seconds })
 }
 
-const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>
-  Effect.contextWithEffect((given: Context.Context<Request | Services | Scope.Scope>) => {
-    const asked = read(parts, Context.get(given, HttpServerRequest.HttpServerRequest))
-    const responded = Effect.flatMap(parts.admission(asked), (route) => run(parts, route))
-    const end = (response: Response, error?: unknown) => {
-      const ended = within(Effect.succeed(finished(asked, response)), given)
-      const told = tell(parts, asked, response.status, error)
-      return told === undefined ? ended : Effect.andThen(told, ended)
-    }
-    const left = (cause: Cause.Cause<never>) =>
-      Effect.andThen(
-        tell(parts, asked, RequestLog.left, undefined) ?? Effect.void,
-        within(Effect.failCause(cause), given)
-      )
-    return Effect.matchCauseEffect(within(responded, contextOf(parts, given, asked)), {
+/** The answer of the route, or what the contract says of its error. */
+const answer = (parts: Parts, asked: Asked): Effect.Effect<Response, never, Needed> => {
+  const end = (response: Response, error?: unknown) => {
+    const told = tell(parts, asked, response.status, error)
+    return told === undefined ? Effect.succeed(response) : Effect.as(told, response)
+  }
+  const left = (cause: Cause.Cause<never>) =>
+    Effect.andThen(tell(parts, asked, RequestLog.left, undefined) ?? Effect.void, Effect.failCause(cause))
+  return Effect.matchCauseEffect(
+    Effect.flatMap(parts.admission(asked), (route) => run(parts, route)),
+    {
       onSuccess: (response) =>
         HttpServerResponse.isServerResponse(response)
           ? end(response)
@@ -218,8 +203,23 @@ const answer = (parts: Parts): HttpApp.Default<never, Services | Scope.Scope> =>
           onSuccess: ({ error, response }) => end(response, error),
           onFailure: left
         })
-    })
-  })
+    }
+  )
+}
+
+/** The relay, by how it begins a request. */
+export type RelayApp = BegunRequest.Begin<never, Services, Needed>
+
+const begin =
+  (parts: Parts): RelayApp =>
+  (given) => {
+    const asked = read(parts, given.request)
+    return {
+      answer: answer(parts, asked),
+      context: contextOf(parts, given, asked),
+      headers: () => headersOf(asked)
+    }
+  }
 
 /** Which handler belongs to a route. */
 const handlersOf = (routes: Iterable<Handler>) => {
@@ -250,5 +250,5 @@ export const make = Effect.gen(function* () {
     count: RequestMetrics.make(),
     handlerOf: handlersOf(router.routes)
   }
-  return answer(parts)
+  return begin(parts)
 })

@@ -7,34 +7,22 @@
 
 import * as Http from "node:http"
 import * as Https from "node:https"
-import {
-  FileSystem,
-  type HttpApp,
-  HttpMiddleware,
-  type HttpServer,
-  HttpServerError,
-  type HttpServerRequest
-} from "@effect/platform"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Data, Duration, Effect, Layer, Option, Ref, Runtime, type Scope } from "effect"
+import { FileSystem, type HttpServer, HttpServerError } from "@effect/platform"
+import { Context, Data, Duration, Effect, Layer, Option, Ref, Runtime } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import { OwnCertificate } from "../topology/OwnCertificate.ts"
+import type { Begin } from "./BegunRequest.ts"
 import { Connections } from "./Connections.ts"
-import { LostResponse } from "./LostResponse.ts"
-import * as PromptAnswer from "./PromptAnswer.ts"
+import * as RequestListener from "./RequestListener.ts"
 import * as UnreadableRequests from "./UnreadableRequests.ts"
 
 /** The listener, and the steps of its stop. */
 export interface RelayServerService {
   /** Listens, from the moment on in which this app can answer; gives the address. Until the server's scope ends. */
-  readonly serve: <E, R>(
-    app: HttpApp.Default<E, R>
-  ) => Effect.Effect<
-    HttpServer.Address,
-    HttpServerError.ServeError,
-    Exclude<R, HttpServerRequest.HttpServerRequest | Scope.Scope>
-  >
+  readonly serve: <E, R, Q>(
+    app: Begin<E, R, Q>
+  ) => Effect.Effect<HttpServer.Address, HttpServerError.ServeError, R>
   /** Accepts no more, and closes the connections that have no answer under way. */
   readonly stopAccepting: Effect.Effect<void>
   /** Succeeds when no answer is under way. */
@@ -72,21 +60,10 @@ export class RelayServer extends Context.Tag("rudder-relay/RelayServer")<RelaySe
       )
       yield* reportLosses(server, settings)
       yield* UnreadableRequests.answered(server, settings.limits)
-      const ended = Effect.sync(() => connections.end())
       return {
         serve: (app) =>
           Effect.gen(function* () {
-            // The platform runs an app uninterruptible but for its routes: nothing comes between the beginning and the end.
-            const tracked = HttpMiddleware.make((self) =>
-              Effect.suspend(() => {
-                connections.begin()
-                return Effect.matchCauseEffect(self, {
-                  onSuccess: (response) => Effect.zipRight(ended, Effect.succeed(response)),
-                  onFailure: (cause) => Effect.zipRight(ended, Effect.failCause(cause))
-                })
-              })
-            )
-            server.on("request", yield* NodeHttpServer.makeHandler(PromptAnswer.around(app), tracked))
+            server.on("request", yield* RequestListener.make(app, connections))
             return yield* listen(server, settings)
           }),
         stopAccepting: connections.stopAccepting,
@@ -176,7 +153,6 @@ const createServer = (
   identity: Option.Option<Identity>
 ): Http.Server | Https.Server => {
   const options = {
-    ServerResponse: LostResponse,
     // Uploads take as long as they take; a sender that stalls is ended by the route that reads.
     requestTimeout: 0,
     headersTimeout: Duration.toMillis(limits.headersTimeout),

@@ -31,13 +31,21 @@ const isFileId = Schema.is(FileId)
 const decodeNodeId = (parameter: string, text: string): Decoded<NodeId> =>
   isNodeId(text) ? Either.right(text) : Either.left(invalid(parameter, nodeIdForm))
 
+const decodeFileId = (text: string): Decoded<FileId> =>
+  isFileId(text) ? Either.right(text) : Either.left(invalid("file_id", fileIdForm))
+
 /** Which file a request is about. Parameters are named as the contract names them. */
-export const decodeName = (target: string, source: string, fileId: string): Decoded<SharedFileName> =>
-  Either.all({
-    target: decodeNodeId("target_uuid", target),
-    source: decodeNodeId("source-uuid", source),
-    fileId: isFileId(fileId) ? Either.right(fileId) : Either.left(invalid("file_id", fileIdForm))
-  })
+export const decodeName = (target: string, source: string, fileId: string): Decoded<SharedFileName> => {
+  const [one, two, three] = [
+    decodeNodeId("target_uuid", target),
+    decodeNodeId("source-uuid", source),
+    decodeFileId(fileId)
+  ]
+  if (Either.isLeft(one)) return Either.left(one.left)
+  if (Either.isLeft(two)) return Either.left(two.left)
+  if (Either.isLeft(three)) return Either.left(three.left)
+  return Either.right({ target: one.right, source: two.right, fileId: three.right })
+}
 
 const required = (search: URLSearchParams, name: string, what: string): Decoded<string> =>
   Either.flatMap(
@@ -132,15 +140,20 @@ export const decodePost = (search: URLSearchParams): Decoded<Claim> =>
 
 /** The hash that `HEAD` asks for; none where it names none. An `algorithm` may say again what the length says. */
 export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
-  Either.gen(function* () {
-    const hash = yield* optional(yield* parameter(search, "hash"), (text) => decodeHash("hash", text))
-    const algorithm = yield* parameter(search, "algorithm")
-    const contradicts = Option.exists(
-      Option.all({ hash, algorithm }),
-      (both) => both.hash.algorithm !== both.algorithm
+  Either.flatMap(decodeAskedHash(search), (hash) =>
+    Either.filterOrLeft(
+      Either.map(parameter(search, "algorithm"), (algorithm) =>
+        Option.isNone(hash) || Option.isNone(algorithm) || hash.value.algorithm === algorithm.value
+          ? hash
+          : undefined
+      ),
+      (agreed) => agreed !== undefined,
+      () => invalid("algorithm", "the one that made the hash")
     )
-    return contradicts ? yield* Either.left(invalid("algorithm", "the one that made the hash")) : hash
-  })
+  )
+
+const decodeAskedHash = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
+  Either.flatMap(parameter(search, "hash"), (given) => optional(given, (text) => decodeHash("hash", text)))
 
 /** The hash that the older `HEAD` asks for; none where it names none, or what is no hash: no file has it. */
 export const decodeOlderAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>

@@ -58,10 +58,10 @@ const upload = (
     })
   }).pipe(Effect.catchTag("UpstreamRejected", passOn))
 
-const sourceOf = (search: URLSearchParams) =>
-  Effect.flatMap(
+const sourceOf = (search: URLSearchParams): Either.Either<string, InvalidRequest> =>
+  Either.flatMap(
     Query.parameter(search, "source-uuid"),
-    Effect.mapError(
+    Either.fromOption(
       () =>
         new InvalidRequest({
           parameter: "source-uuid",
@@ -75,15 +75,14 @@ interface NodePath {
   readonly file_id: string
 }
 
-const nameOf = (request: Request, path: NodePath) =>
-  Effect.gen(function* () {
-    const source = yield* sourceOf(Query.of(request))
-    return yield* SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
-  })
+const nameOf = (search: URLSearchParams, path: NodePath): Either.Either<SharedFileName, InvalidRequest> =>
+  Either.flatMap(sourceOf(search), (source) =>
+    SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
+  )
 
 const share = (request: Request, path: NodePath) =>
   Effect.gen(function* () {
-    const name = yield* nameOf(request, path)
+    const name = yield* nameOf(Query.of(request), path)
     const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
       Effect.map((claim) => ({ claim, length: 0 }))
     )
@@ -143,18 +142,23 @@ const answer = (sharedFiles: SharedFilesService, name: SharedFileName, hash: Con
     Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn })
   )
 
+const noHash = new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
+
+type Checked = ReturnType<typeof answer> | Effect.Effect<typeof absent, InvalidRequest>
+
+/** What is asked most of all, in both forms: it is made without an effect for each of its steps. */
 const check = (sharedFiles: SharedFilesService, request: Request, path: NodePath) =>
-  Effect.gen(function* () {
-    const name = yield* nameOf(request, path)
-    const hash = yield* SharedFileRequest.decodeAsked(Query.of(request))
-    if (Option.isNone(hash))
-      return yield* new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
-    return yield* answer(sharedFiles, name, hash.value)
+  Effect.suspend((): Checked => {
+    const search = Query.of(request)
+    const name = nameOf(search, path)
+    if (Either.isLeft(name)) return name.left
+    const hash = SharedFileRequest.decodeAsked(search)
+    if (Either.isLeft(hash)) return hash.left
+    return Option.isSome(hash.right) ? answer(sharedFiles, name.right, hash.right.value) : noHash
   })
 
-/** What is asked most of all: it is made without an effect for each of its steps. */
 const head = (sharedFiles: SharedFilesService, request: Request, path: OlderPath) =>
-  Effect.suspend((): ReturnType<typeof answer> | Effect.Effect<typeof absent, InvalidRequest> => {
+  Effect.suspend((): Checked => {
     const name = olderNameOf(path)
     if (Either.isLeft(name)) return name.left
     const hash = SharedFileRequest.decodeOlderAsked(Query.of(request))

@@ -1,0 +1,156 @@
+/**
+ * What node's server calls with each request: an app, run in a fiber of the request's own, and its answer written.
+ *
+ * A request that waits for nothing is begun, answered and forgotten in one go, before the call returns. In the place of
+ * the platform's own (`NodeHttpServer.makeHandler`), which makes scope, context, request and answer in steps of an effect
+ * each: most of what a small request costs. What it has that this has not: upgrades, which the relay does not know, and
+ * `HttpApp.ejectDefaultScopeClose`.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { HttpApp, HttpServerError, HttpServerRequest, type HttpServerResponse } from "@effect/platform"
+import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
+import { Context, Effect, Exit, type Fiber, FiberRef, FiberRefs, Runtime, RuntimeFlags } from "effect"
+import { type Begin, type BegunRequest, type FlatHeaders, toHttpApp, withHeaders } from "./BegunRequest.ts"
+import { LazyScope } from "./LazyScope.ts"
+import * as NodeAnswer from "./NodeAnswer.ts"
+import { NodeRequest } from "./NodeRequest.ts"
+
+type Response = HttpServerResponse.HttpServerResponse
+
+/** Hears of each request, so that a stop can wait for it. */
+export interface Watch {
+  readonly begin: () => void
+  /** Its fiber has ended. */
+  readonly end: () => void
+}
+
+/** A listener for "request". */
+export type RequestListener = (message: IncomingMessage, node: ServerResponse) => void
+
+const noHeaders = (): FlatHeaders => []
+
+/** Says that there was an error, where nothing else can be said any more; a part of an answer is cut off. */
+const fail = (node: ServerResponse, { status }: Response, headers: FlatHeaders): void => {
+  if (node.writableEnded) return
+  if (node.headersSent) node.destroy()
+  else node.writeHead(status, [...headers]).end()
+}
+
+/** Writes the answer, and gives what was answered. */
+const write = (answering: NodeAnswer.Answering): Effect.Effect<Response, HttpServerError.ResponseError> => {
+  const { response } = answering
+  try {
+    const rest = NodeAnswer.write(answering)
+    return rest === undefined ? Effect.succeed(response) : Effect.as(rest, response)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+/** What is under way: one request, and all that its answer goes through. */
+interface Flight {
+  readonly request: NodeRequest
+  readonly node: ServerResponse
+  readonly headers: () => FlatHeaders
+}
+
+/** What an embedding program would have done to every answer comes last, as in the platform's server. */
+const respond = ({ request, node, headers }: Flight, response: Response) =>
+  Effect.withFiberRuntime<Response, HttpServerError.ResponseError>((fiber) => {
+    const last = fiber.getFiberRef(HttpApp.currentPreResponseHandlers)
+    if (last._tag === "None") return write({ request, node, response, headers: headers() })
+    return Effect.flatMap(last.value(request, withHeaders(response, headers())), (changed) =>
+      write({ request, node, response: changed, headers: noHeaders() })
+    )
+  })
+
+/** Whatever comes of the app and of its answer, node's response is ended. */
+const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) =>
+  Effect.matchCauseEffect(answer, {
+    onSuccess: (response) => respond(flight, response),
+    onFailure: (cause) =>
+      Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) => respond(flight, response))
+  }).pipe(
+    Effect.catchAllCause((cause) =>
+      Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) => {
+        fail(flight.node, response, flight.headers())
+        return Effect.succeed(response)
+      })
+    )
+  )
+
+/** What was put into its scope is let go; that a request failed, its app has told. */
+const closing = <A, E, Q>(scope: LazyScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
+  Effect.matchCauseEffect(effect, {
+    onSuccess: () => scope.end(Exit.void),
+    onFailure: (cause) => scope.end(Exit.failCause(cause))
+  })
+
+/** A request's fiber, from this to its end. */
+type Start = (request: NodeRequest) => Fiber.RuntimeFiber<void>
+
+/** What of a runtime is every request's. */
+interface Base {
+  readonly fiberRefs: FiberRefs.FiberRefs
+  readonly runtimeFlags: RuntimeFlags.RuntimeFlags
+}
+
+const fork = <Q>(
+  { fiberRefs, runtimeFlags }: Base,
+  context: Context.Context<Q>,
+  run: Effect.Effect<void, never, Q>
+) => Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }), run)
+
+const startPlain =
+  <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start =>
+  (request) => {
+    const scope = new LazyScope()
+    const node = request.response
+    const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
+      fork(base, context, closing(scope, responded({ request, node, headers }, answer)))
+    let begun: BegunRequest<E, Q>
+    try {
+      begun = begin({ request, scope, services })
+    } catch (defect) {
+      return started({ answer: Effect.die(defect), context: services, headers: noHeaders })
+    }
+    return started(begun)
+  }
+
+/** With the platform's span around each request, which has its address as it came. */
+const startTraced = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start => {
+  const handled = HttpApp.toHandled(toHttpApp(begin), (request, response) =>
+    write({ request, node: toServerResponse(request), response, headers: [] })
+  )
+  return (request) => fork(base, Context.add(services, HttpServerRequest.HttpServerRequest, request), handled)
+}
+
+/**
+ * Serves an app. It is run uninterruptibly, but for what it makes interruptible itself: that is interrupted where the
+ * caller leaves before the answer has been given to node.
+ */
+export const make = <E, R, Q>(
+  begin: Begin<E, R, Q>,
+  watch: Watch
+): Effect.Effect<RequestListener, never, R> =>
+  Effect.map(Effect.runtime<R>(), ({ context, fiberRefs, runtimeFlags }) => {
+    const base: Base = {
+      // A fiber begins with its request's context: there is none before that.
+      fiberRefs: FiberRefs.delete(fiberRefs, FiberRef.currentContext),
+      runtimeFlags: RuntimeFlags.disable(runtimeFlags, RuntimeFlags.Interruption)
+    }
+    const isTraced = FiberRefs.getOrDefault(fiberRefs, FiberRef.currentTracerEnabled)
+    return listener((isTraced ? startTraced : startPlain)(base, context, begin), watch)
+  })
+
+const listener =
+  (start: Start, watch: Watch): RequestListener =>
+  (message, node) => {
+    watch.begin()
+    const fiber = start(new NodeRequest(message, node))
+    if (fiber.unsafePoll() !== null) return watch.end()
+    fiber.addObserver(watch.end)
+    node.once("close", () => {
+      if (!node.writableEnded) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
+    })
+  }

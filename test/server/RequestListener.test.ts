@@ -1,0 +1,387 @@
+/** The same app behind the daemon's listener and behind the platform's: the same answers. */
+import { once } from "node:events"
+import { createServer, type RequestListener as NodeListener, type Server } from "node:http"
+import { type AddressInfo, connect } from "node:net"
+import { PassThrough, Readable } from "node:stream"
+import { HttpApp, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Exit, FastCheck, Layer, Scope, Stream, Tracer } from "effect"
+import { type Begin, ofHttpApp, toHttpApp } from "../../src/server/BegunRequest.ts"
+import * as RequestListener from "../../src/server/RequestListener.ts"
+import { eventually } from "../support/Until.ts"
+
+type App = HttpApp.Default<unknown, Scope.Scope>
+
+/** How many fibers of requests go on. */
+const watching = () => {
+  const watch = {
+    open: 0,
+    begin: () => {
+      watch.open++
+    },
+    end: () => {
+      watch.open--
+    }
+  }
+  return watch
+}
+
+const listening = (listener: NodeListener) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = createServer(listener).listen(0, "127.0.0.1")
+      await once(server, "listening")
+      return server
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  )
+
+// A TCP server's address is never a path.
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
+
+const untraced = Effect.withTracerEnabled(false)
+
+const ours = (app: App, watch = watching()) =>
+  RequestListener.make(ofHttpApp(app), watch).pipe(untraced, Effect.flatMap(listening))
+const platforms = (app: App) => NodeHttpServer.makeHandler(app).pipe(untraced, Effect.flatMap(listening))
+
+interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly body: string | undefined
+}
+
+/** What a client is given, but for what differs with the time of day. */
+const ask = (server: Server, { method, path, body }: Asked) =>
+  Effect.promise(async () => {
+    const answer = await fetch(`http://127.0.0.1:${portOf(server)}${path}`, {
+      method,
+      ...(body === undefined ? {} : { body })
+    })
+    const { date: _, ...headers } = Object.fromEntries(answer.headers)
+    return {
+      status: answer.status,
+      headers,
+      cookies: answer.headers.getSetCookie(),
+      body: await answer.text()
+    }
+  })
+
+class Told extends Error implements HttpServerRespondable.Respondable {
+  [HttpServerRespondable.symbol]() {
+    return Effect.succeed(HttpServerResponse.text("told", { status: 418, headers: { "x-told": "yes" } }))
+  }
+}
+
+const sent = [..."a longer text", ..."än", "", "€", "x".repeat(40_000)]
+
+/** What an app may do, by a name. */
+const answers: Readonly<Record<string, App>> = {
+  empty: Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { "x-a": "b" } })),
+  text: Effect.succeed(HttpServerResponse.text("hällo €", { status: 202, headers: { "X-Upper": "C" } })),
+  long: Effect.succeed(HttpServerResponse.text("€".repeat(50_000))),
+  bytes: Effect.succeed(HttpServerResponse.uint8Array(Uint8Array.from({ length: 300 }, (_, at) => at % 256))),
+  cookies: Effect.succeed(
+    HttpServerResponse.text("c", { headers: { "set-cookie": "third=3" } }).pipe(
+      HttpServerResponse.unsafeSetCookie("first", "1"),
+      HttpServerResponse.unsafeSetCookie("second", "2", { httpOnly: true })
+    )
+  ),
+  raw: Effect.succeed(HttpServerResponse.raw("raw", { status: 203 })),
+  pipe: Effect.sync(() => HttpServerResponse.raw(Readable.from(sent.filter((part) => part !== "")))),
+  form: Effect.sync(() => {
+    const form = new FormData()
+    form.set("name", "value")
+    return HttpServerResponse.formData(form)
+  }).pipe(Effect.map(HttpServerResponse.setStatus(200))),
+  stream: Effect.succeed(
+    HttpServerResponse.stream(Stream.map(Stream.fromIterable(sent), (part) => Buffer.from(part)))
+  ),
+  later: Effect.delay(Effect.succeed(HttpServerResponse.text("later")), "5 millis"),
+  fails: Effect.fail("no response"),
+  tells: Effect.fail(new Told()),
+  dies: Effect.die(new Error("a defect")),
+  throws: Effect.suspend(() => {
+    throw new Error("thrown")
+  }),
+  "dies with an answer": Effect.die(HttpServerResponse.text("answer", { status: 409 })),
+  interrupts: Effect.interrupt,
+  "bad header": Effect.succeed(HttpServerResponse.empty({ status: 200, headers: { "x-bad": "a\nb" } })),
+  echo: Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.map(request.text, (body) =>
+      HttpServerResponse.unsafeJson({
+        body,
+        method: request.method,
+        url: request.url,
+        original: request.modify({ url: "/else" }).originalUrl,
+        changed: request.modify({ url: "/else", remoteAddress: "::1" }).url,
+        type: request.headers["content-type"] ?? null,
+        cookies: request.cookies,
+        text: String(request)
+      })
+    )
+  ),
+  bytesOf: Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.map(request.arrayBuffer, (body) => HttpServerResponse.uint8Array(new Uint8Array(body)))
+  ),
+  params: Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.map(request.urlParamsBody, (body) => HttpServerResponse.unsafeJson(body))
+  ),
+  json: Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.map(request.json, (body) => HttpServerResponse.unsafeJson({ body }))
+  ),
+  streamed: Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
+    HttpServerResponse.stream(Stream.orDie(request.stream))
+  ),
+  upgrade: Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.as(request.upgrade, HttpServerResponse.empty())
+  ),
+  "last word": Effect.as(
+    HttpApp.appendPreResponseHandler((_, response) =>
+      Effect.succeed(HttpServerResponse.setHeader(response, "x-last", "word"))
+    ),
+    HttpServerResponse.text("changed")
+  )
+}
+
+const names = Object.keys(answers)
+
+/** The app whose answer the path names. */
+const byName: App = Effect.flatMap(
+  HttpServerRequest.HttpServerRequest,
+  ({ url }) => answers[decodeURIComponent(url.slice(1).split("?")[0] ?? "")] ?? Effect.die("no such answer")
+)
+
+const { constantFrom, option, record, string } = FastCheck
+
+const asked = record({
+  method: constantFrom("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"),
+  name: constantFrom(...names),
+  body: option(FastCheck.oneof(string(), constantFrom('{"a":1}', "a=1&b=2", "x".repeat(200_000))), {
+    nil: undefined
+  })
+})
+
+const toAsked = ({
+  method,
+  name,
+  body
+}: {
+  method: string
+  name: string
+  body: string | undefined
+}): Asked => ({
+  method,
+  path: `/${encodeURIComponent(name)}?q=1`,
+  body: method === "GET" || method === "HEAD" ? undefined : body
+})
+
+/** Boundaries of a form are drawn anew for each. */
+const comparable = <A>(answer: A): A =>
+  JSON.parse(JSON.stringify(answer).replaceAll(/-+formdata-undici-\d+/g, "boundary"))
+
+describe("an app behind the daemon's listener", () => {
+  it.scopedLive("answers as behind the platform's, each kind of answer to each method", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const [here, there] = [yield* ours(byName, watch), yield* platforms(byName)]
+      for (const name of names)
+        for (const method of ["GET", "HEAD", "POST"]) {
+          const wanted = toAsked({ method, name, body: "a=b" })
+          const [one, other] = [yield* ask(here, wanted), yield* ask(there, wanted)]
+          expect(comparable(one), `${method} ${name}`).toEqual(comparable(other))
+        }
+      yield* eventually(() => watch.open === 0)
+    })
+  )
+
+  it.scopedLive("answers as behind the platform's, whatever is asked", () =>
+    Effect.gen(function* () {
+      const [here, there] = [yield* ours(byName), yield* platforms(byName)]
+      yield* Effect.promise(() =>
+        FastCheck.assert(
+          FastCheck.asyncProperty(asked, async (each) => {
+            const wanted = toAsked(each)
+            const one = await Effect.runPromise(ask(here, wanted))
+            expect(comparable(one)).toEqual(comparable(await Effect.runPromise(ask(there, wanted))))
+          }),
+          { numRuns: 100 }
+        )
+      )
+    })
+  )
+
+  it.scopedLive("is interrupted where its caller leaves, and its scope is closed", () =>
+    Effect.gen(function* () {
+      for (const serve of [ours, platforms]) {
+        const began = yield* Deferred.make<void>()
+        const ended: Array<string> = []
+        const app: App = Effect.interruptible(
+          Effect.andThen(Deferred.succeed(began, undefined), Effect.never).pipe(
+            Effect.onInterrupt(() => Effect.sync(() => ended.push("interrupted")))
+          )
+        )
+        const scoped: App = Effect.andThen(
+          Effect.addFinalizer(() => Effect.sync(() => ended.push("closed"))),
+          app
+        )
+        const server = yield* serve(scoped)
+        const client = connect(portOf(server), "127.0.0.1").on("error", () => {})
+        client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        yield* Deferred.await(began)
+        client.destroy()
+        yield* eventually(() => ended.length === 2)
+        expect(ended).toEqual(["interrupted", "closed"])
+      }
+    })
+  )
+
+  it.scopedLive("is asked for no more of a stream than its caller takes, which ends with the caller", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      let given = 0
+      let isEnded = false
+      const bytes = Buffer.alloc(64 * 1024)
+      const stream = Stream.repeatEffect(
+        Effect.sync(() => {
+          given++
+          return bytes
+        })
+      ).pipe(Stream.ensuring(Effect.sync(() => (isEnded = true))))
+      const server = yield* ours(Effect.succeed(HttpServerResponse.stream(stream)), watch)
+      const client = connect(portOf(server), "127.0.0.1").on("error", () => {})
+      client.pause()
+      client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+      yield* eventually(() => given > 0)
+      let before = -1
+      // Until the buffers between are full: then nothing moves any more.
+      yield* eventually(() => {
+        const isSame = before === given
+        before = given
+        return isSame
+      })
+      expect(given).toBeLessThan(2000)
+      client.destroy()
+      yield* eventually(() => isEnded && watch.open === 0)
+    })
+  )
+
+  it.scopedLive(
+    "cuts the connection where a stream breaks off: an answer that just ends would look complete",
+    () =>
+      Effect.gen(function* () {
+        const broken = Stream.concat(Stream.make(Buffer.from("a part")), Stream.fail("broken"))
+        const failing = new PassThrough()
+        const pipe = Effect.sync(() => {
+          failing.write("a part")
+          setImmediate(() => failing.destroy(new Error("broken")))
+          return HttpServerResponse.raw(failing)
+        })
+        for (const app of [Effect.succeed(HttpServerResponse.stream(broken)), pipe]) {
+          const watch = watching()
+          const server = yield* ours(app, watch)
+          const exit = yield* Effect.exit(
+            Effect.tryPromise(async () => (await fetch(`http://127.0.0.1:${portOf(server)}`)).text())
+          )
+          expect(Exit.isFailure(exit)).toBe(true)
+          yield* eventually(() => watch.open === 0)
+        }
+      })
+  )
+
+  it.scopedLive("ends with the request where that waits for nothing: before the listener returns", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const listener = yield* RequestListener.make(ofHttpApp(byName), watch).pipe(untraced)
+      const prompt: Array<readonly [string | undefined, boolean]> = []
+      const server = yield* listening((request, response) => {
+        listener(request, response)
+        prompt.push([request.url, response.writableEnded && watch.open === 0])
+      })
+      for (const path of ["/text", "/later"]) yield* ask(server, { method: "GET", path, body: undefined })
+      expect(prompt).toEqual([
+        ["/text", true],
+        ["/later", false]
+      ])
+    })
+  )
+})
+
+class Word extends Context.Tag("Word")<Word, string>() {}
+
+/** An app that gives its answer headers beside its own, and what it is done with. */
+const begun: Begin<never, never, Word> = ({ request, scope, services }) => {
+  if (request.url === "/throws") throw new Error("thrown")
+  return {
+    answer: Effect.map(Word, (word) => HttpServerResponse.text(word, { headers: { "x-id": "its own" } })),
+    context: Context.add(Context.add(services, Word, "given"), Scope.Scope, scope),
+    headers: () => ["x-id", "7", "x-more", "m"]
+  }
+}
+
+describe("a request that an app has begun", () => {
+  it.scopedLive(
+    "is answered alike by the listener and as an HttpApp, with the headers that count for every answer",
+    () =>
+      Effect.gen(function* () {
+        const here = yield* RequestListener.make(begun, watching()).pipe(untraced, Effect.flatMap(listening))
+        const traced = yield* RequestListener.make(begun, watching()).pipe(Effect.flatMap(listening))
+        const there = yield* platforms(toHttpApp(begun))
+        const wanted = { method: "GET", path: "/", body: undefined }
+        const found = yield* ask(here, wanted)
+        expect(found).toMatchObject({ status: 200, body: "given", headers: { "x-id": "7", "x-more": "m" } })
+        expect(yield* ask(there, wanted)).toEqual(found)
+        expect(yield* ask(traced, wanted)).toEqual(found)
+        for (const server of [here, traced, there])
+          expect((yield* ask(server, { ...wanted, path: "/throws" })).status).toBe(500)
+      })
+  )
+
+  it.scopedLive("has the platform's span around it where spans are taken, below the caller's", () =>
+    Effect.gen(function* () {
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (name, parent, context, links, startTime, kind) => {
+          const attributes = new Map<string, unknown>()
+          const span: Tracer.Span = {
+            _tag: "Span",
+            name,
+            parent,
+            context,
+            links,
+            kind,
+            attributes,
+            spanId: "1",
+            traceId: parent._tag === "Some" ? parent.value.traceId : "none",
+            sampled: true,
+            status: { _tag: "Started", startTime },
+            end: () => {},
+            attribute: (key, value) => void attributes.set(key, value),
+            event: () => {},
+            addLinks: () => {}
+          }
+          spans.push(span)
+          return span
+        },
+        context: (run) => run()
+      })
+      const app: App = Effect.map(HttpServerRequest.HttpServerRequest, () => HttpServerResponse.text("a"))
+      const listener = yield* RequestListener.make(ofHttpApp(app), watching()).pipe(
+        Effect.provide(Layer.setTracer(tracer))
+      )
+      const server = yield* listening(listener)
+      yield* Effect.promise(async () => {
+        const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }
+        await (await fetch(`http://127.0.0.1:${portOf(server)}/a?b=c`, { headers })).text()
+      })
+      expect(spans).toHaveLength(1)
+      expect(spans[0]).toMatchObject({ kind: "server", traceId: "0af7651916cd43dd8448eb211c80319c" })
+      expect(Object.fromEntries(spans[0]?.attributes ?? [])).toMatchObject({
+        "url.path": "/a",
+        "url.query": "b=c",
+        "http.response.status_code": 200
+      })
+    })
+  )
+})
