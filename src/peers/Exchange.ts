@@ -10,6 +10,8 @@ import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 export interface PeerRequest {
   readonly method: "DELETE" | "GET" | "HEAD" | "POST" | "PUT"
   readonly url: URL
+  /** With the query, in the place of the URL's: to take a URL apart and together again costs as much as to ask. */
+  readonly path?: string | undefined
   readonly headers: Http.OutgoingHttpHeaders
   /** Sends the body, and ends the request. */
   readonly send: (request: Http.ClientRequest) => void
@@ -28,10 +30,10 @@ interface Exchange {
 const ignoreError = () => {}
 
 /** Adds all listeners in one go: an event that comes before its listener is lost, and an "error" ends the process. */
-const begin = (via: Net.Socket | Http.Agent, { method, url, headers, send }: PeerRequest): Exchange => {
+const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send }: PeerRequest): Exchange => {
   const request = Http.request({
     method,
-    path: `${url.pathname}${url.search}`,
+    path: path ?? `${url.pathname}${url.search}`,
     headers: { host: url.host, ...headers },
     ...(via instanceof Http.Agent ? { agent: via } : { createConnection: () => via })
   })
@@ -91,17 +93,20 @@ const looks = 4
 /** Fails when for that long no more of the request was taken, or, once all of it was, the answer was not read to its end. */
 const silence = (exchange: Exchange, patience: Duration.Duration): Effect.Effect<never, PeerUnreachable> =>
   Effect.suspend(() => {
-    let seen = -1
+    const step = Duration.times(patience, 1 / looks)
+    let seen = exchange.steps
     let still = 0
     const look = () => {
       still = exchange.steps === seen ? still + 1 : 0
       seen = exchange.steps
       return still
     }
-    return Effect.repeat(Effect.sync(look), {
-      schedule: Schedule.spaced(Duration.times(patience, 1 / looks)),
+    const watch = Effect.repeat(Effect.sync(look), {
+      schedule: Schedule.spaced(step),
       until: (times) => times >= looks
-    }).pipe(
+    })
+    // Most exchanges are over before the first look.
+    return Effect.andThen(Effect.sleep(step), watch).pipe(
       Effect.flatMap(() => {
         const { request, url, read } = exchange
         const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
@@ -134,13 +139,53 @@ export const exchange = <A, E>(
   patience: Duration.Duration,
   use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | PeerUnreachable> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const begun = begin(via, request)
+      return Effect.ensuring(
+        restore(conduct(begun, patience, use)),
+        Effect.sync(() => begun.request.destroy())
+      )
+    })
+  )
+
+const conduct = <A, E>(
+  begun: Exchange,
+  patience: Duration.Duration,
+  use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
+) =>
   Effect.gen(function* () {
-    const begun = yield* beginScoped(via, request)
-    const used = Effect.flatMap(Deferred.await(begun.answer), use)
-    const result = yield* Effect.raceFirst(used, silence(begun, patience))
+    const result = yield* watched(begun, patience, (silent) =>
+      Effect.flatMap(Deferred.await(begun.answer), (response) =>
+        // What came whole is not waited for.
+        response.complete ? use(response) : Effect.raceFirst(use(response), Deferred.await(silent))
+      )
+    )
     if (!isOver(begun)) yield* Effect.ignore(Effect.raceFirst(sent(begun), silence(begun, patience)))
     return result
-  }).pipe(Effect.scoped)
+  })
+
+/** One fiber sees whether the exchange falls silent: a race would take two more, and those are most of what asking costs. */
+const watched = <A, E>(
+  begun: Exchange,
+  patience: Duration.Duration,
+  talk: (silent: Deferred.Deferred<never, PeerUnreachable>) => Effect.Effect<A, E>
+) =>
+  Effect.suspend(() => {
+    const silent = Deferred.unsafeMake<never, PeerUnreachable>(FiberId.none)
+    const tell = (error: PeerUnreachable) =>
+      Effect.sync(() => {
+        Deferred.unsafeDone(begun.answer, error)
+        Deferred.unsafeDone(silent, error)
+      })
+    const watch = Effect.fork(Effect.catchAll(silence(begun, patience), tell))
+    return Effect.flatMap(watch, (fiber) =>
+      Effect.ensuring(
+        talk(silent),
+        Effect.sync(() => fiber.unsafeInterruptAsFork(FiberId.none))
+      )
+    )
+  })
 
 /** What was read of an answer's body. */
 export interface Heard {
@@ -158,10 +203,26 @@ export const hear = (
   { maxLength, within }: { readonly maxLength: number; readonly within: Duration.Duration }
 ): Effect.Effect<Heard> =>
   Effect.suspend(() => {
+    if (isHere(message)) return taken(message, maxLength)
     const parts: Array<Buffer> = []
     return reading(message, maxLength, within, parts).pipe(
       Effect.map((whole) => ({ text: Buffer.concat(parts).toString("utf8"), whole }))
     )
+  })
+
+/** Whether all of it came already, and nobody has begun to read it. */
+const isHere = (message: Http.IncomingMessage): boolean =>
+  message.complete && message.readableFlowing === null && !message.destroyed && !message.readableEnded
+
+/** The beginning of what is here whole. It is over with its "end": then the connection can be used again. */
+const taken = (message: Http.IncomingMessage, maxLength: number) =>
+  Effect.async<Heard>((resume) => {
+    let text = ""
+    const over = () => resume(Effect.succeed({ text, whole: true }))
+    message.once("end", over).once("close", over)
+    const bytes: unknown = message.read()
+    if (bytes instanceof Buffer) text = bytes.toString("utf8", 0, maxLength)
+    return Effect.sync(() => message.off("end", over).off("close", over))
   })
 
 /** Reads that much of it into `parts`, as long as that may take; gives whether all of that was there. */

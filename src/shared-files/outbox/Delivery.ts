@@ -1,5 +1,5 @@
 /** One file's delivery: its newest version is tried, what the attempt says is done to the entry, and so on while newer ones come. */
-import { Clock, Duration, Effect, Exit, Fiber, FiberId, Option } from "effect"
+import { Cause, Clock, Duration, Effect, FiberId, Option } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { Attempt, Verdict } from "./Attempt.ts"
@@ -41,24 +41,33 @@ export const deliver = (
       if (verdict._tag === "Unreachable") yield* permit.failed(verdict.message)
       const left = yield* conclude(parts, flight, entry, record, verdict)
       const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
-      if (isNewer && verdict._tag !== "Unreachable") yield* restore(deliver(parts, key, flight, permit))
+      // One that was stopped is interrupted for good: the newer version has a delivery of its own, at once.
+      const goesOn = isNewer && !flight.isStopped && verdict._tag !== "Unreachable"
+      if (goesOn) yield* restore(deliver(parts, key, flight, permit))
       else yield* DueFiles.dueByName(parts.files, left)
     })
   )
 
-/** Attempts it in a fiber of its own, which ends where the version is not to be sent any more. */
+/**
+ * Attempts it; where the version is not to be sent any more, the delivery's fiber is interrupted in it, and nowhere else.
+ * A fiber of its own for each attempt would be as much work as the attempt.
+ */
 const untilStopped = (
   flight: Flights.Flight,
   attempt: Effect.Effect<Verdict, DiskError>,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<Verdict, DiskError> =>
-  Effect.gen(function* () {
-    if (flight.isStopped) return { _tag: "Replaced" }
-    const fiber = yield* Effect.fork(Effect.interruptible(attempt))
+  Effect.withFiberRuntime((fiber) => {
+    if (flight.isStopped) return replaced
     flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)
-    const exit = yield* restore(Fiber.await(fiber))
-    return flight.isStopped && Exit.isInterrupted(exit) ? { _tag: "Replaced" } : yield* exit
+    return Effect.matchCauseEffect(restore(attempt), {
+      onSuccess: Effect.succeed,
+      onFailure: (cause) =>
+        flight.isStopped && Cause.isInterrupted(cause) ? replaced : Effect.failCause(cause)
+    })
   })
+
+const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
 
 /** The version to send. Older ones are gone from the disk before: none may come back once this one was sent. */
 const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>

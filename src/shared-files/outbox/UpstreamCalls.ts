@@ -90,10 +90,10 @@ const ask = <A, E>(
   request: PeerRequest,
   use: (response: IncomingMessage) => Effect.Effect<A, E>
 ) =>
-  Effect.flatMap(connections.current, (agent) => exchange(agent, request, patience, use)).pipe(
-    Effect.tapError((error) => (isStale(error) ? connections.forget : Effect.void)),
-    Effect.retry({ times: 1, while: isStale })
-  )
+  Effect.suspend(() => {
+    const once = Effect.flatMap(connections.current, (agent) => exchange(agent, request, patience, use))
+    return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
+  })
 
 /** How much of an answer is read, and for how long. */
 const listening = ({ patience }: Calls) => ({
@@ -122,9 +122,10 @@ const put = (calls: Calls, file: SentFile) =>
       "content-type": "application/octet-stream",
       "content-length": Buffer.byteLength(file.header) + file.size
     }
-    const url = address(calls.url, file.name, { ttl: file.ttl })
+    const { url } = calls
+    const path = address(url, file.name, { ttl: file.ttl })
     return Effect.catchTag(
-      ask(calls, { method: "PUT", url, headers, send }, answered),
+      ask(calls, { method: "PUT", url, path, headers, send }, answered),
       "PeerUnreachable",
       (error): Effect.Effect<never, UpstreamFatal | UpstreamUnreachable> =>
         body?.problem === undefined ? unreachable(error) : new UpstreamFatal({ message: body.problem })
@@ -136,7 +137,8 @@ const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
     calls,
     {
       method: "HEAD",
-      url: address(calls.url, name, { hash: hash.hex }),
+      url: calls.url,
+      path: address(calls.url, name, { hash: hash.hex }),
       headers: {},
       send: (request) => request.end()
     },
@@ -153,15 +155,16 @@ const presence = (response: IncomingMessage): Effect.Effect<boolean, UpstreamRej
     : fatal(response, "")
 }
 
+/** Path and query. The names are of characters that stand for themselves there. */
 const address = (
   base: URL,
   { target, source, fileId }: SharedFileName,
   query: Record<string, string>
-): URL => {
+): string => {
   const path = ["rudder", "relay-api", "shared-files", target, source, fileId]
     .map(encodeURIComponent)
     .join("/")
-  return new URL(`${base.pathname.replace(/\/*$/, "/")}${path}?${new URLSearchParams(query)}`, base)
+  return `${base.pathname.replace(/\/*$/, "/")}${path}?${new URLSearchParams(query)}`
 }
 
 const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300
