@@ -204,7 +204,9 @@ describe("a commit by a thread", () => {
         { _tag: "Rename", from: `${root}/a/${name}1`, to: `${root}/b/${name}1` },
         { _tag: "SyncFolder", path: `${root}/b` },
         { _tag: "Rename", from: `${root}/a/${name}2`, to: `${root}/b/${name}2` },
-        { _tag: "SyncFolder", path: `${root}/a` }
+        { _tag: "SyncFolder", path: `${root}/a` },
+        write(`b/${name}4`, 0),
+        { _tag: "Rename", from: `${root}/b/${name}4`, to: `${root}/a/${name}4` }
       ]
       const done = (await callsOf([commit("x"), commit("y")])).map((call) => call.replaceAll(`${root}/`, ""))
       for (const name of ["x", "y"]) {
@@ -218,6 +220,8 @@ describe("a commit by a thread", () => {
         const between = done.slice(at(first), at(second))
         expect(between).toContain("sync b")
         expect(done.slice(at(second))).toContain("sync a")
+        expect(at(`sync b/${name}4`)).toBeLessThan(at(`rename b/${name}4`))
+        expect(done).toContain(`sync b/${name}4`)
       }
       // The two share the syncs of their folders, and that of the log.
       expect(done.filter((call) => ["sync a", "sync b", "sync a/log"].includes(call)).sort()).toEqual([

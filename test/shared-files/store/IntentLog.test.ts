@@ -69,7 +69,7 @@ describe("the log of intents", () => {
       const text = JSON.stringify({ file: "a", other })
       const whole = Buffer.from(`${IntentLog.checkOf(text)} ${text}\n`)
       expect(IntentLog.parse(whole)).toEqual([text])
-      const torn = Buffer.concat([whole.subarray(0, length), Buffer.alloc(whole.length, "?")])
+      const torn = Buffer.concat([whole.subarray(0, length), Buffer.from(`${"?".repeat(whole.length)}\n`)])
       const isWhole = length >= whole.length
       expect(IntentLog.parse(torn)).toEqual(isWhole ? [text] : [])
       expect(IntentLog.parse(whole.subarray(0, Math.min(length, whole.length - 1)))).toEqual([])

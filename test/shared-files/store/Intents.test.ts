@@ -72,8 +72,8 @@ describe("an intent that a stop left", () => {
   }
 
   /** What a stop left of a file that was to take the place of another: where the content is, where the metadata. */
+  // Of what an older relay noted, both files were on the disk before.
   for (const [by, note] of Object.entries(notes))
-    // Of what an older relay noted, both files were on the disk before.
     for (const [what, content, metadata, stored] of [
       ["nothing was moved", "waiting", "waiting", "newer"],
       ["the content was moved, the metadata not", "in place", "waiting", "newer"],
