@@ -41,6 +41,8 @@ export interface DiskFile {
  *
  * - `Write`: a new file, with this mode whatever the umask, of these bytes, or of this text, and this modification time
  *   (milliseconds since 1970); on the disk afterwards. Without a time: on the disk when the system likes.
+ * - `Note`: these bytes in a file that others write to as well, at this place in bytes and over what is there; the file is
+ *   made where it is missing. On the disk afterwards, if its name is.
  * - `MakeFolder`, `Rename`, `SyncFolder`: as the operations of these names.
  * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
  */
@@ -51,6 +53,13 @@ export type DiskStep =
       readonly mode: number
       readonly bytes: Uint8Array | string
       readonly modified: number | undefined
+    }
+  | {
+      readonly _tag: "Note"
+      readonly path: string
+      readonly mode: number
+      readonly at: number
+      readonly bytes: Uint8Array
     }
   | { readonly _tag: "MakeFolder"; readonly path: string; readonly mode: number }
   | { readonly _tag: "Rename"; readonly from: string; readonly to: string }
@@ -65,9 +74,15 @@ export interface DiskService {
   /** Succeeds where the folder is there, and leaves its mode; a new one has this mode whatever the umask. */
   readonly makeFolder: (path: string, mode: number) => Effect.Effect<void, DiskError>
   readonly removeFolder: (path: string) => Effect.Effect<void, DiskError>
+  /** What was written to a file before, by whomever, is on the disk afterwards. Does not follow a link. */
+  readonly syncFile: (path: string) => Effect.Effect<void, DiskError>
   /** What was created, renamed or removed in a folder is on the disk afterwards. */
   readonly syncFolder: (path: string) => Effect.Effect<void, DiskError>
-  /** Does these one after the other; the first that fails ends it. Not interrupted between two of them. */
+  /**
+   * Does these one after the other; the first that fails ends it. Not interrupted between two of them. What is written one
+   * behind the other, and the folders that are synced behind that, get to the disk in any order; all of that is there
+   * before the next step is done.
+   */
   readonly sequence: (steps: ReadonlyArray<DiskStep>) => Effect.Effect<void, DiskError>
   readonly list: (path: string) => Effect.Effect<ReadonlyArray<DiskEntry>, DiskError>
   /** The names in a folder of a few hundred entries at most, at once; none where there is no folder. */

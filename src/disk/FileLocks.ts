@@ -41,32 +41,34 @@ const release = (lock: Lock): void => {
   else next()
 }
 
-/** Waits to hold a lock that somebody holds. Who is interrupted when it was just handed over hands it on. */
-const waitFor = (lock: Lock): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    let isMine = false
-    let wake = () => {}
-    const handOver = () => {
-      isMine = true
-      wake()
-    }
-    lock.waiting.push(handOver)
-    return Effect.async<void>((resume) => {
+/**
+ * A place in the line for a lock that somebody holds, taken at once: whoever is in the line is handed the lock. `giveUp` is
+ * for who does not wait any more; where the lock was just handed over it is handed on.
+ */
+const lineUp = (lock: Lock): { readonly wait: Effect.Effect<void>; readonly giveUp: () => void } => {
+  let isMine = false
+  let wake = () => {}
+  const handOver = () => {
+    isMine = true
+    wake()
+  }
+  lock.waiting.push(handOver)
+  return {
+    wait: Effect.async<void>((resume) => {
       wake = () => resume(Effect.void)
       if (isMine) wake()
-    }).pipe(
-      Effect.onInterrupt(() =>
-        Effect.sync(() => {
-          if (isMine) release(lock)
-          else lock.waiting.splice(lock.waiting.indexOf(handOver), 1)
-        })
-      )
-    )
-  })
+    }),
+    giveUp: () => {
+      if (isMine) release(lock)
+      else lock.waiting.splice(lock.waiting.indexOf(handOver), 1)
+    }
+  }
+}
 
 /**
- * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for. Nobody else is at the file, as a rule: then this costs nothing, while a permit of
- * a semaphore, even one that is free, costs a turn of the scheduler.
+ * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for. Nobody
+ * else is at the file, as a rule: then this costs nothing, while a permit of a semaphore, even one that is free, costs a
+ * turn of the scheduler.
  */
 const holding = <A, E, R>(
   begin: () => Lock,
@@ -82,13 +84,20 @@ const holding = <A, E, R>(
         end(lock)
       })
     )
-    if (lock.isHeld)
-      return Effect.andThen(
-        Effect.onInterrupt(restore(waitFor(lock)), () => Effect.sync(() => end(lock))),
-        held
-      )
-    lock.isHeld = true
-    return held
+    // From the look at the lock to the place in its line nothing may come between: a fiber may yield at any step.
+    if (!lock.isHeld) {
+      lock.isHeld = true
+      return held
+    }
+    const { wait, giveUp } = lineUp(lock)
+    const left = Effect.sync(() => {
+      giveUp()
+      end(lock)
+    })
+    return Effect.andThen(
+      Effect.onInterrupt(restore(wait), () => left),
+      held
+    )
   })
 
 /** Nothing is held for a file that nobody is at. */

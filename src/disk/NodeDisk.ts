@@ -8,20 +8,11 @@
 import * as fs from "node:fs"
 import { Effect, Either, Layer } from "effect"
 import * as CommitThread from "./CommitThread.ts"
-import {
-  Disk,
-  DiskError,
-  type DiskService,
-  type DiskStatus,
-  type DiskStep,
-  diskError,
-  notOfItsKind
-} from "./Disk.ts"
-import * as Folders from "./Folders.ts"
+import { Disk, DiskError, type DiskService, type DiskStatus, diskError, notOfItsKind } from "./Disk.ts"
 import * as GroupSync from "./GroupSync.ts"
-import { create, hasMode, withMode } from "./NodeFile.ts"
+import { create, hasMode, openNotes, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
-import * as TextFile from "./TextFile.ts"
+import * as Sequence from "./Sequence.ts"
 
 const isMissing = ({ code }: DiskError): boolean => code === "ENOENT" || code === "ENOTDIR"
 
@@ -104,6 +95,15 @@ const bytesOf = (node: NodeFs, path: string): Buffer => {
 const tooLong = (path: string) =>
   new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
 
+const syncFile = (node: NodeFs, path: string): Effect.Effect<void, DiskError> => {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
+  return Effect.acquireUseRelease(
+    now(() => node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)),
+    (file) => byThread<void>((done) => node.fsync(file, done)),
+    (file) => Effect.ignore(now(() => node.closeSync(file)))
+  )
+}
+
 const folderSyncs = (node: NodeFs) => {
   const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = node.constants
   return GroupSync.make((path, ended) => {
@@ -119,30 +119,12 @@ const folderSyncs = (node: NodeFs) => {
   })
 }
 
-const perform = (disk: Omit<DiskService, "sequence">, step: DiskStep): Effect.Effect<void, DiskError> => {
-  switch (step._tag) {
-    case "Write":
-      return TextFile.write(disk, step.path, step.bytes, { mode: step.mode, synced: step.modified })
-    case "MakeFolder":
-      return disk.makeFolder(step.path, step.mode)
-    case "Rename":
-      return disk.rename(step.from, step.to)
-    case "SyncFolder":
-      return disk.syncFolder(step.path)
-    case "Discard":
-      return Effect.ignore(disk.remove(step.path))
-    case "DiscardFolder":
-      return Effect.ignore(Folders.remove(disk, step.path))
-  }
-}
-
 /** A disk over node's `fs`, or what takes its place. */
 export const make = (node: NodeFs): DiskService => {
   const disk = operations(node)
   return {
     ...disk,
-    sequence: (steps) =>
-      Effect.uninterruptible(Effect.forEach(steps, (step) => perform(disk, step), { discard: true }))
+    sequence: Sequence.make({ ...disk, openNotes: (path, mode) => openNotes(node, path, mode) })
   }
 }
 
@@ -163,6 +145,7 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
         () => Effect.void
       ),
     removeFolder: (path) => attempt(() => promises.rmdir(path)),
+    syncFile: (path) => syncFile(node, path),
     syncFolder: folderSyncs(node),
     list: (path) =>
       Effect.map(

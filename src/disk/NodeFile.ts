@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import { type DiskError, type DiskFile, diskError } from "./Disk.ts"
 import { byThread, type Done, type NodeFs, now } from "./NodeFs.ts"
+import type { NoteFile } from "./Sequence.ts"
 
 /** The bits of a mode that say who may do what. */
 const permissions = 0o777
@@ -63,9 +64,10 @@ class EarlySync {
 /** So much is copied to the system's memory in no time. Bytes. */
 const writtenAtOnce = 64 * 1024
 
-const writeAtOnce = (node: NodeFs, file: number, bytes: Uint8Array): void => {
-  let from = 0
-  while (from < bytes.length) from += node.writeSync(file, bytes, from, bytes.length - from, null)
+/** @param at where in the file; null: at its end */
+const writeAtOnce = (node: NodeFs, file: number, bytes: Uint8Array, at: number | null = null): void => {
+  for (let from = 0; from < bytes.length; )
+    from += node.writeSync(file, bytes, from, bytes.length - from, at === null ? null : at + from)
 }
 
 const writeByThread = (
@@ -108,6 +110,23 @@ export const create = (node: NodeFs, path: string, mode: number): Effect.Effect<
       now(() => {
         giveMode(node, file, mode)
         return fileOf(node, file)
+      })
+  )
+}
+
+/** A file in which several have their place; made where it is missing. */
+export const openNotes = (node: NodeFs, path: string, mode: number): Effect.Effect<NoteFile, DiskError> => {
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = node.constants
+  return Effect.flatMap(
+    byThread<number>((done) => node.open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode, done)),
+    (file) =>
+      now(() => {
+        giveMode(node, file, mode)
+        return {
+          write: (bytes, at) => now(() => writeAtOnce(node, file, bytes, at)),
+          sync: byThread<void>((done) => node.fdatasync(file, done)),
+          close: Effect.ignore(now(() => node.closeSync(file)))
+        }
       })
   )
 }

@@ -1,24 +1,34 @@
 // The thread of `CommitThread.ts`, which has this text in it. It takes `{ id, commits }`, each commit an array of steps
 // (`DiskStep` of `Disk.ts`), and answers `{ id, failures }`, of each commit null, or `{ message, code }`.
 //
-// All commits of a batch go on as far as something is to be synced; then that is synced side by side, a folder once for all
-// that wait for it. Files that a commit writes one behind the other are synced together: no step comes between them.
+// All commits of a batch go on as far as something is to be synced; then that is synced side by side, a folder or a log once
+// for all that wait for it. What a commit writes one behind the other, and the folders that it syncs behind that, are synced
+// together: none of these steps changes what another one of them is about.
 import * as fs from "node:fs"
 import { parentPort } from "node:worker_threads"
 
-const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NONBLOCK } = fs.constants
+const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NONBLOCK, O_NOFOLLOW } = fs.constants
 
 /** So many of node's threads, of which there are four, may be at a sync at once. */
 const mostSyncs = 3
+
+const put = (file, bytes, at) => {
+  const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes
+  for (let from = 0; from < all.length; )
+    from += fs.writeSync(file, all, from, all.length - from, at === null ? null : at + from)
+}
+
+const giveMode = (file, mode) => {
+  if ((fs.fstatSync(file).mode & 0o777) !== mode) fs.fchmodSync(file, mode)
+}
 
 /** The file, where it is still to be synced. */
 const write = ({ path, mode, bytes, modified }) => {
   const file = fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode)
   let isLeft = false
   try {
-    if ((fs.fstatSync(file).mode & 0o777) !== mode) fs.fchmodSync(file, mode)
-    const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes
-    for (let from = 0; from < all.length; ) from += fs.writeSync(file, all, from)
+    giveMode(file, mode)
+    put(file, bytes, null)
     if (modified === undefined) return undefined
     fs.futimesSync(file, modified / 1000, modified / 1000)
     isLeft = true
@@ -69,38 +79,52 @@ const failureOf = (step) => {
   }
 }
 
-/** A commit goes on as far as something that is to be synced: files that it wrote, or a folder. */
-const goOn = (commit) => {
+/** The log of a note: open, and opened once for all of a batch. */
+const logOf = ({ path, mode }, logs) => {
+  const known = logs.get(path)
+  if (known !== undefined) return known
+  const file = fs.openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode)
+  const log = { file, commits: [] }
+  logs.set(path, log)
+  giveMode(file, mode)
+  return log
+}
+
+/** A commit goes on as far as something that is to be synced: what it wrote, and folders. */
+const goOn = (commit, logs) => {
   commit.files = []
-  commit.folder = undefined
+  commit.folders = []
+  let isNoted = false
   for (; commit.failure === null && commit.at < commit.steps.length; commit.at++) {
     const step = commit.steps[commit.at]
-    if (step._tag === "Write") {
+    if (step._tag === "SyncFolder") commit.folders.push(step.path)
+    else if (commit.folders.length > 0) return
+    else if (step._tag === "Write")
       commit.failure = failureOf(() => {
         const file = write(step)
         if (file !== undefined) commit.files.push(file)
       })
-      continue
-    }
-    if (commit.files.length > 0) return
-    if (step._tag === "SyncFolder") {
-      commit.folder = step.path
-      commit.at++
-      return
-    }
-    commit.failure = failureOf(() => performs[step._tag](step))
+    else if (step._tag === "Note") {
+      isNoted = true
+      commit.failure = failureOf(() => {
+        const log = logOf(step, logs)
+        log.commits.push(commit)
+        put(log.file, step.bytes, step.at)
+      })
+    } else if (commit.files.length > 0 || isNoted) return
+    else commit.failure = failureOf(() => performs[step._tag](step))
   }
 }
 
 let syncs = 0
 const waiting = []
 
-/** Syncs what is open, and closes it; gives what failed, or null. */
-const sync = (file) =>
+/** Syncs what is open by `how`, and closes it; gives what failed, or null. */
+const sync = (file, how) =>
   new Promise((resolve) => {
     const begin = () => {
       syncs++
-      fs.fsync(file, (error) => {
+      how(file, (error) => {
         syncs--
         waiting.shift()?.()
         const unclosed = failureOf(() => fs.closeSync(file))
@@ -111,11 +135,14 @@ const sync = (file) =>
     else waiting.push(begin)
   })
 
-const syncFiles = (commit) =>
-  commit.files.map(async (file) => {
-    const failure = await sync(file)
-    commit.failure ??= failure
-  })
+const failAll = (commits, failure) => {
+  for (const commit of commits) commit.failure ??= failure
+}
+
+const syncFiles = (commit) => commit.files.map(async (file) => failAll([commit], await sync(file, fs.fsync)))
+
+/** For all commits that wrote to it. Its length is synced too, and no time of it matters. */
+const syncLog = async ({ file, commits }) => failAll(commits, await sync(file, fs.fdatasync))
 
 /** For all commits that wait for it. */
 const syncFolder = async (path, commits) => {
@@ -123,30 +150,35 @@ const syncFolder = async (path, commits) => {
   const unopened = failureOf(() => {
     folder = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
   })
-  const failure = unopened ?? (await sync(folder))
-  for (const commit of commits) commit.failure ??= failure
+  failAll(commits, unopened ?? (await sync(folder, fs.fsync)))
 }
 
 const handle = async ({ id, commits: given }) => {
-  const commits = given.map((steps) => ({ steps, at: 0, failure: null, files: [], folder: undefined }))
+  const commits = given.map((steps) => ({ steps, at: 0, failure: null, files: [], folders: [] }))
   while (true) {
-    for (const commit of commits) goOn(commit)
-    const folders = Array.from(grouped(commits), ([path, all]) => syncFolder(path, all))
-    const underWay = [...commits.flatMap(syncFiles), ...folders]
+    const logs = new Map()
+    for (const commit of commits) goOn(commit, logs)
+    const underWay = [
+      ...commits.flatMap(syncFiles),
+      ...Array.from(logs.values(), syncLog),
+      ...Array.from(grouped(commits), ([path, all]) => syncFolder(path, all))
+    ]
     if (underWay.length === 0) break
     await Promise.all(underWay)
   }
   parentPort.postMessage({ id, failures: commits.map(({ failure }) => failure) })
 }
 
-/** Those that wait for a folder, by its path. */
+/** Those that wait for a folder, by its path. One that has failed waits for none. */
 const grouped = (commits) => {
   const folders = new Map()
   for (const commit of commits) {
-    if (commit.folder === undefined) continue
-    const all = folders.get(commit.folder)
-    if (all === undefined) folders.set(commit.folder, [commit])
-    else all.push(commit)
+    if (commit.failure !== null) continue
+    for (const path of commit.folders) {
+      const all = folders.get(path)
+      if (all === undefined) folders.set(path, [commit])
+      else all.push(commit)
+    }
   }
   return folders
 }

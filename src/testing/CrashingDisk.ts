@@ -8,7 +8,7 @@ import { PCGRandom } from "effect/Utils"
 import { Disk, type DiskService } from "../disk/Disk.ts"
 import { make } from "../disk/NodeDisk.ts"
 import type { Done, NodeFs } from "../disk/NodeFs.ts"
-import { DiskContents, type FileNode, type FolderNode, newFolder } from "./DiskContents.ts"
+import { DiskContents, type FileNode, type FolderNode, newFile, newFolder, written } from "./DiskContents.ts"
 
 /** One call of the system; a test may name the kinds that interest it. */
 export interface Operation {
@@ -224,17 +224,18 @@ export class CrashingDisk {
   private byDescriptor() {
     const { contents } = this
     const pathOf = (descriptor: number): string => this.opened.get(descriptor)?.path ?? "nothing"
-    const append = (descriptor: number, bytes: Uint8Array) => {
+    /** At the end, or at a place. */
+    const put = (descriptor: number, bytes: Uint8Array, at: number | null) => {
       const node = this.opened.get(descriptor)?.node
       if (node?.kind !== "file") throw new Error(`${pathOf(descriptor)} is not open for writing`)
-      contents.fs.writeSync(descriptor, bytes)
-      node.content = Buffer.concat([node.content, bytes])
+      contents.fs.writeSync(descriptor, bytes, 0, bytes.length, at)
+      node.content = written(node.content, bytes, at ?? node.content.length)
       return bytes.length
     }
-    const write = (descriptor: number, bytes: Uint8Array) => ({
+    const write = (descriptor: number, bytes: Uint8Array, at: number | null) => ({
       operation: { kind: "write", paths: [pathOf(descriptor)] } as const,
-      whole: () => append(descriptor, bytes),
-      inPart: () => void append(descriptor, bytes.subarray(0, bytes.length >> 1))
+      whole: () => put(descriptor, bytes, at),
+      inPart: () => void put(descriptor, bytes.subarray(0, bytes.length >> 1), at)
     })
     return {
       openSync: (path: string, flags: number) =>
@@ -254,8 +255,8 @@ export class CrashingDisk {
         this.now({ kind: "read", paths: [pathOf(descriptor)] }, () =>
           contents.fs.readSync(descriptor, buffer, from, count, null)
         ),
-      writeSync: (descriptor: number, bytes: Uint8Array, from: number, count: number) => {
-        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count))
+      writeSync: (descriptor: number, bytes: Uint8Array, from: number, count: number, at: number | null) => {
+        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count), at)
         return this.now(operation, whole, inPart)
       },
       write: (
@@ -266,7 +267,7 @@ export class CrashingDisk {
         _: null,
         done: Done<number>
       ) => {
-        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count))
+        const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count), null)
         told(done, this.run(operation, whole, inPart))
       },
       futimesSync: (descriptor: number, accessed: number, modified: number) =>
@@ -280,19 +281,14 @@ export class CrashingDisk {
     }
   }
 
+  /** A file that is not there yet is made; one that is there may be opened, where `flags` have no `O_EXCL`. */
   private create(path: string, flags: number, mode: number): Promise<number> {
     const { contents } = this
-    const node: FileNode = {
-      kind: "file",
-      mode,
-      content: Buffer.alloc(0),
-      modified: 0,
-      synced: undefined,
-      spoiled: false
-    }
     return this.run({ kind: "open", paths: [path] }, () => {
       const descriptor = contents.fs.openSync(path, flags, mode)
-      contents.change(contents.entry(path, node))
+      const found = contents.at(path)
+      const node = found ?? newFile(mode)
+      if (found === undefined) contents.change(contents.entry(path, node))
       this.opened.set(descriptor, { path, node })
       return descriptor
     })

@@ -2,7 +2,8 @@
  * What is written on a disk in memory, and what of it a stop leaves.
  *
  * What a stop may do to what was not synced is what file systems do at their worst. A file's content: as it was at its
- * last sync, or as it is now, or cut, or garbage of the same length. A folder's entries: of the changes since its last
+ * last sync, or as it is now, or cut, or garbage of the same length; of one that was synced before, block by block, since
+ * what it had is written over where it is. A folder's entries: of the changes since its last
  * sync any may be lost, but for those that a kept one builds on: an earlier change of the same name, or a folder's
  * emptying before its removal. A rename is one change, wherever it leads.
  */
@@ -51,6 +52,27 @@ export const newFolder = (mode = 0o755): FolderNode => ({
   entries: new Map(),
   synced: new Map()
 })
+
+/** An empty file. */
+export const newFile = (mode: number): FileNode => ({
+  kind: "file",
+  mode,
+  content: Buffer.alloc(0),
+  modified: 0,
+  synced: undefined,
+  spoiled: false
+})
+
+/** A content with these bytes at a place; what is before them and was not there is zeros. */
+export const written = (content: Buffer, bytes: Uint8Array, at: number): Buffer => {
+  const after = Buffer.alloc(Math.max(content.length, at + bytes.length))
+  content.copy(after)
+  after.set(bytes, at)
+  return after
+}
+
+/** What a disk writes at once, as it is divided: to write one does nothing to the next. Bytes. */
+const blockLength = 4096
 
 /** What is written, and what of it would survive. */
 export class DiskContents {
@@ -188,16 +210,38 @@ class Surviving {
   }
 
   private file({ content, modified, mode, synced }: FileNode): FileNode {
-    const { random } = this
     const left =
       synced?.content === content && synced.modified === modified
         ? synced
-        : pick(random, [
-            synced ?? { content: Buffer.alloc(0), modified: 0 },
-            { content, modified },
-            { content: content.subarray(0, random.integer(content.length + 1)), modified },
-            { content: Buffer.alloc(content.length, "?"), modified }
-          ])
+        : synced === undefined
+          ? this.unsynced(Buffer.alloc(0), content, modified)
+          : pick(this.random, [synced, { content: this.overwritten(synced.content, content), modified }])
     return { kind: "file", mode, ...left, synced: left, spoiled: false }
+  }
+
+  /** What is left where one content was to take the place of another. */
+  private unsynced(before: Buffer, content: Buffer, modified: number) {
+    const { random } = this
+    return pick(random, [
+      { content: before, modified: 0 },
+      { content, modified },
+      { content: content.subarray(0, random.integer(content.length + 1)), modified },
+      { content: Buffer.alloc(content.length, "?"), modified }
+    ])
+  }
+
+  private overwritten(before: Buffer, content: Buffer): Buffer {
+    const blocks: Array<Buffer> = []
+    for (let at = 0; at < content.length; at += blockLength) {
+      const [one, other] = [before, content].map((whole) => whole.subarray(at, at + blockLength))
+      if (one === undefined || other === undefined) continue
+      if (one.equals(other)) blocks.push(other)
+      else {
+        const left = this.unsynced(one, other, 0).content
+        const cut = one.subarray(left.length, other.length)
+        blocks.push(Buffer.concat([left, cut], other.length))
+      }
+    }
+    return Buffer.concat(blocks)
   }
 }

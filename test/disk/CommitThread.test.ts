@@ -32,6 +32,14 @@ const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
         modified
       })
   ),
+  FastCheck.tuple(
+    FastCheck.constantFrom("a/log", "b/log", "none/log"),
+    FastCheck.constantFrom(0, 10, 4096),
+    FastCheck.uint8Array()
+  ).map(
+    ([path, at, bytes]) =>
+      (root: string): DiskStep => ({ _tag: "Note", path: `${root}/${path}`, mode: 0o640, at, bytes })
+  ),
   FastCheck.tuple(place, place).map(
     ([from, to]) =>
       (root: string): DiskStep => ({ _tag: "Rename", from: `${root}/${from}`, to: `${root}/${to}` })
@@ -60,8 +68,8 @@ const newRoot = Effect.map(temporaryFolder, (root) => {
   return root
 })
 
-/** What there is, with modes, times and contents. */
-const listed = (root: string) =>
+/** What there is, with modes and contents; with times, where all was done. */
+const listed = (root: string, withTimes: boolean) =>
   fs
     .readdirSync(root)
     .sort()
@@ -74,7 +82,7 @@ const listed = (root: string) =>
           const path = `${root}/${name}/${file}`
           const { mode, mtimeMs } = fs.statSync(path)
           // What is not synced has whatever time it was written at.
-          const modified = mtimeMs === 86_400_000 ? mtimeMs : undefined
+          const modified = withTimes && mtimeMs === 86_400_000 ? mtimeMs : undefined
           return [`${name}/${file}`, mode & 0o777, modified, fs.readFileSync(path).toString("hex")]
         })
     ])
@@ -102,6 +110,11 @@ const callsOf = async (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): Promise
         },
         fsync: (file, done) =>
           real.fsync(file, (error) => {
+            calls.push("sync " + paths.get(file))
+            done(error)
+          }),
+        fdatasync: (file, done) =>
+          real.fdatasync(file, (error) => {
             calls.push("sync " + paths.get(file))
             done(error)
           }),
@@ -135,9 +148,10 @@ describe("a commit by a thread", () => {
         const done = yield* Effect.exit(sequence(steps.map((at) => at(one))))
         const expected = yield* Effect.exit(makeDisk(fs).sequence(steps.map((at) => at(other))))
         expect(codeOf(done)).toBe(codeOf(expected))
-        expect(listed(one)).toEqual(listed(other))
+        const isDone = codeOf(done) === "done"
+        expect(listed(one, isDone)).toEqual(listed(other, isDone))
       }).pipe(Effect.asVoid),
-    { fastCheck: { numRuns: 20 } }
+    { fastCheck: { numRuns: 25 } }
   )
 
   it.scopedLive(
@@ -185,26 +199,37 @@ describe("a commit by a thread", () => {
         write(`a/${name}1`, 0),
         write(`a/${name}2`, 0),
         write(`a/${name}3`, undefined),
+        { _tag: "Note", path: `${root}/a/log`, mode: 0o640, at: 4096, bytes: Buffer.from(name) },
+        { _tag: "SyncFolder", path: `${root}/a` },
         { _tag: "Rename", from: `${root}/a/${name}1`, to: `${root}/b/${name}1` },
         { _tag: "SyncFolder", path: `${root}/b` },
         { _tag: "Rename", from: `${root}/a/${name}2`, to: `${root}/b/${name}2` },
-        { _tag: "SyncFolder", path: `${root}/a` }
+        { _tag: "SyncFolder", path: `${root}/a` },
+        write(`b/${name}4`, 0),
+        { _tag: "Rename", from: `${root}/b/${name}4`, to: `${root}/a/${name}4` }
       ]
       const done = (await callsOf([commit("x"), commit("y")])).map((call) => call.replaceAll(`${root}/`, ""))
       for (const name of ["x", "y"]) {
         const at = (call: string) => done.indexOf(call)
         const [first, second] = [`rename a/${name}1`, `rename a/${name}2`]
         expect(done).not.toContain(`sync a/${name}3`)
-        for (const file of [`sync a/${name}1`, `sync a/${name}2`]) {
+        for (const file of [`sync a/${name}1`, `sync a/${name}2`, "sync a/log", "sync a"]) {
           expect(done).toContain(file)
           expect(at(file)).toBeLessThan(at(first))
         }
         const between = done.slice(at(first), at(second))
         expect(between).toContain("sync b")
         expect(done.slice(at(second))).toContain("sync a")
+        expect(at(`sync b/${name}4`)).toBeLessThan(at(`rename b/${name}4`))
+        expect(done).toContain(`sync b/${name}4`)
       }
-      // The two share the syncs of their folders.
-      expect(done.filter((call) => call === "sync a" || call === "sync b")).toHaveLength(2)
+      // The two share the syncs of their folders, and that of the log.
+      expect(done.filter((call) => ["sync a", "sync b", "sync a/log"].includes(call)).sort()).toEqual([
+        "sync a",
+        "sync a",
+        "sync a/log",
+        "sync b"
+      ])
     } finally {
       fs.rmSync(root, { recursive: true })
     }

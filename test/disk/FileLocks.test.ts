@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, FastCheck, Fiber, Scope } from "effect"
+import { Deferred, Effect, FastCheck, Fiber, FiberId, Scope } from "effect"
 import { type FileLocks, make, type Turn } from "../../src/disk/FileLocks.ts"
 
 const write = (turn: Turn, written: Array<string>, text: string) =>
@@ -41,6 +41,52 @@ describe("FileLocks", () => {
       expect(yield* locks.alone("a")(Effect.succeed("in"))).toBe("in")
     })
   )
+
+  /** Who waits yields behind so many steps, of which so many are done before it comes to the lock; it is let in meanwhile. */
+  const handedOver = (ops: number, before: number, isInterrupted: boolean) =>
+    Effect.gen(function* () {
+      const locks = make()
+      const open = yield* Deferred.make<void>()
+      yield* Effect.fork(locks.alone("a")(Deferred.await(open)))
+      yield* Effect.yieldNow()
+      const waits = yield* Array.from({ length: before }, () => Effect.void)
+        .reduceRight((last, step) => Effect.andThen(step, last), locks.alone("a")(Effect.succeed("in")))
+        .pipe(Effect.withMaxOpsBeforeYield(ops), Effect.fork)
+      if (isInterrupted) {
+        yield* Effect.yieldNow()
+        waits.unsafeInterruptAsFork(FiberId.none)
+        yield* Effect.repeatN(Effect.yieldNow(), 50)
+      }
+      yield* Deferred.succeed(open, undefined)
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      const isIn = waits.unsafePoll() !== null
+      const next = yield* Effect.fork(locks.alone("a")(Effect.succeed("next")))
+      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      return {
+        ops,
+        before,
+        isIn,
+        isNextIn: next.unsafePoll() !== null,
+        isFree: locks.isFree("a")
+      }
+    })
+
+  for (const isInterrupted of [false, true])
+    it.effect(
+      `is handed on at whatever step one yields, ${isInterrupted ? "past one who is interrupted" : "to one who waits"}`,
+      () =>
+        Effect.gen(function* () {
+          for (let ops = 20; ops < 40; ops++)
+            for (let before = 0; before < 12; before++)
+              expect(yield* handedOver(ops, before, isInterrupted)).toEqual({
+                ops,
+                before,
+                isIn: true,
+                isNextIn: true,
+                isFree: true
+              })
+        })
+    )
 
   it.effect("drops a write of a turn that began earlier than one that was written", () =>
     Effect.gen(function* () {

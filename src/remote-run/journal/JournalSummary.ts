@@ -1,7 +1,8 @@
 /** What the list shows of a run that is over, read from the two ends of its journal. */
 import { FileSystem } from "@effect/platform"
 import { Effect, Either, Schema, Stream } from "effect"
-import { StorageError } from "../../RelayError.ts"
+import { storageError } from "../../disk/StorageFailure.ts"
+import type { StorageError } from "../../RelayError.ts"
 import { type Counts, counted, NodeOutcome, RunDone, verdict } from "../RunEvent.ts"
 import { RunHead, type RunSummary, type RunTally, summaryOf } from "../RunRecord.ts"
 import * as JournalEvents from "./JournalEvents.ts"
@@ -14,8 +15,6 @@ const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
 
 /** The last record of a journal is `done`, and small. */
 const doneLength = 512
-
-const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
 type Tally = Omit<RunTally, "running">
 

@@ -1,6 +1,7 @@
 /** Random access to the records of a journal through one buffer, so that a reader costs the same for any journal. */
 import { FileSystem } from "@effect/platform"
 import { Effect, Scope } from "effect"
+import { storageError } from "../../disk/StorageFailure.ts"
 import { StorageError } from "../../RelayError.ts"
 import {
   decodeHeader,
@@ -29,8 +30,6 @@ export interface JournalWindow {
 
 const damaged = ({ paths }: JournalPart) =>
   new StorageError({ message: `${paths.join(" or ") || "a temporary file"} is damaged` })
-
-const storageError = (cause: { readonly message: string }) => new StorageError({ message: cause.message })
 
 /** Opens the journal's file for as long as the scope lasts; it may move to its final place meanwhile. */
 export const open = (

@@ -110,7 +110,8 @@ export const decodeKey = (parameter: string, text: string): Either.Either<KeyObj
     return Either.left(invalid(parameter, "the base64 of the DER of an RSA public key of 2048 to 8192 bits"))
   const oldest = sentKeys.keys().next()
   if (sentKeys.size >= mostSentKeys && oldest.done !== true) sentKeys.delete(oldest.value)
-  sentKeys.set(given, key)
+  // Of the text itself, a copy: it is a part of a longer one, such as a whole header block, and would keep all of that.
+  sentKeys.set(Buffer.from(given).toString("latin1"), key)
   return Either.right(key)
 }
 

@@ -30,23 +30,12 @@ export const make = (
   isShardKnown: boolean
 ): ReadonlyArray<DiskStep> => {
   const file = { _tag: "Write", mode: fileMode, modified: record.accepted } as const
-  const content: ReadonlyArray<DiskStep> =
-    held === undefined
-      ? []
-      : [
-          { _tag: "MakeFolder", path: begun, mode: folderMode },
-          { ...file, path: `${begun}/content`, bytes: held }
-        ]
-  const newShard: ReadonlyArray<DiskStep> = isShardKnown
-    ? []
-    : [
-        { _tag: "MakeFolder", path: shard, mode: folderMode },
-        { _tag: "SyncFolder", path: entries }
-      ]
+  const folder = (path: string): DiskStep => ({ _tag: "MakeFolder", path, mode: folderMode })
   return [
-    ...newShard,
-    ...content,
+    ...(isShardKnown ? [] : [folder(shard)]),
+    ...(held === undefined ? [] : [folder(begun), { ...file, path: `${begun}/content`, bytes: held }]),
     { ...file, path: `${begun}/request`, bytes: EntryRecord.print(record) },
+    ...(isShardKnown ? [] : [{ _tag: "SyncFolder", path: entries } as const]),
     { _tag: "SyncFolder", path: begun },
     { _tag: "Rename", from: begun, to: place },
     { _tag: "SyncFolder", path: shard }

@@ -20,15 +20,24 @@ export interface Parts {
   readonly complete: (location: Location) => Effect.Effect<void, DiskError>
 }
 
+/**
+ * Removes files of a folder, a content before its metadata: what is left of the two after a stop vouches for nothing, and
+ * goes with the next clean-up. Gone from the disk afterwards.
+ */
+export const removeFiles = (
+  disk: DiskService,
+  folder: string,
+  names: ReadonlyArray<string>
+): Effect.Effect<void, DiskError> =>
+  Effect.forEach(names, (name) => Effect.andThen(disk.remove(`${folder}/${name}`), disk.syncFolder(folder)), {
+    discard: true
+  })
+
 const unreadable = (location: Location, error = "its metadata is none") =>
   Effect.logWarning("a shared file can't be looked at for its expiry").pipe(
     Effect.annotateLogs({ file: keyOf(location), error })
   )
 
-/**
- * Removes a file and its metadata, the content first: what is left of them after a stop vouches for nothing, and goes
- * with the next clean-up.
- */
 const removeExpired = ({ disk, root, locks, complete }: Parts, location: Location, now: number) =>
   Effect.gen(function* () {
     yield* complete(location)
@@ -38,9 +47,7 @@ const removeExpired = ({ disk, root, locks, complete }: Parts, location: Locatio
     const metadata = text === undefined ? Option.none() : Metadata.parse(text)
     if (text !== undefined && Option.isNone(metadata)) return yield* unreadable(location)
     if (!Option.exists(metadata, (known) => isExpired(known, now))) return
-    yield* disk.remove(content)
-    yield* disk.syncFolder(folder)
-    yield* disk.remove(`${content}${metadataSuffix}`)
+    yield* removeFiles(disk, folder, [location.file, `${location.file}${metadataSuffix}`])
     yield* Effect.logInfo("a shared file has expired").pipe(Effect.annotateLogs({ file: keyOf(location) }))
   }).pipe(
     locks.alone(keyOf(location)),

@@ -1,15 +1,16 @@
 /**
- * How content and metadata of a file get to their place together. An intent, a small record in `~tmp`, says where both
- * belong. Once the intent is on the disk the pair is stored, whatever happens; a start completes what a stop cut off.
+ * How content and metadata of a file get to their place together. An intent, a small record in `~tmp` (`IntentLog`), says
+ * where both belong. Once the two and the record are on the disk the pair is stored, whatever happens; a start completes
+ * what a stop cut off, and drops what was not all on the disk.
  */
-import { createHash } from "node:crypto"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Either, Option, Schema } from "effect"
 import { type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from "../../disk/Disk.ts"
 import type { Folders } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
+import * as IntentLog from "./IntentLog.ts"
 
 /** The intents of one store. */
 export interface Intents {
@@ -42,12 +43,16 @@ const Intent = Schema.parseJson(
     content: Schema.String,
     metadata: Schema.String,
     folders: Schema.Array(Schema.String),
-    file: Schema.String
+    file: Schema.String,
+    /** Of the metadata's text. Older relays did not note it: they had both files on the disk before the record. */
+    check: Schema.optional(Schema.Number)
   })
 )
 type Intent = typeof Intent.Type
-const encodeIntent = Schema.encodeSync(Intent)
 const decodeIntent = Schema.decodeOption(Intent)
+
+/** Of the record of one intent, as older relays left it. */
+const olderSuffix = ".intent"
 
 /** What intents are kept with. */
 interface Parts {
@@ -56,15 +61,16 @@ interface Parts {
   readonly hashesTo: HashCheck
   /** Of the temporary files. */
   readonly fileMode: number
+  readonly log: IntentLog.IntentLog
   /** Contents that an intent names: these are the intent's to move. */
   readonly intended: Set<string>
-  /** Whether there may be an intent that was not completed: an upload cut off by the disk, or by a stop. */
-  mayBeLeft: boolean
+  /** What ends the intents that have not ended, by their files. */
+  readonly left: Map<string, Effect.Effect<void, DiskError>>
+  /** Whether it is not known yet what the process before this one left. */
+  isUnread: boolean
+  /** One at a time finds that out. */
+  readonly reading: Effect.Semaphore
 }
-
-/** There is one for a file. */
-const recordName = (location: Location): string =>
-  `${createHash("sha256").update(keyOf(location)).digest("hex")}.intent`
 
 const removeTemporary = ({ disk, folders }: Parts, name: string) =>
   Effect.ignore(disk.remove(`${folders.temporary}/${name}`))
@@ -76,133 +82,201 @@ const movesOf = ({ folders: { temporary } }: Parts, { content, metadata, file }:
     { from: `${temporary}/${metadata}`, to: `${folder}/${file}${metadataSuffix}` }
   ] as const
 
-/** Whether this metadata is of this content. */
-const belongTogether = ({ disk, hashesTo }: Parts, content: string, metadata: string) =>
+/** Whether this metadata is all that was written, and of this content. */
+const belongTogether = ({ disk, hashesTo }: Parts, { check }: Intent, content: string, metadata: string) =>
   Effect.gen(function* () {
-    const known = Option.flatMap(Option.fromNullable(yield* disk.readText(metadata)), Metadata.parse)
+    const text = yield* disk.readText(metadata)
+    if (text === undefined || (check !== undefined && check !== IntentLog.checkOf(text))) return false
+    const known = Metadata.parse(text)
     if (Option.isNone(known) || (yield* disk.status(content))?.kind !== "file") return false
     return yield* hashesTo(disk.read(content), [known.value.hash])
   })
 
-/**
- * Moves what of the pair was not moved yet: a stop may have kept either move without the other. Of an intent that was taken
- * back, a stop may have kept one of the pair, which belongs to nothing.
- */
-const resume = (parts: Parts, intent: Intent, folder: string) =>
+/** Removes what an intent that has ended, or is given up, left in `~tmp`: then its record means nothing any more. */
+const clear = ({ disk, folders: { temporary } }: Parts, { content, metadata }: Intent) =>
   Effect.gen(function* () {
-    const { disk } = parts
-    const moves = movesOf(parts, intent, folder)
-    const left = yield* Effect.filter(moves, ({ from }) =>
-      Effect.map(disk.status(from), (found) => found !== undefined)
-    )
-    const placeOf = (move: (typeof moves)[number]) => (left.includes(move) ? move.from : move.to)
-    if (left.length !== 1 || (yield* belongTogether(parts, placeOf(moves[0]), placeOf(moves[1]))))
-      for (const { from, to } of left) yield* disk.rename(from, to)
-    yield* disk.syncFolder(folder)
+    for (const name of [metadata, content]) yield* disk.remove(`${temporary}/${name}`)
+    yield* disk.syncFolder(temporary)
   })
 
-/** Does what the record of this name says, if there is one. */
-const completeRecord = (parts: Parts, record: string) =>
+/**
+ * Ends an intent of the process before this one. A stop may have kept any of what was under way: either move without the
+ * other; either file, or a part of it, with a record of both. What belongs together is moved, and nothing else. What is
+ * not in `~tmp` any more is in its place, if it was stored.
+ */
+const completeFound = (parts: Parts, intent: Intent): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
     const { disk, folders } = parts
-    const text = yield* disk.readText(`${folders.temporary}/${record}`)
-    const intent = Option.flatMap(Option.fromNullable(text), decodeIntent)
-    if (Option.isNone(intent)) return
-    // It has to be on the disk before a part of the pair moves: a stop between the two would part them.
-    yield* disk.syncFolder(folders.temporary)
-    yield* resume(parts, intent.value, yield* folders.make(intent.value.folders))
-    for (const name of [record, intent.value.content, intent.value.metadata])
-      yield* disk.remove(`${folders.temporary}/${name}`)
+    const isThere = ({ from }: { readonly from: string }) =>
+      Effect.map(disk.status(from), (found) => found !== undefined)
+    if ((yield* Effect.filter(movesOf(parts, intent, ""), isThere)).length === 0) {
+      const folder = folders.find(intent.folders)
+      return Either.isRight(folder) && folder.right !== undefined
+        ? yield* disk.syncFolder(folder.right)
+        : undefined
+    }
+    const folder = yield* folders.make(intent.folders)
+    const moves = movesOf(parts, intent, folder)
+    const left = yield* Effect.filter(moves, isThere)
+    const placeOf = (move: (typeof moves)[number]) => (left.includes(move) ? move.from : move.to)
+    if (yield* belongTogether(parts, intent, placeOf(moves[0]), placeOf(moves[1]))) {
+      for (const { from } of left) yield* disk.syncFile(from)
+      for (const { from, to } of left) yield* disk.rename(from, to)
+    }
+    yield* disk.syncFolder(folder)
+    yield* clear(parts, intent)
   })
 
 /** What a commit is made of: first the pair and the record of it, on the disk; then the moves, on the disk. */
 const stepsOf = (
   { folders: { temporary }, fileMode: mode }: Parts,
-  files: ReadonlyArray<{ readonly name: string; readonly content: Uint8Array }>,
+  files: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array | string }>,
   modified: number,
-  record: string,
+  note: DiskStep,
   [content, metadata]: ReturnType<typeof movesOf>,
   folder: string
 ): ReadonlyArray<DiskStep> => [
-  ...files.map(({ name, content: bytes }): DiskStep => {
+  ...files.map(({ name, bytes }): DiskStep => {
     return { _tag: "Write", path: `${temporary}/${name}`, mode, bytes, modified }
   }),
-  { _tag: "Rename", from: `${content.from}.new`, to: `${temporary}/${record}` },
-  // Once the record is on the disk the pair is stored, by this process or by the next.
+  note,
+  // From here on the pair is stored, by this process or by the next.
   { _tag: "SyncFolder", path: temporary },
   { _tag: "Rename", ...content },
   { _tag: "Rename", ...metadata },
-  { _tag: "SyncFolder", path: folder },
-  { _tag: "Discard", path: `${temporary}/${record}` }
+  { _tag: "SyncFolder", path: folder }
 ]
 
 /**
- * Takes back what could not be completed, while nothing of it is in its place. Where that can't be done either, whoever is
- * next at the file completes it, or the next start.
+ * Ends an intent of this process that the disk cut off: it is taken back while nothing of the pair is in its place, and
+ * completed otherwise, since then all of it was on the disk.
  */
-const takeBack = (parts: Parts, record: string, intent: Intent) =>
+const end = (parts: Parts, intent: Intent, release: Effect.Effect<void>): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
     const { disk, folders, intended } = parts
-    parts.mayBeLeft = true
-    if ((yield* disk.status(`${folders.temporary}/${intent.content}`)) === undefined) return
-    yield* disk.remove(`${folders.temporary}/${record}`)
-    intended.delete(intent.content)
-    for (const name of [intent.metadata, `${intent.content}.new`]) yield* removeTemporary(parts, name)
-    yield* disk.syncFolder(folders.temporary)
-  }).pipe(Effect.ignore)
+    const temporary = folders.temporary
+    if ((yield* disk.status(`${temporary}/${intent.content}`)) === undefined) {
+      const folder = yield* folders.make(intent.folders)
+      const [, { from, to }] = movesOf(parts, intent, folder)
+      if ((yield* disk.status(from)) !== undefined) yield* disk.rename(from, to)
+      yield* disk.syncFolder(folder)
+    } else {
+      yield* clear(parts, intent)
+      intended.delete(intent.content)
+    }
+    yield* release
+  })
+
+/** Does what ends the intents of a file; where that fails it is left to the next who is at the file, or to the next start. */
+const endLeft = ({ left }: Parts, key: string): Effect.Effect<void, DiskError> =>
+  Effect.suspend(() => {
+    const ends = left.get(key)
+    return ends === undefined ? Effect.void : Effect.map(ends, () => void left.delete(key))
+  })
 
 const store = (parts: Parts, ...[location, folder, incoming, metadata]: Parameters<Intents["store"]>) =>
   Effect.gen(function* () {
-    const { disk, folders, intended } = parts
+    const { disk, folders, intended, left, log } = parts
     const { name } = incoming
-    const record = recordName(location)
-    const intent: Intent = { content: name, metadata: `${name}${metadataSuffix}`, ...location }
+    const text = Metadata.print(metadata)
+    const intent: Intent = {
+      content: name,
+      metadata: `${name}${metadataSuffix}`,
+      folders: location.folders,
+      file: location.file,
+      check: IntentLog.checkOf(text)
+    }
     const modified = Option.getOrElse(Metadata.dateOf(metadata), () => 0)
     const held = incoming.held()
     if (held === undefined) yield* incoming.sync(modified)
     const files = [
-      ...(held === undefined ? [] : [{ name, content: held }]),
-      { name: intent.metadata, content: Buffer.from(Metadata.print(metadata)) },
-      { name: `${name}.new`, content: Buffer.from(encodeIntent(intent)) }
+      ...(held === undefined ? [] : [{ name, bytes: held }]),
+      { name: intent.metadata, bytes: text }
     ]
-    const steps = stepsOf(parts, files, modified, record, movesOf(parts, intent, folder), folder)
+    const { step, release } = log.note(JSON.stringify(intent))
+    const steps = stepsOf(parts, files, modified, step, movesOf(parts, intent, folder), folder)
     intended.add(name)
-    yield* folders.again(disk.sequence(steps)).pipe(Effect.onError(() => takeBack(parts, record, intent)))
+    yield* folders.again(disk.sequence(steps)).pipe(
+      Effect.onError(() => {
+        log.renew()
+        left.set(keyOf(location), end(parts, intent, release))
+        return Effect.ignore(endLeft(parts, keyOf(location)))
+      })
+    )
+    yield* release
   }).pipe(Effect.uninterruptible)
 
-/** Whether nothing is left to do about an intent: what has something in its way is given up. */
-const recoverRecord = (parts: Parts, record: string) =>
-  completeRecord(parts, record).pipe(
-    Effect.as(true),
-    Effect.catchAll((error) => {
-      const log = isNotOfItsKind(error)
-        ? Effect.logError("a shared file can't be completed, and is given up")
-        : Effect.logError("a shared file can't be completed; the next who asks for it tries again")
-      return log.pipe(
-        Effect.annotateLogs({ intent: record, error: error.message }),
-        Effect.as(isNotOfItsKind(error))
-      )
-    })
+/** A link, a folder or a huge file was not written by a relay. */
+const ours = <A>(effect: Effect.Effect<A, DiskError>) =>
+  Effect.catchIf(
+    effect,
+    (error) => isNotOfItsKind(error) || error.code === "EFBIG" || error.code === "EISDIR",
+    () => Effect.succeed(undefined)
   )
+
+/** Finds what the process before this one left. What it wrote last may not be on the disk yet. */
+const read = (parts: Parts): Effect.Effect<void, DiskError> =>
+  Effect.gen(function* () {
+    if (!parts.isUnread) return
+    const { disk, folders, left, log } = parts
+    const names = (yield* disk.list(folders.temporary)).map(({ name }) => name)
+    const found: Array<string> = []
+    for (const name of names) {
+      const path = `${folders.temporary}/${name}`
+      if (name.endsWith(olderSuffix)) found.push((yield* ours(disk.readText(path))) ?? "")
+      if (!name.endsWith(IntentLog.suffix) || log.isOwn(name)) continue
+      const bytes = yield* ours(Effect.andThen(disk.syncFile(path), disk.readSmall(path)))
+      if (bytes !== undefined) found.push(...IntentLog.parse(Buffer.from(bytes)))
+    }
+    yield* disk.syncFolder(folders.temporary)
+    for (const intent of found.flatMap((text) => Option.toArray(decodeIntent(text)))) {
+      const key = keyOf(intent)
+      left.set(key, Effect.andThen(left.get(key) ?? Effect.void, completeFound(parts, intent)))
+    }
+    parts.isUnread = false
+  }).pipe(parts.reading.withPermits(1))
+
+const complete = (parts: Parts, location: Location): Effect.Effect<void, DiskError> =>
+  Effect.suspend(() =>
+    parts.isUnread
+      ? Effect.andThen(read(parts), endLeft(parts, keyOf(location)))
+      : endLeft(parts, keyOf(location))
+  )
+
+/** What has something in its way is given up. */
+const recoverFile = (parts: Parts, key: string) =>
+  Effect.catchAll(endLeft(parts, key), (error) => {
+    const isGivenUp = isNotOfItsKind(error)
+    if (isGivenUp) parts.left.delete(key)
+    const log = isGivenUp
+      ? Effect.logError("a shared file can't be completed, and is given up")
+      : Effect.logError("a shared file can't be completed; the next who asks for it tries again")
+    return log.pipe(Effect.annotateLogs({ file: key, error: error.message }))
+  })
 
 const recover = (parts: Parts) =>
   Effect.gen(function* () {
-    const { disk, folders } = parts
-    const records = (yield* disk.list(folders.temporary)).filter(({ name }) => name.endsWith(".intent"))
-    const done = yield* Effect.forEach(records, ({ name }) => recoverRecord(parts, name))
-    if (done.includes(false)) return
+    const { disk, folders, left } = parts
+    yield* read(parts)
+    yield* Effect.forEach([...left.keys()], (key) => recoverFile(parts, key), { discard: true })
+    if (left.size > 0) return
     yield* folders.emptyTemporary
     yield* disk.syncFolder(folders.temporary)
-    parts.mayBeLeft = false
   })
 
 /** The intents in a folder of the relay's, which this process has alone. */
 export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileMode">): Intents => {
-  const parts: Parts = { ...given, intended: new Set(), mayBeLeft: true }
+  const parts: Parts = {
+    ...given,
+    log: IntentLog.make(given.disk, given.folders.temporary, given.fileMode),
+    intended: new Set(),
+    left: new Map(),
+    isUnread: true,
+    reading: Effect.unsafeMakeSemaphore(1)
+  }
   return {
-    mayBeLeft: () => parts.mayBeLeft,
-    complete: (location) =>
-      Effect.suspend(() => (parts.mayBeLeft ? completeRecord(parts, recordName(location)) : Effect.void)),
+    mayBeLeft: () => parts.isUnread || parts.left.size > 0,
+    complete: (location) => complete(parts, location),
     store: (...file) => store(parts, ...file),
     discard: (name) =>
       Effect.suspend(() => (parts.intended.delete(name) ? Effect.void : removeTemporary(parts, name))),

@@ -239,24 +239,23 @@ const look = (parts: Parts, location: Location): Effect.Effect<Option.Option<Sto
     parts.locks.alone(keyOf(location))
   )
 
-/** The content goes first: what is left of the two after a stop vouches for nothing. */
+/** Removes what there is of a file; false: nothing. */
 const removePair = ({ disk, intents, folders }: Parts, location: Location) =>
   Effect.gen(function* () {
     yield* intents.complete(location)
     const folder = yield* folders.find(location.folders)
     if (folder === undefined) return false
-    let found = false
+    const names: Array<string> = []
     for (const suffix of ["", metadataSuffix]) {
-      const path = `${folder}/${location.file}${suffix}`
-      const status = yield* disk.status(path)
+      const name = `${location.file}${suffix}`
+      const status = yield* disk.status(`${folder}/${name}`)
       // A folder of this name is a node's, which no file is.
       if (status === undefined || status.kind === "folder") continue
-      if (status.kind !== "file") return yield* notOfItsKind(path)
-      yield* Effect.catchIf(disk.remove(path), Folders.isMissing, () => Effect.void)
-      yield* disk.syncFolder(folder)
-      found = true
+      if (status.kind !== "file") return yield* notOfItsKind(`${folder}/${name}`)
+      names.push(name)
     }
-    return found
+    yield* Expiry.removeFiles(disk, folder, names)
+    return names.length > 0
   }).pipe(Effect.uninterruptible)
 
 const remove = (parts: Parts, location: Location) =>

@@ -48,9 +48,7 @@ const namesAtOnce = 1000
 
 /** A folder that is gone by now has nothing. */
 const entriesOf = ({ disk, root }: Parts, folders: ReadonlyArray<string>) =>
-  Effect.catchIf(disk.list([root, ...folders].join("/")), Folders.isMissing, () =>
-    Effect.succeed<ReadonlyArray<DiskEntry>>([])
-  )
+  disk.list([root, ...folders].join("/"))
 
 const isShown = ({ kind, name }: DiskEntry, folders: ReadonlyArray<string>): boolean =>
   kind === "folder"

@@ -48,6 +48,7 @@ const diskOf = (count: number, time: number): DiskService => ({
   remove: () => Effect.void,
   makeFolder: () => Effect.void,
   removeFolder: () => Effect.void,
+  syncFile: () => Effect.void,
   syncFolder: () => Effect.void,
   list: (path) =>
     Effect.sync(() => {

@@ -1,0 +1,78 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck } from "effect"
+import * as IntentLog from "../../../src/shared-files/store/IntentLog.ts"
+import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
+
+const logs = () => {
+  const { disk, files } = withFiles()
+  return { disk, files, log: IntentLog.make(disk, "/log", 0o640) }
+}
+
+const withFiles = () => {
+  const crashing = CrashingDisk.make()
+  return {
+    disk: crashing.disk,
+    files: () => new Map(Array.from(crashing.files(), ([path, { content }]) => [path, content]))
+  }
+}
+
+const records = (files: ReadonlyMap<string, Buffer>) => [...files.values()].flatMap(IntentLog.parse).sort()
+
+describe("the log of intents", () => {
+  it.effect.prop(
+    "has what was noted and not released, whatever stood in its places before",
+    [FastCheck.array(FastCheck.record({ length: FastCheck.nat(9000), isKept: FastCheck.boolean() }))],
+    ([given]) =>
+      Effect.gen(function* () {
+        const { disk, files, log } = logs()
+        yield* disk.makeFolder("/log", 0o750)
+        const kept: Array<string> = []
+        for (const [at, { length, isKept }] of given.entries()) {
+          const text = `{"at":${at},"more":"${"ä".repeat(length)}"}`
+          const { step, release } = log.note(text)
+          yield* disk.sequence([step])
+          if (isKept) kept.push(text)
+          else yield* release
+        }
+        const found = records(files())
+        for (const text of kept) expect(found).toContain(text)
+        // What was released may be there until something else is in its place.
+        if (kept.length === 0) expect(files().size).toBe(0)
+      })
+  )
+
+  it.effect("writes over a place that is free, and begins another file where one may be broken", () =>
+    Effect.gen(function* () {
+      const { disk, files, log } = logs()
+      yield* disk.makeFolder("/log", 0o750)
+      const [first, second] = [log.note("first, which is long"), log.note("second")]
+      yield* disk.sequence([first.step, second.step])
+      yield* first.release
+      const third = log.note("third")
+      yield* disk.sequence([third.step])
+      expect(records(files())).toEqual(["second", "third"])
+      log.renew()
+      yield* disk.sequence([log.note("fourth").step])
+      expect(files().size).toBe(2)
+      yield* second.release
+      expect(files().size).toBe(2)
+      yield* third.release
+      expect(records(files())).toEqual(["fourth"])
+      expect([...files().keys()].every((path) => log.isOwn(path.slice("/log/".length)))).toBe(true)
+    })
+  )
+
+  it.prop(
+    "has no record that a stop has left a part of",
+    [FastCheck.nat(60), FastCheck.string({ minLength: 1, maxLength: 60 })],
+    ([length, other]) => {
+      const text = JSON.stringify({ file: "a", other })
+      const whole = Buffer.from(`${IntentLog.checkOf(text)} ${text}\n`)
+      expect(IntentLog.parse(whole)).toEqual([text])
+      const torn = Buffer.concat([whole.subarray(0, length), Buffer.from(`${"?".repeat(whole.length)}\n`)])
+      const isWhole = length >= whole.length
+      expect(IntentLog.parse(torn)).toEqual(isWhole ? [text] : [])
+      expect(IntentLog.parse(whole.subarray(0, Math.min(length, whole.length - 1)))).toEqual([])
+    }
+  )
+})
