@@ -31,7 +31,8 @@ let name = 0
 const uploads = (target, count) =>
   Array.from({ length: count }, () => request("POST", uploadPath(target, `f${++name}`, content), content))
 
-const durable = async (scope) => scope(await peer("durable", newFolder()))
+/** @param kind what it keeps: files as the store does, or entries as the outbox does */
+const durable = async (scope, kind) => scope(await peer("durable", newFolder(), kind))
 
 const small = {
   name: "put",
@@ -43,7 +44,7 @@ const small = {
   prepare: async (scope, isShort) => {
     const count = isShort ? 500 : 2000
     const here = scope(await relay(list, { shared_files: "max_uploads_per_address = 64\n" }))
-    const bare = await durable(scope)
+    const bare = await durable(scope, "files")
     const dav = scope(await nginx())
     const puts = () => Array.from({ length: count }, () => request("PUT", `/f${++name}`, content))
     const sent = async (port, pid, wanted) =>
@@ -108,7 +109,7 @@ const accept = {
     const { state, upstream } = await policyServer(scope)
     state.isThere = false
     const here = scope(await relay(below, elsewhere(upstream)))
-    const bare = await durable(scope)
+    const bare = await durable(scope, "entries")
     return {
       here: () => {
         const wanted = uploads("far", count)
