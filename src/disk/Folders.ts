@@ -66,19 +66,50 @@ export const remove = (
     yield* disk.removeFolder(path)
   })
 
-/** The folders of these settings; nothing is made yet. */
-export const make = (disk: DiskService, { root: given, mode, within }: FoldersSettings): Folders => {
-  const root = resolve(given)
-  const temporary = `${root}/${temporaryName}`
+interface Parts {
+  readonly disk: DiskService
+  readonly root: string
+  readonly mode: number
   /**
    * That a folder is there does not tell that a stop would leave it there: another upload may just have made it, or a
    * process that was killed.
    */
-  const durable = new Set<string>()
-  const remember = (folder: string) => {
-    if (durable.size >= mostKnown) durable.clear()
-    durable.add(folder)
+  readonly durable: Set<string>
+}
+
+/** The folder of these names, if all of it is there and known to be on the disk: as it is nearly always. */
+const made = ({ disk, root, durable }: Parts, names: ReadonlyArray<string>): string | undefined => {
+  let folder = root
+  for (const name of names) {
+    folder = `${folder}/${name}`
+    if (!durable.has(folder)) return undefined
+    if (Option.getOrUndefined(Either.getRight(disk.look(folder)))?.kind !== "folder") return undefined
   }
+  return folder
+}
+
+const makeAll = ({ disk, root, mode, durable }: Parts, names: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    let folder = root
+    for (const name of names) {
+      const parent = folder
+      folder = `${folder}/${name}`
+      const found = yield* disk.status(folder)
+      if (found !== undefined && found.kind !== "folder") return yield* notOfItsKind(folder)
+      if (found !== undefined && durable.has(folder)) continue
+      if (found === undefined) yield* disk.makeFolder(folder, mode)
+      yield* disk.syncFolder(parent)
+      if (durable.size >= mostKnown) durable.clear()
+      durable.add(folder)
+    }
+    return folder
+  })
+
+/** The folders of these settings; nothing is made yet. */
+export const make = (disk: DiskService, { root: given, mode, within }: FoldersSettings): Folders => {
+  const root = resolve(given)
+  const temporary = `${root}/${temporaryName}`
+  const parts: Parts = { disk, root, mode, durable: new Set() }
 
   const prepareAbove = Effect.gen(function* () {
     let folder = ""
@@ -126,19 +157,9 @@ export const make = (disk: DiskService, { root: given, mode, within }: FoldersSe
     prepare,
     again: (effect) => Effect.catchIf(effect, isMissing, () => Effect.andThen(prepare, effect)),
     make: (names) =>
-      Effect.gen(function* () {
-        let folder = root
-        for (const name of names) {
-          const parent = folder
-          folder = `${folder}/${name}`
-          const found = yield* disk.status(folder)
-          if (found !== undefined && found.kind !== "folder") return yield* notOfItsKind(folder)
-          if (found !== undefined && durable.has(folder)) continue
-          if (found === undefined) yield* disk.makeFolder(folder, mode)
-          yield* disk.syncFolder(parent)
-          remember(folder)
-        }
-        return folder
+      Effect.suspend(() => {
+        const folder = made(parts, names)
+        return folder === undefined ? makeAll(parts, names) : Effect.succeed(folder)
       }),
     find: (names) => {
       let folder = root

@@ -9,7 +9,6 @@ import * as fs from "node:fs"
 import { Effect, Either, Layer } from "effect"
 import * as CommitThread from "./CommitThread.ts"
 import { Disk, DiskError, type DiskService, type DiskStatus, diskError, notOfItsKind } from "./Disk.ts"
-import * as GroupSync from "./GroupSync.ts"
 import { create, hasMode, openNotes, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 import * as Sequence from "./Sequence.ts"
@@ -95,28 +94,18 @@ const bytesOf = (node: NodeFs, path: string): Buffer => {
 const tooLong = (path: string) =>
   new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
 
-const syncFile = (node: NodeFs, path: string): Effect.Effect<void, DiskError> => {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
+/** Those who sync a folder at the same time share that in the system itself. */
+const sync = (
+  node: NodeFs,
+  path: string,
+  flag: "O_NOFOLLOW" | "O_DIRECTORY"
+): Effect.Effect<void, DiskError> => {
+  const { O_RDONLY, O_NONBLOCK } = node.constants
   return Effect.acquireUseRelease(
-    now(() => node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)),
+    now(() => node.openSync(path, O_RDONLY | O_NONBLOCK | node.constants[flag])),
     (file) => byThread<void>((done) => node.fsync(file, done)),
     (file) => Effect.ignore(now(() => node.closeSync(file)))
   )
-}
-
-const folderSyncs = (node: NodeFs) => {
-  const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = node.constants
-  return GroupSync.make((path, ended) => {
-    const opened = Either.try({
-      try: () => node.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK),
-      catch: diskError
-    })
-    if (Either.isLeft(opened)) return ended(Effect.fail(opened.left))
-    node.fsync(opened.right, (error) => {
-      node.closeSync(opened.right)
-      ended(error ? Effect.fail(diskError(error)) : Effect.void)
-    })
-  })
 }
 
 /** A disk over node's `fs`, or what takes its place. */
@@ -145,8 +134,8 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
         () => Effect.void
       ),
     removeFolder: (path) => attempt(() => promises.rmdir(path)),
-    syncFile: (path) => syncFile(node, path),
-    syncFolder: folderSyncs(node),
+    syncFile: (path) => sync(node, path, "O_NOFOLLOW"),
+    syncFolder: (path) => sync(node, path, "O_DIRECTORY"),
     list: (path) =>
       Effect.map(
         unlessMissing(attempt(() => promises.readdir(path, { withFileTypes: true }))),

@@ -38,7 +38,8 @@ const puts = (count) => Array.from({ length: count }, () => request("PUT", `/f${
 const loaded = (port, pid, wanted) =>
   reading(wanted.length, () => load(port, 32, wanted.length, (at) => wanted[at]), pid)
 
-const durable = async (scope) => scope(await peer("durable", newFolder()))
+/** @param kind what it keeps: files as the store does, or entries as the outbox does */
+const durable = async (scope, kind) => scope(await peer("durable", newFolder(), kind))
 
 const small = {
   name: "put",
@@ -50,7 +51,7 @@ const small = {
   prepare: async (scope, isShort) => {
     const count = isShort ? 500 : 2000
     const here = scope(await relay(list, { shared_files: "max_uploads_per_address = 64\n" }))
-    const bare = await durable(scope)
+    const bare = await durable(scope, "files")
     const dav = scope(await nginx())
     return {
       here: () => loaded(here.port, here.pid, uploads("n1", count)),
@@ -112,7 +113,7 @@ const accept = {
     const { state, upstream } = await policyServer(scope)
     state.isThere = false
     const here = scope(await relay(below, elsewhere(upstream)))
-    const bare = await durable(scope)
+    const bare = await durable(scope, "entries")
     return {
       here: () => loaded(here.port, here.pid, uploads("far", count)),
       "bare node, same syncs": () => loaded(bare.port, bare.pid, puts(count))

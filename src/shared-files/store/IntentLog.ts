@@ -43,7 +43,11 @@ interface LogFile {
 /** A check of a text that tells whether a stop has left all of it. */
 export const checkOf = (text: string): number => crc32(text)
 
-const print = (text: string): Buffer => Buffer.from(`${checkOf(text)} ${text}\n`)
+/** A whole place: else the next one's record would give the file another end, and so write over this one's block. */
+const print = (text: string): Buffer => {
+  const line = Buffer.from(`${checkOf(text)} ${text}\n`)
+  return line.length < placeLength ? Buffer.concat([line], placeLength) : line
+}
 
 /** The records in a log, in any order, of which some are of intents that have ended. */
 export const parse = (log: Buffer): ReadonlyArray<string> => {

@@ -5,11 +5,11 @@
  * A file is written in `~tmp`, synced, and committed by an intent (`Intents`).
  */
 import { randomUUID } from "node:crypto"
-import { Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
+import { Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { Disk, notOfItsKind } from "../../disk/Disk.ts"
+import { Disk, type DiskError, notOfItsKind } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
@@ -174,14 +174,22 @@ const contentAt = ({ disk }: Parts, path: string) =>
   )
 
 /** What is known of a file that is there. */
-const current = (parts: Parts, folder: string, name: string) =>
-  Effect.gen(function* () {
-    const path = `${folder}/${name}${metadataSuffix}`
-    const content = yield* contentAt(parts, `${folder}/${name}`)
-    const metadata = yield* contentAt(parts, path)
+const current = (
+  { disk }: Parts,
+  folder: string,
+  name: string
+): Effect.Effect<Option.Option<Metadata.Metadata>, DiskError> =>
+  Effect.suspend(() => {
+    const [path, beside] = [`${folder}/${name}`, `${folder}/${name}${metadataSuffix}`]
+    const found = Either.all([disk.look(path), disk.look(beside)])
+    if (Either.isLeft(found)) return found.left
+    const [content, metadata] = found.right
+    if (content !== undefined && content.kind !== "file") return notOfItsKind(path)
+    if (metadata !== undefined && metadata.kind !== "file") return notOfItsKind(beside)
     // To open what is not there costs more than to look.
-    const text = metadata === undefined ? undefined : yield* parts.disk.readText(path)
-    return content === undefined || text === undefined ? Option.none() : Metadata.parse(text)
+    return content === undefined || metadata === undefined
+      ? Effect.succeed(Option.none())
+      : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
   })
 
 const commit = (
