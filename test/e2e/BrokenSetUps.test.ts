@@ -1,6 +1,5 @@
 /** `check` over set-ups that are broken, each in its way: what it says of them, and that it leaves nothing behind. */
 import { execFileSync, spawnSync } from "node:child_process"
-import { randomInt } from "node:crypto"
 import {
   chmodSync,
   chownSync,
@@ -14,28 +13,30 @@ import {
 } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { certificateOf, newKey } from "../../src/testing/SelfSigned.ts"
-import { cleanUp, command, type NodeEntry, type Options, prepare, program, start } from "./support/Program.ts"
+import {
+  cleanUp,
+  command,
+  main,
+  type NodeEntry,
+  type Options,
+  prepare,
+  program,
+  start
+} from "./support/Program.ts"
+import { unitUser } from "./support/UnitUser.ts"
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
-const user = `rudder-e2e-${randomInt(1_000_000)}`
-const sudoers = `/etc/sudoers.d/${user}`
-let uid = 0
+const unit = unitUser()
+const { name: user, sudoers, unprivileged: asUser, withKill } = unit
 
 const run = (name: string, ...args: ReadonlyArray<string>) =>
   execFileSync(name, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim()
 
-beforeAll(() => {
-  run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user)
-  uid = Number(run("id", "-u", user))
-})
 afterEach(async () => {
   rmSync(sudoers, { force: true })
   await cleanUp()
 })
-afterAll(() => void run("userdel", user))
 
 interface Found {
   readonly subject: string
@@ -49,10 +50,6 @@ interface Checked {
   readonly errors: ReadonlyArray<Found>
   readonly warnings: ReadonlyArray<Found>
 }
-
-/** As the user of the unit, with what it grants. */
-const asUser = ["setpriv", `--reuid=${user}`, "--regid=nogroup", "--clear-groups"]
-const withKill = [...asUser, "--inh-caps=+kill", "--ambient-caps=+kill"]
 
 /** Everything that stands in a folder, as far as it could be changed. */
 const contents = (folder: string): ReadonlyArray<string> =>
@@ -255,7 +252,7 @@ const setUps: ReadonlyArray<SetUp> = [
   {
     name: "sudo has no rule",
     make: (directory) => {
-      chownSync(directory, uid, uid)
+      chownSync(directory, unit.uid, unit.uid)
       return { config: { remote_run: { use_sudo: true } }, by: withKill }
     },
     subject: "sudo",
@@ -265,7 +262,7 @@ const setUps: ReadonlyArray<SetUp> = [
   {
     name: "sudo wants a password",
     make: (directory) => {
-      chownSync(directory, uid, uid)
+      chownSync(directory, unit.uid, unit.uid)
       writeFileSync(sudoers, `${user} ALL = ${directory}/agent remote run *\n`, { mode: 0o440 })
       return { config: { remote_run: { use_sudo: true } }, by: withKill }
     },
@@ -276,7 +273,7 @@ const setUps: ReadonlyArray<SetUp> = [
   {
     name: "sudo allows runs without classes alone",
     make: (directory) => {
-      chownSync(directory, uid, uid)
+      chownSync(directory, unit.uid, unit.uid)
       writeFileSync(sudoers, `${user} ALL = NOPASSWD: ${directory}/agent remote run -- *\n`, { mode: 0o440 })
       return { config: { remote_run: { use_sudo: true } }, by: withKill }
     },
@@ -287,7 +284,7 @@ const setUps: ReadonlyArray<SetUp> = [
   {
     name: "the daemon may not end what sudo starts",
     make: (directory) => {
-      chownSync(directory, uid, uid)
+      chownSync(directory, unit.uid, unit.uid)
       writeFileSync(sudoers, `${user} ALL = NOPASSWD: ${directory}/agent remote run *\n`, { mode: 0o440 })
       return { config: { remote_run: { use_sudo: true } }, by: asUser }
     },
@@ -323,9 +320,9 @@ const setUps: ReadonlyArray<SetUp> = [
   {
     name: "a lock is another user's",
     make: (directory) => {
-      chownSync(directory, uid, uid)
+      chownSync(directory, unit.uid, unit.uid)
       mkdirSync(join(directory, "runs"))
-      chownSync(join(directory, "runs"), uid, uid)
+      chownSync(join(directory, "runs"), unit.uid, unit.uid)
       writeFileSync(join(directory, "runs/~lock"), "", { mode: 0o600 })
       return { by: withKill }
     },
@@ -455,7 +452,7 @@ const setUps: ReadonlyArray<SetUp> = [
     name: "root checks what is to be another user's",
     make: (directory) => {
       mkdirSync(join(directory, "runs"))
-      chownSync(join(directory, "runs"), uid, uid)
+      chownSync(join(directory, "runs"), unit.uid, unit.uid)
       return {}
     },
     subject: "user",
@@ -515,7 +512,7 @@ describe("check", () => {
 
   it("finds nothing wrong with what is in order, by sudo as by root", async () => {
     const directory = prepare({ config: { remote_run: { use_sudo: true } } })
-    chownSync(directory, uid, uid)
+    chownSync(directory, unit.uid, unit.uid)
     writeFileSync(sudoers, `${user} ALL = NOPASSWD: ${directory}/agent remote run *\n`, { mode: 0o440 })
     expect(await check(directory, withKill)).toEqual({ code: 0, errors: [], warnings: [] })
     expect(await check(prepare())).toEqual({ code: 0, errors: [], warnings: [] })
@@ -583,7 +580,7 @@ describe("an address that is taken", () => {
 
   it("by the relay of this configuration is as it should be, for root and for the relay's user", async () => {
     const directory = prepare()
-    chownSync(directory, uid, uid)
+    chownSync(directory, unit.uid, unit.uid)
     const running = await start({ directory, prefix: withKill })
     prepare({ directory, config: { general: { listen: `127.0.0.1:${running.port}` } } })
     for (const by of [[], withKill]) {

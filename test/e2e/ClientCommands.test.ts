@@ -7,10 +7,8 @@ import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { newKey } from "../../src/testing/SelfSigned.ts"
 import { until } from "../support/Until.ts"
-import { cleanUp, curl, nodes, prepare, program, type Relay, start } from "./support/Program.ts"
+import { cleanUp, curl, main, nodes, prepare, program, type Relay, start } from "./support/Program.ts"
 import { endTerminals, terminal } from "./support/Terminal.ts"
-
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 
 const agent = `case $host in
   n3.*) echo "oops" >&2; exit 1;;

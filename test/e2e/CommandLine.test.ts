@@ -1,11 +1,9 @@
 /** What is said to the program, and how it answers where no relay is involved. */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, command, prepare, program, start } from "./support/Program.ts"
+import { cleanUp, command, main, prepare, program, start } from "./support/Program.ts"
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 afterEach(cleanUp)
 
 describe("what relayd's unit and scripts say", () => {

@@ -4,10 +4,19 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import { cleanUp, command, curl, nodes, prepare, program, type Relay, start } from "./support/Program.ts"
+import {
+  cleanUp,
+  command,
+  curl,
+  main,
+  nodes,
+  prepare,
+  program,
+  type Relay,
+  start
+} from "./support/Program.ts"
 import { endTerminals, terminal } from "./support/Terminal.ts"
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 const page = fileURLToPath(new URL("../../dist/rudder-relay.1", import.meta.url))
 
 const id = "72d6bd8b-b1d6-4b62-8e2e-bbc0b2d0b4f9"

@@ -1,11 +1,9 @@
 /** What would keep a relay from its work is an error at its start, and for `check`: all of it at once. */
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
-import { cleanUp, command, prepare, program, start } from "./support/Program.ts"
+import { cleanUp, command, main, prepare, program, start } from "./support/Program.ts"
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 afterEach(cleanUp)
 
 /** `check` and `serve` say the same; gives their exit codes and what they say. */

@@ -4,10 +4,19 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import { cleanUp, command, curl, nodes, prepare, program, start, writeNodes } from "./support/Program.ts"
+import {
+  cleanUp,
+  command,
+  curl,
+  main,
+  nodes,
+  prepare,
+  program,
+  start,
+  writeNodes
+} from "./support/Program.ts"
 
 const folders: Array<string> = []
 
@@ -131,8 +140,6 @@ describe("serve", () => {
 })
 
 describe("sandbox", () => {
-  const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
-
   const play = (directory: string) => {
     const child = spawn(process.execPath, [main, "sandbox", "--directory", directory], {
       stdio: ["ignore", "pipe", "inherit"]

@@ -2,13 +2,10 @@
 import { spawn } from "node:child_process"
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import { cleanUp, command, curl, events, nodes, program, type Relay, start } from "./support/Program.ts"
+import { cleanUp, command, curl, events, main, nodes, program, type Relay, start } from "./support/Program.ts"
 import { endTerminals, terminal } from "./support/Terminal.ts"
-
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 
 /** With the class `hold` an agent waits for the file `go` beside it. */
 const agent = `

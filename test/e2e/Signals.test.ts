@@ -4,12 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { afterEach, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
-import { cleanUp, curl, nodes, type Options, prepare, processesWith, start } from "./support/Program.ts"
+import { cleanUp, curl, main, nodes, type Options, prepare, processesWith, start } from "./support/Program.ts"
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
 const hold = new URL("./support/startHold.mjs", import.meta.url).href
 
 const children = new Set<ChildProcess>()

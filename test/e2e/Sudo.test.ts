@@ -1,51 +1,36 @@
 /** The relay as it is deployed: a user of its own, and sudo for the one command. Needs root, to make that user. */
-import { execFileSync } from "node:child_process"
 import { randomInt } from "node:crypto"
 import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import {
   cleanUp,
   command,
   curl,
   events,
+  main,
   nodes,
   prepare,
   processesWith,
   type Relay,
   start
 } from "./support/Program.ts"
+import { unitUser } from "./support/UnitUser.ts"
 
-const user = `rudder-e2e-${randomInt(1_000_000)}`
-const sudoers = `/etc/sudoers.d/${user}`
-let uid = 0
+const unit = unitUser()
+const { name: user, sudoers, unprivileged, withKill } = unit
 
-const run = (program: string, ...args: ReadonlyArray<string>) =>
-  execFileSync(program, args, { encoding: "utf8" }).trim()
-
-beforeAll(() => {
-  run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user)
-  uid = Number(run("id", "-u", user))
-})
 afterEach(async () => {
   for (const relay of relays.splice(0)) await relay.stop()
   await cleanUp()
   for (const seconds of marks.splice(0)) for (const pid of await left(seconds)) process.kill(pid, "SIGKILL")
 })
-afterAll(() => {
-  rmSync(sudoers, { force: true })
-  run("userdel", user)
-})
 
 /** What sudo may do for the user, for whom, with more defaults where they are given. */
 const allow = (agent: string, as: string, defaults = "") =>
   writeFileSync(sudoers, `${user} ALL=(${as}) NOPASSWD: ${agent}\n${defaults}`, { mode: 0o440 })
-
-const unprivileged = ["setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"]
-/** As the unit grants it. */
-const withKill = [...unprivileged, "--inh-caps", "+kill", "--ambient-caps", "+kill"]
 
 interface Deployed {
   readonly agent: string
@@ -61,7 +46,7 @@ const relays: Array<Relay> = []
 
 const deploy = async ({ agent, prefix = withKill, as = "root", defaults, count = 1, config }: Deployed) => {
   const directory = mkdtempSync(join(tmpdir(), "rudder-relay-e2e-"))
-  chownSync(directory, uid, uid)
+  chownSync(directory, unit.uid, unit.uid)
   allow(join(directory, "agent"), as, defaults?.(directory))
   const relay = await start({
     directory,
@@ -229,7 +214,6 @@ describe("without CAP_KILL", () => {
   it("`check` warns", async () => {
     const { directory } = await deploy({ agent: "echo hello" })
     const [program = "", ...args] = unprivileged
-    const main = join(import.meta.dirname, "../../dist/main.js")
     const checked = await command(program, [...args, process.execPath, main, "check", "--config", directory])
     expect(checked).toMatchObject({ code: 0, stderr: expect.stringContaining("CAP_KILL") })
   })
@@ -239,8 +223,7 @@ describe("check", () => {
   it("warns where the daemon could not end what sudo starts", async () => {
     const directory = prepare({ config: { remote_run: { use_sudo: true } } })
     try {
-      chownSync(join(directory, "main.conf"), uid, uid)
-      const main = new URL("../../dist/main.js", import.meta.url).pathname
+      chownSync(join(directory, "main.conf"), unit.uid, unit.uid)
       const check = (prefix: ReadonlyArray<string>) =>
         command(prefix[0] ?? "", [...prefix.slice(1), process.execPath, main, "check", "--config", directory])
       expect((await check(unprivileged)).stderr).toContain("CAP_KILL")

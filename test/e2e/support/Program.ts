@@ -9,7 +9,8 @@ import { promisify } from "node:util"
 import { until } from "../../support/Until.ts"
 import { checkStatus, curlRequest } from "./ApiDescription.ts"
 
-const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
+/** The built program's file. */
+export const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
 
 export interface NodeEntry {
   readonly hostname: string
