@@ -21,6 +21,8 @@ interface Exchange {
   readonly request: Http.ClientRequest
   readonly url: URL
   readonly answer: Deferred.Deferred<Http.IncomingMessage, PeerUnreachable>
+  /** There is a head of an answer. */
+  isAnswered: boolean
   /** How often the request got on. */
   steps: number
   /** Bytes of the connection that were read before. */
@@ -38,7 +40,7 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send 
     ...(via instanceof Http.Agent ? { agent: via } : { createConnection: () => via })
   })
   const answer = Deferred.unsafeMake<Http.IncomingMessage, PeerUnreachable>(FiberId.none)
-  const exchange: Exchange = { request, url, answer, steps: 0, read: 0 }
+  const exchange: Exchange = { request, url, answer, isAnswered: false, steps: 0, read: 0 }
   const step = () => {
     exchange.steps++
   }
@@ -47,7 +49,9 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send 
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
   request.on("error", ignoreError)
   request.once("error", (error) => (error instanceof PeerUnreachable ? failed(error) : broken(text(error))))
-  request.once("close", () => broken("the connection was closed without an answer"))
+  request.once("close", () => {
+    if (!exchange.isAnswered) broken("the connection was closed without an answer")
+  })
   const otherProtocol = () =>
     failed(unreachable("broken", `${url.host}: answered 101, which is no answer to what was asked`))
   request.once("upgrade", (_, socket) => {
@@ -57,6 +61,7 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send 
   request.once("response", (response) => {
     // Whoever reads the response later sees from its state that it failed.
     response.on("error", ignoreError)
+    exchange.isAnswered = true
     if (response.statusCode === 101) otherProtocol()
     else Deferred.unsafeDone(answer, Effect.succeed(response))
   })

@@ -1,4 +1,4 @@
-/** The six figures of a process that Prometheus' clients have, by the names that dashboards know: from `/proc`. */
+/** The six figures of a process that Prometheus' clients have, by the names that dashboards know: from node and `/proc`. */
 import { readdirSync, readFileSync } from "node:fs"
 
 /** A figure by its name. */
@@ -8,10 +8,6 @@ export interface ProcessFigure {
   readonly help: string
   readonly value: number
 }
-
-/** Every Linux that node runs on counts so many ticks a second. */
-const ticksPerSecond = 100
-const pageSize = 4096
 
 const read = (path: string): string => {
   try {
@@ -30,25 +26,17 @@ const openFiles = (): number => {
   }
 }
 
-/** Behind the name of the program, which may hold anything: the fields from the third on. */
-const statOf = (text: string): ReadonlyArray<number> =>
-  text
-    .slice(text.lastIndexOf(")") + 2)
-    .split(" ")
-    .map(Number)
-
 /** Those that the system tells. */
 export const figures = (): ReadonlyArray<ProcessFigure> => {
-  const stat = statOf(read("/proc/self/stat"))
-  const field = (number: number): number => stat[number - 3] ?? Number.NaN
+  const { user, system } = process.cpuUsage()
   const limit = /^Max open files\s+(\d+)/m.exec(read("/proc/self/limits"))?.[1]
-  const booted = Number(/^btime (\d+)$/m.exec(read("/proc/stat"))?.[1])
+  const virtual = /^VmSize:\s+(\d+) kB$/m.exec(read("/proc/self/status"))?.[1]
   const all: ReadonlyArray<ProcessFigure> = [
     {
       name: "process_cpu_seconds_total",
       type: "counter",
       help: "Total user and system CPU time spent in seconds.",
-      value: (field(14) + field(15)) / ticksPerSecond
+      value: (user + system) / 1e6
     },
     {
       name: "process_max_fds",
@@ -61,19 +49,19 @@ export const figures = (): ReadonlyArray<ProcessFigure> => {
       name: "process_resident_memory_bytes",
       type: "gauge",
       help: "Resident memory size in bytes.",
-      value: field(24) * pageSize
+      value: process.memoryUsage.rss()
     },
     {
       name: "process_start_time_seconds",
       type: "gauge",
       help: "Start time of the process since unix epoch in seconds.",
-      value: booted + field(22) / ticksPerSecond
+      value: performance.timeOrigin / 1000
     },
     {
       name: "process_virtual_memory_bytes",
       type: "gauge",
       help: "Virtual memory size in bytes.",
-      value: field(23)
+      value: Number(virtual) * 1024
     }
   ]
   return all.filter(({ value }) => Number.isFinite(value))

@@ -26,6 +26,7 @@ import type { StorageError, StorageFull } from "../../RelayError.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 import * as EntrySteps from "./EntrySteps.ts"
+import * as InheritedShards from "./InheritedShards.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import type { Spool } from "./Spool.ts"
 import { Tally } from "./Tally.ts"
@@ -52,6 +53,8 @@ interface Parts {
   readonly incoming: Set<Incoming.Incoming>
   /** Shards from which a version was replaced, where that may not be on the disk yet; for each a mark of its last one. */
   readonly replaced: Map<number, object>
+  /** Shards from which the process before this one may have replaced a version, and the sync of them that is under way. */
+  readonly inherited: InheritedShards.InheritedShards
 }
 
 const make = Effect.gen(function* () {
@@ -89,7 +92,8 @@ const open = (
       known: new Map(),
       begun: new Set(),
       incoming: new Set(),
-      replaced: new Map()
+      replaced: new Map(),
+      inherited: new Map()
     }
     yield* folders.emptyTemporary
     yield* count(parts)
@@ -98,12 +102,11 @@ const open = (
 
 const count = (parts: Parts) =>
   Effect.gen(function* () {
-    const { disk, folders, known, replaced, tally } = parts
+    const { disk, folders, inherited, known, tally } = parts
     for (const { name } of yield* disk.list(`${folders.root}/${entriesName}`)) {
       const number = Option.getOrUndefined(EntryName.parseShard(name))
       if (number === undefined) continue
-      // What the process before this one replaced may not be on the disk.
-      replaced.set(number, {})
+      inherited.set(number, undefined)
       const entries = yield* namesIn(parts, number)
       known.set(number, entries.length)
       for (const entry of entries) tally.add(entry)
@@ -111,7 +114,7 @@ const count = (parts: Parts) =>
   })
 
 const spoolOf = (parts: Parts): Spool => {
-  const { disk, folders, known, replaced, tally } = parts
+  const { disk, folders, known, tally } = parts
   return {
     begin: begin(parts),
     commit: (...content) => commit(parts, ...content),
@@ -135,8 +138,7 @@ const spoolOf = (parts: Parts): Spool => {
     change: (entry, next, options) => change(parts, entry, next, options),
     remove: (entry, options) => remove(parts, entry, options?.replaced === true),
     sync: (key) => sync(parts, key),
-    syncReplaced: (key) =>
-      Effect.suspend(() => (replaced.has(EntryName.shardOf(key)) ? sync(parts, key) : Effect.void)),
+    syncReplaced: (key) => syncReplaced(parts, key),
     missing: (size) => missing(parts, size),
     amounts: () => tally.amounts,
     problem: Folders.problem(disk, folders)
@@ -309,6 +311,20 @@ const sync = (parts: Parts, key: string) =>
       // Another version may have been replaced while this was under way.
       if (replaced.get(shard) === last) replaced.delete(shard)
     })
+  })
+
+const syncReplaced = (parts: Parts, key: string) =>
+  Effect.suspend(() => {
+    const { disk, inherited, replaced } = parts
+    const shard = EntryName.shardOf(key)
+    const own = Effect.suspend(() => (replaced.has(shard) ? sync(parts, key) : Effect.void))
+    if (!inherited.has(shard)) return own
+    const syncing: InheritedShards.Syncing = {
+      sync: (shards) =>
+        disk.sequence(shards.map((each) => ({ _tag: "SyncFolder", path: shardPath(parts, each) }))),
+      failed: (each) => void replaced.set(each, {})
+    }
+    return Effect.andThen(InheritedShards.sync(inherited, shard, syncing), own)
   })
 
 const read = <A>(
