@@ -33,6 +33,45 @@ const cutAll = (fields: Readonly<Record<string, unknown>>): Readonly<Record<stri
 
 const nothing: Readonly<Record<string, unknown>> = {}
 
+/** Every request has one, and most have no line: nothing is made before somebody adds to it. */
+class Report implements RequestReport {
+  readonly method: string
+  readonly route: string
+  private readonly asked: () => Readonly<Record<string, unknown>>
+  private added: Record<string, unknown> | undefined = undefined
+  private words: string | undefined = undefined
+  private hasLine = false
+
+  constructor(method: string, route: string, asked: () => Readonly<Record<string, unknown>>) {
+    this.method = method
+    this.route = route
+    this.asked = asked
+  }
+
+  about(): Readonly<Record<string, unknown>> {
+    return { ...cutAll(this.asked()), ...this.added }
+  }
+
+  message(): string | undefined {
+    return this.words
+  }
+
+  isTold(): boolean {
+    return this.hasLine
+  }
+
+  add(fields: Readonly<Record<string, unknown>>, message?: string): void {
+    this.added ??= {}
+    for (const [name, value] of Object.entries(fields))
+      if (value !== undefined) this.added[name] = cutValue(value)
+    this.words = message ?? this.words
+  }
+
+  told(): void {
+    this.hasLine = true
+  }
+}
+
 /**
  * One of a request that begins.
  *
@@ -42,27 +81,7 @@ export const make = (
   method: string,
   route: string,
   asked: () => Readonly<Record<string, unknown>> = () => nothing
-): RequestReport => {
-  let about: Record<string, unknown> | undefined
-  let message: string | undefined
-  let isTold = false
-  return {
-    method,
-    route,
-    about: () => ({ ...cutAll(asked()), ...about }),
-    message: () => message,
-    isTold: () => isTold,
-    add: (fields, words) => {
-      about ??= {}
-      for (const [name, value] of Object.entries(fields))
-        if (value !== undefined) about[name] = cutValue(value)
-      message = words ?? message
-    },
-    told: () => {
-      isTold = true
-    }
-  }
-}
+): RequestReport => new Report(method, route, asked)
 
 /** Outside of a request nothing is reported. */
 const none: RequestReport = {

@@ -10,6 +10,15 @@ import { Effect, FiberRef } from "effect"
 export const within =
   (name: string, attributes: () => Readonly<Record<string, unknown>> = () => ({})) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    around(name)(effect, attributes)
+
+/** The same, for what is done so often that it is put together once. */
+export const around =
+  (name: string) =>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    attributes: () => Readonly<Record<string, unknown>>
+  ): Effect.Effect<A, E, R> =>
     Effect.withFiberRuntime((fiber) =>
       fiber.getFiberRef(FiberRef.currentTracerEnabled)
         ? Effect.withSpan(effect, name, { attributes: attributes(), captureStackTrace: false })

@@ -129,11 +129,11 @@ const make = Effect.gen(function* () {
       return yield* error
     })
 
-  const checkAddress = (kind: Exclude<RouteKind, "sharedFolder">, caller: Caller) =>
-    Either.match(addressOf(caller), {
-      onLeft: (error) => refuseForwarded(error, caller),
-      onRight: (address) => (sets(kind)(address) ? Effect.void : refuse(kind, caller, address))
-    })
+  const checkAddress = (kind: Exclude<RouteKind, "sharedFolder">, caller: Caller) => {
+    const address = addressOf(caller)
+    if (Either.isLeft(address)) return refuseForwarded(address.left, caller)
+    return sets(kind)(address.right) ? Effect.void : refuse(kind, caller, address.right)
+  }
 
   const checkSharedFolder = (caller: Caller) =>
     Effect.gen(function* () {

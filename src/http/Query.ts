@@ -51,8 +51,7 @@ export const parameter = (
   search: URLSearchParams,
   name: string
 ): Either.Either<Option.Option<string>, InvalidRequest> => {
-  const [given = "", ...more] = search.getAll(name)
-  return more.length > 0
-    ? Either.left(invalid(name, "it once"))
-    : Either.right(given === "" ? Option.none() : Option.some(given))
+  const given = search.getAll(name)
+  if (given.length > 1) return Either.left(invalid(name, "it once"))
+  return Either.right(given[0] === undefined || given[0] === "" ? Option.none() : Option.some(given[0]))
 }

@@ -71,7 +71,33 @@ const raw = new WeakSet<object>()
 /** Whether a route's handler reads the query itself: then it need not be decoded for it. */
 export const isRaw = (route: object): boolean => raw.has(route)
 
-/** The routes of a group, by these handlers, on the router that all groups of an API share. */
+/** Puts the routes of these handlers on the router that all groups of an API share. */
+const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, ApiError, ApiR, E, R>(
+  api: HttpApi.HttpApi<Id, Groups, ApiError, ApiR>,
+  name: string,
+  make: Effect.Effect<Readonly<Record<string, unknown>>, E, R>
+) =>
+  HttpApiBuilder.Router.use((router) =>
+    Effect.gen(function* () {
+      // By their names: a route's parameters are those of its endpoint's path.
+      const handlers = new Map(Object.entries<unknown>(yield* make)) as Map<string, Handler>
+      const routes: Array<HttpRouter.Route<unknown, never>> = []
+      HttpApi.reflect(api, {
+        predicate: ({ group: { identifier } }) => identifier === name,
+        onGroup: () => {},
+        onEndpoint: ({ endpoint }) => {
+          const handler = handlers.get(endpoint.name)
+          if (handler === undefined) return
+          const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
+          raw.add(route)
+          routes.push(route)
+        }
+      })
+      yield* router.concat(HttpRouter.fromIterable(routes))
+    })
+  )
+
+/** The routes of a group, by these handlers. */
 export const group = <
   Id extends string,
   Groups extends HttpApiGroup.HttpApiGroup.Any,
@@ -85,24 +111,27 @@ export const group = <
   name: Name,
   make: Effect.Effect<Handlers<HttpApiGroup.HttpApiGroup.EndpointsWithName<Groups, Name>, ApiError>, E, R>
 ) =>
-  HttpApiBuilder.Router.use(
-    (router) =>
-      Effect.gen(function* () {
-        // By their names: a route's parameters are those of its endpoint's path.
-        const handlers = new Map(Object.entries<unknown>(yield* make)) as Map<string, Handler>
-        const routes: Array<HttpRouter.Route<unknown, never>> = []
-        HttpApi.reflect(api, {
-          predicate: ({ group: { identifier } }) => identifier === name,
-          onGroup: () => {},
-          onEndpoint: ({ endpoint }) => {
-            const handler = handlers.get(endpoint.name)
-            if (handler === undefined) return
-            const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
-            raw.add(route)
-            routes.push(route)
-          }
-        })
-        yield* router.concat(HttpRouter.fromIterable(routes))
-      })
-    // The platform has no value of this service: it says no more than that the group's routes are on the router.
-  ) as Layer.Layer<HttpApiGroup.ApiGroup<Id, Name>, E, Exclude<R, Scope.Scope>>
+  // The platform has no value of this service: it says no more than that the group's routes are on the router.
+  add(api, name, make) as Layer.Layer<HttpApiGroup.ApiGroup<Id, Name>, E, Exclude<R, Scope.Scope>>
+
+/**
+ * Of a group that the platform's builder makes, the routes that are asked so often that they have handlers here: of two
+ * for one route, that of here counts.
+ */
+export const besides = <
+  Id extends string,
+  Groups extends HttpApiGroup.HttpApiGroup.Any,
+  ApiError,
+  ApiR,
+  const Name extends HttpApiGroup.HttpApiGroup.Name<Groups>,
+  E,
+  R
+>(
+  api: HttpApi.HttpApi<Id, Groups, ApiError, ApiR>,
+  name: Name,
+  make: Effect.Effect<
+    Partial<Handlers<HttpApiGroup.HttpApiGroup.EndpointsWithName<Groups, Name>, ApiError>>,
+    E,
+    R
+  >
+) => add(api, name, make)

@@ -1,6 +1,6 @@
 /** What every request goes through before its route: who may call, whether there is such a route, and whose page asks. */
 import type { HttpServerRequest } from "@effect/platform"
-import { Effect, Either } from "effect"
+import { Effect, Either, Exit } from "effect"
 import { Access, type AccessService, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
@@ -80,6 +80,8 @@ const choose = (parts: Parts, { request, path, match, route }: Asked): Effect.Ef
   return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : Effect.succeed(route)
 }
 
+const inSpan = Span.around("Admission.check")
+
 /** By the configuration, for these routes. */
 export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access | RelayConfig> =>
   Effect.gen(function* () {
@@ -87,8 +89,12 @@ export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access
     return (asked) => {
       const { request, path, match } = asked
       const askedBy = match.routes[0]?.askedBy ?? routes.askedBy(path)
-      return Effect.flatMap(parts.access.check(askedBy, callerOf(request)), () => choose(parts, asked)).pipe(
-        Span.within("Admission.check", () => ({ path }))
-      )
+      const checked = parts.access.check(askedBy, callerOf(request))
+      // Nearly always that is known by now.
+      const chosen =
+        Exit.isExit(checked) && Exit.isSuccess(checked)
+          ? choose(parts, asked)
+          : Effect.flatMap(checked, () => choose(parts, asked))
+      return inSpan(chosen, () => ({ path }))
     }
   })

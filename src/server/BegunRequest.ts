@@ -33,8 +33,6 @@ export interface BegunRequest<E, Q> {
 /** An app, by how it begins a request. */
 export type Begin<E, R, Q> = (given: Given<R>) => BegunRequest<E, Q>
 
-const noHeaders: FlatHeaders = []
-
 /** An answer with these headers, in the place of those that it had. */
 export const withHeaders = (response: Response, headers: FlatHeaders): Response => {
   let made = response
@@ -60,17 +58,4 @@ export const toHttpApp = <E, R, Q>(begin: Begin<E, R, Q>): HttpApp.Default<E, R 
       onSuccess: (response) => within(Effect.succeed(withHeaders(response, headers())), given),
       onFailure: (cause) => within(Effect.failCause(cause), given)
     })
-  })
-
-/** An app that is one already. */
-export const ofHttpApp =
-  <E, R>(app: HttpApp.Default<E, R>): Begin<E, Exclude<R, Request | Scope.Scope>, R | Request> =>
-  ({ request, scope, services }) => ({
-    answer: app,
-    // Of what the app asks for, these two are what is not among the services.
-    context: services.pipe(
-      Context.add(HttpServerRequest.HttpServerRequest, request),
-      Context.add(Scope.Scope, scope)
-    ) as unknown as Context.Context<R | Request>,
-    headers: () => noHeaders
   })

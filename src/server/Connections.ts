@@ -40,8 +40,10 @@ const endsOf = (socket: Socket): string =>
  * process.
  */
 const hearErrors = (source: EventEmitter): void => {
-  source.on("error", () => {})
+  source.on("error", nothing)
 }
+
+const nothing = (): void => {}
 
 /** The connections of one listener. */
 export class Connections {
@@ -77,12 +79,11 @@ export class Connections {
     // Who expects something else is answered like anybody: node would refuse it, and nobody would hear of that.
     server.on("checkExpectation", (request, response) => server.emit("request", request, response))
     server.on("connect", (request) => this.answerConnect(request))
-    const emit = (event: string | symbol, ...args: Array<unknown>): boolean =>
-      EventEmitter.prototype.emit.call(server, event, ...args)
     server.emit = (event: string | symbol, ...args: Array<unknown>) => {
       const [request, response] = args
-      if (event !== "request" || !(request instanceof Http.IncomingMessage)) return emit(event, ...args)
-      if (response instanceof Http.ServerResponse) this.inTurn(request, response, () => emit(event, ...args))
+      if (event !== "request" || !(request instanceof Http.IncomingMessage))
+        return EventEmitter.prototype.emit.call(server, event, ...args)
+      if (response instanceof Http.ServerResponse) this.inTurn(request, response)
       return true
     }
   }
@@ -213,7 +214,7 @@ export class Connections {
   }
 
   /** A pipelined request waits for the answer before it: the platform would never end it if the client left meanwhile. */
-  private inTurn(request: Http.IncomingMessage, response: Http.ServerResponse, emit: () => void): void {
+  private inTurn(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const { socket } = request
     this.fresh.delete(socket)
     hearErrors(response)
@@ -222,29 +223,33 @@ export class Connections {
     // Node takes the bytes that came together with an upgrade for the other protocol, and drops them: the client sends them
     // again on another connection.
     if (this.stopping || request.headers.upgrade !== undefined) response.setHeader("connection", "close")
-    const answer = () => this.answer(socket, response, emit)
+    if (!this.answering.has(socket)) {
+      this.answer(socket, request, response)
+      return
+    }
+    const answer = () => this.answer(socket, request, response)
     const queue = this.queued.get(socket)
-    if (!this.answering.has(socket)) answer()
-    else if (queue === undefined) this.queued.set(socket, [answer])
+    if (queue === undefined) this.queued.set(socket, [answer])
     else if (queue.length < maxPipelined) queue.push(answer)
     else socket.destroy()
   }
 
-  private answer(socket: Socket, response: Http.ServerResponse, emit: () => void): void {
+  private answer(socket: Socket, request: Http.IncomingMessage, response: Http.ServerResponse): void {
     this.answering.set(socket, response)
     if (this.stopping && !response.headersSent) response.setHeader("connection", "close")
-    response.once("close", () => {
+    response.on("close", () => {
+      if (this.answering.get(socket) !== response) return
       this.answering.delete(socket)
       const next = this.queued.get(socket)?.shift()
       if (next !== undefined && socket.writable) return next()
       if (this.stopping) socket.destroySoon()
       this.changed()
     })
-    emit()
+    EventEmitter.prototype.emit.call(this.server, "request", request, response)
   }
 
   private changed(): void {
-    for (const wake of this.waiting) wake()
+    if (this.waiting.size > 0) for (const wake of this.waiting) wake()
   }
 
   private until(condition: () => boolean): Effect.Effect<void> {

@@ -67,8 +67,9 @@ export const write = (
   answering: Answering
 ): Effect.Effect<void, HttpServerError.ResponseError> | undefined => {
   const { request, node, response } = answering
-  if (node.writableEnded || node.destroyed) return undefined
   const { body, status } = response
+  // What a body has open is closed by being piped, to nobody too.
+  if (node.writableEnded || (node.destroyed && body._tag !== "Raw")) return undefined
   const headers = headersOf(answering)
   if (request.method === "HEAD" || body._tag === "Empty") {
     node.writeHead(status, headers).end()

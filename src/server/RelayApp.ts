@@ -55,17 +55,23 @@ interface Asked extends Admission.Asked {
   readonly url: string
 }
 
+const routeOf = ({ routes }: RouteTable.Match, method: string): RouteTable.Route | undefined => {
+  for (const route of routes) if (route.method === method) return route
+  return undefined
+}
+
 const read = ({ routes }: Parts, request: Request): Asked => {
   // A path outside both bases is nobody's: checked like the rest, and not found.
   const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
   const query = url.indexOf("?")
   const path = query === -1 ? url : url.slice(0, query)
   const match = routes.at(path)
-  const route = match.routes.find(({ method }) => method === request.method)
+  const { method } = request
+  const route = routeOf(match, method)
   return {
     request,
     began: performance.now(),
-    report: RequestReport.make(request.method, (route ?? match.routes[0])?.path ?? "none", () =>
+    report: RequestReport.make(method, (route ?? match.routes[0])?.path ?? "none", () =>
       aboutPath(route, match.values)
     ),
     id: RequestId.of(request.headers[RequestId.header]),
@@ -89,9 +95,8 @@ const decoded = (text: string): string => {
 
 const parametersOf = ({ names }: RouteTable.Route, values: ReadonlyArray<string>): Record<string, string> => {
   const parameters: Record<string, string> = {}
-  names.forEach((name, at) => {
-    parameters[name] = decoded(values[at] ?? "")
-  })
+  let at = 0
+  for (const name of names) parameters[name] = decoded(values[at++] ?? "")
   return parameters
 }
 
@@ -223,7 +228,12 @@ const begin =
 
 /** Which handler belongs to a route. */
 const handlersOf = (routes: Iterable<Handler>) => {
-  const handlers = new Map(Array.from(routes, (handler) => [`${handler.method} ${handler.path}`, handler]))
+  const handlers = new Map<string, Handler>()
+  for (const handler of routes) {
+    const name = `${handler.method} ${handler.path}`
+    const before = handlers.get(name)
+    if (before === undefined || !RawHandlers.isRaw(before)) handlers.set(name, handler)
+  }
   /** Asked for with each request: no name is put together for it again. */
   const found = new WeakMap<RouteTable.Route, Handler>()
   return (route: RouteTable.Route): Handler => {

@@ -139,21 +139,18 @@ export const decodePost = (search: URLSearchParams): Decoded<Claim> =>
   })
 
 /** The hash that `HEAD` asks for; none where it names none. An `algorithm` may say again what the length says. */
-export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
-  Either.flatMap(decodeAskedHash(search), (hash) =>
-    Either.filterOrLeft(
-      Either.map(parameter(search, "algorithm"), (algorithm) =>
-        Option.isNone(hash) || Option.isNone(algorithm) || hash.value.algorithm === algorithm.value
-          ? hash
-          : undefined
-      ),
-      (agreed) => agreed !== undefined,
-      () => invalid("algorithm", "the one that made the hash")
-    )
-  )
-
-const decodeAskedHash = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
-  Either.flatMap(parameter(search, "hash"), (given) => optional(given, (text) => decodeHash("hash", text)))
+export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> => {
+  const given = parameter(search, "hash")
+  if (Either.isLeft(given)) return Either.left(given.left)
+  const hash = optional(given.right, (text) => decodeHash("hash", text))
+  if (Either.isLeft(hash)) return hash
+  const algorithm = parameter(search, "algorithm")
+  if (Either.isLeft(algorithm)) return Either.left(algorithm.left)
+  if (Option.isNone(hash.right) || Option.isNone(algorithm.right)) return hash
+  return hash.right.value.algorithm === algorithm.right.value
+    ? hash
+    : Either.left(invalid("algorithm", "the one that made the hash"))
+}
 
 /** The hash that the older `HEAD` asks for; none where it names none, or what is no hash: no file has it. */
 export const decodeOlderAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>

@@ -1,6 +1,7 @@
 /** Maps requests about the relay itself to its parts. */
 import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import * as RawHandlers from "../http/RawHandlers.ts"
 import { RelayApi } from "../RelayApi.ts"
 import * as RequestReport from "../RequestReport.ts"
 import { Outbox } from "../shared-files/outbox/Outbox.ts"
@@ -46,8 +47,7 @@ const page = Effect.map(ApiPage.make(RelayApi), ({ html, policy }) =>
   )
 )
 
-/** The handlers of the group `system`. */
-export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
+const group = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
   handlers
     .handleRaw("info", () => info)
     .handle("status", () => Effect.map(SystemStatus.status, (data) => successWith("getStatus", data)))
@@ -84,4 +84,10 @@ export const layer = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
     )
     .handleRaw("openapi", () => document)
     .handleRaw("docs", () => page)
+)
+
+/** The handlers of the group `system`. What watches a relay asks `info` all the time. */
+export const layer = Layer.merge(
+  group,
+  RawHandlers.besides(RelayApi, "system", Effect.succeed({ info: () => info }))
 )

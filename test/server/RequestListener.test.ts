@@ -7,11 +7,24 @@ import { HttpApp, HttpServerRequest, HttpServerRespondable, HttpServerResponse }
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, FastCheck, Layer, Scope, Stream, Tracer } from "effect"
-import { type Begin, ofHttpApp, toHttpApp } from "../../src/server/BegunRequest.ts"
+import { type Begin, toHttpApp } from "../../src/server/BegunRequest.ts"
 import * as RequestListener from "../../src/server/RequestListener.ts"
 import { eventually } from "../support/Until.ts"
 
 type App = HttpApp.Default<unknown, Scope.Scope>
+
+/** An app that is an `HttpApp`, begun as the listener wants it. */
+const ofHttpApp =
+  (app: App): Begin<unknown, never, HttpServerRequest.HttpServerRequest | Scope.Scope> =>
+  ({ request, scope, services }) => ({
+    answer: app,
+    context: Context.add(
+      Context.add(services, HttpServerRequest.HttpServerRequest, request),
+      Scope.Scope,
+      scope
+    ),
+    headers: () => []
+  })
 
 /** How many fibers of requests go on. */
 const watching = () => {
@@ -288,6 +301,25 @@ describe("an app behind the daemon's listener", () => {
           yield* eventually(() => watch.open === 0)
         }
       })
+  )
+
+  it.scopedLive("closes what a body has open, also where its caller has gone already", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const body = new PassThrough()
+      const listener = yield* RequestListener.make(
+        ofHttpApp(Effect.succeed(HttpServerResponse.raw(body))),
+        watch
+      ).pipe(untraced)
+      const server = yield* listening((request, response) => {
+        response.destroy()
+        listener(request, response)
+      })
+      connect(portOf(server), "127.0.0.1")
+        .on("error", () => {})
+        .write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+      yield* eventually(() => body.destroyed && watch.open === 0)
+    })
   )
 
   it.scopedLive("ends with the request where that waits for nothing: before the listener returns", () =>

@@ -88,14 +88,19 @@ export const has = (
   location: Location,
   asked: ContentHash.ContentHash
 ): Effect.Effect<boolean, StorageError> =>
-  Effect.clockWith((clock) => {
-    if (parts.intents.mayBeLeft() || !parts.locks.isFree(keyOf(location)))
-      return hasByReading(parts, location, asked)
-    const seen = look(parts, location)
-    if (Either.isLeft(seen)) return StorageFailure.failed(seen.left)
-    const { content, known } = seen.right ?? {}
-    if (KnownMetadata.isUnread(known)) return hasByReading(parts, location, asked)
-    if (content === undefined || known === undefined) return Effect.succeed(false)
-    const vouched = vouches(content, known, asked, clock.unsafeCurrentTimeMillis())
-    return vouched === undefined ? hasByReading(parts, location, asked) : Effect.succeed(vouched)
-  }).pipe(Span.within("SharedFileStore.has", () => ({ file: keyOf(location) })))
+  inSpan(
+    Effect.clockWith((clock) => {
+      if (parts.intents.mayBeLeft() || !parts.locks.isFree(keyOf(location)))
+        return hasByReading(parts, location, asked)
+      const seen = look(parts, location)
+      if (Either.isLeft(seen)) return StorageFailure.failed(seen.left)
+      const { content, known } = seen.right ?? {}
+      if (KnownMetadata.isUnread(known)) return hasByReading(parts, location, asked)
+      if (content === undefined || known === undefined) return Effect.succeed(false)
+      const vouched = vouches(content, known, asked, clock.unsafeCurrentTimeMillis())
+      return vouched === undefined ? hasByReading(parts, location, asked) : Effect.succeed(vouched)
+    }),
+    () => ({ file: keyOf(location) })
+  )
+
+const inSpan = Span.around("SharedFileStore.has")
