@@ -62,6 +62,25 @@ describe("the log of intents", () => {
     })
   )
 
+  it.effect.prop(
+    "keeps what was synced when the power goes while another record is written",
+    [FastCheck.integer({ min: 1, max: 5000 }), FastCheck.integer({ min: 1, max: 5000 }), FastCheck.integer()],
+    ([first, second, seed]) =>
+      Effect.gen(function* () {
+        const crashing = CrashingDisk.make()
+        const log = IntentLog.make(crashing.disk, "/log", 0o640)
+        yield* crashing.disk.makeFolder("/log", 0o750)
+        yield* crashing.disk.syncFolder("/")
+        const synced = "a".repeat(first)
+        yield* crashing.disk.sequence([log.note(synced).step, { _tag: "SyncFolder", path: "/log" }])
+        // The second record is written, and never synced.
+        crashing.failWhen(({ kind }) => (kind === "sync" ? "stop" : undefined))
+        yield* Effect.exit(crashing.disk.sequence([log.note("b".repeat(second)).step]))
+        const left = crashing.restart(seed).files()
+        expect([...left.values()].flatMap(({ content }) => IntentLog.parse(content))).toContain(synced)
+      })
+  )
+
   it.prop(
     "has no record that a stop has left a part of",
     [FastCheck.nat(60), FastCheck.string({ minLength: 1, maxLength: 60 })],
