@@ -47,7 +47,9 @@ export const start = <A, E>(
       const launch = yield* plan
       const id = known?.run ?? (yield* nextId)
       if (known === undefined) yield* keys.reserve(key, order, id)
-      return yield* launch(id, yield* Effect.cached(Effect.zipRight(persist(id), keys.bind(key))))
+      const bound = yield* Effect.cached(Effect.zipRight(persist(id), keys.bind(key)))
+      // Who is interrupted would leave that as the outcome for all who wait, and for the run's end.
+      return yield* launch(id, Effect.uninterruptible(bound))
     })
   )
 

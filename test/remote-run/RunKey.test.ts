@@ -80,6 +80,19 @@ describe("requests with an Idempotency-Key", () => {
     )
   )
 
+  it.scopedLive("start a run that ends also where it is cancelled before its first agent", () =>
+    withServedRelay(
+      Effect.gen(function* () {
+        const [started] = eventsIn(yield* ask("POST", "node/ok?async=yes", key))
+        const path = `runs/${String(started?.id)}`
+        yield* ask("DELETE", path)
+        const events = eventsIn(yield* ask("GET", `${path}/output?format=ndjson`))
+        expect(events.at(-1)).toMatchObject({ event: "done" })
+      }),
+      () => ({})
+    )
+  )
+
   it.scopedLive("start nothing where the order can't be, so that the key stays free", () =>
     withServedRelay(
       Effect.gen(function* () {
