@@ -13,7 +13,7 @@ import { chance } from "./support/Seeded.ts"
 let identities: Record<"root" | "upper" | "lower", Identity>
 
 beforeAll(async () => {
-  const [root, upper, lower] = await Promise.all(["root", "upper", "lower"].map(makeIdentity))
+  const [root, upper, lower] = await Promise.all(["root", "upper", "lower"].map((id) => makeIdentity(id)))
   if (root === undefined || upper === undefined || lower === undefined) throw new Error("no identities")
   identities = { root, upper, lower }
 })

@@ -47,7 +47,7 @@ let identities: Record<"root" | "upper" | "lower", Identity>
 let c: Sender
 
 beforeAll(async () => {
-  const [root, upper, lower] = await Promise.all(["root", "upper", "lower"].map(makeIdentity))
+  const [root, upper, lower] = await Promise.all(["root", "upper", "lower"].map((id) => makeIdentity(id)))
   if (root === undefined || upper === undefined || lower === undefined) throw new Error("no identities")
   identities = { root, upper, lower }
   c = await newSender("c")
