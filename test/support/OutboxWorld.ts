@@ -23,8 +23,13 @@ export type Step =
   | { readonly do: "retry" }
   /** The n-th of those that are listed. */
   | { readonly do: "delete"; readonly at: number }
-  /** The disk fails at the n-th operation from now on. */
-  | { readonly do: "fail"; readonly at: number; readonly code: "EIO" | "ENOSPC" }
+  /** The disk fails at the n-th operation from now on, and at those behind it, `times` in all. */
+  | {
+      readonly do: "fail"
+      readonly at: number
+      readonly code: "EIO" | "ENOSPC"
+      readonly times?: number | undefined
+    }
   /** The power goes, or the process is killed, at the n-th operation from now on. */
   | { readonly do: "stop"; readonly at: number; readonly how: "power" | "kill" }
   | { readonly do: "restart"; readonly how: "power" | "kill" | "gently" }
@@ -173,7 +178,12 @@ class World {
       case "delete":
         return this.use((outbox) => this.delete(outbox, step.at))
       case "fail":
-        return Effect.sync(() => this.crashing.failAt(step.at, step.code))
+        return Effect.sync(() => {
+          const { crashing } = this
+          const from = crashing.operations.length + step.at
+          const to = from + (step.times ?? 1)
+          crashing.failWhen((_, at) => (at >= from && at < to ? step.code : undefined))
+        })
       case "stop":
         return Effect.sync(() => {
           this.crashing.stopAt(step.at)

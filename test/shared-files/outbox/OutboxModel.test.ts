@@ -64,7 +64,8 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
     arbitrary: FastCheck.record({
       do: FastCheck.constant("fail" as const),
       at: FastCheck.integer({ min: 1, max: 40 }),
-      code: FastCheck.constantFrom("EIO" as const, "ENOSPC" as const)
+      code: FastCheck.constantFrom("EIO" as const, "ENOSPC" as const),
+      times: FastCheck.constantFrom(1, 2)
     })
   },
   {
@@ -148,6 +149,16 @@ describe("the outbox", () => {
         { do: "upload", uploads: [once] }
       ]
       expect({ at, violations: await violationsOf(steps, at, false, at) }).toEqual({ at, violations: [] })
+    }
+  }, 120_000)
+
+  it("sends what an upload that failed has left in its place", async () => {
+    for (let at = 1; at <= 40; at++) {
+      const steps: Array<Step> = [
+        { do: "fail", code: "EIO", at, times: 2 },
+        { do: "upload", uploads: [once] }
+      ]
+      expect({ at, violations: await violationsOf(steps, at, false) }).toEqual({ at, violations: [] })
     }
   }, 120_000)
 
