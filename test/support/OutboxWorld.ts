@@ -10,6 +10,7 @@ import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 import { type Answer, ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { ManualClock } from "./ManualClock.ts"
 import { accept, nameOf, outboxLayer } from "./Outboxes.ts"
+import { type Commits, oneByOne } from "./ThreadedDisk.ts"
 
 /** One thing that happens. */
 export type Step =
@@ -85,7 +86,10 @@ class World {
   /** The latest that the wall clock has said. */
   private latest = 0
 
-  constructor(seed: number) {
+  private readonly commits: Commits
+
+  constructor(seed: number, commits: Commits) {
+    this.commits = commits
     this.random = new PCGRandom(seed)
     this.crashing = CrashingDisk.make(this.seed())
     this.upstream.answer = (file) => this.answer(file)
@@ -116,7 +120,7 @@ class World {
   /** A start of the program; where the disk fails it, there is no process until there is another. */
   readonly start = Effect.gen(this, function* () {
     const scope = yield* Scope.make()
-    const { disk } = this.crashing
+    const disk = this.commits(this.crashing)
     const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root } })
     const built = yield* Effect.exit(Layer.buildWithScope(layer, scope))
     this.process = undefined
@@ -399,10 +403,11 @@ export const run = (
     readonly retriesRefused: boolean
     /** The very first start is killed at this operation of the disk. */
     readonly firstKilledAt?: number | undefined
+    readonly commits?: Commits | undefined
   }
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.suspend(() => {
-    const world = new World(options.seed)
+    const world = new World(options.seed, options.commits ?? oneByOne)
     return Effect.gen(function* () {
       yield* options.firstKilledAt === undefined ? world.start : world.startBehindKill(options.firstKilledAt)
       for (const step of steps) yield* world.perform(step)
