@@ -10,6 +10,7 @@ import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 import { type Answer, ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { ManualClock } from "./ManualClock.ts"
 import { accept, nameOf, outboxLayer } from "./Outboxes.ts"
+import { type Commits, oneByOne } from "./ThreadedDisk.ts"
 
 /** One thing that happens. */
 export type Step =
@@ -23,8 +24,13 @@ export type Step =
   | { readonly do: "retry" }
   /** The n-th of those that are listed. */
   | { readonly do: "delete"; readonly at: number }
-  /** The disk fails at the n-th operation from now on. */
-  | { readonly do: "fail"; readonly at: number; readonly code: "EIO" | "ENOSPC" }
+  /** The disk fails at the n-th operation from now on, and at those behind it, `times` in all. */
+  | {
+      readonly do: "fail"
+      readonly at: number
+      readonly code: "EIO" | "ENOSPC"
+      readonly times?: number | undefined
+    }
   /** The power goes, or the process is killed, at the n-th operation from now on. */
   | { readonly do: "stop"; readonly at: number; readonly how: "power" | "kill" }
   | { readonly do: "restart"; readonly how: "power" | "kill" | "gently" }
@@ -80,7 +86,10 @@ class World {
   /** The latest that the wall clock has said. */
   private latest = 0
 
-  constructor(seed: number) {
+  private readonly commits: Commits
+
+  constructor(seed: number, commits: Commits) {
+    this.commits = commits
     this.random = new PCGRandom(seed)
     this.crashing = CrashingDisk.make(this.seed())
     this.upstream.answer = (file) => this.answer(file)
@@ -111,7 +120,7 @@ class World {
   /** A start of the program; where the disk fails it, there is no process until there is another. */
   readonly start = Effect.gen(this, function* () {
     const scope = yield* Scope.make()
-    const { disk } = this.crashing
+    const disk = this.commits(this.crashing)
     const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root } })
     const built = yield* Effect.exit(Layer.buildWithScope(layer, scope))
     this.process = undefined
@@ -173,7 +182,12 @@ class World {
       case "delete":
         return this.use((outbox) => this.delete(outbox, step.at))
       case "fail":
-        return Effect.sync(() => this.crashing.failAt(step.at, step.code))
+        return Effect.sync(() => {
+          const { crashing } = this
+          const from = crashing.operations.length + step.at
+          const to = from + (step.times ?? 1)
+          crashing.failWhen((_, at) => (at >= from && at < to ? step.code : undefined))
+        })
       case "stop":
         return Effect.sync(() => {
           this.crashing.stopAt(step.at)
@@ -389,10 +403,11 @@ export const run = (
     readonly retriesRefused: boolean
     /** The very first start is killed at this operation of the disk. */
     readonly firstKilledAt?: number | undefined
+    readonly commits?: Commits | undefined
   }
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.suspend(() => {
-    const world = new World(options.seed)
+    const world = new World(options.seed, options.commits ?? oneByOne)
     return Effect.gen(function* () {
       yield* options.firstKilledAt === undefined ? world.start : world.startBehindKill(options.firstKilledAt)
       for (const step of steps) yield* world.perform(step)

@@ -198,11 +198,10 @@ const accept = (
         const now = yield* Clock.currentTimeMillis
         const latest = Option.map(Option.fromNullable(versions[0]), ({ order }) => order)
         const order = EntryName.nextOrder(now, latest)
-        const entry = yield* spool.commit(
-          incoming,
-          { name, began: turn.began, accepted: now, metadata: kept },
-          { key, order }
-        )
+        const entry = yield* spool
+          .commit(incoming, { name, began: turn.began, accepted: now, metadata: kept }, { key, order })
+          // A disk that fails may have left it in its place: then it is sent like all that is there.
+          .pipe(Effect.tapError(() => parts.deliveries.due(key, 0)))
         forwarded = Fiber.join(yield* forward(parts, entry))
         yield* Effect.ignoreLogged(replace(parts, versions))
       }).pipe(Effect.uninterruptible)

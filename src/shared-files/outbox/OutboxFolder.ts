@@ -270,8 +270,11 @@ const takeBack = (
   Effect.gen(function* () {
     const { disk } = parts
     if (Either.isRight(yield* Effect.either(disk.rename(place, begun)))) return
-    if ((yield* disk.status(place)) !== undefined) counted(parts, entry, 1)
-  }).pipe(Effect.ignore)
+    const found = yield* Effect.either(disk.status(place))
+    // How many the shard has is not known then: were it thought to be empty too soon, nothing in it would be looked at.
+    if (Either.isLeft(found)) parts.known.set(EntryName.shardOf(entry.key), Number.POSITIVE_INFINITY)
+    else if (found.right !== undefined) counted(parts, entry, 1)
+  })
 
 const change = (
   parts: Parts,

@@ -298,6 +298,29 @@ describe("an outbox in a folder", () => {
       expect(next.operations.slice(before).map(({ kind }) => kind)).toContain("sync")
     })
   )
+
+  it.effect(
+    "does not lose from sight what is beside an entry of which the disk does not say whether it is there",
+    () =>
+      Effect.gen(function* () {
+        const crashing = CrashingDisk.make()
+        const spool = yield* open(crashing.disk)
+        const older = yield* commit(spool, "a", 1)
+        const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(older.key))}`
+        // The entry gets to its place, and from then on all fails.
+        let isFailing = false
+        crashing.failWhen(({ kind, paths }) => {
+          isFailing ||= kind === "sync" && paths[0] === shard
+          return isFailing ? "EIO" : undefined
+        })
+        yield* Effect.flip(commit(spool, "a", 2))
+        crashing.failWhen(() => undefined)
+        const [newer] = yield* spool.versions(older.key)
+        expect(newer?.order).toBe(orderOf(2))
+        if (newer !== undefined) yield* spool.remove(newer)
+        expect(yield* spool.versions(older.key)).toEqual([older])
+      }).pipe(Effect.scoped)
+  )
 })
 
 describe("the room of an outbox in a folder", () => {

@@ -6,6 +6,7 @@ import { Effect, FastCheck, Logger, LogLevel, Random } from "effect"
 import { describe, expect, it } from "vitest"
 import type { Answer } from "../../../src/testing/ScriptedUpstream.ts"
 import { run, type Step } from "../../support/OutboxWorld.ts"
+import { type Commits, oneByOne, threaded } from "../../support/ThreadedDisk.ts"
 
 const fileNames = FastCheck.nat(1)
 const seed = FastCheck.nat()
@@ -64,7 +65,8 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
     arbitrary: FastCheck.record({
       do: FastCheck.constant("fail" as const),
       at: FastCheck.integer({ min: 1, max: 40 }),
-      code: FastCheck.constantFrom("EIO" as const, "ENOSPC" as const)
+      code: FastCheck.constantFrom("EIO" as const, "ENOSPC" as const),
+      times: FastCheck.constantFrom(1, 2)
     })
   },
   {
@@ -88,9 +90,9 @@ const violationsOf = (
   steps: ReadonlyArray<Step>,
   seed: number,
   retriesRefused: boolean,
-  firstKilledAt?: number
+  { firstKilledAt, commits }: { readonly firstKilledAt?: number; readonly commits?: Commits } = {}
 ) =>
-  run(steps, { seed, retriesRefused, firstKilledAt }).pipe(
+  run(steps, { seed, retriesRefused, firstKilledAt, commits }).pipe(
     Effect.withRandom(Random.make(seed)),
     Logger.withMinimumLogLevel(LogLevel.None),
     Effect.runPromise
@@ -125,19 +127,27 @@ const examples: Array<[Array<Step>, number, boolean]> = [
 ]
 
 describe("the outbox", () => {
-  it("loses nothing that it acknowledged, and never goes back to an older version", async () => {
-    await FastCheck.assert(
-      FastCheck.asyncProperty(
-        FastCheck.array(step, { maxLength: 25 }),
-        seed,
-        FastCheck.boolean(),
-        async (steps, seed, retriesRefused) => {
-          expect((await violationsOf(steps, seed, retriesRefused)).join("\n")).toBe("")
-        }
-      ),
-      { numRuns: 120, examples }
-    )
-  }, 120_000)
+  it.each<{ readonly how: string; readonly commits: Commits; readonly numRuns: number }>([
+    { how: "one step after the other", commits: oneByOne, numRuns: 120 },
+    { how: "by the thread", commits: threaded, numRuns: 60 }
+  ])(
+    "loses nothing that it acknowledged, and never goes back to an older version, where it commits $how",
+    async (given) => {
+      const { commits, numRuns } = given
+      await FastCheck.assert(
+        FastCheck.asyncProperty(
+          FastCheck.array(step, { maxLength: 25 }),
+          seed,
+          FastCheck.boolean(),
+          async (steps, seed, retriesRefused) => {
+            expect((await violationsOf(steps, seed, retriesRefused, { commits })).join("\n")).toBe("")
+          }
+        ),
+        { numRuns, examples }
+      )
+    },
+    120_000
+  )
 
   it("loses nothing behind a first start that was killed, at whichever operation", async () => {
     for (let at = 1; at <= 40; at++) {
@@ -147,7 +157,20 @@ describe("the outbox", () => {
         { do: "restart", how: "power" },
         { do: "upload", uploads: [once] }
       ]
-      expect({ at, violations: await violationsOf(steps, at, false, at) }).toEqual({ at, violations: [] })
+      expect({ at, violations: await violationsOf(steps, at, false, { firstKilledAt: at }) }).toEqual({
+        at,
+        violations: []
+      })
+    }
+  }, 120_000)
+
+  it("sends what an upload that failed has left in its place", async () => {
+    for (let at = 1; at <= 40; at++) {
+      const steps: Array<Step> = [
+        { do: "fail", code: "EIO", at, times: 2 },
+        { do: "upload", uploads: [once] }
+      ]
+      expect({ at, violations: await violationsOf(steps, at, false) }).toEqual({ at, violations: [] })
     }
   }, 120_000)
 

@@ -7,6 +7,7 @@ import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore
 import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { hashOf } from "../../support/Outboxes.ts"
 import { locationOf, storeLayer, upload } from "../../support/Stores.ts"
+import { type Commits, oneByOne, threaded } from "../../support/ThreadedDisk.ts"
 
 const location = locationOf("a")
 const seeds = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -14,6 +15,11 @@ const seeds = [1, 2, 3, 4, 5, 6, 7, 8]
 const moreSeeds = Array.from({ length: 60 }, (_, at) => at)
 
 const someSeeds = moreSeeds.slice(0, 16)
+
+const ways: ReadonlyArray<{ readonly how: string; readonly on: Commits }> = [
+  { how: "one step after the other", on: oneByOne },
+  { how: "by the thread", on: threaded }
+]
 
 /** What is stored; undefined where content and metadata do not belong together. */
 const stored = (disk: CrashingDisk): string | undefined => {
@@ -26,25 +32,25 @@ const stored = (disk: CrashingDisk): string | undefined => {
   return createHash(algorithm).update(content).digest("hex") === hex ? content.toString() : undefined
 }
 
-const replaced = (crashing: CrashingDisk, stopAt: number) =>
+const replaced = (on: Commits, crashing: CrashingDisk, stopAt: number) =>
   Effect.gen(function* () {
     yield* upload(location, "older")
     if (stopAt > 0) crashing.stopAt(stopAt)
     return (yield* Effect.exit(upload(location, "newer")))._tag
-  }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  }).pipe(Effect.provide(storeLayer(on(crashing))))
 
-describe("a commit that is stopped", () => {
+describe.each(ways)("a commit $how that is stopped", ({ on }) => {
   it.effect("leaves one of the pairs, whole, and the newer one where it was acknowledged", () =>
     Effect.gen(function* () {
       // To the end: what is acknowledged before the last step must not depend on whether that is done.
       let isStopped = true
       for (let at = 1; isStopped; at++) {
         const crashing = CrashingDisk.make()
-        const end = yield* replaced(crashing, at)
+        const end = yield* replaced(on, crashing, at)
         isStopped = crashing.isStopped
         for (const seed of end === "Success" ? moreSeeds : seeds) {
           const after = crashing.restart(seed)
-          yield* Effect.void.pipe(Effect.provide(storeLayer(after.disk)))
+          yield* Effect.void.pipe(Effect.provide(storeLayer(on(after))))
           const expected = end === "Success" ? ["newer"] : ["older", "newer"]
           expect({ seed, at, isOne: expected.includes(stored(after) ?? "") }).toEqual({
             seed,
@@ -62,15 +68,15 @@ describe("a commit that is stopped", () => {
       let isStopped = true
       for (let at = 1; isStopped; at++) {
         const crashing = CrashingDisk.make()
-        yield* replaced(crashing, at)
+        yield* replaced(on, crashing, at)
         isStopped = crashing.isStopped
         const next = crashing.takeOver()
-        yield* Effect.void.pipe(Effect.provide(storeLayer(next.disk)))
+        yield* Effect.void.pipe(Effect.provide(storeLayer(on(next))))
         const said = stored(next)
         expect(["older", "newer"]).toContain(said)
         for (const seed of someSeeds) {
           const after = next.ifStopped(seed)
-          yield* Effect.void.pipe(Effect.provide(storeLayer(after.disk)))
+          yield* Effect.void.pipe(Effect.provide(storeLayer(on(after))))
           expect({ seed, at, stored: stored(after) }).toEqual({ seed, at, stored: said })
         }
       }
@@ -84,15 +90,15 @@ describe("a commit that is stopped", () => {
         let isSecondStopped = true
         for (let second = 1; isSecondStopped; second++) {
           const crashing = CrashingDisk.make()
-          yield* replaced(crashing, first)
+          yield* replaced(on, crashing, first)
           isFirstStopped = crashing.isStopped
           const next = crashing.takeOver()
           next.stopAt(second)
-          yield* Effect.exit(Effect.void.pipe(Effect.provide(storeLayer(next.disk))))
+          yield* Effect.exit(Effect.void.pipe(Effect.provide(storeLayer(on(next)))))
           isSecondStopped = next.isStopped
           for (const seed of seeds.slice(0, 4)) {
             const after = next.restart(seed)
-            yield* Effect.void.pipe(Effect.provide(storeLayer(after.disk)))
+            yield* Effect.void.pipe(Effect.provide(storeLayer(on(after))))
             const found = stored(after)
             expect({ first, second, seed, isOne: ["older", "newer"].includes(found ?? "") }).toEqual({
               first,
@@ -107,7 +113,7 @@ describe("a commit that is stopped", () => {
   )
 })
 
-describe("a commit that the disk cut off", () => {
+describe.each(ways)("a commit $how that the disk cut off", ({ on }) => {
   it.effect("does not come back behind one that was acknowledged after it", () =>
     Effect.gen(function* () {
       let hasFailed = true
@@ -120,10 +126,10 @@ describe("a commit that the disk cut off", () => {
           hasFailed = crashing.hasFailed
           crashing.failWhen(() => undefined)
           yield* upload(location, "newest")
-        }).pipe(Effect.provide(storeLayer(crashing.disk)))
+        }).pipe(Effect.provide(storeLayer(on(crashing))))
         for (const seed of someSeeds) {
           const after = crashing.ifStopped(seed)
-          yield* Effect.void.pipe(Effect.provide(storeLayer(after.disk)))
+          yield* Effect.void.pipe(Effect.provide(storeLayer(on(after))))
           expect({ seed, at, stored: stored(after) }).toEqual({ seed, at, stored: "newest" })
         }
       }
@@ -149,10 +155,10 @@ describe("a commit that the disk cut off", () => {
           })
           yield* Effect.flip(upload(location, "newer"))
           expect(yield* store.has(location, hashOf("newer"))).toBe(true)
-        }).pipe(Effect.provide(storeLayer(crashing.disk)))
+        }).pipe(Effect.provide(storeLayer(on(crashing))))
         for (const seed of someSeeds) {
           const after = crashing.ifStopped(seed)
-          yield* Effect.void.pipe(Effect.provide(storeLayer(after.disk)))
+          yield* Effect.void.pipe(Effect.provide(storeLayer(on(after))))
           expect({ failing, seed, stored: stored(after) }).toEqual({ failing, seed, stored: "newer" })
         }
       }

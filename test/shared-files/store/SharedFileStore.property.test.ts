@@ -11,6 +11,7 @@ import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { hashOf, metadataOf } from "../../support/Outboxes.ts"
 import { FileModel, isExpired, type Version } from "../../support/StoreModel.ts"
 import { locationOf, receive, storeLayer } from "../../support/Stores.ts"
+import { type Commits, oneByOne, threaded } from "../../support/ThreadedDisk.ts"
 
 type Action =
   | {
@@ -260,7 +261,7 @@ const arm = (disk: CrashingDisk, { kind, at }: Life["fault"]) => {
   else if (kind !== "none") disk.failAt(at, kind)
 }
 
-const live = (world: World, { rounds, fault, end, seed }: Life) =>
+const live = (world: World, { rounds, fault, end, seed }: Life, commits: Commits) =>
   Effect.gen(function* () {
     arm(world.disk, fault)
     yield* Effect.gen(function* () {
@@ -270,7 +271,7 @@ const live = (world: World, { rounds, fault, end, seed }: Life) =>
         yield* checkAll(world)
       }
     }).pipe(
-      Effect.provide(storeLayer(world.disk.disk, { cleanupFrequency: Duration.days(1000) })),
+      Effect.provide(storeLayer(commits(world.disk), { cleanupFrequency: Duration.days(1000) })),
       // The disk failed the start; what was acknowledged before is there for the next.
       Effect.catchIf(
         (error) => error instanceof FolderUnusable,
@@ -280,11 +281,11 @@ const live = (world: World, { rounds, fault, end, seed }: Life) =>
     world.next(end === "killed" ? world.disk.takeOver(seed) : world.disk.restart(seed, seed))
   })
 
-const run = (lives: ReadonlyArray<Life>) =>
+const run = (lives: ReadonlyArray<Life>, commits: Commits = oneByOne) =>
   Effect.gen(function* () {
     const world = new World()
-    for (const one of lives) yield* live(world, one)
-    yield* live(world, { rounds: [], fault: { kind: "none", at: 0 }, end: "killed", seed: 0 })
+    for (const one of lives) yield* live(world, one, commits)
+    yield* live(world, { rounds: [], fault: { kind: "none", at: 0 }, end: "killed", seed: 0 }, commits)
   }).pipe(Effect.withTracerEnabled(false))
 
 describe("SharedFileStore, as a map", () => {
@@ -307,5 +308,12 @@ describe("SharedFileStore, as a map", () => {
     [array(life(["stop", "stop", "EIO"]), { minLength: 1, maxLength: 3 })],
     ([lives]) => run(lives),
     { timeout: 120_000, fastCheck: { numRuns: 200 } }
+  )
+
+  it.effect.prop(
+    "holds it by the commits of the thread, of which several share what is synced",
+    [array(life(["stop", "stop", "EIO", "ENOSPC"]), { minLength: 1, maxLength: 3 })],
+    ([lives]) => run(lives, threaded),
+    { timeout: 120_000, fastCheck: { numRuns: 100 } }
   )
 })
