@@ -56,6 +56,25 @@ export const callerOf = (request: HttpServerRequest.HttpServerRequest): Caller =
   return { peer: Option.getOrElse(request.remoteAddress, () => ""), forwardedFor, certificate: Option.none() }
 }
 
+/**
+ * Whether the caller has gone before anybody looked at the request. A socket that is no TCP socket has no address of ours
+ * either, and its caller none at any time.
+ */
+export const hasGone = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const source: unknown = request.source
+  if (!(source instanceof IncomingMessage)) return false
+  const { destroyed, localAddress, remoteAddress } = source.socket
+  return destroyed || (remoteAddress === undefined && localAddress !== undefined)
+}
+
+/** Whether a host is missing that the request has to name: from HTTP/1.1 on (RFC 9112, 3.2). */
+export const lacksHost = (request: HttpServerRequest.HttpServerRequest): boolean => {
+  const source: unknown = request.source
+  return (
+    request.headers.host === undefined && source instanceof IncomingMessage && source.httpVersion === "1.1"
+  )
+}
+
 /** Whether the request came over TLS, to this very server. */
 export const isEncrypted = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source

@@ -82,8 +82,13 @@ export const watch = (
   })
 }
 
-/** Does something with a body, unless that comes too slowly meanwhile. */
+/**
+ * Does something with a body, unless that comes too slowly meanwhile. Who is interrupted meanwhile goes on when both are
+ * over: what they work with, such as a file that is being made, may be closed then. Effect's race alone leaves them behind.
+ */
 export const within =
   (limits: PaceLimits, reading: Reading) =>
   <A, E, R>(use: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestTimeout, R> =>
-    Effect.suspend(() => Effect.raceFirst(use, watch(make(limits), limits.idle, reading)))
+    Effect.uninterruptibleMask((restore) =>
+      Effect.raceFirst(restore(use), restore(watch(make(limits), limits.idle, reading)))
+    )

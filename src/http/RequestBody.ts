@@ -24,7 +24,8 @@ export const open = (
   if (!(source instanceof IncomingMessage))
     return Effect.flatMap(NodeStream.toReadable(request.stream), (stream) => StreamReader.open(stream, cut))
   return Effect.suspend(() => {
-    if (request.headers.expect?.toLowerCase() === "100-continue")
+    // HTTP/1.0 knows no answer before the answer (RFC 9110, 10.1.1).
+    if (request.headers.expect?.toLowerCase() === "100-continue" && source.httpVersion !== "1.0")
       NodeHttpServerRequest.toServerResponse(request).writeContinue()
     return StreamReader.open(source, cut)
   })

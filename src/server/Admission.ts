@@ -1,10 +1,10 @@
 /** What every request goes through before its route: who may call, whether there is such a route, and whose page asks. */
-import type { HttpServerRequest } from "@effect/platform"
-import { Effect, Either, Exit } from "effect"
+import { HttpServerError, type HttpServerRequest } from "@effect/platform"
+import { Cause, Effect, Either, Exit } from "effect"
 import { Access, type AccessService, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
-import { callerOf, isEncrypted, localAddress } from "../access/Caller.ts"
+import { callerOf, hasGone, isEncrypted, lacksHost, localAddress } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import { originForm } from "../http/BasePath.ts"
@@ -73,8 +73,14 @@ const checkBrowser = ({ settings }: Parts, request: HttpServerRequest.HttpServer
     return error
   })
 
+const noHost = new InvalidRequest({ parameter: "Host", message: "Host: expected one" })
+
+/** Who has gone is not refused for the address that the connection has lost. */
+const gone = Effect.failCause(Cause.interrupt(HttpServerError.clientAbortFiberId))
+
 /** The route of a caller who may ask what is at this path. */
 const choose = (parts: Parts, { request, path, match, route }: Asked): Effect.Effect<Route, Refusal> => {
+  if (lacksHost(request)) return noHost
   if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
   if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
   return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : Effect.succeed(route)
@@ -89,7 +95,9 @@ export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access
     return (asked) => {
       const { request, path, match } = asked
       const askedBy = match.routes[0]?.askedBy ?? routes.askedBy(path)
-      const checked = parts.access.check(askedBy, callerOf(request))
+      const caller = callerOf(request)
+      if (caller.peer === "" && hasGone(request)) return gone
+      const checked = parts.access.check(askedBy, caller)
       // Nearly always that is known by now.
       const chosen =
         Exit.isExit(checked) && Exit.isSuccess(checked)

@@ -157,6 +157,8 @@ const createServer = (
     requestTimeout: 0,
     headersTimeout: Duration.toMillis(limits.headersTimeout),
     connectionsCheckingInterval: 1000,
+    // A request without a host is refused by `Admission`: node's answer has no id, and nobody would hear of it.
+    requireHostHeader: false,
     maxHeaderSize: limits.maxHeaderSize,
     highWaterMark: 1 << 20
   }

@@ -50,6 +50,16 @@ const isAnswering = (socket: Socket): boolean => {
   return response instanceof Http.ServerResponse && response.headersSent
 }
 
+/** Tells who reads a body there, before anything has been answered; false: nobody does. */
+const isTold = (socket: Socket, error: Error): boolean => {
+  const response: unknown = Reflect.get(socket, "_httpMessage")
+  if (!(response instanceof Http.ServerResponse) || response.headersSent || response.req.complete)
+    return false
+  // Nothing that comes behind it can be read.
+  response.shouldKeepAlive = false
+  return response.req.listenerCount("error") > 0 && response.req.emit("error", error)
+}
+
 const codeOf = (error: Error): string => {
   const code: unknown = Reflect.get(error, "code")
   return typeof code === "string" ? code : ""
@@ -72,6 +82,8 @@ export const answered = (
       if (refused.has(socket)) return
       refused.add(socket)
       const refusal = refusalOf(codeOf(error), limits)
+      // What reads the body answers: for one request there is one answer, one id, and one line.
+      if (refusal !== undefined && isTold(socket, error)) return
       if (refusal === undefined || !socket.writable || isAnswering(socket)) return void socket.destroy(error)
       const id = RequestId.of(undefined)
       const address = socket.remoteAddress ?? ""

@@ -240,6 +240,34 @@ describe("a body", () => {
     })
   )
 
+  it.live("whose sender leaves while its file is being made has that closed", () =>
+    Effect.gen(function* () {
+      const [begun, made] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const told: Array<string> = []
+      const tell = (what: string) => Effect.sync(() => void told.push(what))
+      const file = { write: () => tell("written"), sync: () => Effect.void, close: tell("closed") }
+      const create = Effect.uninterruptible(
+        Deferred.succeed(begun, undefined).pipe(
+          Effect.andThen(Deferred.await(made)),
+          Effect.andThen(tell("made")),
+          Effect.as(file)
+        )
+      )
+      const receiving = yield* Effect.fork(
+        Effect.gen(function* () {
+          const { write } = yield* Incoming.open("incoming", create, () => undefined)
+          return yield* receive(bodyOf("some"), { write })
+        }).pipe(Effect.scoped)
+      )
+      yield* Deferred.await(begun)
+      const leaving = yield* Effect.fork(Fiber.interrupt(receiving))
+      yield* Effect.repeatN(EventLoop.turn, 20)
+      yield* Deferred.succeed(made, undefined)
+      yield* Fiber.join(leaving)
+      expect(told).toEqual(["made", "closed"])
+    })
+  )
+
   it.live("is let go of when nobody wants it any more", () =>
     Effect.gen(function* () {
       const body = beginning("some")

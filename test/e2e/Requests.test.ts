@@ -268,6 +268,43 @@ describe("who may call", () => {
   })
 })
 
+describe("what HTTP asks for", () => {
+  it("a host is missed as everything else is, with an id and a line; HTTP/1.0 has none", async () => {
+    const relay = await start()
+    const line = "POST /rudder/relay-api/system/reload HTTP"
+    const answer = await raw(relay, `${line}/1.1\r\nConnection: close\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*"parameter":"Host"/)
+    const id = /^x-request-id: (\S+)/im.exec(answer)?.[1] ?? "no id"
+    await until("its line", () => relay.log().includes(id) || undefined)
+    expect(await raw(relay, `${line}/1.0\r\n\r\n`)).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
+  it("HTTP/1.0 has no answer before the answer", async () => {
+    const relay = await start({ nodes: nodes(1) })
+    const form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\nnodes=n0"
+    const head = "POST /rudder/relay-api/remote-run/nodes HTTP/1.0\r\nExpect: 100-continue\r\n"
+    expect(await raw(relay, `${head}${form}`)).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
+  it("a body that can't be read is one refusal, under the id that its answer has", async () => {
+    const relay = await start({ nodes: nodes(1) })
+    const head =
+      "POST /rudder/relay-api/remote-run/nodes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" +
+      "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    const answer = await raw(relay, `${head}3\r\nabc\r\nno size\r\n`)
+    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*cut short/)
+    const id = /^x-request-id: (\S+)/im.exec(answer)?.[1] ?? "no id"
+    const told = await until("its line", () => {
+      const lines = relay
+        .log()
+        .split("\n")
+        .filter((line) => line.includes("request="))
+      return lines.length > 0 ? lines : undefined
+    })
+    expect(told).toEqual([expect.stringContaining(`request=${id}`)])
+  })
+})
+
 describe("a bound", () => {
   it("remote_run.enabled = false: every remote-run route is 404", async () => {
     const relay = await start({ nodes: nodes(1), config: { remote_run: { enabled: false } } })

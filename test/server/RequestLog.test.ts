@@ -1,11 +1,13 @@
 /** Which requests have a line in the log, and what it says, through the whole app. */
-import { HttpClient, HttpClientRequest } from "@effect/platform"
+import { connect } from "node:net"
+import { HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
+import { eventually } from "../support/Until.ts"
 
 type Ask = (
   method: "GET" | "HEAD" | "POST" | "DELETE",
@@ -15,7 +17,7 @@ type Ask = (
 
 /** `lines` gives what the log has said since it was last asked. */
 const withRelay = <A, E>(
-  test: (ask: Ask, lines: () => ReadonlyArray<string>) => Effect.Effect<A, E, Scope.Scope>
+  test: (ask: Ask, lines: () => ReadonlyArray<string>, port: number) => Effect.Effect<A, E, Scope.Scope>
 ) =>
   Effect.gen(function* () {
     const directory = yield* temporaryFolder
@@ -36,7 +38,8 @@ const withRelay = <A, E>(
           yield* response.text
           return response.status
         })
-      return yield* test(ask, lines)
+      const { address } = yield* HttpServer.HttpServer
+      return yield* test(ask, lines, address._tag === "TcpAddress" ? address.port : 0)
     }).pipe(Effect.provide(Layer.provideMerge(relay, log.layer)))
   })
 
@@ -83,6 +86,20 @@ describe("the log's line of a request", () => {
         expect(lines()).toEqual([
           expect.stringMatching(/^WARN a request was refused .*error=Origin: .*status=403 tag=AccessDenied/)
         ])
+      })
+    )
+  )
+
+  it.scopedLive("calls nobody refused who has gone before the request was read", () =>
+    withRelay((_, lines, port) =>
+      Effect.gen(function* () {
+        const found: Array<string> = []
+        const socket = connect(port, "127.0.0.1", () => {
+          socket.write("POST /rudder/relay-api/system/reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
+          socket.resetAndDestroy()
+        })
+        yield* eventually(() => found.push(...lines()) > 0)
+        expect(found).toEqual([expect.stringMatching(/^INFO the caller left before .* status=499$/)])
       })
     )
   )

@@ -19,7 +19,11 @@ const withServer = <A, E>(
     const server = yield* Effect.acquireRelease(
       Effect.async<Server>((resume) => {
         const options = { headersTimeout: 200, requestTimeout: 0, connectionsCheckingInterval: 50 }
-        const made = createServer(options, (_, response) => void response.end("read"))
+        const made = createServer(options, (asked, response) => {
+          // Who reads the body has a line of its own about it.
+          if (asked.url === "/body") asked.on("error", () => response.writeHead(400).end("cut")).resume()
+          else response.end("read")
+        })
         made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
       }),
       (made) => Effect.async<void>((resume) => void made.close(() => resume(Effect.void)))
@@ -79,6 +83,21 @@ describe("what can't be read as a request", () => {
           expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n([^\r]+\r\n)*\r\nread($|HTTP\/1\.1 400 )/)
         })
       )
+  )
+
+  it.live("is told to what reads the body where it is in a body: there is one answer, and one line", () =>
+    withServer((port, lines) =>
+      Effect.gen(function* () {
+        const head = "POST /body HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for (const rest of ["no size\r\n", "3\r\nabc\r\nno size\r\n"]) {
+          const answer = yield* sent(port, `${head}${rest}`)
+          expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+          expect(answer).toContain("cut")
+          expect(answer).not.toContain("no HTTP request")
+        }
+        expect(lines).toEqual([])
+      })
+    )
   )
 
   it.live("has no line where a caller connects, and says nothing", () =>
