@@ -3,9 +3,15 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Either, Option, Schema } from "effect"
 import { InvalidRequest } from "../RelayError.ts"
 
+/** What is behind the `?` of a request's address, not decoded. */
+export const textOf = ({ url }: HttpServerRequest.HttpServerRequest): string => {
+  const at = url.indexOf("?")
+  return at === -1 ? "" : url.slice(at + 1)
+}
+
 /** The parameters of a request's query. */
 export const of = (request: HttpServerRequest.HttpServerRequest): URLSearchParams =>
-  new URLSearchParams(request.url.includes("?") ? request.url.slice(request.url.indexOf("?") + 1) : "")
+  new URLSearchParams(textOf(request))
 
 /** A parameter is not what it should be. */
 export const invalid = (parameter: string, expected: string): InvalidRequest =>

@@ -13,11 +13,20 @@ import {
   type HttpServerResponse
 } from "@effect/platform"
 import { Context, Effect, type Layer, type Scope } from "effect"
+import * as Query from "./Query.ts"
 
 /** What a handler is given. `path` is as its endpoint describes it, which is text. */
 export interface Given<Path> {
+  /** At its own address, or at the one below the base: what of it counts is in `path` and `query`. */
   readonly request: HttpServerRequest.HttpServerRequest
   readonly path: Path
+  /** What is behind the `?`, not decoded. */
+  readonly query: string
+  /**
+   * Whether what is known when the handler is called may be its answer: a handler that gives an `Exit` then is answered
+   * without a fiber. Where spans are taken, all is done by its effect.
+   */
+  readonly isAtOnce: boolean
 }
 
 type PathOf<Endpoint> =
@@ -48,7 +57,7 @@ export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiE
 }
 
 /** Any of them, as they are called. */
-type Handler = (
+export type Handler = (
   given: Given<unknown>
 ) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
@@ -58,18 +67,18 @@ type Handler = (
 
 const handled = (handler: Handler) =>
   Effect.contextWithEffect(
-    (context: Context.Context<HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext>) =>
-      handler({
-        request: Context.get(context, HttpServerRequest.HttpServerRequest),
-        path: Context.get(context, HttpRouter.RouteContext).params
-      })
+    (context: Context.Context<HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext>) => {
+      const request = Context.get(context, HttpServerRequest.HttpServerRequest)
+      const { params: path } = Context.get(context, HttpRouter.RouteContext)
+      return handler({ request, path, query: Query.textOf(request), isAtOnce: false })
+    }
   )
 
-/** Those of the routes that are made here. */
-const raw = new WeakSet<object>()
+/** Those of the routes that are made here, and what each calls. */
+const raw = new WeakMap<object, Handler>()
 
-/** Whether a route's handler reads the query itself: then it need not be decoded for it. */
-export const isRaw = (route: object): boolean => raw.has(route)
+/** The handler of a route that reads the query itself; undefined: it is one of the platform's. */
+export const handlerOf = (route: object): Handler | undefined => raw.get(route)
 
 /** Puts the routes of these handlers on the router that all groups of an API share. */
 const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, ApiError, ApiR, E, R>(
@@ -89,7 +98,7 @@ const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, Ap
           const handler = handlers.get(endpoint.name)
           if (handler === undefined) return
           const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
-          raw.add(route)
+          raw.set(route, handler)
           routes.push(route)
         }
       })

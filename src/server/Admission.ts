@@ -27,7 +27,15 @@ export interface Asked {
 }
 
 /** Gives the route, if the caller may have it. */
-export type Admission = (asked: Asked) => Effect.Effect<Route, Refusal>
+export interface Admission {
+  /** At once: nearly always it is known then; else what is still to be done for it, or said of it. */
+  readonly look: (asked: Asked) => Route | Effect.Effect<Route, Refusal>
+  /** The same, in a span where spans are taken. */
+  readonly check: (asked: Asked) => Effect.Effect<Route, Refusal>
+}
+
+/** Whether the route is known already. */
+export const isKnown = (found: Route | Effect.Effect<Route, Refusal>): found is Route => "askedBy" in found
 
 const isDecodable = (path: string): boolean => {
   if (!path.includes("%")) return !path.includes("\0")
@@ -79,12 +87,30 @@ const noHost = new InvalidRequest({ parameter: "Host", message: "Host: expected 
 const gone = Effect.failCause(Cause.interrupt(HttpServerError.clientAbortFiberId))
 
 /** The route of a caller who may ask what is at this path. */
-const choose = (parts: Parts, { request, path, match, route }: Asked): Effect.Effect<Route, Refusal> => {
+const choose = (
+  parts: Parts,
+  { request, path, match, route }: Asked
+): Route | Effect.Effect<Route, Refusal> => {
   if (lacksHost(request)) return noHost
   if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
   if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
-  return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : Effect.succeed(route)
+  return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : route
 }
+
+const look = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal> => {
+  const { request, path, match } = asked
+  const askedBy = match.routes[0]?.askedBy ?? parts.routes.askedBy(path)
+  const caller = callerOf(request)
+  if (caller.peer === "" && hasGone(request)) return gone
+  const checked = parts.access.check(askedBy, caller)
+  return Exit.isExit(checked) && Exit.isSuccess(checked)
+    ? choose(parts, asked)
+    : Effect.flatMap(checked, () => effectOf(choose(parts, asked)))
+}
+
+/** What was found at once, as an effect. */
+export const effectOf = (found: Route | Effect.Effect<Route, Refusal>): Effect.Effect<Route, Refusal> =>
+  isKnown(found) ? Effect.succeed(found) : found
 
 const inSpan = Span.around("Admission.check")
 
@@ -92,17 +118,12 @@ const inSpan = Span.around("Admission.check")
 export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access | RelayConfig> =>
   Effect.gen(function* () {
     const parts: Parts = { settings: yield* RelayConfig, access: yield* Access, routes }
-    return (asked) => {
-      const { request, path, match } = asked
-      const askedBy = match.routes[0]?.askedBy ?? routes.askedBy(path)
-      const caller = callerOf(request)
-      if (caller.peer === "" && hasGone(request)) return gone
-      const checked = parts.access.check(askedBy, caller)
-      // Nearly always that is known by now.
-      const chosen =
-        Exit.isExit(checked) && Exit.isSuccess(checked)
-          ? choose(parts, asked)
-          : Effect.flatMap(checked, () => choose(parts, asked))
-      return inSpan(chosen, () => ({ path }))
+    return {
+      look: (asked) => look(parts, asked),
+      check: (asked) =>
+        inSpan(
+          Effect.suspend(() => effectOf(look(parts, asked))),
+          () => ({ path: asked.path })
+        )
     }
   })

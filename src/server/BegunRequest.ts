@@ -19,6 +19,18 @@ export interface Given<R> {
   readonly scope: Scope.Scope
   /** What there is for every request. */
   readonly services: Context.Context<R>
+  /**
+   * Whether it may be answered at once, by plain calls and outside of any fiber: where no span is taken, and nobody else has
+   * a last word about answers.
+   */
+  readonly isAtOnce: boolean
+}
+
+/** A request that has been answered at once. Nothing of it goes on, and nothing is in its scope. */
+export interface Answered {
+  readonly response: Response
+  /** What the answer has beside its own headers. */
+  readonly headers: FlatHeaders
 }
 
 /** A request that has been begun. */
@@ -31,7 +43,11 @@ export interface BegunRequest<E, Q> {
 }
 
 /** An app, by how it begins a request. */
-export type Begin<E, R, Q> = (given: Given<R>) => BegunRequest<E, Q>
+export type Begin<E, R, Q> = (given: Given<R>) => BegunRequest<E, Q> | Answered
+
+/** Whether nothing is left to do but to write the answer. */
+export const isAnswered = <E, Q>(begun: BegunRequest<E, Q> | Answered): begun is Answered =>
+  "response" in begun
 
 /** An answer with these headers, in the place of those that it had. */
 export const withHeaders = (response: Response, headers: FlatHeaders): Response => {
@@ -49,11 +65,14 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Contex
 /** The app, for any server. */
 export const toHttpApp = <E, R, Q>(begin: Begin<E, R, Q>): HttpApp.Default<E, R | Scope.Scope> =>
   Effect.contextWithEffect((given: Context.Context<R | Request | Scope.Scope>) => {
-    const { answer, context, headers } = begin({
+    const begun = begin({
       request: Context.get(given, HttpServerRequest.HttpServerRequest),
       scope: Context.get(given, Scope.Scope),
-      services: given
+      services: given,
+      isAtOnce: false
     })
+    if (isAnswered(begun)) return Effect.succeed(withHeaders(begun.response, begun.headers))
+    const { answer, context, headers } = begun
     return Effect.matchCauseEffect(within(answer, context), {
       onSuccess: (response) => within(Effect.succeed(withHeaders(response, headers())), given),
       onFailure: (cause) => within(Effect.failCause(cause), given)

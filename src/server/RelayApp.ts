@@ -13,7 +13,7 @@ import {
   HttpServerRespondable,
   HttpServerResponse
 } from "@effect/platform"
-import { type Cause, Context, Effect, Option, Scope, Tracer } from "effect"
+import { type Cause, Context, Effect, Exit, Option, Scope, Tracer } from "effect"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
@@ -31,6 +31,12 @@ type Response = HttpServerResponse.HttpServerResponse
 /** What the platform gives to every route. */
 type Services = HttpRouter.HttpRouter.DefaultServices
 type Handler = HttpRouter.Route<unknown, Services>
+/** What answers at a route. */
+interface Handlers {
+  readonly handler: Handler
+  /** What that calls, where it is one of our own. */
+  readonly raw: RawHandlers.Handler | undefined
+}
 /** What a request is answered with. */
 type Needed = Services | HttpRouter.HttpRouter.Provided
 
@@ -38,7 +44,7 @@ interface Parts {
   readonly routes: RouteTable.RouteTable
   readonly admission: Admission.Admission
   readonly encode: Failure.Encode
-  readonly handlerOf: (route: RouteTable.Route) => Handler
+  readonly handlersOf: (route: RouteTable.Route) => Handlers
   readonly log: RequestLog.RequestLog
   readonly count: RequestMetrics.RequestMetrics
 }
@@ -53,6 +59,8 @@ interface Asked extends Admission.Asked {
   readonly versioned: boolean
   /** Below the base: path and query. */
   readonly url: string
+  /** What is behind the `?`. */
+  readonly query: string
 }
 
 const routeOf = ({ routes }: RouteTable.Match, method: string): RouteTable.Route | undefined => {
@@ -63,8 +71,8 @@ const routeOf = ({ routes }: RouteTable.Match, method: string): RouteTable.Route
 const read = ({ routes }: Parts, request: Request): Asked => {
   // A path outside both bases is nobody's: checked like the rest, and not found.
   const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
-  const query = url.indexOf("?")
-  const path = query === -1 ? url : url.slice(0, query)
+  const end = url.indexOf("?")
+  const path = end === -1 ? url : url.slice(0, end)
   const match = routes.at(path)
   const { method } = request
   const route = routeOf(match, method)
@@ -78,6 +86,7 @@ const read = ({ routes }: Parts, request: Request): Asked => {
     versioned,
     url,
     path,
+    query: end === -1 ? "" : url.slice(end + 1),
     match,
     route
   }
@@ -114,10 +123,10 @@ const aboutPath = (route: RouteTable.Route | undefined, values: ReadonlyArray<st
 const noSearch: Record<string, string | Array<string>> = {}
 
 /** The query, as the platform hands it to handlers. */
-const searchOf = ({ path, url }: Asked): Record<string, string | Array<string>> => {
-  if (url.length === path.length) return noSearch
+const searchOf = ({ query }: Asked): Record<string, string | Array<string>> => {
+  if (query === "") return noSearch
   const search: Record<string, string | Array<string>> = {}
-  for (const [name, value] of new URLSearchParams(url.slice(path.length))) {
+  for (const [name, value] of new URLSearchParams(query)) {
     const before = Object.hasOwn(search, name) ? search[name] : undefined
     search[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
   }
@@ -126,7 +135,7 @@ const searchOf = ({ path, url }: Asked): Record<string, string | Array<string>> 
 
 /** What a request is answered in. */
 const contextOf = (
-  { handlerOf }: Parts,
+  { handlersOf }: Parts,
   { scope, services: given }: BegunRequest.Given<Services>,
   asked: Asked
 ): Context.Context<Needed> => {
@@ -138,11 +147,8 @@ const contextOf = (
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
   if (route !== undefined) {
-    const handler = handlerOf(route)
-    services.set(
-      HttpServerRequest.ParsedSearchParams.key,
-      RawHandlers.isRaw(handler) ? noSearch : searchOf(asked)
-    )
+    const { handler, raw } = handlersOf(route)
+    services.set(HttpServerRequest.ParsedSearchParams.key, raw === undefined ? searchOf(asked) : noSearch)
     services.set(HttpRouter.RouteContext.key, {
       [HttpRouter.RouteContextTypeId]: HttpRouter.RouteContextTypeId,
       params: parametersOf(route, match.values),
@@ -166,11 +172,11 @@ const headersOf = ({ request, id }: Asked): BegunRequest.FlatHeaders =>
   isUnread(request) ? [RequestId.header, id, "connection", "close"] : [RequestId.header, id]
 
 /** A client that leaves interrupts what answers it, and nothing around that. */
-const run = ({ handlerOf }: Parts, route: RouteTable.Route) =>
+const run = ({ handlersOf }: Parts, route: RouteTable.Route) =>
   Effect.withFiberRuntime<HttpServerRespondable.Respondable, unknown, Needed>((fiber) => {
     const span = Context.getOption(fiber.currentContext, Tracer.ParentSpan)
     if (span._tag === "Some" && span.value._tag === "Span") span.value.attribute("http.route", route.path)
-    return Effect.interruptible(handlerOf(route).handler)
+    return Effect.interruptible(handlersOf(route).handler.handler)
   })
 
 /** Counts a request that has come to its end, and writes its line where it has one. */
@@ -189,27 +195,78 @@ const tell = (
 }
 
 /** The answer of the route, or what the contract says of its error. */
-const answer = (parts: Parts, asked: Asked): Effect.Effect<Response, never, Needed> => {
+const answer = (
+  parts: Parts,
+  asked: Asked,
+  made: Effect.Effect<HttpServerRespondable.Respondable, unknown, Needed>
+): Effect.Effect<Response, never, Needed> => {
   const end = (response: Response, error?: unknown) => {
     const told = tell(parts, asked, response.status, error)
     return told === undefined ? Effect.succeed(response) : Effect.as(told, response)
   }
   const left = (cause: Cause.Cause<never>) =>
     Effect.andThen(tell(parts, asked, RequestLog.left, undefined) ?? Effect.void, Effect.failCause(cause))
-  return Effect.matchCauseEffect(
-    Effect.flatMap(parts.admission(asked), (route) => run(parts, route)),
-    {
-      onSuccess: (response) =>
-        HttpServerResponse.isServerResponse(response)
-          ? end(response)
-          : Effect.flatMap(HttpServerRespondable.toResponse(response), (made) => end(made)),
-      onFailure: (cause) =>
-        Effect.matchCauseEffect(Failure.answer(cause, asked, parts.encode), {
-          onSuccess: ({ error, response }) => end(response, error),
-          onFailure: left
-        })
-    }
-  )
+  return Effect.matchCauseEffect(made, {
+    onSuccess: (response) =>
+      HttpServerResponse.isServerResponse(response)
+        ? end(response)
+        : Effect.flatMap(HttpServerRespondable.toResponse(response), (made) => end(made)),
+    onFailure: (cause) =>
+      Effect.matchCauseEffect(Failure.answer(cause, asked, parts.encode), {
+        onSuccess: ({ error, response }) => end(response, error),
+        onFailure: left
+      })
+  })
+}
+
+/** What a handler gives when it is called. */
+const call = (
+  raw: RawHandlers.Handler,
+  asked: Asked,
+  route: RouteTable.Route
+): ReturnType<RawHandlers.Handler> => {
+  const { request, query, match } = asked
+  try {
+    return raw({ request, path: parametersOf(route, match.values), query, isAtOnce: true })
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+/** Whether a handler has given its answer already. `Exit.isExit` does not know of what. */
+const isDone = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
+/**
+ * What is asked most is answered here, with neither fiber nor context: a caller who may ask, at a route of our own whose
+ * handler knows the answer, with nothing for the log.
+ */
+const beginAtOnce = (
+  parts: Parts,
+  given: BegunRequest.Given<Services>,
+  asked: Asked
+): ReturnType<RelayApp> => {
+  const begun = (answered: Effect.Effect<Response, never, Needed>) => ({
+    answer: answered,
+    context: contextOf(parts, given, asked),
+    headers: () => headersOf(asked)
+  })
+  const route = parts.admission.look(asked)
+  if (!Admission.isKnown(route))
+    return begun(
+      answer(
+        parts,
+        asked,
+        Effect.flatMap(route, (found) => run(parts, found))
+      )
+    )
+  const { raw } = parts.handlersOf(route)
+  if (raw === undefined) return begun(answer(parts, asked, run(parts, route)))
+  const made = call(raw, asked, route)
+  if (!isDone(made)) return begun(answer(parts, asked, Effect.interruptible(made)))
+  const response = made.value
+  const told = tell(parts, asked, response.status, undefined)
+  return told === undefined ? { response, headers: headersOf(asked) } : begun(Effect.as(told, response))
 }
 
 /** The relay, by how it begins a request. */
@@ -219,30 +276,33 @@ const begin =
   (parts: Parts): RelayApp =>
   (given) => {
     const asked = read(parts, given.request)
+    if (given.isAtOnce) return beginAtOnce(parts, given, asked)
+    const made = Effect.flatMap(parts.admission.check(asked), (route) => run(parts, route))
     return {
-      answer: answer(parts, asked),
+      answer: answer(parts, asked, made),
       context: contextOf(parts, given, asked),
       headers: () => headersOf(asked)
     }
   }
 
 /** Which handler belongs to a route. */
-const handlersOf = (routes: Iterable<Handler>) => {
+const findHandlers = (routes: Iterable<Handler>) => {
   const handlers = new Map<string, Handler>()
   for (const handler of routes) {
     const name = `${handler.method} ${handler.path}`
     const before = handlers.get(name)
-    if (before === undefined || !RawHandlers.isRaw(before)) handlers.set(name, handler)
+    if (before === undefined || RawHandlers.handlerOf(before) === undefined) handlers.set(name, handler)
   }
   /** Asked for with each request: no name is put together for it again. */
-  const found = new WeakMap<RouteTable.Route, Handler>()
-  return (route: RouteTable.Route): Handler => {
+  const found = new Map<RouteTable.Route, Handlers>()
+  return (route: RouteTable.Route): Handlers => {
     const known = found.get(route)
     if (known !== undefined) return known
     const handler = handlers.get(`${route.method} ${route.path}`)
     if (handler === undefined) throw new Error(`${route.method} ${route.path} has no handler`)
-    found.set(route, handler)
-    return handler
+    const made = { handler, raw: RawHandlers.handlerOf(handler) }
+    found.set(route, made)
+    return made
   }
 }
 
@@ -258,7 +318,7 @@ export const make = Effect.gen(function* () {
     encode: yield* HttpApiBuilder.buildMiddleware(RelayApi),
     log: yield* RequestLog.make,
     count: RequestMetrics.make(),
-    handlerOf: handlersOf(router.routes)
+    handlersOf: findHandlers(router.routes)
   }
   return begin(parts)
 })

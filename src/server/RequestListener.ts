@@ -1,8 +1,8 @@
 /**
  * What node's server calls with each request: an app, run in a fiber of the request's own, and its answer written.
  *
- * A request that waits for nothing is begun, answered and forgotten in one go, before the call returns. In the place of
- * the platform's own (`NodeHttpServer.makeHandler`), which makes scope, context, request and answer in steps of an effect
+ * A request that waits for nothing is begun, answered and forgotten in one go, before the call returns; where the app knows
+ * the answer when it has read the request, without a fiber. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes scope, context, request and answer in steps of an effect
  * each: most of what a small request costs. What it has that this has not: upgrades, which the relay does not know, and
  * `HttpApp.ejectDefaultScopeClose`.
  */
@@ -10,7 +10,15 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import { HttpApp, HttpServerError, HttpServerRequest, type HttpServerResponse } from "@effect/platform"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Exit, type Fiber, FiberRef, FiberRefs, Runtime, RuntimeFlags } from "effect"
-import { type Begin, type BegunRequest, type FlatHeaders, toHttpApp, withHeaders } from "./BegunRequest.ts"
+import {
+  type Answered,
+  type Begin,
+  type BegunRequest,
+  type FlatHeaders,
+  isAnswered,
+  toHttpApp,
+  withHeaders
+} from "./BegunRequest.ts"
 import { LazyScope } from "./LazyScope.ts"
 import * as NodeAnswer from "./NodeAnswer.ts"
 import { NodeRequest } from "./NodeRequest.ts"
@@ -86,8 +94,8 @@ const closing = <A, E, Q>(scope: LazyScope, effect: Effect.Effect<A, E, Q>): Eff
     onFailure: (cause) => scope.end(Exit.failCause(cause))
   })
 
-/** A request's fiber, from this to its end. */
-type Start = (request: NodeRequest) => Fiber.RuntimeFiber<void>
+/** A request's fiber, from this to its end; undefined: it took none. */
+type Start = (request: NodeRequest) => Fiber.RuntimeFiber<void> | undefined
 
 /** What of a runtime is every request's. */
 interface Base {
@@ -101,21 +109,36 @@ const fork = <Q>(
   run: Effect.Effect<void, never, Q>
 ) => Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }), run)
 
-const startPlain =
-  <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start =>
-  (request) => {
+/** Writes an answer of which all is there; false: it has to be written by a fiber, which knows what to do if that fails. */
+const isWritten = (request: NodeRequest, { response, headers }: Answered): boolean => {
+  const { _tag } = response.body
+  if (_tag !== "Empty" && _tag !== "Uint8Array") return false
+  try {
+    return NodeAnswer.write({ request, node: request.response, response, headers }) === undefined
+  } catch {
+    return false
+  }
+}
+
+const startPlain = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start => {
+  const last = FiberRefs.getOrDefault(base.fiberRefs, HttpApp.currentPreResponseHandlers)
+  const isAtOnce = last._tag === "None"
+  return (request) => {
     const scope = new LazyScope()
-    const node = request.response
     const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
-      fork(base, context, closing(scope, responded({ request, node, headers }, answer)))
-    let begun: BegunRequest<E, Q>
+      fork(base, context, closing(scope, responded({ request, node: request.response, headers }, answer)))
+    let begun: BegunRequest<E, Q> | Answered
     try {
-      begun = begin({ request, scope, services })
+      begun = begin({ request, scope, services, isAtOnce })
     } catch (defect) {
       return started({ answer: Effect.die(defect), context: services, headers: noHeaders })
     }
-    return started(begun)
+    if (!isAnswered(begun)) return started(begun)
+    if (isWritten(request, begun)) return undefined
+    const { response, headers } = begun
+    return started({ answer: Effect.succeed(response), context: services, headers: () => headers })
   }
+}
 
 /** With the platform's span around each request, which has its address as it came. */
 const startTraced = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start => {
@@ -148,7 +171,7 @@ const listener =
   (message, node) => {
     watch.begin()
     const fiber = start(new NodeRequest(message, node))
-    if (fiber.unsafePoll() !== null) return watch.end()
+    if (fiber === undefined || fiber.unsafePoll() !== null) return watch.end()
     fiber.addObserver(watch.end)
     node.once("close", () => {
       if (!node.writableEnded) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)

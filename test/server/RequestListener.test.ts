@@ -417,3 +417,74 @@ describe("a request that an app has begun", () => {
     })
   )
 })
+
+/** Answers that an app may know when it has read the request, by their paths. */
+const known: Readonly<Record<string, HttpServerResponse.HttpServerResponse>> = {
+  "/empty": HttpServerResponse.empty({ status: 404 }),
+  "/text": HttpServerResponse.text("täxt", { headers: { "x-id": "its own" } }),
+  "/long": HttpServerResponse.text("€".repeat(50_000)),
+  "/bad header": HttpServerResponse.empty({ status: 200, headers: { "x-bad": "a\nb" } }),
+  "/raw": HttpServerResponse.raw("raw"),
+  "/stream": HttpServerResponse.stream(Stream.make(Buffer.from("a stream")))
+}
+
+/** Gives its answers at once where it may; `how` has which it did. */
+const answeringAtOnce = (how: Array<boolean>): Begin<never, never, HttpServerRequest.HttpServerRequest> => {
+  const headers = ["x-id", "7"]
+  return ({ request, services, isAtOnce }) => {
+    const response = known[decodeURIComponent(request.url)] ?? HttpServerResponse.empty({ status: 400 })
+    how.push(isAtOnce)
+    if (isAtOnce) return { response, headers }
+    return {
+      answer: Effect.succeed(response),
+      context: Context.add(services, HttpServerRequest.HttpServerRequest, request),
+      headers: () => headers
+    }
+  }
+}
+
+describe("an answer that an app knows when it has read the request", () => {
+  it.scopedLive("is the one that a fiber would have written, and there before the listener returns", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const how: Array<boolean> = []
+      const app = answeringAtOnce(how)
+      const listener = yield* RequestListener.make(app, watch).pipe(untraced)
+      const prompt: Array<boolean> = []
+      const here = yield* listening((request, response) => {
+        listener(request, response)
+        prompt.push(response.writableEnded && watch.open === 0)
+      })
+      const there = yield* RequestListener.make((given) => app({ ...given, isAtOnce: false }), watch).pipe(
+        untraced,
+        Effect.flatMap(listening)
+      )
+      for (const path of Object.keys(known))
+        for (const method of ["GET", "HEAD"]) {
+          const wanted = { method, path: encodeURI(path), body: undefined }
+          expect(yield* ask(here, wanted), `${method} ${path}`).toEqual(yield* ask(there, wanted))
+        }
+      yield* eventually(() => watch.open === 0)
+      expect(how).toEqual(how.map((_, at) => at % 2 === 0))
+      expect(prompt.slice(0, 4)).toEqual([true, true, true, true])
+    })
+  )
+
+  it.scopedLive(
+    "is left to a fiber where spans are taken, or where somebody has a last word about answers",
+    () =>
+      Effect.gen(function* () {
+        const how: Array<boolean> = []
+        const make = RequestListener.make(answeringAtOnce(how), watching())
+        const last = HttpApp.appendPreResponseHandler((_, response) =>
+          Effect.succeed(HttpServerResponse.setHeader(response, "x-last", "word"))
+        )
+        const traced = yield* Effect.flatMap(make, listening)
+        const changed = yield* Effect.andThen(last, make).pipe(untraced, Effect.flatMap(listening))
+        const wanted = { method: "GET", path: "/text", body: undefined }
+        expect((yield* ask(traced, wanted)).headers).toMatchObject({ "x-id": "7" })
+        expect((yield* ask(changed, wanted)).headers).toMatchObject({ "x-id": "7", "x-last": "word" })
+        expect(how).toEqual([false, false])
+      })
+  )
+})
