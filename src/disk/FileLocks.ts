@@ -15,8 +15,11 @@ export interface Turn {
 
 /** The locks of files, by their names. A name is any text that stands for one file. */
 export interface FileLocks {
-  /** Whether nobody is at the file now: who only looks, and at once, need not wait then. */
-  readonly isFree: (name: string) => boolean
+  /**
+   * Whether nobody is at the file now: who only looks, and at once, need not wait then. Its name is asked for where anybody
+   * is at any file.
+   */
+  readonly isFree: (name: () => string) => boolean
   /** Alone with the file. */
   readonly alone: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** A request to write this file begins; it ends with the scope. */
@@ -123,7 +126,7 @@ export const make = (): FileLocks => {
     )
 
   return {
-    isFree: (name) => !locks.has(name),
+    isFree: (name) => locks.size === 0 || !locks.has(name()),
     alone: (name) => (effect) =>
       holding(
         () => enter(name),

@@ -1,11 +1,16 @@
 /** What requests about shared files say, decoded: the parameters of `POST` and `HEAD`, and the header block of `PUT`. */
 import type { KeyObject } from "node:crypto"
-import { Either, Option, Schema } from "effect"
+import { Either, Option } from "effect"
 import * as ContentHash from "../disk/ContentHash.ts"
-import { invalid, parameter } from "../http/Query.ts"
-import { NodeId, form as nodeIdForm } from "../NodeId.ts"
+import { invalid, type Parameters, parameter } from "../http/Query.ts"
+import { type NodeId, form as nodeIdForm, pattern as nodeIdPattern } from "../NodeId.ts"
 import type { InvalidRequest } from "../RelayError.ts"
-import { FileId, form as fileIdForm, type SharedFileName } from "./file/FileId.ts"
+import {
+  type FileId,
+  form as fileIdForm,
+  pattern as fileIdPattern,
+  type SharedFileName
+} from "./file/FileId.ts"
 import type { HeaderBlock } from "./file/HeaderBlock.ts"
 import * as Signature from "./file/Signature.ts"
 import * as SignedScope from "./file/SignedScope.ts"
@@ -25,29 +30,19 @@ export interface Claim {
 
 type Decoded<A> = Either.Either<A, InvalidRequest>
 
-const isNodeId = Schema.is(NodeId)
-const isFileId = Schema.is(FileId)
-
-const decodeNodeId = (parameter: string, text: string): Decoded<NodeId> =>
-  isNodeId(text) ? Either.right(text) : Either.left(invalid(parameter, nodeIdForm))
-
-const decodeFileId = (text: string): Decoded<FileId> =>
-  isFileId(text) ? Either.right(text) : Either.left(invalid("file_id", fileIdForm))
+// Whether a text has the form of one, which is all that there is to know: the schema asks the same pattern, in many steps.
+const isNodeId = (text: string): text is NodeId => nodeIdPattern.test(text)
+const isFileId = (text: string): text is FileId => fileIdPattern.test(text)
 
 /** Which file a request is about. Parameters are named as the contract names them. */
 export const decodeName = (target: string, source: string, fileId: string): Decoded<SharedFileName> => {
-  const [one, two, three] = [
-    decodeNodeId("target_uuid", target),
-    decodeNodeId("source-uuid", source),
-    decodeFileId(fileId)
-  ]
-  if (Either.isLeft(one)) return Either.left(one.left)
-  if (Either.isLeft(two)) return Either.left(two.left)
-  if (Either.isLeft(three)) return Either.left(three.left)
-  return Either.right({ target: one.right, source: two.right, fileId: three.right })
+  if (!isNodeId(target)) return Either.left(invalid("target_uuid", nodeIdForm))
+  if (!isNodeId(source)) return Either.left(invalid("source-uuid", nodeIdForm))
+  if (!isFileId(fileId)) return Either.left(invalid("file_id", fileIdForm))
+  return Either.right({ target, source, fileId })
 }
 
-const required = (search: URLSearchParams, name: string, what: string): Decoded<string> =>
+const required = (search: Parameters, name: string, what: string): Decoded<string> =>
   Either.flatMap(
     parameter(search, name),
     Either.fromOption(() => invalid(name, what))
@@ -96,10 +91,7 @@ const optional = <A>(
     onSome: (text) => Either.map(decode(text), Option.some)
   })
 
-const decodeScope = (
-  search: URLSearchParams,
-  ttl: string
-): Decoded<Option.Option<SignedScope.ClaimedScope>> =>
+const decodeScope = (search: Parameters, ttl: string): Decoded<Option.Option<SignedScope.ClaimedScope>> =>
   Either.gen(function* () {
     const date = yield* parameter(search, "date")
     const signature = yield* parameter(search, "request-signature")
@@ -117,7 +109,7 @@ const decodeScope = (
   })
 
 /** The parameters of `POST shared-files/node/…`, but for the source. */
-export const decodePost = (search: URLSearchParams): Decoded<Claim> =>
+export const decodePost = (search: Parameters): Decoded<Claim> =>
   Either.gen(function* () {
     const ttl = Option.getOrElse(yield* parameter(search, "ttl"), () => "")
     const signature = yield* required(search, "signature", "the source's signature over the content")
@@ -139,7 +131,7 @@ export const decodePost = (search: URLSearchParams): Decoded<Claim> =>
   })
 
 /** The hash that `HEAD` asks for; none where it names none. An `algorithm` may say again what the length says. */
-export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> => {
+export const decodeAsked = (search: Parameters): Decoded<Option.Option<ContentHash.ContentHash>> => {
   const given = parameter(search, "hash")
   if (Either.isLeft(given)) return Either.left(given.left)
   const hash = optional(given.right, (text) => decodeHash("hash", text))
@@ -153,7 +145,7 @@ export const decodeAsked = (search: URLSearchParams): Decoded<Option.Option<Cont
 }
 
 /** The hash that the older `HEAD` asks for; none where it names none, or what is no hash: no file has it. */
-export const decodeOlderAsked = (search: URLSearchParams): Decoded<Option.Option<ContentHash.ContentHash>> =>
+export const decodeOlderAsked = (search: Parameters): Decoded<Option.Option<ContentHash.ContentHash>> =>
   Either.map(parameter(search, "hash"), Option.flatMap(ContentHash.parse))
 
 const field = (block: HeaderBlock, key: string): Decoded<string> => {

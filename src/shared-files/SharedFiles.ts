@@ -95,6 +95,8 @@ export interface SharedFilesService {
     boolean,
     InvalidRequest | StorageError | TooBusy | UnknownTarget | UpstreamFatal | UpstreamRejected
   >
+  /** The same by a plain call; undefined, or absent: it takes more than a look at the disk, and `has` says it. */
+  readonly hasAtOnce?: (name: SharedFileName, hash: ContentHash.ContentHash) => boolean | undefined
 }
 
 /** Shared files; `layer` keeps them in the store and the outbox that are provided. */
@@ -134,7 +136,8 @@ const make = Effect.gen(function* () {
   }
   return SharedFiles.of({
     upload: (given) => upload(parts, given),
-    has: (name, hash) => has(parts, name, hash)
+    has: (name, hash) => has(parts, name, hash),
+    hasAtOnce: (name, hash) => hasAtOnce(parts, name, hash)
   })
 })
 
@@ -167,6 +170,17 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
       ? parts.store.has(location.right.value, hash)
       : Effect.andThen(checkTarget(parts, name.target), parts.outbox.has(name, hash))
   }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
+
+const hasAtOnce = (
+  parts: Parts,
+  name: SharedFileName,
+  hash: ContentHash.ContentHash
+): boolean | undefined => {
+  const nodes = parts.nodesList.now?.()
+  if (nodes === undefined || isNameOfNode(parts, nodes, name)) return undefined
+  const location = locationOf(parts, nodes, name)
+  return Option.isSome(location) ? parts.store.hasAtOnce?.(location.value, hash) : undefined
+}
 
 /** Where a file belongs by this list. */
 const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>

@@ -1,7 +1,7 @@
 /** Maps requests to shared files. */
 
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Context, Effect, Either, Option, Schema } from "effect"
+import { Context, Effect, Either, Exit, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
@@ -58,7 +58,7 @@ const upload = (
     })
   }).pipe(Effect.catchTag("UpstreamRejected", passOn))
 
-const sourceOf = (search: URLSearchParams): Either.Either<string, InvalidRequest> =>
+const sourceOf = (search: Query.Parameters): Either.Either<string, InvalidRequest> =>
   Either.flatMap(
     Query.parameter(search, "source-uuid"),
     Either.fromOption(
@@ -75,15 +75,16 @@ interface NodePath {
   readonly file_id: string
 }
 
-const nameOf = (search: URLSearchParams, path: NodePath): Either.Either<SharedFileName, InvalidRequest> =>
+const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedFileName, InvalidRequest> =>
   Either.flatMap(sourceOf(search), (source) =>
     SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
   )
 
-const share = (request: Request, path: NodePath) =>
+const share = (request: Request, path: NodePath, query: string) =>
   Effect.gen(function* () {
-    const name = yield* nameOf(Query.of(request), path)
-    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
+    const search = Query.parse(query)
+    const name = yield* nameOf(search, path)
+    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(search)).pipe(
       Effect.map((claim) => ({ claim, length: 0 }))
     )
     return yield* upload(request, name, RequestBody.open(request), announcement)
@@ -109,13 +110,13 @@ const olderNameOf = ({
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
-const put = (request: Request, path: OlderPath) =>
+const put = (request: Request, path: OlderPath, query: string) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
-      const ttl = yield* Query.parameter(Query.of(request), "ttl")
+      const ttl = yield* Query.parameter(Query.parse(query), "ttl")
       const text = Option.getOrElse(ttl, () => "")
       yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
@@ -133,40 +134,49 @@ const notKnown = Effect.succeed(
   HttpServerResponse.empty({ status: 404, headers: { "relay-upstream": "unreachable" } })
 )
 
-const here = HttpServerResponse.empty({ status: 200 })
-const absent = HttpServerResponse.empty({ status: 404 })
+const here = Exit.succeed(HttpServerResponse.empty({ status: 200 }))
+const absent = Exit.succeed(HttpServerResponse.empty({ status: 404 }))
 
 const answer = (sharedFiles: SharedFilesService, name: SharedFileName, hash: ContentHash) =>
   sharedFiles.has(name, hash).pipe(
-    Effect.map((isHere) => (isHere ? here : absent)),
+    Effect.flatMap((isHere) => (isHere ? here : absent)),
     Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn })
   )
 
+/** At once, where that is wanted and a look is enough. */
+const answerOf = ({ sharedFiles, isAtOnce }: Asking, name: SharedFileName, hash: ContentHash): Checked => {
+  const isHere = isAtOnce ? sharedFiles.hasAtOnce?.(name, hash) : undefined
+  if (isHere === undefined) return answer(sharedFiles, name, hash)
+  return isHere ? here : absent
+}
+
 const noHash = new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
 
-type Checked = ReturnType<typeof answer> | Effect.Effect<typeof absent, InvalidRequest>
+type Checked = ReturnType<typeof answer> | Effect.Effect<never, InvalidRequest>
+
+/** Who is asked, and how. */
+interface Asking {
+  readonly sharedFiles: SharedFilesService
+  readonly isAtOnce: boolean
+}
 
 /** What is asked most of all, in both forms: it is made without an effect for each of its steps. */
-const check = (sharedFiles: SharedFilesService, request: Request, path: NodePath) =>
-  Effect.suspend((): Checked => {
-    const search = Query.of(request)
-    const name = nameOf(search, path)
-    if (Either.isLeft(name)) return name.left
-    const hash = SharedFileRequest.decodeAsked(search)
-    if (Either.isLeft(hash)) return hash.left
-    return Option.isSome(hash.right) ? answer(sharedFiles, name.right, hash.right.value) : noHash
-  })
+const check = (asking: Asking, query: string, path: NodePath): Checked => {
+  const search = Query.parse(query)
+  const name = nameOf(search, path)
+  if (Either.isLeft(name)) return name.left
+  const hash = SharedFileRequest.decodeAsked(search)
+  if (Either.isLeft(hash)) return hash.left
+  return Option.isSome(hash.right) ? answerOf(asking, name.right, hash.right.value) : noHash
+}
 
-const head = (sharedFiles: SharedFilesService, request: Request, path: OlderPath) =>
-  Effect.suspend((): Checked => {
-    const name = olderNameOf(path)
-    if (Either.isLeft(name)) return name.left
-    const hash = SharedFileRequest.decodeOlderAsked(Query.of(request))
-    if (Either.isLeft(hash)) return hash.left
-    return Option.isSome(hash.right)
-      ? answer(sharedFiles, name.right, hash.right.value)
-      : Effect.succeed(absent)
-  })
+const head = (asking: Asking, query: string, path: OlderPath): Checked => {
+  const name = olderNameOf(path)
+  if (Either.isLeft(name)) return name.left
+  const hash = SharedFileRequest.decodeOlderAsked(Query.parse(query))
+  if (Either.isLeft(hash)) return hash.left
+  return Option.isSome(hash.right) ? answerOf(asking, name.right, hash.right.value) : absent
+}
 
 /** The handlers of these routes. */
 export const layer = RawHandlers.group(
@@ -180,10 +190,10 @@ export const layer = RawHandlers.group(
       SharedFiles
     )(yield* Effect.context<Access | RelayConfig | SharedFiles>())
     return {
-      share: ({ request, path }) => Effect.provide(share(request, path), services),
-      check: ({ request, path }) => check(sharedFiles, request, path),
-      put: ({ request, path }) => Effect.provide(put(request, path), services),
-      head: ({ request, path }) => head(sharedFiles, request, path)
+      share: ({ request, path, query }) => Effect.provide(share(request, path, query), services),
+      check: ({ path, query, isAtOnce }) => check({ sharedFiles, isAtOnce }, query, path),
+      put: ({ request, path, query }) => Effect.provide(put(request, path, query), services),
+      head: ({ path, query, isAtOnce }) => head({ sharedFiles, isAtOnce }, query, path)
     }
   })
 )

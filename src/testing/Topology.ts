@@ -57,6 +57,7 @@ export interface Topology {
 export const nodesListOf = (topology: Topology): Layer.Layer<NodesList> =>
   Layer.succeed(NodesList, {
     current: Effect.sync(() => nodesOf(topology.tree)),
+    now: () => nodesOf(topology.tree),
     status: Effect.succeed({ _tag: "Success" } as const),
     neverLoaded: Effect.sync(() => topology.neverLoaded),
     reload: Effect.succeed({ _tag: "Success" } as const)

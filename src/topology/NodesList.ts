@@ -31,6 +31,8 @@ export interface NodesListFreshness {
 /** Knows the nodes below this relay. */
 export interface NodesListService {
   readonly current: Effect.Effect<Nodes>
+  /** The same by a plain call, for what is answered at once; absent: it takes an effect. */
+  readonly now?: () => Nodes
   readonly status: Effect.Effect<NodesListStatus>
   /** True until a list has been loaded for the first time (root answers 503 then where it would answer 404). */
   readonly neverLoaded: Effect.Effect<boolean>

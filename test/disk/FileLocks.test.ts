@@ -67,7 +67,7 @@ describe("FileLocks", () => {
         before,
         isIn,
         isNextIn: next.unsafePoll() !== null,
-        isFree: locks.isFree("a")
+        isFree: locks.isFree(() => "a")
       }
     })
 

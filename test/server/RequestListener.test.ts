@@ -455,10 +455,8 @@ describe("an answer that an app knows when it has read the request", () => {
         listener(request, response)
         prompt.push(response.writableEnded && watch.open === 0)
       })
-      const there = yield* RequestListener.make((given) => app({ ...given, isAtOnce: false }), watch).pipe(
-        untraced,
-        Effect.flatMap(listening)
-      )
+      const later: typeof app = (given) => app({ ...given, isAtOnce: false })
+      const there = yield* RequestListener.make(later, watch).pipe(untraced, Effect.flatMap(listening))
       for (const path of Object.keys(known))
         for (const method of ["GET", "HEAD"]) {
           const wanted = { method, path: encodeURI(path), body: undefined }

@@ -46,4 +46,4 @@ export const find = (layout: Layout, nodes: Nodes, name: SharedFileName): Option
 }
 
 /** One text for one place. */
-export const keyOf = ({ folders, file }: Location): string => [...folders, file].join("/")
+export const keyOf = ({ folders, file }: Location): string => `${folders.join("/")}/${file}`

@@ -78,11 +78,30 @@ const hasByReading = (parts: Parts, location: Location, asked: ContentHash.Conte
   }).pipe(Effect.catchTag("DiskError", StorageFailure.failed), parts.locks.alone(keyOf(location)))
 
 /**
- * Whether this file is here with this content, and not expired.
+ * Whether this file is here with this content, and not expired; undefined: a look at the disk does not tell.
  *
- * Nearly always a look is enough, and nobody is at the file: then it takes no lock and waits for nothing, since nothing
- * comes between one part of the look and the next.
+ * Nearly always it does, and nobody is at the file: then it takes no lock and waits for nothing, since nothing comes
+ * between one part of the look and the next.
+ *
+ * @param now milliseconds since 1970
  */
+export const hasAtOnce = (
+  parts: Parts,
+  location: Location,
+  asked: ContentHash.ContentHash,
+  now: number
+): boolean | undefined => {
+  if (parts.intents.mayBeLeft() || !parts.locks.isFree(() => keyOf(location))) return undefined
+  const seen = look(parts, location)
+  // What is wrong with it, who looks again says.
+  if (Either.isLeft(seen)) return undefined
+  if (seen.right === undefined) return false
+  const { content, known } = seen.right
+  if (KnownMetadata.isUnread(known)) return undefined
+  return content === undefined || known === undefined ? false : vouches(content, known, asked, now)
+}
+
+/** The same, by reading the content where a look is not enough. */
 export const has = (
   parts: Parts,
   location: Location,
@@ -90,15 +109,8 @@ export const has = (
 ): Effect.Effect<boolean, StorageError> =>
   inSpan(
     Effect.clockWith((clock) => {
-      if (parts.intents.mayBeLeft() || !parts.locks.isFree(keyOf(location)))
-        return hasByReading(parts, location, asked)
-      const seen = look(parts, location)
-      if (Either.isLeft(seen)) return StorageFailure.failed(seen.left)
-      const { content, known } = seen.right ?? {}
-      if (KnownMetadata.isUnread(known)) return hasByReading(parts, location, asked)
-      if (content === undefined || known === undefined) return Effect.succeed(false)
-      const vouched = vouches(content, known, asked, clock.unsafeCurrentTimeMillis())
-      return vouched === undefined ? hasByReading(parts, location, asked) : Effect.succeed(vouched)
+      const known = hasAtOnce(parts, location, asked, clock.unsafeCurrentTimeMillis())
+      return known === undefined ? hasByReading(parts, location, asked) : Effect.succeed(known)
     }),
     () => ({ file: keyOf(location) })
   )

@@ -60,6 +60,8 @@ export interface SharedFileStoreService {
   ) => Effect.Effect<Metadata.Metadata, BadSignature | StorageFull | StorageError>
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
+  /** The same by a plain call; undefined, or absent: it takes more than a look, and `has` says it. */
+  readonly hasAtOnce?: (location: Location, hash: ContentHash.ContentHash) => boolean | undefined
   /** What is stored, in the order of its folders. A file without its metadata, or the other way round, is none. */
   readonly list: (selection: StoredList.StoredSelection) => Effect.Effect<StoredList.StoredPage, StorageError>
   /**
@@ -111,6 +113,7 @@ interface Parts extends ContentCheck.Parts {}
 export const make = Effect.gen(function* () {
   const { general, sharedFiles } = yield* RelayConfig
   const disk = yield* Disk
+  const clock = yield* Effect.clock
   const locks = FileLocks.make()
   const hashesTo = HashCheck.make()
   const folders = Folders.make(disk, {
@@ -135,6 +138,8 @@ export const make = Effect.gen(function* () {
     begin: begin(parts, RoomWatch.make(checkRoom)),
     commit: (...file) => commit(parts, ...file),
     has: (location, hash) => ContentCheck.has(parts, location, hash),
+    hasAtOnce: (location, hash) =>
+      ContentCheck.hasAtOnce(parts, location, hash, clock.unsafeCurrentTimeMillis()),
     list: (selection) =>
       Effect.catchTag(
         StoredList.page({ disk, root: folders.root, look: (location) => look(parts, location) }, selection),
