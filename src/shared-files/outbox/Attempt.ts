@@ -4,6 +4,7 @@ import { Clock, Effect, Option } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import * as Incoming from "../../disk/Incoming.ts"
+import type { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import { NodesList, type NodesListService } from "../../topology/NodesList.ts"
 import * as Location from "../file/Location.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
@@ -11,7 +12,7 @@ import { SharedFileStore, type SharedFileStoreService } from "../store/SharedFil
 import type { EntryName } from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 import type { Spool } from "./Spool.ts"
-import { Upstream, type UpstreamService } from "./Upstream.ts"
+import { Upstream, type UpstreamService, type UpstreamUnreachable } from "./Upstream.ts"
 
 /**
  * What became of an attempt. The first ones end an entry, `Refused` sets it apart, and the last ones leave it waiting.
@@ -71,7 +72,10 @@ const attempt = (
 ): Effect.Effect<Verdict, DiskError> =>
   Effect.gen(function* () {
     const { spool, layout, nodesList } = parts
-    if (Option.isNone(record) || !(yield* spool.isWhole(entry))) return { _tag: "Damaged" }
+    if (Option.isNone(record)) return { _tag: "Damaged" }
+    const bytes = yield* spool.smallContent(entry)
+    const isWhole = bytes === undefined ? yield* spool.isWhole(entry) : bytes.length === entry.size
+    if (!isWhole) return { _tag: "Damaged" }
     if (yield* nodesList.neverLoaded) return deferred("the nodes list was not loaded yet")
     const ttl = EntryRecord.remainingTtl(record.value.metadata, yield* Clock.currentTimeMillis)
     if (Option.isNone(ttl)) return { _tag: "Expired" }
@@ -81,7 +85,7 @@ const attempt = (
     const { source } = record.value.name
     if (nodes.route(source)._tag === "Unknown")
       return { _tag: "Refused", message: `no node ${source} below this relay any more`, status: 403 }
-    return yield* send(parts, entry, record.value, ttl.value, answered)
+    return yield* send(parts, entry, record.value, ttl.value, bytes, answered)
   })
 
 const deferred = (message: string): Verdict => ({ _tag: "Deferred", message })
@@ -124,31 +128,40 @@ const send = (
   entry: EntryName,
   record: EntryRecord.EntryRecord,
   ttl: string,
+  bytes: Uint8Array | undefined,
   answered: Effect.Effect<void>
-) =>
-  spool.smallContent(entry).pipe(
-    Effect.flatMap((bytes) =>
-      upstream.put({
-        name: record.name,
-        ttl,
-        header: EntryRecord.header(record.metadata),
-        size: entry.size,
-        content: () => Readable.from(copied(spool.content(entry)), { objectMode: false }),
-        bytes
-      })
-    ),
-    Effect.as<Verdict>({ _tag: "Delivered" }),
-    Effect.tapBoth({
-      onSuccess: () => answered,
-      onFailure: ({ _tag }) => (_tag === "UpstreamUnreachable" ? Effect.void : answered)
+): Effect.Effect<Verdict> =>
+  Effect.matchEffect(
+    upstream.put({
+      name: record.name,
+      ttl,
+      header: EntryRecord.header(record.metadata),
+      size: entry.size,
+      content: () => Readable.from(copied(spool.content(entry)), { objectMode: false }),
+      bytes
     }),
-    Effect.catchTags({
-      UpstreamRejected: ({ message, status }) =>
-        Effect.succeed<Verdict>({ _tag: "Refused", message, status }),
-      UpstreamFatal: ({ message }) => Effect.succeed(deferred(message)),
-      UpstreamUnreachable: ({ message }) => Effect.succeed<Verdict>({ _tag: "Unreachable", message })
-    })
+    {
+      onSuccess: () => Effect.as(answered, delivered),
+      onFailure: (error) => {
+        const verdict = verdictOf(error)
+        return verdict._tag === "Unreachable" ? Effect.succeed(verdict) : Effect.as(answered, verdict)
+      }
+    }
   )
+
+const delivered: Verdict = { _tag: "Delivered" }
+
+const verdictOf = (error: UpstreamRejected | UpstreamFatal | UpstreamUnreachable): Verdict => {
+  const { message } = error
+  switch (error._tag) {
+    case "UpstreamRejected":
+      return { _tag: "Refused", message, status: error.status }
+    case "UpstreamFatal":
+      return deferred(message)
+    case "UpstreamUnreachable":
+      return { _tag: "Unreachable", message }
+  }
+}
 
 /** Pieces of their own: the memory of those that the spool gives is used again. */
 async function* copied(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

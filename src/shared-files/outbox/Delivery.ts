@@ -72,7 +72,7 @@ const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
 /** The version to send. Older ones are gone from the disk before: none may come back once this one was sent. */
 const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>
   Effect.gen(function* () {
-    const versions = yield* spool.versions(key)
+    const versions = yield* spool.recentVersions(key)
     const newest = versions.find(({ state }) => state === "waiting")
     if (newest === undefined) return undefined
     const older = versions.filter(({ order }) => order < newest.order)
@@ -98,7 +98,10 @@ const conclude = (
   Effect.gen(function* () {
     const { spool, flights } = parts
     flight.current = undefined
-    const versions = yield* spool.versions(entry.key)
+    // What was sent and is gone meanwhile is seen when it is to be removed; of the rest it is made sure that it is there.
+    const versions = yield* verdict._tag === "Delivered"
+      ? spool.recentVersions(entry.key)
+      : spool.versions(entry.key)
     const current = versions.find(({ order }) => order === entry.order)
     const others = versions.filter(({ order }) => order !== entry.order)
     const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
@@ -133,7 +136,7 @@ const apply = (
 ) =>
   Effect.gen(function* () {
     if (!("message" in verdict) || isReplaced) {
-      yield* spool.remove(entry, { replaced: isReplaced })
+      yield* removed(spool, entry, isReplaced)
       if (isReplaced) yield* spool.syncReplaced(entry.key)
       return []
     }
@@ -148,6 +151,14 @@ const apply = (
     const attempts: Attempts = { count, at: now, error, status: Option.none() }
     return [yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })]
   })
+
+/** Removes what may be gone already: somebody else removed it. */
+const removed = (spool: Spool, entry: EntryName, isReplaced: boolean): Effect.Effect<void, DiskError> =>
+  Effect.catchAll(spool.remove(entry, { replaced: isReplaced }), (error) =>
+    Effect.flatMap(spool.versions(entry.key), (versions) =>
+      versions.some(({ order }) => order === entry.order) ? error : Effect.void
+    )
+  )
 
 /** What is told of an entry behind an attempt. A newer version that waits ends what would have been tried again. */
 const endOf = (verdict: Verdict, isReplaced: boolean): OutboxEnd => {

@@ -36,6 +36,11 @@ export interface Spool {
   ) => Effect.Effect<EntryName, DiskError>
   /** The versions of a file, newest first. */
   readonly versions: (key: string) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
+  /**
+   * The same as it was known a moment ago, with all that this process has done since: what somebody else has removed may
+   * still be among them.
+   */
+  readonly recentVersions: (key: string) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
   /** All entries of a shard (`EntryName.shardOf`), in any order. */
   readonly shard: (shard: number) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
   /** The shards that may have entries. */
