@@ -145,7 +145,8 @@ export class MemoryStorage {
           return name
         }),
       versions: (key) => this.versions(key),
-      recentVersions: (key) => this.versions(key),
+      recent: () => undefined,
+      mayComeBack: () => true,
       shard: (shard) =>
         this.call("shard", () => this.names.filter(({ key }) => EntryName.shardOf(key) === shard)),
       shards: () => [...new Set(this.names.map(({ key }) => EntryName.shardOf(key)))],

@@ -70,22 +70,48 @@ const attempt = (
   parts: Parts,
   ...[entry, record, answered]: Parameters<Attempt>
 ): Effect.Effect<Verdict, DiskError> =>
-  Effect.gen(function* () {
-    const { spool, layout, nodesList } = parts
-    if (Option.isNone(record)) return { _tag: "Damaged" }
-    const bytes = yield* spool.smallContent(entry)
-    const isWhole = bytes === undefined ? yield* spool.isWhole(entry) : bytes.length === entry.size
-    if (!isWhole) return { _tag: "Damaged" }
-    if (yield* nodesList.neverLoaded) return deferred("the nodes list was not loaded yet")
-    const ttl = EntryRecord.remainingTtl(record.value.metadata, yield* Clock.currentTimeMillis)
-    if (Option.isNone(ttl)) return { _tag: "Expired" }
-    const nodes = yield* nodesList.current
-    const location = Location.find(layout, nodes, record.value.name)
-    if (Option.isSome(location)) return yield* keep(parts, entry, record.value, location.value)
-    const { source } = record.value.name
-    if (nodes.route(source)._tag === "Unknown")
-      return { _tag: "Refused", message: `no node ${source} below this relay any more`, status: 403 }
-    return yield* send(parts, entry, record.value, ttl.value, bytes, answered)
+  Option.isNone(record)
+    ? Effect.succeed(damaged)
+    : Effect.flatMap(parts.spool.smallContent(entry), (bytes) => {
+        if (bytes === undefined)
+          return Effect.flatMap(parts.spool.isWhole(entry), (isWhole) =>
+            isWhole ? attemptWhole(parts, entry, record.value, bytes, answered) : Effect.succeed(damaged)
+          )
+        return bytes.length === entry.size
+          ? attemptWhole(parts, entry, record.value, bytes, answered)
+          : Effect.succeed(damaged)
+      })
+
+const damaged: Verdict = { _tag: "Damaged" }
+
+/** Attempts it where its content is whole. @param bytes all of it, where it is small */
+const attemptWhole = (
+  parts: Parts,
+  entry: EntryName,
+  record: EntryRecord.EntryRecord,
+  bytes: Uint8Array | undefined,
+  answered: Effect.Effect<void>
+) =>
+  Effect.flatMap(parts.nodesList.neverLoaded, (neverLoaded) => {
+    if (neverLoaded) return Effect.succeed(deferred("the nodes list was not loaded yet"))
+    return Effect.zipWith(
+      parts.nodesList.current,
+      Clock.currentTimeMillis,
+      (nodes, now): Effect.Effect<Verdict> => {
+        const ttl = EntryRecord.remainingTtl(record.metadata, now)
+        if (Option.isNone(ttl)) return Effect.succeed({ _tag: "Expired" })
+        const location = Location.find(parts.layout, nodes, record.name)
+        if (Option.isSome(location)) return keep(parts, entry, record, location.value)
+        const { source } = record.name
+        if (nodes.route(source)._tag === "Unknown")
+          return Effect.succeed({
+            _tag: "Refused",
+            message: `no node ${source} below this relay any more`,
+            status: 403
+          })
+        return send(parts, entry, record, ttl.value, bytes, answered)
+      }
+    ).pipe(Effect.flatten)
   })
 
 const deferred = (message: string): Verdict => ({ _tag: "Deferred", message })

@@ -47,9 +47,10 @@ export const parse = (text: string): Option.Option<EntryRecord> => {
   if (block === undefined) return Option.none()
   const [target, source, fileId] = [block.get("target"), block.get("source"), block.get("file_id")]
   if (!isNodeId(target) || !isNodeId(source) || !isFileId(fileId)) return Option.none()
-  const accepted = timeOf(block.get("accepted"))
-  // Older entries don't say.
-  const began = block.has("began") ? timeOf(block.get("began")) : accepted
+  const [beganAt, acceptedAt] = [block.get("began"), block.get("accepted")]
+  const accepted = timeOf(acceptedAt)
+  // Older entries don't say; and of most it is the same.
+  const began = beganAt === undefined || beganAt === acceptedAt ? accepted : timeOf(beganAt)
   const metadata = Option.getOrUndefined(Metadata.ofBlock(block))
   return accepted === undefined || began === undefined || metadata === undefined
     ? Option.none()

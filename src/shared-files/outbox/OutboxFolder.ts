@@ -9,22 +9,16 @@ import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import {
-  Disk,
-  type DiskError,
-  type DiskService,
-  type DiskStep,
-  isNotOfItsKind,
-  notOfItsKind
-} from "../../disk/Disk.ts"
+import { Disk, type DiskError, type DiskService, type DiskStep, notOfItsKind } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
+import * as EntryFiles from "./EntryFiles.ts"
 import * as EntryName from "./EntryName.ts"
-import * as EntryRecord from "./EntryRecord.ts"
+import type * as EntryRecord from "./EntryRecord.ts"
 import * as EntrySteps from "./EntrySteps.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import * as RecentShards from "./RecentShards.ts"
@@ -121,27 +115,23 @@ const spoolOf = (parts: Parts): Spool => {
     begin: begin(parts),
     commit: (...content) => commit(parts, ...content),
     versions: (key) => versions(parts, key),
-    recentVersions: (key) => recentVersions(parts, key),
+    recent: (key, now) => {
+      const entries = RecentShards.entriesOf(parts.recent, EntryName.shardOf(key), now)
+      return entries === undefined ? undefined : versionsOf(entries, key)
+    },
     shard: (number) => shard(parts, number),
     shards: () => [...known.keys()],
-    record: (entry) => read(parts, entry, "request", EntryRecord.parse),
-    attempts: (entry) => attempts(parts, entry),
-    isWhole: (entry) =>
-      Effect.map(
-        disk.status(`${pathOf(parts, entry)}/content`),
-        (found) => found?.kind === "file" && found.size === entry.size
-      ),
+    record: (entry) => EntryFiles.record(disk, pathOf(parts, entry)),
+    attempts: (entry) => EntryFiles.attempts(disk, pathOf(parts, entry)),
+    isWhole: (entry) => EntryFiles.isWhole(disk, pathOf(parts, entry), entry.size),
     content: (entry) => disk.read(`${pathOf(parts, entry)}/content`),
     smallContent: (entry) =>
-      entry.size > mostHeld
-        ? Effect.succeed(undefined)
-        : Effect.catchIf(disk.readSmall(`${pathOf(parts, entry)}/content`), isNoSmallFile, () =>
-            Effect.succeed(undefined)
-          ),
+      entry.size > mostHeld ? Effect.succeed(undefined) : EntryFiles.smallContent(disk, pathOf(parts, entry)),
     change: (entry, next, options) => change(parts, entry, next, options),
     remove: (entry, options) => remove(parts, entry, options?.replaced === true),
     sync: (key) => ShardSyncs.sync(parts.syncs, key),
     syncReplaced: (key) => ShardSyncs.syncReplaced(parts.syncs, key),
+    mayComeBack: (key) => ShardSyncs.mayComeBack(parts.syncs, key),
     missing: (size) => missing(parts, size),
     amounts: () => tally.amounts,
     problem: Folders.problem(disk, folders)
@@ -184,19 +174,14 @@ const counted = ({ known, recent, tally }: Parts, entry: EntryName.EntryName, si
   }
 }
 
-const versionsOf = (entries: Iterable<EntryName.EntryName>, key: string) =>
-  Array.from(entries)
-    .filter((entry) => entry.key === key)
-    .sort(EntryName.byAge)
+const versionsOf = (entries: Iterable<EntryName.EntryName>, key: string) => {
+  const found: Array<EntryName.EntryName> = []
+  for (const entry of entries) if (entry.key === key) found.push(entry)
+  return found.length > 1 ? found.sort(EntryName.byAge) : found
+}
 
 const versions = (parts: Parts, key: string) =>
   Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => versionsOf(entries, key))
-
-const recentVersions = (parts: Parts, key: string) =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const entries = RecentShards.entriesOf(parts.recent, EntryName.shardOf(key), now)
-    return entries === undefined ? versions(parts, key) : Effect.succeed(versionsOf(entries, key))
-  })
 
 /** What can't be removed is in nobody's way: the next start removes it. */
 const discard = ({ disk, folders }: Parts, name: string) =>
@@ -326,34 +311,13 @@ const forget = ({ recent }: Parts, { key }: EntryName.EntryName) =>
   Effect.sync(() => RecentShards.forget(recent, EntryName.shardOf(key)))
 
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
-  Effect.gen(function* () {
-    const { removals, syncs } = parts
-    if (isReplaced) ShardSyncs.replacing(syncs, entry.key)
-    yield* Effect.tapError(Removals.remove(removals, pathOf(parts, entry)), () => forget(parts, entry))
-    counted(parts, entry, -1)
+  Effect.suspend(() => {
+    if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
+    return Effect.matchEffect(Removals.remove(parts.removals, pathOf(parts, entry)), {
+      onSuccess: () => Effect.sync(() => counted(parts, entry, -1)),
+      onFailure: (error) => Effect.andThen(forget(parts, entry), error)
+    })
   }).pipe(Effect.uninterruptible)
-
-const read = <A>(
-  parts: Parts,
-  entry: EntryName.EntryName,
-  file: string,
-  parse: (text: string) => Option.Option<A>
-) =>
-  parts.disk.readText(`${pathOf(parts, entry)}/${file}`).pipe(
-    // A link or a folder in the place of the file was not written by a relay, no more than a text that can't be parsed.
-    Effect.catchIf(isNotOfItsKind, () => Effect.succeed(undefined)),
-    Effect.map((text) => Option.flatMap(Option.fromNullable(text), parse))
-  )
-
-/** Of most entries there are none: to look is less work than to be told so by an error. */
-const attempts = (parts: Parts, entry: EntryName.EntryName) =>
-  Effect.flatMap(parts.disk.status(`${pathOf(parts, entry)}/attempts`), (found) =>
-    found === undefined
-      ? Effect.succeed(Option.none())
-      : read(parts, entry, "attempts", EntryRecord.parseAttempts)
-  )
-
-const isNoSmallFile = (error: DiskError): boolean => isNotOfItsKind(error) || error.code === "EFBIG"
 
 const missing = ({ disk, folders, settings, tally, incoming }: Parts, size: number) =>
   Effect.map(folders.again(disk.free(folders.root)), (free) => {

@@ -3,7 +3,7 @@
  * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
  */
 import { randomUUID } from "node:crypto"
-import { Deferred, Effect, Exit, FiberId } from "effect"
+import { Effect, Exit } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
 
 interface Removal {
@@ -11,8 +11,13 @@ interface Removal {
   readonly place: string
   /** Where that is moved, in one piece. */
   readonly gone: string
-  readonly ended: Deferred.Deferred<void, DiskError>
+  /** Once that is known. */
+  outcome: Outcome | undefined
+  /** Who waits for that. */
+  waits: ((outcome: Outcome) => void) | undefined
 }
+
+type Outcome = Effect.Effect<void, DiskError>
 
 /** What removes entries. */
 export interface Removals {
@@ -33,13 +38,29 @@ export const remove = (removals: Removals, place: string): Effect.Effect<void, D
       const removal: Removal = {
         place,
         gone: `${removals.temporary}/${randomUUID()}`,
-        ended: Deferred.unsafeMake(FiberId.none)
+        outcome: undefined,
+        waits: undefined
       }
       const isFirst = removals.next.push(removal) === 1
-      const order = isFirst ? Effect.andThen(endOfTurn, give(removals)) : Effect.void
-      return Effect.andThen(order, Deferred.await(removal.ended))
+      return isFirst
+        ? Effect.andThen(Effect.andThen(endOfTurn, give(removals)), ended(removal))
+        : ended(removal)
     })
   )
+
+const ended = (removal: Removal): Outcome =>
+  Effect.suspend(
+    () =>
+      removal.outcome ??
+      Effect.async((resume) => {
+        removal.waits = resume
+      })
+  )
+
+const settle = (removal: Removal, outcome: Outcome): void => {
+  removal.outcome = outcome
+  removal.waits?.(outcome)
+}
 
 /** What has come by now was handled. */
 const endOfTurn = Effect.async<void>((resume) => {
@@ -55,7 +76,7 @@ const give = (removals: Removals) =>
     return Effect.flatMap(Effect.exit(disk.sequence([...all.map(move), ...all.map(discard)])), (exit) => {
       if (Exit.isFailure(exit) && all.length > 1)
         return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
-      for (const { ended } of all) Deferred.unsafeDone(ended, exit)
+      for (const each of all) settle(each, exit)
       return Effect.void
     })
   })
@@ -70,5 +91,5 @@ const byItself = (disk: DiskService, removal: Removal) =>
     disk.sequence([...(moved === undefined ? [move(removal)] : []), discard(removal)])
   ).pipe(
     Effect.exit,
-    Effect.map((exit) => Deferred.unsafeDone(removal.ended, exit))
+    Effect.map((exit) => settle(removal, exit))
   )

@@ -33,6 +33,12 @@ export const inherit = ({ inherited }: ShardSyncs, shard: number): void => {
   inherited.set(shard, undefined)
 }
 
+/** Whether `syncReplaced` has something to do. */
+export const mayComeBack = ({ inherited, replaced }: ShardSyncs, key: string): boolean => {
+  const shard = shardOf(key)
+  return inherited.has(shard) || replaced.has(shard)
+}
+
 /** What was removed from a file's shard does not come back. */
 export const sync = ({ disk, pathOf, replaced }: ShardSyncs, key: string): Effect.Effect<void, DiskError> =>
   Effect.suspend(() => {

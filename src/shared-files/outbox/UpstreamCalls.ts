@@ -34,7 +34,13 @@ const make = Effect.gen(function* () {
   }
   const url = output.upstream.url.value
   const connections = yield* trusted(url, output.upstream.serverCertificateFile)
-  const calls: Calls = { url, connections, watch: yield* SilenceWatch.make(sharedFiles.forwardTimeout) }
+  const { forwardTimeout } = sharedFiles
+  const calls: Calls = {
+    url,
+    connections,
+    watch: yield* SilenceWatch.make(forwardTimeout),
+    listening: { maxLength: maxBody, within: Duration.min(sayWithin, Duration.times(forwardTimeout, 1 / 2)) }
+  }
   return Upstream.of({
     put: (file) => Span.within("Upstream.put", () => ({ ...file.name }))(put(calls, file)),
     has: (name, hash) => Span.within("Upstream.has", () => ({ ...name }))(has(calls, name, hash))
@@ -50,6 +56,8 @@ interface Calls {
   readonly connections: Connections
   /** Its patience is for each piece of a request, and for the answer: `shared_files.forward_timeout`. */
   readonly watch: SilenceWatch.SilenceWatch
+  /** How much of an answer is read, and for how long. */
+  readonly listening: { readonly maxLength: number; readonly within: Duration.Duration }
 }
 
 interface Connections {
@@ -96,12 +104,6 @@ const ask = <A, E>(
     return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
   })
 
-/** How much of an answer is read, and for how long. */
-const listening = ({ watch }: Calls) => ({
-  maxLength: maxBody,
-  within: Duration.min(sayWithin, Duration.times(watch.patience, 1 / 2))
-})
-
 const put = (calls: Calls, file: SentFile) =>
   Effect.suspend(() => {
     let body: SentBody | undefined
@@ -113,7 +115,7 @@ const put = (calls: Calls, file: SentFile) =>
         const isTaken = isSuccess(response)
         // One that says no is not sent the rest.
         if (!isTaken) body?.stop()
-        const wanted = listening(calls)
+        const wanted = calls.listening
         return Effect.flatMap(
           hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
           (heard) => meaning(response, heard, calls.url)
@@ -143,7 +145,7 @@ const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
       headers: {},
       send: (request) => request.end()
     },
-    (response) => Effect.flatMap(hear(response, listening(calls)), () => presence(response))
+    (response) => Effect.flatMap(hear(response, calls.listening), () => presence(response))
   ).pipe(Effect.catchTag("PeerUnreachable", unreachable))
 
 /** What the answer to `HEAD` means. */
