@@ -14,6 +14,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Hostname.ts",
     "RelayError.ts",
     "Acquired.ts",
+    "Race.ts",
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",

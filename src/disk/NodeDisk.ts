@@ -91,6 +91,16 @@ const bytesOf = (node: NodeFs, path: string): Buffer => {
   }
 }
 
+/** The same; undefined where there is none. */
+const small = (node: NodeFs, path: string): Either.Either<Buffer | undefined, DiskError> => {
+  try {
+    return Either.right(bytesOf(node, path))
+  } catch (cause) {
+    const error = diskError(cause)
+    return isMissing(error) ? nothing : Either.left(error)
+  }
+}
+
 const tooLong = (path: string) =>
   new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
 
@@ -149,8 +159,9 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
       Effect.map(unlessMissing(now(() => node.readdirSync(path).map(String))), (found = []) => found),
     status: (path) => Effect.suspend(() => look(node, path)),
     look: (path) => look(node, path),
-    readText: (path) => unlessMissing(now(() => bytesOf(node, path).toString("utf8"))),
-    readSmall: (path) => unlessMissing(now(() => bytesOf(node, path))),
+    readText: (path) =>
+      Effect.suspend(() => Either.map(small(node, path), (bytes) => bytes?.toString("utf8"))),
+    readSmall: (path) => Effect.suspend(() => small(node, path)),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),

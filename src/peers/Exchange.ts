@@ -1,10 +1,12 @@
 /** One request to a peer and its answer. Every way in which an answer can end is a result here, and none takes for ever. */
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { Deferred, Duration, Effect, FiberId, Schedule, type Scope } from "effect"
+import { Duration, Effect, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 import * as StreamReader from "../http/StreamReader.ts"
+import * as Race from "../Race.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
+import type { SilenceWatch, Watched } from "./SilenceWatch.ts"
 
 /** What a peer is asked. */
 export interface PeerRequest {
@@ -17,34 +19,67 @@ export interface PeerRequest {
   readonly send: (request: Http.ClientRequest) => void
 }
 
-interface Exchange {
+type Answer = Effect.Effect<Http.IncomingMessage, PeerUnreachable>
+
+interface Exchange extends Watched {
   readonly request: Http.ClientRequest
   readonly url: URL
-  readonly answer: Deferred.Deferred<Http.IncomingMessage, PeerUnreachable>
+  /** What came of it, as soon as that is known: its first answer, or why there is none. */
+  answer: Answer | undefined
+  /** Who waits for that. */
+  waits: ((answer: Answer) => void) | undefined
+  /** Who waits besides for that it falls silent. */
+  hears: ((silent: PeerUnreachable) => void) | undefined
   /** There is a head of an answer. */
   isAnswered: boolean
-  /** How often the request got on. */
   steps: number
   /** Bytes of the connection that were read before. */
   read: number
 }
 
+const settle = (exchange: Exchange, answer: Answer): void => {
+  if (exchange.answer !== undefined) return
+  exchange.answer = answer
+  exchange.waits?.(answer)
+}
+
+const fellSilent = (exchange: Exchange, patience: Duration.Duration): void => {
+  const { request, url, read } = exchange
+  const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
+  const error = unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
+  settle(exchange, error)
+  exchange.hears?.(error)
+}
+
 const ignoreError = () => {}
 
 /** Adds all listeners in one go: an event that comes before its listener is lost, and an "error" ends the process. */
-const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send }: PeerRequest): Exchange => {
+const begin = (
+  via: Net.Socket | Http.Agent,
+  { method, url, path, headers, send }: PeerRequest,
+  patience: Duration.Duration
+): Exchange => {
   const request = Http.request({
     method,
     path: path ?? `${url.pathname}${url.search}`,
     headers: { host: url.host, ...headers },
     ...(via instanceof Http.Agent ? { agent: via } : { createConnection: () => via })
   })
-  const answer = Deferred.unsafeMake<Http.IncomingMessage, PeerUnreachable>(FiberId.none)
-  const exchange: Exchange = { request, url, answer, isAnswered: false, steps: 0, read: 0 }
+  const exchange: Exchange = {
+    request,
+    url,
+    answer: undefined,
+    waits: undefined,
+    hears: undefined,
+    isAnswered: false,
+    steps: 0,
+    read: 0,
+    fellSilent: () => fellSilent(exchange, patience)
+  }
   const step = () => {
     exchange.steps++
   }
-  const failed = (error: PeerUnreachable) => Deferred.unsafeDone(answer, error)
+  const failed = (error: PeerUnreachable) => settle(exchange, error)
   const broken = (message: string) =>
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
   request.on("error", ignoreError)
@@ -63,7 +98,7 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send 
     response.on("error", ignoreError)
     exchange.isAnswered = true
     if (response.statusCode === 101) otherProtocol()
-    else Deferred.unsafeDone(answer, Effect.succeed(response))
+    else settle(exchange, Effect.succeed(response))
   })
   request.once("socket", (socket) => {
     step()
@@ -78,8 +113,18 @@ const begin = (via: Net.Socket | Http.Agent, { method, url, path, headers, send 
 
 const beginScoped = (via: Net.Socket | Http.Agent, request: PeerRequest) =>
   Acquired.acquire(
-    () => begin(via, request),
+    () => begin(via, request, Duration.infinity),
     (exchange) => Effect.sync(() => exchange.request.destroy())
+  )
+
+/** The answer's head, once that is there. */
+const answered = (exchange: Exchange): Answer =>
+  Effect.suspend(
+    () =>
+      exchange.answer ??
+      Effect.async((resume) => {
+        exchange.waits = resume
+      })
   )
 
 /**
@@ -90,34 +135,12 @@ export const ask = (
   via: Net.Socket | Http.Agent,
   request: PeerRequest
 ): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
-  Effect.flatMap(beginScoped(via, request), ({ answer }) => Deferred.await(answer))
+  Effect.flatMap(beginScoped(via, request), answered)
 
-/** So often within its patience it is looked whether an exchange got on. */
-const looks = 4
-
-/** Fails when for that long no more of the request was taken, or, once all of it was, the answer was not read to its end. */
-const silence = (exchange: Exchange, patience: Duration.Duration): Effect.Effect<never, PeerUnreachable> =>
-  Effect.suspend(() => {
-    const step = Duration.times(patience, 1 / looks)
-    let seen = exchange.steps
-    let still = 0
-    const look = () => {
-      still = exchange.steps === seen ? still + 1 : 0
-      seen = exchange.steps
-      return still
-    }
-    const watch = Effect.repeat(Effect.sync(look), {
-      schedule: Schedule.spaced(step),
-      until: (times) => times >= looks
-    })
-    // Most exchanges are over before the first look.
-    return Effect.andThen(Effect.sleep(step), watch).pipe(
-      Effect.flatMap(() => {
-        const { request, url, read } = exchange
-        const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
-        return unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
-      })
-    )
+/** Fails when it falls silent from now on. */
+const silent = (exchange: Exchange): Effect.Effect<never, PeerUnreachable> =>
+  Effect.async((resume) => {
+    exchange.hears = resume
   })
 
 /** Whether the request is sent, or will never be. */
@@ -136,60 +159,41 @@ const sent = (exchange: Exchange) =>
  * Asks, and makes of the answer what `use` does. An answer is one as soon as it is whole: what happens to the connection
  * behind it changes nothing. Where it came before all of the request was sent, the rest is still offered.
  *
- * @param patience so long the request may stand still, and so long its answer may take
+ * @param watch has the patience: so long the request may stand still, and so long its answer may take
  */
 export const exchange = <A, E>(
   via: Net.Socket | Http.Agent,
   request: PeerRequest,
-  patience: Duration.Duration,
+  watch: SilenceWatch,
   use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | PeerUnreachable> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      const begun = begin(via, request)
+      const begun = begin(via, request, watch.patience)
+      const end = watch.begin(begun)
       return Effect.ensuring(
-        restore(conduct(begun, patience, use)),
-        Effect.sync(() => begun.request.destroy())
+        restore(conduct(begun, use)),
+        Effect.sync(() => {
+          end()
+          begun.request.destroy()
+        })
       )
     })
   )
 
-const conduct = <A, E>(
-  begun: Exchange,
-  patience: Duration.Duration,
-  use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
-) =>
-  Effect.gen(function* () {
-    const result = yield* watched(begun, patience, (silent) =>
-      Effect.flatMap(Deferred.await(begun.answer), (response) =>
-        // What came whole is not waited for.
-        response.complete ? use(response) : Effect.raceFirst(use(response), Deferred.await(silent))
-      )
-    )
-    if (!isOver(begun)) yield* Effect.ignore(Effect.raceFirst(sent(begun), silence(begun, patience)))
-    return result
+const conduct = <A, E>(begun: Exchange, use: (response: Http.IncomingMessage) => Effect.Effect<A, E>) =>
+  Effect.flatMap(answered(begun), (response) => {
+    // What came whole is not waited for.
+    const used = response.complete ? use(response) : Race.first(use(response), silent(begun))
+    return Effect.flatMap(used, (result) => (isOver(begun) ? Effect.succeed(result) : offered(begun, result)))
   })
 
-/** One fiber sees whether the exchange falls silent: a race would take two more, and those are most of what asking costs. */
-const watched = <A, E>(
-  begun: Exchange,
-  patience: Duration.Duration,
-  talk: (silent: Deferred.Deferred<never, PeerUnreachable>) => Effect.Effect<A, E>
-) =>
+/** Offers the peer the rest of the request, though it has answered. */
+const offered = <A>(begun: Exchange, result: A) =>
   Effect.suspend(() => {
-    const silent = Deferred.unsafeMake<never, PeerUnreachable>(FiberId.none)
-    const tell = (error: PeerUnreachable) =>
-      Effect.sync(() => {
-        Deferred.unsafeDone(begun.answer, error)
-        Deferred.unsafeDone(silent, error)
-      })
-    const watch = Effect.fork(Effect.catchAll(silence(begun, patience), tell))
-    return Effect.flatMap(watch, (fiber) =>
-      Effect.ensuring(
-        talk(silent),
-        Effect.sync(() => fiber.unsafeInterruptAsFork(FiberId.none))
-      )
-    )
+    // The answer itself was a step.
+    begun.steps++
+    return Effect.as(Effect.ignore(Race.first(sent(begun), silent(begun))), result)
   })
 
 /** What was read of an answer's body. */

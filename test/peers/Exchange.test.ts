@@ -8,6 +8,7 @@ import { RelayConfig } from "../../src/config/RelayConfig.ts"
 import { exchange, type Heard, hear, type PeerRequest } from "../../src/peers/Exchange.ts"
 import { PeerClient } from "../../src/peers/PeerClient.ts"
 import * as PeerConnections from "../../src/peers/PeerConnections.ts"
+import * as SilenceWatch from "../../src/peers/SilenceWatch.ts"
 import { certificateNamed } from "../support/Keys.ts"
 import { endlessBodies, type MadPeer, madPeers } from "../support/MadPeers.ts"
 import { outwaited, rawServer } from "../support/RawServer.ts"
@@ -42,7 +43,7 @@ const asking = (
     const exchanging = exchange(
       socket,
       { method: "PUT", url, headers: headers ?? {}, send: send ?? ((request) => request.end("content")) },
-      patience ?? long,
+      yield* SilenceWatch.make(patience ?? long),
       (response) =>
         Effect.map(
           hear(response, { maxLength: 1000, within: patience ?? long }),

@@ -128,6 +128,10 @@ export class MemoryStorage {
     )
   }
 
+  private versions(key: string): Effect.Effect<ReadonlyArray<EntryName.EntryName>, DiskError> {
+    return this.call("versions", () => this.names.filter((name) => name.key === key).sort(EntryName.byAge))
+  }
+
   /** The storage as it is opened. */
   spool(makeRoom: MakeRoom = () => Effect.void): Spool {
     return {
@@ -140,8 +144,9 @@ export class MemoryStorage {
           this.keep({ name, record: Option.some(record), attempts: Option.none(), content })
           return name
         }),
-      versions: (key) =>
-        this.call("versions", () => this.names.filter((name) => name.key === key).sort(EntryName.byAge)),
+      versions: (key) => this.versions(key),
+      recent: () => undefined,
+      mayComeBack: () => true,
       shard: (shard) =>
         this.call("shard", () => this.names.filter(({ key }) => EntryName.shardOf(key) === shard)),
       shards: () => [...new Set(this.names.map(({ key }) => EntryName.shardOf(key)))],

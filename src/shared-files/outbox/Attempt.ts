@@ -4,6 +4,7 @@ import { Clock, Effect, Option } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import * as Incoming from "../../disk/Incoming.ts"
+import type { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import { NodesList, type NodesListService } from "../../topology/NodesList.ts"
 import * as Location from "../file/Location.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
@@ -11,7 +12,7 @@ import { SharedFileStore, type SharedFileStoreService } from "../store/SharedFil
 import type { EntryName } from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 import type { Spool } from "./Spool.ts"
-import { Upstream, type UpstreamService } from "./Upstream.ts"
+import { Upstream, type UpstreamService, type UpstreamUnreachable } from "./Upstream.ts"
 
 /**
  * What became of an attempt. The first ones end an entry, `Refused` sets it apart, and the last ones leave it waiting.
@@ -69,19 +70,48 @@ const attempt = (
   parts: Parts,
   ...[entry, record, answered]: Parameters<Attempt>
 ): Effect.Effect<Verdict, DiskError> =>
-  Effect.gen(function* () {
-    const { spool, layout, nodesList } = parts
-    if (Option.isNone(record) || !(yield* spool.isWhole(entry))) return { _tag: "Damaged" }
-    if (yield* nodesList.neverLoaded) return deferred("the nodes list was not loaded yet")
-    const ttl = EntryRecord.remainingTtl(record.value.metadata, yield* Clock.currentTimeMillis)
-    if (Option.isNone(ttl)) return { _tag: "Expired" }
-    const nodes = yield* nodesList.current
-    const location = Location.find(layout, nodes, record.value.name)
-    if (Option.isSome(location)) return yield* keep(parts, entry, record.value, location.value)
-    const { source } = record.value.name
-    if (nodes.route(source)._tag === "Unknown")
-      return { _tag: "Refused", message: `no node ${source} below this relay any more`, status: 403 }
-    return yield* send(parts, entry, record.value, ttl.value, answered)
+  Option.isNone(record)
+    ? Effect.succeed(damaged)
+    : Effect.flatMap(parts.spool.smallContent(entry), (bytes) => {
+        if (bytes === undefined)
+          return Effect.flatMap(parts.spool.isWhole(entry), (isWhole) =>
+            isWhole ? attemptWhole(parts, entry, record.value, bytes, answered) : Effect.succeed(damaged)
+          )
+        return bytes.length === entry.size
+          ? attemptWhole(parts, entry, record.value, bytes, answered)
+          : Effect.succeed(damaged)
+      })
+
+const damaged: Verdict = { _tag: "Damaged" }
+
+/** Attempts it where its content is whole. @param bytes all of it, where it is small */
+const attemptWhole = (
+  parts: Parts,
+  entry: EntryName,
+  record: EntryRecord.EntryRecord,
+  bytes: Uint8Array | undefined,
+  answered: Effect.Effect<void>
+) =>
+  Effect.flatMap(parts.nodesList.neverLoaded, (neverLoaded) => {
+    if (neverLoaded) return Effect.succeed(deferred("the nodes list was not loaded yet"))
+    return Effect.zipWith(
+      parts.nodesList.current,
+      Clock.currentTimeMillis,
+      (nodes, now): Effect.Effect<Verdict> => {
+        const ttl = EntryRecord.remainingTtl(record.metadata, now)
+        if (Option.isNone(ttl)) return Effect.succeed({ _tag: "Expired" })
+        const location = Location.find(parts.layout, nodes, record.name)
+        if (Option.isSome(location)) return keep(parts, entry, record, location.value)
+        const { source } = record.name
+        if (nodes.route(source)._tag === "Unknown")
+          return Effect.succeed({
+            _tag: "Refused",
+            message: `no node ${source} below this relay any more`,
+            status: 403
+          })
+        return send(parts, entry, record, ttl.value, bytes, answered)
+      }
+    ).pipe(Effect.flatten)
   })
 
 const deferred = (message: string): Verdict => ({ _tag: "Deferred", message })
@@ -124,31 +154,40 @@ const send = (
   entry: EntryName,
   record: EntryRecord.EntryRecord,
   ttl: string,
+  bytes: Uint8Array | undefined,
   answered: Effect.Effect<void>
-) =>
-  spool.smallContent(entry).pipe(
-    Effect.flatMap((bytes) =>
-      upstream.put({
-        name: record.name,
-        ttl,
-        header: EntryRecord.header(record.metadata),
-        size: entry.size,
-        content: () => Readable.from(copied(spool.content(entry)), { objectMode: false }),
-        bytes
-      })
-    ),
-    Effect.as<Verdict>({ _tag: "Delivered" }),
-    Effect.tapBoth({
-      onSuccess: () => answered,
-      onFailure: ({ _tag }) => (_tag === "UpstreamUnreachable" ? Effect.void : answered)
+): Effect.Effect<Verdict> =>
+  Effect.matchEffect(
+    upstream.put({
+      name: record.name,
+      ttl,
+      header: EntryRecord.header(record.metadata),
+      size: entry.size,
+      content: () => Readable.from(copied(spool.content(entry)), { objectMode: false }),
+      bytes
     }),
-    Effect.catchTags({
-      UpstreamRejected: ({ message, status }) =>
-        Effect.succeed<Verdict>({ _tag: "Refused", message, status }),
-      UpstreamFatal: ({ message }) => Effect.succeed(deferred(message)),
-      UpstreamUnreachable: ({ message }) => Effect.succeed<Verdict>({ _tag: "Unreachable", message })
-    })
+    {
+      onSuccess: () => Effect.as(answered, delivered),
+      onFailure: (error) => {
+        const verdict = verdictOf(error)
+        return verdict._tag === "Unreachable" ? Effect.succeed(verdict) : Effect.as(answered, verdict)
+      }
+    }
   )
+
+const delivered: Verdict = { _tag: "Delivered" }
+
+const verdictOf = (error: UpstreamRejected | UpstreamFatal | UpstreamUnreachable): Verdict => {
+  const { message } = error
+  switch (error._tag) {
+    case "UpstreamRejected":
+      return { _tag: "Refused", message, status: error.status }
+    case "UpstreamFatal":
+      return deferred(message)
+    case "UpstreamUnreachable":
+      return { _tag: "Unreachable", message }
+  }
+}
 
 /** Pieces of their own: the memory of those that the spool gives is used again. */
 async function* copied(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -2,7 +2,7 @@
  * Which entry is tried when: one at a time for each file, several files at once, each when it is due and the policy
  * server is worth trying.
  */
-import { Clock, Duration, Effect, type Scope } from "effect"
+import { Cause, Clock, Duration, Effect, Option, type Scope } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import * as Span from "../../Span.ts"
@@ -68,10 +68,9 @@ export const make = (options: DeliveriesOptions): Deliveries => {
   }
 }
 
+/** The gate can be left while one waits there, and nowhere behind it: whoever has its permit gives that back. */
 const start = (parts: Parts, key: string) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(parts.gate.enter), (permit) => launch(parts, key, permit))
-  )
+  Effect.uninterruptible(Effect.flatMap(parts.gate.enter, (permit) => launch(parts, key, permit)))
 
 /** Delivers a file in a fiber of its own, unless that is under way already. */
 const launch = (parts: Parts, key: string, permit: Permit) =>
@@ -85,26 +84,35 @@ const launch = (parts: Parts, key: string, permit: Permit) =>
     const flight = Flights.begin(flights, key)
     const end = Effect.suspend(() => {
       flights.files.delete(key)
-      return flight.missed ? DueFiles.due(parts.files, key, 0) : Effect.void
+      return flight.missed
+        ? Effect.andThen(permit.release, DueFiles.due(parts.files, key, 0))
+        : permit.release
     })
-    return deliver(parts, key, flight, permit).pipe(
-      Effect.catchTag("DiskError", (error) => afterFailure(parts, key, error)),
-      Effect.catchAllDefect((defect) => afterDefect(parts, key, defect)),
-      Effect.interruptible,
-      Effect.ensuring(Effect.andThen(end, permit.release)),
-      Span.within("Outbox.deliver", () => ({ file: key })),
-      Effect.forkIn(scope)
+    const flying = Effect.matchCauseEffect(deliver(parts, key, flight, permit), {
+      onSuccess: () => end,
+      onFailure: (cause) => Effect.ensuring(afterFailure(parts, key, cause), end)
+    })
+    return Effect.forkIn(
+      inSpan(flying, () => ({ file: key })),
+      scope
     )
   }).pipe(Effect.asVoid)
 
-/** Where the disk fails, the entry is as it was, and tried again. */
-const afterFailure = (parts: Parts, key: string, error: DiskError) =>
+const inSpan = Span.around("Outbox.deliver")
+
+/** Where the disk fails, the entry is as it was, and tried again. A defect concerns one file, and ends no other's delivery. */
+const afterFailure = (parts: Parts, key: string, cause: Cause.Cause<DiskError>) => {
+  const error = Option.getOrUndefined(Cause.failureOption(cause))
+  if (error !== undefined) return afterDiskFailure(parts, key, error)
+  return Cause.isInterruptedOnly(cause) ? Effect.void : afterDefect(parts, key, Cause.squash(cause))
+}
+
+const afterDiskFailure = (parts: Parts, key: string, error: DiskError) =>
   Effect.logError("the outbox can't be read or written").pipe(
     Effect.annotateLogs({ file: key, error: error.message }),
     Effect.andThen(tryLater(parts, key))
   )
 
-/** A defect concerns one file, and ends neither the others' deliveries nor its own. */
 const afterDefect = (parts: Parts, key: string, defect: unknown) =>
   Effect.logError("a delivery failed by a defect").pipe(
     Effect.annotateLogs({ file: key, defect: String(defect) }),
@@ -130,7 +138,9 @@ const visit = (parts: Parts, shard: number) =>
       else if (entry.state === "refused") yield* dropOld(parts, entry)
       else yield* tryDue(parts, entry.key)
     }
-  }).pipe(Effect.catchTag("DiskError", (error) => afterFailure(parts, EntryName.printShard(shard), error)))
+  }).pipe(
+    Effect.catchTag("DiskError", (error) => afterDiskFailure(parts, EntryName.printShard(shard), error))
+  )
 
 const tryDue = (parts: Parts, key: string) =>
   Effect.suspend(() => {

@@ -25,28 +25,46 @@ export interface DeliveryParts {
 /** How long a refused entry is kept. */
 const refusedRetention = Duration.days(7)
 
-/** Tries the newest version of a file, and then the one that came meanwhile. */
+/** Tries the newest version of a file, and then the one that came meanwhile. Interrupted in the attempt, and nowhere else. */
 export const deliver = (
   parts: DeliveryParts,
   key: string,
   flight: Flights.Flight,
   permit: Permit
 ): Effect.Effect<void, DiskError> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const entry = yield* choose(parts, key, flight)
-      if (entry === undefined) return
-      const record = yield* parts.spool.record(entry)
-      const verdict = yield* untilStopped(flight, parts.attempt(entry, record, permit.answered), restore)
-      if (verdict._tag === "Unreachable") yield* permit.failed(verdict.message)
-      const left = yield* conclude(parts, flight, entry, record, verdict)
-      const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
-      // One that was stopped is interrupted for good: the newer version has a delivery of its own, at once.
-      const goesOn = isNewer && !flight.isStopped && verdict._tag !== "Unreachable"
-      if (goesOn) yield* restore(deliver(parts, key, flight, permit))
-      else yield* DueFiles.dueByName(parts.files, left)
-    })
+  Effect.flatMap(choose(parts, key, flight), (entry) =>
+    entry === undefined
+      ? Effect.void
+      : Effect.flatMap(parts.spool.record(entry), (record) =>
+          Effect.flatMap(untilStopped(flight, parts.attempt(entry, record, permit.answered)), (verdict) =>
+            goOn(parts, { entry, flight, permit, record, verdict })
+          )
+        )
   )
+
+interface Tried {
+  readonly entry: EntryName
+  /** None where it can't be read. */
+  readonly record: Option.Option<EntryRecord>
+  readonly verdict: Verdict
+  readonly flight: Flights.Flight
+  readonly permit: Permit
+}
+
+/** Does what an attempt says, and tries the newer version if there is one. */
+const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError> => {
+  const { entry, flight, permit, verdict } = tried
+  const concluded = Effect.flatMap(conclude(parts, tried), (left) => {
+    if (left.length === 0) return Effect.void
+    const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
+    // One that was stopped is interrupted for good: the newer version has a delivery of its own, at once.
+    const goesOn = isNewer && !flight.isStopped && verdict._tag !== "Unreachable"
+    return goesOn ? deliver(parts, entry.key, flight, permit) : DueFiles.dueByName(parts.files, left)
+  })
+  return verdict._tag === "Unreachable"
+    ? Effect.andThen(permit.failed(verdict.message), concluded)
+    : concluded
+}
 
 /**
  * Attempts it; where the version is not to be sent any more, the delivery's fiber is interrupted in it, and nowhere else.
@@ -54,13 +72,12 @@ export const deliver = (
  */
 const untilStopped = (
   flight: Flights.Flight,
-  attempt: Effect.Effect<Verdict, DiskError>,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  attempt: Effect.Effect<Verdict, DiskError>
 ): Effect.Effect<Verdict, DiskError> =>
   Effect.withFiberRuntime((fiber) => {
     if (flight.isStopped) return replaced
     flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)
-    return Effect.matchCauseEffect(restore(attempt), {
+    return Effect.matchCauseEffect(Effect.interruptible(attempt), {
       onSuccess: Effect.succeed,
       onFailure: (cause) =>
         flight.isStopped && Cause.isInterrupted(cause) ? replaced : Effect.failCause(cause)
@@ -69,8 +86,20 @@ const untilStopped = (
 
 const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
 
-/** The version to send. Older ones are gone from the disk before: none may come back once this one was sent. */
-const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>
+/** The version to send. */
+const choose = (parts: DeliveryParts, key: string, flight: Flights.Flight) =>
+  Effect.clockWith((clock) => {
+    const { spool, locks } = parts
+    const versions = locks.isFree(key) ? spool.recent(key, clock.unsafeCurrentTimeMillis()) : undefined
+    const [only] = versions ?? []
+    // As it is nearly always: nothing has to be waited for, and so nobody to be kept from the file.
+    return versions?.length === 1 && only?.state === "waiting" && !spool.mayComeBack(key)
+      ? Effect.succeed(board(flight, only))
+      : chooseAlone(parts, key, flight)
+  })
+
+/** Older versions are gone from the disk before: none may come back once the newest was sent. */
+const chooseAlone = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>
   Effect.gen(function* () {
     const versions = yield* spool.versions(key)
     const newest = versions.find(({ state }) => state === "waiting")
@@ -81,39 +110,60 @@ const choose = ({ spool, locks, flights }: DeliveryParts, key: string, flight: F
       yield* Flights.ended(flights, entry, { _tag: "Replaced" })
     }
     yield* spool.syncReplaced(key)
-    flight.current = newest.order
-    flight.isStopped = false
-    flight.stop = () => {}
-    return newest
+    return board(flight, newest)
   }).pipe(locks.alone(key), Effect.uninterruptible)
 
+const board = (flight: Flights.Flight, entry: EntryName): EntryName => {
+  flight.current = entry.order
+  flight.isStopped = false
+  flight.stop = () => {}
+  return entry
+}
+
 /** Does to an entry what an attempt says, tells of it, and gives the versions that are left of the file. */
-const conclude = (
-  parts: DeliveryParts,
-  flight: Flights.Flight,
-  entry: EntryName,
-  record: Option.Option<EntryRecord>,
-  verdict: Verdict
-) =>
-  Effect.gen(function* () {
-    const { spool, flights } = parts
-    flight.current = undefined
-    const versions = yield* spool.versions(entry.key)
-    const current = versions.find(({ order }) => order === entry.order)
-    const others = versions.filter(({ order }) => order !== entry.order)
-    const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
-    if (current === undefined) return others
-    const tried = isUntried(current, record)
-      ? 0
-      : Option.match(yield* spool.attempts(current), { onNone: () => 0, onSome: ({ count }) => count })
-    const left = yield* apply(parts, entry, verdict, tried + 1, isReplaced)
-    yield* tell(endOf(verdict, isReplaced), entry, record, {
-      attempts: tried + 1,
-      ...("message" in verdict ? { error: verdict.message } : {})
+const conclude = (parts: DeliveryParts, tried: Tried) =>
+  parts.locks.alone(tried.entry.key)(
+    Effect.clockWith((clock) => {
+      const { entry, flight, verdict } = tried
+      flight.current = undefined
+      const versions =
+        verdict._tag === "Delivered"
+          ? parts.spool.recent(entry.key, clock.unsafeCurrentTimeMillis())
+          : undefined
+      const isAlone = versions?.length === 1 && versions[0]?.order === entry.order
+      return isAlone ? finish(parts, tried, entry, []) : concludeAmong(parts, tried)
     })
-    yield* Flights.notify(flights, entry, verdict)
-    return [...left, ...others]
-  }).pipe(parts.locks.alone(entry.key))
+  )
+
+/** The same where the file may have other versions. */
+const concludeAmong = (parts: DeliveryParts, tried: Tried) =>
+  Effect.flatMap(parts.spool.versions(tried.entry.key), (versions) => {
+    const current = versions.find(({ order }) => order === tried.entry.order)
+    const others = versions.filter(({ order }) => order !== tried.entry.order)
+    return current === undefined ? Effect.succeed(others) : finish(parts, tried, current, others)
+  })
+
+const finish = (
+  parts: DeliveryParts,
+  { entry, record, verdict }: Tried,
+  current: EntryName,
+  others: ReadonlyArray<EntryName>
+): Effect.Effect<ReadonlyArray<EntryName>, DiskError> => {
+  const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
+  return Effect.flatMap(attemptsBefore(parts, current, record), (before) =>
+    Effect.flatMap(apply(parts, entry, verdict, before + 1, isReplaced), (left) =>
+      tell(endOf(verdict, isReplaced), entry, record, {
+        attempts: before + 1,
+        ...("message" in verdict ? { error: verdict.message } : {})
+      }).pipe(Effect.andThen(Flights.notify(parts.flights, entry, verdict)), Effect.as([...left, ...others]))
+    )
+  )
+}
+
+const attemptsBefore = ({ spool }: DeliveryParts, entry: EntryName, record: Option.Option<EntryRecord>) =>
+  isUntried(entry, record)
+    ? Effect.succeed(0)
+    : Effect.map(spool.attempts(entry), (attempts) => (Option.isSome(attempts) ? attempts.value.count : 0))
 
 /** An entry that is due since it was accepted was never tried: of most entries no attempts have to be read. */
 const isUntried = ({ time }: EntryName, record: Option.Option<EntryRecord>): boolean =>
@@ -130,13 +180,25 @@ const apply = (
   verdict: Verdict,
   count: number,
   isReplaced: boolean
+): Effect.Effect<ReadonlyArray<EntryName>, DiskError> =>
+  "message" in verdict && !isReplaced
+    ? note(spool, retry, entry, verdict, count)
+    : Effect.as(
+        isReplaced
+          ? Effect.andThen(removed(spool, entry, true), spool.syncReplaced(entry.key))
+          : removed(spool, entry, false),
+        []
+      )
+
+/** Notes an attempt that was not the end of an entry. */
+const note = (
+  spool: Spool,
+  retry: RetrySettings,
+  entry: EntryName,
+  verdict: Extract<Verdict, { readonly message: string }>,
+  count: number
 ) =>
   Effect.gen(function* () {
-    if (!("message" in verdict) || isReplaced) {
-      yield* spool.remove(entry, { replaced: isReplaced })
-      if (isReplaced) yield* spool.syncReplaced(entry.key)
-      return []
-    }
     const now = yield* Clock.currentTimeMillis
     const { message: error } = verdict
     if (verdict._tag === "Refused") {
@@ -148,6 +210,14 @@ const apply = (
     const attempts: Attempts = { count, at: now, error, status: Option.none() }
     return [yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })]
   })
+
+/** Removes what may be gone already: somebody else removed it. */
+const removed = (spool: Spool, entry: EntryName, isReplaced: boolean): Effect.Effect<void, DiskError> =>
+  Effect.catchAll(spool.remove(entry, { replaced: isReplaced }), (error) =>
+    Effect.flatMap(spool.versions(entry.key), (versions) =>
+      versions.some(({ order }) => order === entry.order) ? error : Effect.void
+    )
+  )
 
 /** What is told of an entry behind an attempt. A newer version that waits ends what would have been tried again. */
 const endOf = (verdict: Verdict, isReplaced: boolean): OutboxEnd => {

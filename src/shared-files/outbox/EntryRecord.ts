@@ -27,9 +27,7 @@ export interface Attempts {
   readonly status: Option.Option<number>
 }
 
-const decodeName = Schema.decodeUnknownOption(
-  Schema.Struct({ target: NodeId, source: NodeId, fileId: FileId })
-)
+const [isNodeId, isFileId] = [Schema.is(NodeId), Schema.is(FileId)]
 
 const iso = (millis: number): string => new Date(millis).toISOString()
 
@@ -44,22 +42,23 @@ export const print = ({ name, began, accepted, metadata }: EntryRecord): string 
   ]) + Metadata.print(metadata)
 
 /** What `request` says; none for what `print` did not make. */
-export const parse = (text: string): Option.Option<EntryRecord> =>
-  Option.gen(function* () {
-    const block = yield* Option.getRight(HeaderBlock.parse(text))
-    const name = yield* decodeName({
-      target: block.get("target"),
-      source: block.get("source"),
-      fileId: block.get("file_id")
-    })
-    const accepted = yield* Option.flatMap(Option.fromNullable(block.get("accepted")), parseDate)
-    // Older entries don't say.
-    const began = yield* Option.match(Option.fromNullable(block.get("began")), {
-      onNone: () => Option.some(accepted),
-      onSome: parseDate
-    })
-    return { name, began, accepted, metadata: yield* Metadata.parse(text) }
-  })
+export const parse = (text: string): Option.Option<EntryRecord> => {
+  const block = Option.getOrUndefined(Option.getRight(HeaderBlock.parse(text)))
+  if (block === undefined) return Option.none()
+  const [target, source, fileId] = [block.get("target"), block.get("source"), block.get("file_id")]
+  if (!isNodeId(target) || !isNodeId(source) || !isFileId(fileId)) return Option.none()
+  const [beganAt, acceptedAt] = [block.get("began"), block.get("accepted")]
+  const accepted = timeOf(acceptedAt)
+  // Older entries don't say; and of most it is the same.
+  const began = beganAt === undefined || beganAt === acceptedAt ? accepted : timeOf(beganAt)
+  const metadata = Option.getOrUndefined(Metadata.ofBlock(block))
+  return accepted === undefined || began === undefined || metadata === undefined
+    ? Option.none()
+    : Option.some({ name: { target, source, fileId }, began, accepted, metadata })
+}
+
+const timeOf = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : Option.getOrUndefined(parseDate(text))
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 500)
 

@@ -1,4 +1,4 @@
-/** What the disk does, step by step, to make an entry of the outbox, to note what was tried, and to remove it. */
+/** What the disk does, step by step, to make an entry of the outbox, and to note what was tried. */
 import type { DiskStep } from "../../disk/Disk.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 
@@ -73,9 +73,3 @@ export const note = (
     ...(synced === undefined ? [] : [{ _tag: "SyncFolder" as const, path: folder }])
   ]
 }
-
-/** Removes an entry, in one piece. What can't be removed of it is in nobody's way: the next start removes it. */
-export const remove = (place: string, gone: string): ReadonlyArray<DiskStep> => [
-  { _tag: "Rename", from: place, to: gone },
-  { _tag: "DiscardFolder", path: gone }
-]

@@ -264,7 +264,7 @@ const retryAll = (parts: OutboxParts) =>
 const retryFile = ({ spool, deliveries }: OutboxParts, key: string) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const versions = yield* spool.versions(key)
+    const versions = spool.recent(key, now) ?? (yield* spool.versions(key))
     for (const entry of versions) {
       if (deliveries.isSending(entry)) continue
       const durable = entry.state === "refused"

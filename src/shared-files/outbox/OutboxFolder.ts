@@ -9,25 +9,21 @@ import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import {
-  Disk,
-  type DiskError,
-  type DiskService,
-  type DiskStep,
-  isNotOfItsKind,
-  notOfItsKind
-} from "../../disk/Disk.ts"
+import { Disk, type DiskError, type DiskService, type DiskStep, notOfItsKind } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
+import * as EntryFiles from "./EntryFiles.ts"
 import * as EntryName from "./EntryName.ts"
-import * as EntryRecord from "./EntryRecord.ts"
+import type * as EntryRecord from "./EntryRecord.ts"
 import * as EntrySteps from "./EntrySteps.ts"
-import * as InheritedShards from "./InheritedShards.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
+import * as RecentShards from "./RecentShards.ts"
+import * as Removals from "./Removals.ts"
+import * as ShardSyncs from "./ShardSyncs.ts"
 import type { Spool } from "./Spool.ts"
 import { Tally } from "./Tally.ts"
 
@@ -47,14 +43,13 @@ interface Parts {
   readonly tally: Tally
   /** Shards whose folders were seen, and how many entries each has. */
   readonly known: Map<number, number>
+  readonly recent: RecentShards.RecentShards
+  readonly removals: Removals.Removals
   /** Contents on their way in that may have a folder in `~tmp`. */
   readonly begun: Set<string>
   /** Contents on their way in; of some all is in memory, and will need its room on the disk. */
   readonly incoming: Set<Incoming.Incoming>
-  /** Shards from which a version was replaced, where that may not be on the disk yet; for each a mark of its last one. */
-  readonly replaced: Map<number, object>
-  /** Shards from which the process before this one may have replaced a version, and the sync of them that is under way. */
-  readonly inherited: InheritedShards.InheritedShards
+  readonly syncs: ShardSyncs.ShardSyncs
 }
 
 const make = Effect.gen(function* () {
@@ -90,10 +85,11 @@ const open = (
       watchRoom: RoomWatch.make(makeRoom),
       tally: new Tally(),
       known: new Map(),
+      recent: new Map(),
+      removals: Removals.make(disk, folders.temporary),
       begun: new Set(),
       incoming: new Set(),
-      replaced: new Map(),
-      inherited: new Map()
+      syncs: ShardSyncs.make(disk, (shard) => shardPath(folders, shard))
     }
     yield* folders.emptyTemporary
     yield* count(parts)
@@ -102,11 +98,11 @@ const open = (
 
 const count = (parts: Parts) =>
   Effect.gen(function* () {
-    const { disk, folders, inherited, known, tally } = parts
+    const { disk, folders, known, syncs, tally } = parts
     for (const { name } of yield* disk.list(`${folders.root}/${entriesName}`)) {
       const number = Option.getOrUndefined(EntryName.parseShard(name))
       if (number === undefined) continue
-      inherited.set(number, undefined)
+      ShardSyncs.inherit(syncs, number)
       const entries = yield* namesIn(parts, number)
       known.set(number, entries.length)
       for (const entry of entries) tally.add(entry)
@@ -119,36 +115,33 @@ const spoolOf = (parts: Parts): Spool => {
     begin: begin(parts),
     commit: (...content) => commit(parts, ...content),
     versions: (key) => versions(parts, key),
+    recent: (key, now) => {
+      const entries = RecentShards.entriesOf(parts.recent, EntryName.shardOf(key), now)
+      return entries === undefined ? undefined : versionsOf(entries, key)
+    },
     shard: (number) => shard(parts, number),
     shards: () => [...known.keys()],
-    record: (entry) => read(parts, entry, "request", EntryRecord.parse),
-    attempts: (entry) => read(parts, entry, "attempts", EntryRecord.parseAttempts),
-    isWhole: (entry) =>
-      Effect.map(
-        disk.status(`${pathOf(parts, entry)}/content`),
-        (found) => found?.kind === "file" && found.size === entry.size
-      ),
+    record: (entry) => EntryFiles.record(disk, pathOf(parts, entry)),
+    attempts: (entry) => EntryFiles.attempts(disk, pathOf(parts, entry)),
+    isWhole: (entry) => EntryFiles.isWhole(disk, pathOf(parts, entry), entry.size),
     content: (entry) => disk.read(`${pathOf(parts, entry)}/content`),
     smallContent: (entry) =>
-      entry.size > mostHeld
-        ? Effect.succeed(undefined)
-        : Effect.catchIf(disk.readSmall(`${pathOf(parts, entry)}/content`), isNotOfItsKind, () =>
-            Effect.succeed(undefined)
-          ),
+      entry.size > mostHeld ? Effect.succeed(undefined) : EntryFiles.smallContent(disk, pathOf(parts, entry)),
     change: (entry, next, options) => change(parts, entry, next, options),
     remove: (entry, options) => remove(parts, entry, options?.replaced === true),
-    sync: (key) => sync(parts, key),
-    syncReplaced: (key) => syncReplaced(parts, key),
+    sync: (key) => ShardSyncs.sync(parts.syncs, key),
+    syncReplaced: (key) => ShardSyncs.syncReplaced(parts.syncs, key),
+    mayComeBack: (key) => ShardSyncs.mayComeBack(parts.syncs, key),
     missing: (size) => missing(parts, size),
     amounts: () => tally.amounts,
     problem: Folders.problem(disk, folders)
   }
 }
 
-const shardPath = ({ folders }: Parts, shard: number): string =>
+const shardPath = (folders: Folders.Folders, shard: number): string =>
   `${folders.root}/${entriesName}/${EntryName.printShard(shard)}`
 
-const folderOf = (parts: Parts, key: string): string => shardPath(parts, EntryName.shardOf(key))
+const folderOf = (parts: Parts, key: string): string => shardPath(parts.folders, EntryName.shardOf(key))
 
 const pathOf = (parts: Parts, entry: EntryName.EntryName): string =>
   `${folderOf(parts, entry.key)}/${EntryName.print(entry)}`
@@ -158,22 +151,37 @@ const shard = (parts: Parts, number: number) =>
   (parts.known.get(number) ?? 0) > 0 ? namesIn(parts, number) : Effect.succeed([])
 
 const namesIn = (parts: Parts, number: number) =>
-  Effect.map(parts.disk.names(shardPath(parts, number)), (names) =>
-    names.flatMap((name) => Option.toArray(EntryName.parse(name)))
+  Effect.zipWith(
+    parts.disk.names(shardPath(parts.folders, number)),
+    Clock.currentTimeMillis,
+    (names, now) => {
+      const entries = names.flatMap((name) => Option.toArray(EntryName.parse(name)))
+      RecentShards.read(parts.recent, number, entries, now)
+      return entries
+    }
   )
 
 /** An entry came to its shard, or went. */
-const counted = ({ known, tally }: Parts, entry: EntryName.EntryName, sign: 1 | -1): void => {
+const counted = ({ known, recent, tally }: Parts, entry: EntryName.EntryName, sign: 1 | -1): void => {
   const shard = EntryName.shardOf(entry.key)
   known.set(shard, (known.get(shard) ?? 0) + sign)
-  if (sign === 1) tally.add(entry)
-  else tally.subtract(entry)
+  if (sign === 1) {
+    tally.add(entry)
+    RecentShards.add(recent, entry)
+  } else {
+    tally.subtract(entry)
+    RecentShards.remove(recent, entry)
+  }
+}
+
+const versionsOf = (entries: Iterable<EntryName.EntryName>, key: string) => {
+  const found: Array<EntryName.EntryName> = []
+  for (const entry of entries) if (entry.key === key) found.push(entry)
+  return found.length > 1 ? found.sort(EntryName.byAge) : found
 }
 
 const versions = (parts: Parts, key: string) =>
-  Effect.map(shard(parts, EntryName.shardOf(key)), (found) =>
-    found.filter((entry) => entry.key === key).sort(EntryName.byAge)
-  )
+  Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => versionsOf(entries, key))
 
 /** What can't be removed is in nobody's way: the next start removes it. */
 const discard = ({ disk, folders }: Parts, name: string) =>
@@ -225,7 +233,7 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
     }
     yield* settle(parts, places, held, record, entry).pipe(
       // An entry whose place may not be on the disk is not acknowledged, and not kept.
-      Effect.tapError(() => takeBack(parts, places, entry))
+      Effect.tapError(() => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry)))
     )
     begun.delete(incoming.name)
     parts.incoming.delete(incoming)
@@ -281,7 +289,7 @@ const change = (
   ...[entry, next, { attempts, durable }]: Parameters<Spool["change"]>
 ): Effect.Effect<EntryName.EntryName, DiskError> =>
   Effect.gen(function* () {
-    const { disk, tally } = parts
+    const { disk, recent, tally } = parts
     const after = { ...entry, ...next }
     const now = yield* Clock.currentTimeMillis
     const [from, to] = [pathOf(parts, entry), pathOf(parts, after)]
@@ -290,57 +298,26 @@ const change = (
     const synced: ReadonlyArray<DiskStep> = durable
       ? [{ _tag: "SyncFolder", path: folderOf(parts, entry.key) }]
       : []
-    yield* disk.sequence([...noted, ...moved, ...synced])
+    yield* Effect.tapError(disk.sequence([...noted, ...moved, ...synced]), () => forget(parts, entry))
     tally.subtract(entry)
     tally.add(after)
+    RecentShards.remove(recent, entry)
+    RecentShards.add(recent, after)
     return after
   }).pipe(Effect.uninterruptible)
 
+/** Behind a failure it is not known what became of an entry. */
+const forget = ({ recent }: Parts, { key }: EntryName.EntryName) =>
+  Effect.sync(() => RecentShards.forget(recent, EntryName.shardOf(key)))
+
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
-  Effect.gen(function* () {
-    const { disk, folders, replaced } = parts
-    const gone = `${folders.temporary}/${randomUUID()}`
-    if (isReplaced) replaced.set(EntryName.shardOf(entry.key), {})
-    yield* disk.sequence(EntrySteps.remove(pathOf(parts, entry), gone))
-    counted(parts, entry, -1)
-  }).pipe(Effect.uninterruptible)
-
-const sync = (parts: Parts, key: string) =>
   Effect.suspend(() => {
-    const { disk, replaced } = parts
-    const shard = EntryName.shardOf(key)
-    const last = replaced.get(shard)
-    return Effect.map(disk.syncFolder(shardPath(parts, shard)), () => {
-      // Another version may have been replaced while this was under way.
-      if (replaced.get(shard) === last) replaced.delete(shard)
+    if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
+    return Effect.matchEffect(Removals.remove(parts.removals, pathOf(parts, entry)), {
+      onSuccess: () => Effect.sync(() => counted(parts, entry, -1)),
+      onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })
-  })
-
-const syncReplaced = (parts: Parts, key: string) =>
-  Effect.suspend(() => {
-    const { disk, inherited, replaced } = parts
-    const shard = EntryName.shardOf(key)
-    const own = Effect.suspend(() => (replaced.has(shard) ? sync(parts, key) : Effect.void))
-    if (!inherited.has(shard)) return own
-    const syncing: InheritedShards.Syncing = {
-      sync: (shards) =>
-        disk.sequence(shards.map((each) => ({ _tag: "SyncFolder", path: shardPath(parts, each) }))),
-      failed: (each) => void replaced.set(each, {})
-    }
-    return Effect.andThen(InheritedShards.sync(inherited, shard, syncing), own)
-  })
-
-const read = <A>(
-  parts: Parts,
-  entry: EntryName.EntryName,
-  file: string,
-  parse: (text: string) => Option.Option<A>
-) =>
-  parts.disk.readText(`${pathOf(parts, entry)}/${file}`).pipe(
-    // A link or a folder in the place of the file was not written by a relay, no more than a text that can't be parsed.
-    Effect.catchIf(isNotOfItsKind, () => Effect.succeed(undefined)),
-    Effect.map((text) => Option.flatMap(Option.fromNullable(text), parse))
-  )
+  }).pipe(Effect.uninterruptible)
 
 const missing = ({ disk, folders, settings, tally, incoming }: Parts, size: number) =>
   Effect.map(folders.again(disk.free(folders.root)), (free) => {

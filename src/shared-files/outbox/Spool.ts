@@ -36,6 +36,13 @@ export interface Spool {
   ) => Effect.Effect<EntryName, DiskError>
   /** The versions of a file, newest first. */
   readonly versions: (key: string) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
+  /**
+   * The same as it was read a moment ago, with all that this process has done since, and without a look: what somebody else
+   * has removed may still be among them. Undefined: nothing is known.
+   *
+   * @param now milliseconds since 1970
+   */
+  readonly recent: (key: string, now: number) => ReadonlyArray<EntryName> | undefined
   /** All entries of a shard (`EntryName.shardOf`), in any order. */
   readonly shard: (shard: number) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
   /** The shards that may have entries. */
@@ -71,6 +78,8 @@ export interface Spool {
    * sent: else a stop might bring an older one back, which would be sent after it.
    */
   readonly syncReplaced: (key: string) => Effect.Effect<void, DiskError>
+  /** Whether `syncReplaced` has something to do. */
+  readonly mayComeBack: (key: string) => boolean
   /** Bytes that are missing for this many more, in the outbox or on the disk; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
   /** How much there is, as it is counted in memory. */

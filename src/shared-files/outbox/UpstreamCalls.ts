@@ -8,6 +8,7 @@ import { exchange, type Heard, hear, type PeerRequest } from "../../peers/Exchan
 import { PeerClient } from "../../peers/PeerClient.ts"
 import { unreachable as noAnswer, PeerUnreachable } from "../../peers/PeerUnreachable.ts"
 import { isRefusal } from "../../peers/RefusalStatus.ts"
+import * as SilenceWatch from "../../peers/SilenceWatch.ts"
 import { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import * as Span from "../../Span.ts"
 import * as CertificateFile from "../../topology/CertificateFile.ts"
@@ -33,7 +34,13 @@ const make = Effect.gen(function* () {
   }
   const url = output.upstream.url.value
   const connections = yield* trusted(url, output.upstream.serverCertificateFile)
-  const calls: Calls = { url, connections, patience: sharedFiles.forwardTimeout }
+  const { forwardTimeout } = sharedFiles
+  const calls: Calls = {
+    url,
+    connections,
+    watch: yield* SilenceWatch.make(forwardTimeout),
+    listening: { maxLength: maxBody, within: Duration.min(sayWithin, Duration.times(forwardTimeout, 1 / 2)) }
+  }
   return Upstream.of({
     put: (file) => Span.within("Upstream.put", () => ({ ...file.name }))(put(calls, file)),
     has: (name, hash) => Span.within("Upstream.has", () => ({ ...name }))(has(calls, name, hash))
@@ -47,8 +54,10 @@ export const layer = Layer.scoped(Upstream, make)
 interface Calls {
   readonly url: URL
   readonly connections: Connections
-  /** For each piece of a request, and for the answer: `shared_files.forward_timeout`. */
-  readonly patience: Duration.Duration
+  /** Its patience is for each piece of a request, and for the answer: `shared_files.forward_timeout`. */
+  readonly watch: SilenceWatch.SilenceWatch
+  /** How much of an answer is read, and for how long. */
+  readonly listening: { readonly maxLength: number; readonly within: Duration.Duration }
 }
 
 interface Connections {
@@ -86,20 +95,14 @@ const isStale = (error: unknown): boolean => error instanceof PeerUnreachable &&
 
 /** Asks; over another connection, once, where the first was stale. */
 const ask = <A, E>(
-  { connections, patience }: Calls,
+  { connections, watch }: Calls,
   request: PeerRequest,
   use: (response: IncomingMessage) => Effect.Effect<A, E>
 ) =>
   Effect.suspend(() => {
-    const once = Effect.flatMap(connections.current, (agent) => exchange(agent, request, patience, use))
+    const once = Effect.flatMap(connections.current, (agent) => exchange(agent, request, watch, use))
     return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
   })
-
-/** How much of an answer is read, and for how long. */
-const listening = ({ patience }: Calls) => ({
-  maxLength: maxBody,
-  within: Duration.min(sayWithin, Duration.times(patience, 1 / 2))
-})
 
 const put = (calls: Calls, file: SentFile) =>
   Effect.suspend(() => {
@@ -112,9 +115,9 @@ const put = (calls: Calls, file: SentFile) =>
         const isTaken = isSuccess(response)
         // One that says no is not sent the rest.
         if (!isTaken) body?.stop()
-        const wanted = listening(calls)
+        const wanted = calls.listening
         return Effect.flatMap(
-          hear(response, isTaken ? { ...wanted, within: calls.patience } : wanted),
+          hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
           (heard) => meaning(response, heard, calls.url)
         )
       })
@@ -142,7 +145,7 @@ const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
       headers: {},
       send: (request) => request.end()
     },
-    (response) => Effect.flatMap(hear(response, listening(calls)), () => presence(response))
+    (response) => Effect.flatMap(hear(response, calls.listening), () => presence(response))
   ).pipe(Effect.catchTag("PeerUnreachable", unreachable))
 
 /** What the answer to `HEAD` means. */

@@ -27,7 +27,10 @@ export interface GateStatus {
 
 /** Who sends something to the policy server comes through here. */
 export interface UpstreamGate {
-  /** Waits until one more thing may be sent, be it as a probe. */
+  /**
+   * Waits until one more thing may be sent, be it as a probe. To be entered where nothing interrupts but the wait itself,
+   * which always can be: between the permit and whoever is to release it, it would be lost.
+   */
   readonly enter: Effect.Effect<Permit>
   /** The policy server was seen to answer. */
   readonly answered: Effect.Effect<void>
@@ -44,7 +47,10 @@ export const maxSending = 8
 
 interface Parts {
   readonly retry: RetrySettings
-  readonly places: Effect.Semaphore
+  /** Places that are taken. */
+  taken: number
+  /** Those who wait for one, in their order: each is given the place that somebody leaves. */
+  readonly line: Array<() => void>
   open: boolean
   probing: boolean
   /** In a row, by probes. */
@@ -61,7 +67,8 @@ interface Parts {
 export const make = (retry: RetrySettings): UpstreamGate => {
   const parts: Parts = {
     retry,
-    places: Effect.unsafeMakeSemaphore(maxSending),
+    taken: 0,
+    line: [],
     open: false,
     probing: false,
     failures: 0,
@@ -114,17 +121,49 @@ const close = (parts: Parts, message: string) =>
     parts.nextProbe = (yield* monotonic) + Math.ceil(Duration.toMillis(delay))
   })
 
-const enter = (parts: Parts) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const { places } = parts
-      yield* restore(places.take(1))
-      while (true) {
-        const decided = yield* decide(parts)
-        if (!("wait" in decided)) return decided
-        yield* restore(decided.wait).pipe(Effect.onInterrupt(() => places.release(1)))
-      }
+const enter = (parts: Parts): Effect.Effect<Permit> =>
+  Effect.uninterruptible(Effect.andThen(takePlace(parts), admitted(parts)))
+
+/** Most find a place at once. A semaphore's permit is lost where its wait is interrupted in the turn that it is given in. */
+const takePlace = (parts: Parts): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (parts.taken < maxSending) {
+      parts.taken++
+      return Effect.void
+    }
+    let isMine = false
+    let wake = () => {}
+    const handOver = () => {
+      isMine = true
+      wake()
+    }
+    parts.line.push(handOver)
+    const handed = Effect.async<void>((resume) => {
+      wake = () => resume(Effect.void)
+      if (isMine) wake()
     })
+    const giveUp = Effect.sync(() => {
+      if (isMine) leavePlace(parts)
+      else parts.line.splice(parts.line.indexOf(handOver), 1)
+    })
+    return Effect.onInterrupt(Effect.interruptible(handed), () => giveUp)
+  })
+
+const leavePlace = (parts: Parts): void => {
+  const next = parts.line.shift()
+  if (next === undefined) parts.taken--
+  else next()
+}
+
+/** Who has a place waits until something may be sent. */
+const admitted = (parts: Parts): Effect.Effect<Permit> =>
+  Effect.flatMap(decide(parts), (decided) =>
+    "wait" in decided
+      ? Effect.interruptible(decided.wait).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => leavePlace(parts))),
+          Effect.andThen(admitted(parts))
+        )
+      : Effect.succeed(decided)
   )
 
 /** A permit, or what to wait for: the next change behind what was seen here, or the time of the next probe. */
@@ -141,22 +180,28 @@ const decide = (parts: Parts) =>
 const permit = (parts: Parts, isProbe: boolean): Permit => {
   let isMine = isProbe
   // A probe is over once it was answered, or failed: nobody has to wait for what else its bearer does.
-  const endProbe = Effect.sync(() => {
-    if (isMine) parts.probing = false
+  const endProbe = () => {
+    if (!isMine) return
     isMine = false
+    parts.probing = false
     change(parts)
-  })
+  }
   return {
-    answered: Effect.andThen(
-      Effect.map(Clock.currentTimeMillis, (now) => reopen(parts, now)),
-      endProbe
-    ),
+    answered: Effect.map(Clock.currentTimeMillis, (now) => {
+      const wasOpen = parts.open
+      reopen(parts, now)
+      endProbe()
+      if (!wasOpen) change(parts)
+    }),
     // Others that were under way when the first one failed say the same thing once more.
     failed: (message) =>
       Effect.suspend(() => (parts.open || isMine ? close(parts, message) : Effect.void)).pipe(
-        Effect.andThen(endProbe)
+        Effect.andThen(Effect.sync(endProbe))
       ),
-    release: Effect.andThen(endProbe, Effect.asVoid(parts.places.release(1)))
+    release: Effect.sync(() => {
+      endProbe()
+      leavePlace(parts)
+    })
   }
 }
 

@@ -1,0 +1,95 @@
+/**
+ * Entries on their way out. Those that come within one turn of the event loop, as the answers do that several connections
+ * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
+ */
+import { randomUUID } from "node:crypto"
+import { Effect, Exit } from "effect"
+import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
+
+interface Removal {
+  /** The entry's folder. */
+  readonly place: string
+  /** Where that is moved, in one piece. */
+  readonly gone: string
+  /** Once that is known. */
+  outcome: Outcome | undefined
+  /** Who waits for that. */
+  waits: ((outcome: Outcome) => void) | undefined
+}
+
+type Outcome = Effect.Effect<void, DiskError>
+
+/** What removes entries. */
+export interface Removals {
+  readonly disk: DiskService
+  /** The folder for what is neither there nor gone. */
+  readonly temporary: string
+  /** Those that the next order is to have in it. The first of them gives that order. */
+  next: Array<Removal>
+}
+
+/** Nothing is on its way. */
+export const make = (disk: DiskService, temporary: string): Removals => ({ disk, temporary, next: [] })
+
+/** Removes an entry, in one piece. What can't be removed of it is in nobody's way: the next start removes it. */
+export const remove = (removals: Removals, place: string): Effect.Effect<void, DiskError> =>
+  Effect.uninterruptible(
+    Effect.suspend(() => {
+      const removal: Removal = {
+        place,
+        gone: `${removals.temporary}/${randomUUID()}`,
+        outcome: undefined,
+        waits: undefined
+      }
+      const isFirst = removals.next.push(removal) === 1
+      return isFirst
+        ? Effect.andThen(Effect.andThen(endOfTurn, give(removals)), ended(removal))
+        : ended(removal)
+    })
+  )
+
+const ended = (removal: Removal): Outcome =>
+  Effect.suspend(
+    () =>
+      removal.outcome ??
+      Effect.async((resume) => {
+        removal.waits = resume
+      })
+  )
+
+const settle = (removal: Removal, outcome: Outcome): void => {
+  removal.outcome = outcome
+  removal.waits?.(outcome)
+}
+
+/** What has come by now was handled. */
+const endOfTurn = Effect.async<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+const give = (removals: Removals) =>
+  Effect.suspend(() => {
+    const all = removals.next
+    removals.next = []
+    const { disk } = removals
+    // Nothing that is thrown away has to wait for what is still to be moved.
+    return Effect.flatMap(Effect.exit(disk.sequence([...all.map(move), ...all.map(discard)])), (exit) => {
+      if (Exit.isFailure(exit) && all.length > 1)
+        return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
+      for (const each of all) settle(each, exit)
+      return Effect.void
+    })
+  })
+
+const move = ({ place, gone }: Removal): DiskStep => ({ _tag: "Rename", from: place, to: gone })
+
+const discard = ({ gone }: Removal): DiskStep => ({ _tag: "DiscardFolder", path: gone })
+
+/** An order ends with the first step that fails, which says nothing of the other entries. */
+const byItself = (disk: DiskService, removal: Removal) =>
+  Effect.flatMap(disk.status(removal.gone), (moved) =>
+    disk.sequence([...(moved === undefined ? [move(removal)] : []), discard(removal)])
+  ).pipe(
+    Effect.exit,
+    Effect.map((exit) => settle(removal, exit))
+  )
