@@ -15,7 +15,7 @@ import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import { type Accepted, SharedFiles, type SharedFilesService, type Upload } from "./SharedFiles.ts"
-import type { Queued, Stored } from "./SharedFilesApi.ts"
+import { type Queued, type Stored, uploadParameters } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -82,8 +82,10 @@ const nameOf = (search: URLSearchParams, path: NodePath): Either.Either<SharedFi
 
 const share = (request: Request, path: NodePath) =>
   Effect.gen(function* () {
-    const name = yield* nameOf(Query.of(request), path)
-    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
+    const search = Query.of(request)
+    yield* Query.onlyKnown(search, uploadParameters.share)
+    const name = yield* nameOf(search, path)
+    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(search)).pipe(
       Effect.map((claim) => ({ claim, length: 0 }))
     )
     return yield* upload(request, name, RequestBody.open(request), announcement)
@@ -112,10 +114,12 @@ const tooSlow = new RequestTimeout({ message: "header block: not within limits.h
 const put = (request: Request, path: OlderPath) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
+    const search = Query.of(request)
+    yield* Query.onlyKnown(search, uploadParameters.put)
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
-      const ttl = yield* Query.parameter(Query.of(request), "ttl")
+      const ttl = yield* Query.parameter(search, "ttl")
       const text = Option.getOrElse(ttl, () => "")
       yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.
