@@ -134,7 +134,7 @@ const contextOf = (
   const { request, route, match } = asked
   const services = new Map(given.unsafeMap)
   services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
-  services.set(Scope.Scope.key, scope)
+  services.set(Scope.Scope.key, scope())
   services.set(BasePath.key, { versioned: asked.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
