@@ -67,12 +67,21 @@ export const hasGone = (request: HttpServerRequest.HttpServerRequest): boolean =
   return destroyed || (remoteAddress === undefined && localAddress !== undefined)
 }
 
-/** Whether a host is missing that the request has to name: from HTTP/1.1 on (RFC 9112, 3.2). */
-export const lacksHost = (request: HttpServerRequest.HttpServerRequest): boolean => {
+/** How often a header came. Node keeps the first, and says nothing of the others. @param name in lower case */
+const timesOf = (name: string, { rawHeaders }: IncomingMessage): number => {
+  let times = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const found = rawHeaders[at]
+    if (found?.length === name.length && found.toLowerCase() === name) times++
+  }
+  return times
+}
+
+/** Whether a request names its host as it has to: once, which may be missing before HTTP/1.1 (RFC 9112, 3.2). */
+export const namesItsHost = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source
-  return (
-    request.headers.host === undefined && source instanceof IncomingMessage && source.httpVersion === "1.1"
-  )
+  if (!(source instanceof IncomingMessage)) return true
+  return timesOf("host", source) < 2 && (request.headers.host !== undefined || source.httpVersion !== "1.1")
 }
 
 /** Whether the request came over TLS, to this very server. */

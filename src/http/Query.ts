@@ -1,6 +1,7 @@
 /** The query of a request, with all its repetitions: the handlers decode it, since names have aliases and order counts. */
 import type { HttpServerRequest } from "@effect/platform"
 import { Either, Option, Schema } from "effect"
+import { nearest } from "../config/Nearest.ts"
 import { InvalidRequest } from "../RelayError.ts"
 
 /** What is behind the `?` of a request's address, not decoded. */
@@ -84,6 +85,29 @@ export const limit = (text: string | undefined): Either.Either<number, InvalidRe
     read("limit", text, "a whole number from 1 to 1000", decodeLimit),
     Option.getOrElse(() => usualLimit)
   )
+
+/**
+ * Refuses what is none of a route's parameters: a misspelt one would mean the opposite of what was meant, such as to keep
+ * a file for ever.
+ */
+export const onlyKnown = (
+  search: URLSearchParams,
+  known: ReadonlyArray<string>
+): Either.Either<void, InvalidRequest> => {
+  for (const name of search.keys()) if (!known.includes(name)) return Either.left(unknown(name, known))
+  return Either.void
+}
+
+/** A name that is none of a route's parameters. */
+export const unknown = (given: string, known: ReadonlyArray<string>): InvalidRequest => {
+  const meant = nearest(given, known)
+  const expected =
+    meant === undefined
+      ? `expected one of this route's parameters: ${known.join(", ")}`
+      : `this route has no such parameter; expected perhaps ${meant}`
+  const name = given.slice(0, 100)
+  return new InvalidRequest({ parameter: name, message: `${name}: ${expected}` })
+}
 
 /** A parameter that may be absent, and comes once; empty is absent. */
 export const parameter = (

@@ -13,6 +13,15 @@ export type RequestBody = StreamReader.StreamReader<InvalidRequest>
 /** The body ended before all of it was there. */
 export const cut = new InvalidRequest({ message: "the body was cut short" })
 
+/** Bodies of which no more can be read, though their connections are open. */
+const broken = new WeakSet<IncomingMessage>()
+
+/** No more of this body can be read: who reads it, or begins to, finds it cut short behind what came. */
+export const breakOff = (message: IncomingMessage, error: Error): void => {
+  broken.add(message)
+  if (message.listenerCount("error") > 0) message.emit("error", error)
+}
+
 /**
  * Asks the sender for the body where it waits to be asked (`Expect: 100-continue`), and reads it until its scope ends.
  * What is not read stays where it is, so that an answer still gets through.
@@ -24,6 +33,7 @@ export const open = (
   if (!(source instanceof IncomingMessage))
     return Effect.flatMap(NodeStream.toReadable(request.stream), (stream) => StreamReader.open(stream, cut))
   return Effect.suspend(() => {
+    if (broken.has(source)) return StreamReader.open(source, cut, true)
     // HTTP/1.0 knows no answer before the answer (RFC 9110, 10.1.1).
     if (request.headers.expect?.toLowerCase() === "100-continue" && source.httpVersion !== "1.0")
       NodeHttpServerRequest.toServerResponse(request).writeContinue()

@@ -72,10 +72,15 @@ const withinTurn = (
 const takenOf = (stream: Readable): ((piece: Buffer) => void) =>
   stream instanceof IncomingMessage ? ReceivedMemory.giveBack : () => {}
 
-const listen = <E>(stream: Readable, cut: E, taken = takenOf(stream)) => {
+type State = "open" | "ended" | "cut"
+
+const stateOf = (stream: Readable, isCut: boolean): State =>
+  stream.readableEnded ? "ended" : isCut || stream.destroyed ? "cut" : "open"
+
+const listen = <E>(stream: Readable, cut: E, isCut: boolean, taken = takenOf(stream)) => {
   /** What came, and was not taken yet. */
   const held: Array<Buffer> = []
-  let state: "open" | "ended" | "cut" = stream.readableEnded ? "ended" : stream.destroyed ? "cut" : "open"
+  let state = stateOf(stream, isCut)
   let received = 0
   /** Looks whether enough has come for the effect that waits; undefined: none waits. */
   let look: (() => void) | undefined
@@ -167,11 +172,16 @@ const listen = <E>(stream: Readable, cut: E, taken = takenOf(stream)) => {
  * The reader of a stream, which has no other; it lets go of the stream with its scope.
  *
  * @param cut what it fails with where the stream breaks off
+ * @param isCut it has broken off already, and the stream itself does not say so
  */
-export const open = <E>(stream: Readable, cut: E): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
+export const open = <E>(
+  stream: Readable,
+  cut: E,
+  isCut = false
+): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
   Effect.map(
     Acquired.acquire(
-      () => listen(stream, cut),
+      () => listen(stream, cut, isCut),
       ({ leave }) => Effect.sync(leave)
     ),
     ({ reader }) => reader

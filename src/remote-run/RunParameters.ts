@@ -1,6 +1,6 @@
 /** The parameters of the routes that start a run or read one, in both dialects, decoded from query and form. */
 import { Either } from "effect"
-import { nearest } from "../config/Nearest.ts"
+import { unknown as unknownParameter } from "../http/Query.ts"
 import { NodeId } from "../NodeId.ts"
 import { ClassName } from "./ClassName.ts"
 import * as ControlParameters from "./ControlParameters.ts"
@@ -132,16 +132,7 @@ const unknownNames = (
   const unknown = [...given.keys()].filter((name) => !known.includes(name))
   const [first] = unknown
   if (first === undefined || oldNames.some((name) => given.has(name))) return Either.right(unknown)
-  const meant = nearest(first, known)
-  const name = first.slice(0, 100)
-  return Either.left(
-    invalid(
-      name,
-      meant === undefined
-        ? `expected one of this route's parameters: ${known.join(", ")}`
-        : `this route has no such parameter; expected perhaps ${meant}`
-    )
-  )
+  return Either.left(unknownParameter(first, known))
 }
 
 /** Decodes the parameters of a route that starts a run. */

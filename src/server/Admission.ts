@@ -4,7 +4,7 @@ import { Cause, Effect, Either, Exit } from "effect"
 import { Access, type AccessService, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
-import { callerOf, hasGone, isEncrypted, lacksHost, localAddress } from "../access/Caller.ts"
+import { callerOf, hasGone, isEncrypted, localAddress, namesItsHost } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import { originForm } from "../http/BasePath.ts"
@@ -81,7 +81,7 @@ const checkBrowser = ({ settings }: Parts, request: HttpServerRequest.HttpServer
     return error
   })
 
-const noHost = new InvalidRequest({ parameter: "Host", message: "Host: expected one" })
+const notOneHost = new InvalidRequest({ parameter: "Host", message: "Host: expected one, and no more" })
 
 /** Who has gone is not refused for the address that the connection has lost. */
 const gone = Effect.failCause(Cause.interrupt(HttpServerError.clientAbortFiberId))
@@ -91,7 +91,7 @@ const choose = (
   parts: Parts,
   { request, path, match, route }: Asked
 ): Route | Effect.Effect<Route, Refusal> => {
-  if (lacksHost(request)) return noHost
+  if (!namesItsHost(request)) return notOneHost
   if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
   if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
   return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : route

@@ -14,6 +14,7 @@ import {
   HttpServerResponse
 } from "@effect/platform"
 import { type Cause, Context, Effect, Exit, Option, Scope, Tracer } from "effect"
+import { turn } from "../EventLoop.ts"
 import { BasePath, originForm, strip } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
@@ -142,7 +143,7 @@ const contextOf = (
   const { request, route, match } = asked
   const services = new Map(given.unsafeMap)
   services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
-  services.set(Scope.Scope.key, scope)
+  services.set(Scope.Scope.key, scope())
   services.set(BasePath.key, { versioned: asked.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
@@ -161,15 +162,24 @@ const contextOf = (
 const hasBody = ({ headers }: Request): boolean =>
   headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
 
-/** The platform drains a body that nobody read; the connection is closed instead. */
-const isUnread = (request: Request): boolean => {
-  const source: unknown = request.source
-  return hasBody(request) && source instanceof IncomingMessage && !source.complete
+/** The message of a request whose body has not come whole, as far as was looked. */
+const unreadOf = (request: Request): IncomingMessage | undefined => {
+  const message: unknown = hasBody(request) ? request.source : undefined
+  return message instanceof IncomingMessage && !message.complete ? message : undefined
 }
 
-/** What every answer has: the request's id, and the connection's end where it has one. */
+/** What the system has of a body that nobody read is taken, and forgotten where that is all of it. */
+const taken = (message: IncomingMessage): Effect.Effect<void> =>
+  Effect.map(turn, () => {
+    if (message.complete) message.resume()
+  })
+
+/**
+ * What every answer has: the request's id, and the connection's end where a body did not come whole: the platform would
+ * drain it.
+ */
 const headersOf = ({ request, id }: Asked): BegunRequest.FlatHeaders =>
-  isUnread(request) ? [RequestId.header, id, "connection", "close"] : [RequestId.header, id]
+  unreadOf(request) !== undefined ? [RequestId.header, id, "connection", "close"] : [RequestId.header, id]
 
 /** A client that leaves interrupts what answers it, and nothing around that. */
 const run = ({ handlersOf }: Parts, route: RouteTable.Route) =>
@@ -202,7 +212,9 @@ const answer = (
 ): Effect.Effect<Response, never, Needed> => {
   const end = (response: Response, error?: unknown) => {
     const told = tell(parts, asked, response.status, error)
-    return told === undefined ? Effect.succeed(response) : Effect.as(told, response)
+    const ended = told === undefined ? Effect.succeed(response) : Effect.as(told, response)
+    const unread = unreadOf(asked.request)
+    return unread === undefined ? ended : Effect.zipLeft(ended, taken(unread))
   }
   const left = (cause: Cause.Cause<never>) =>
     Effect.andThen(tell(parts, asked, RequestLog.left, undefined) ?? Effect.void, Effect.failCause(cause))

@@ -8,6 +8,7 @@ import type { Socket } from "node:net"
 import { Effect, FiberSet, type Scope } from "effect"
 import * as RefusalLog from "../access/RefusalLog.ts"
 import type { Settings } from "../config/Settings.ts"
+import * as RequestBody from "../http/RequestBody.ts"
 import * as RequestId from "../http/RequestId.ts"
 
 interface Refusal {
@@ -44,20 +45,26 @@ const answerOf = ({ status, tag, message }: Refusal, id: string): string => {
   ].join("\r\n")
 }
 
-/** Whether an answer to an earlier request goes out there: nothing may come into the middle of it. */
-const isAnswering = (socket: Socket): boolean => {
+/**
+ * Does this where nothing is to be answered there before it: behind the answers to all requests that came before. Where
+ * what came is in the body of the last of them, the answer to that is the only one, and the connection ends with it.
+ */
+const inTurn = (socket: Socket, error: Error, act: () => void): void => {
   const response: unknown = Reflect.get(socket, "_httpMessage")
-  return response instanceof Http.ServerResponse && response.headersSent
-}
-
-/** Tells who reads a body there, before anything has been answered; false: nobody does. */
-const isTold = (socket: Socket, error: Error): boolean => {
-  const response: unknown = Reflect.get(socket, "_httpMessage")
-  if (!(response instanceof Http.ServerResponse) || response.headersSent || response.req.complete)
-    return false
-  // Nothing that comes behind it can be read.
+  if (!(response instanceof Http.ServerResponse)) {
+    act()
+    return
+  }
+  const { req } = response
+  if (req.complete) {
+    response.once("close", () => inTurn(socket, error, act))
+    return
+  }
   response.shouldKeepAlive = false
-  return response.req.listenerCount("error") > 0 && response.req.emit("error", error)
+  response.once("close", () => {
+    if (socket.writable) socket.destroySoon()
+  })
+  RequestBody.breakOff(req, error)
 }
 
 const codeOf = (error: Error): string => {
@@ -82,17 +89,19 @@ export const answered = (
       if (refused.has(socket)) return
       refused.add(socket)
       const refusal = refusalOf(codeOf(error), limits)
-      // What reads the body answers: for one request there is one answer, one id, and one line.
-      if (refusal !== undefined && isTold(socket, error)) return
-      if (refusal === undefined || !socket.writable || isAnswering(socket)) return void socket.destroy(error)
-      const id = RequestId.of(undefined)
-      const address = socket.remoteAddress ?? ""
-      socket.write(answerOf(refusal, id))
-      socket.destroySoon()
-      // Who connected and said nothing has asked for nothing.
-      if (socket.bytesRead === 0) return
-      const { status, tag, message } = refusal
-      const line = { request: id, address, status, tag, error: message }
-      fork(warn("what was sent could not be read as a request", address, line))
+      if (refusal === undefined) return void socket.destroy(error)
+      inTurn(socket, error, () => {
+        // It is being closed already: after an answer that says so, or by its caller.
+        if (!socket.writable) return
+        const id = RequestId.of(undefined)
+        const address = socket.remoteAddress ?? ""
+        socket.write(answerOf(refusal, id))
+        socket.destroySoon()
+        // Who connected and said nothing has asked for nothing.
+        if (socket.bytesRead === 0) return
+        const { status, tag, message } = refusal
+        const line = { request: id, address, status, tag, error: message }
+        fork(warn("what was sent could not be read as a request", address, line))
+      })
     })
   })

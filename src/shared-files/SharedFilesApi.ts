@@ -69,6 +69,14 @@ const ShareParameters = Schema.Struct({
   )
 })
 
+const PutParameters = Schema.Struct({ ttl })
+
+/** The names of all that an upload can say in its query, by its endpoint. */
+export const uploadParameters = {
+  share: Object.keys(ShareParameters.fields),
+  put: Object.keys(PutParameters.fields)
+} as const
+
 const CheckParameters = Schema.Struct({
   "source-uuid": source,
   hash: Described.required("the content's hash, in hex: 64 digits are sha256, 128 sha512", Described.hash),
@@ -183,7 +191,7 @@ export class SharedFilesApi extends HttpApiGroup.make("sharedFiles")
   .add(
     stores("put", "PUT", "/shared-files/:target/:source/:file_id")
       .setPath(OlderPath)
-      .setUrlParams(Schema.Struct({ ttl }))
+      .setUrlParams(PutParameters)
       .annotate(OpenApi.Summary, "Share a file with a node, as existing agents do")
       .annotate(
         OpenApi.Transform,

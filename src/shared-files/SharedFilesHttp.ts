@@ -15,7 +15,7 @@ import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import { type Accepted, SharedFiles, type SharedFilesService, type Upload } from "./SharedFiles.ts"
-import type { Queued, Stored } from "./SharedFilesApi.ts"
+import { type Queued, type Stored, uploadParameters } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -82,7 +82,8 @@ const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedF
 
 const share = (request: Request, path: NodePath, query: string) =>
   Effect.gen(function* () {
-    const search = Query.parse(query)
+    const search = new URLSearchParams(query)
+    yield* Query.onlyKnown(search, uploadParameters.share)
     const name = yield* nameOf(search, path)
     const announcement = Effect.suspend(() => SharedFileRequest.decodePost(search)).pipe(
       Effect.map((claim) => ({ claim, length: 0 }))
@@ -113,10 +114,12 @@ const tooSlow = new RequestTimeout({ message: "header block: not within limits.h
 const put = (request: Request, path: OlderPath, query: string) =>
   Effect.gen(function* () {
     const { limits } = yield* RelayConfig
+    const search = new URLSearchParams(query)
+    yield* Query.onlyKnown(search, uploadParameters.put)
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
-      const ttl = yield* Query.parameter(Query.parse(query), "ttl")
+      const ttl = yield* Query.parameter(search, "ttl")
       const text = Option.getOrElse(ttl, () => "")
       yield* SharedFileRequest.decodeTtl(text)
       // Nothing is proved before it is here, and it holds a place: it does not come at its sender's leisure.

@@ -1,5 +1,6 @@
 /** The one `HttpApp`, in a program that has something around it. */
-import { HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { connect } from "node:net"
+import { HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { Relay } from "../../src/index.ts"
@@ -30,6 +31,36 @@ const asking = (
       )
     }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))))
   }).pipe(Effect.scoped)
+
+/**
+ * What a relay's server answers on one connection, up to its end: `first`, and each of the others behind the answer to the
+ * one before it.
+ */
+const exchanged = (first: string, ...others: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const relay = servedRelay(yield* temporaryFolder, nodesListLayer(tree))
+    const exchange = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
+      Effect.async<string>((resume) => {
+        const port = address._tag === "TcpAddress" ? address.port : 0
+        let answer = ""
+        const left = [...others]
+        const socket = connect(port, "127.0.0.1", () => socket.write(first))
+        socket.on("data", (bytes) => {
+          answer += bytes
+          const next = left.shift()
+          if (next !== undefined) socket.write(next)
+        })
+        socket.on("error", () => {}).once("close", () => resume(Effect.succeed(answer)))
+        return Effect.sync(() => socket.destroy())
+      })
+    )
+    return yield* Effect.provide(exchange, relay)
+  }).pipe(Effect.scoped)
+
+const statusesOf = (answer: string) => answer.match(/(?<=HTTP\/1\.1 )\d+/g)
+
+const get = (more: string) => `GET /rudder/relay-api/system/info HTTP/1.1\r\n${more}\r\n`
+const last = get("Host: localhost\r\nConnection: close\r\n")
 
 const paths = ["system/info", "1/system/info", "nothing", "remote-run/runs?limit=0", "system/info?a=1"]
 
@@ -68,6 +99,37 @@ describe("the relay's app", () => {
         _tag: "InvalidRequest",
         parameter: "limit"
       })
+    })
+  )
+
+  for (const [what, body] of [
+    ["with its head", "Content-Length: 10\r\n\r\n0123456789"],
+    ["in chunks", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+  ])
+    it.live(`goes on with a connection of which a refused body has come whole: ${what}`, () =>
+      Effect.gen(function* () {
+        const put = `PUT /rudder/relay-api/shared-files/nobody/source/file HTTP/1.1\r\nHost: localhost\r\n${body}`
+        expect(statusesOf(yield* exchanged(put, last))).toEqual(["404", "200"])
+      })
+    )
+
+  it.live("closes a connection on which a refused body is still to come", () =>
+    Effect.gen(function* () {
+      const put = "PUT /rudder/relay-api/shared-files/nobody/source/file HTTP/1.1\r\nHost: localhost\r\n"
+      const answer = yield* exchanged(`${put}Content-Length: 10\r\n\r\n012345678`)
+      expect(statusesOf(answer)).toEqual(["404"])
+      expect(answer.toLowerCase()).toContain("\r\nconnection: close\r\n")
+    })
+  )
+
+  it.live("refuses a request that names two hosts, be they the same", () =>
+    Effect.gen(function* () {
+      for (const hosts of ["Host: localhost\r\nhost: localhost\r\n", "HOST: a\r\nX: y\r\nHost: b\r\n"]) {
+        const answer = yield* exchanged(get(hosts), last)
+        expect(statusesOf(answer)).toEqual(["400", "200"])
+        expect(answer).toContain('"message":"Host: expected one, and no more","parameter":"Host"')
+      }
+      expect(statusesOf(yield* exchanged(last))).toEqual(["200"])
     })
   )
 })

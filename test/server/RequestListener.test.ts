@@ -21,7 +21,7 @@ const ofHttpApp =
     context: Context.add(
       Context.add(services, HttpServerRequest.HttpServerRequest, request),
       Scope.Scope,
-      scope
+      scope()
     ),
     headers: () => []
   })
@@ -347,7 +347,7 @@ const begun: Begin<never, never, Word> = ({ request, scope, services }) => {
   if (request.url === "/throws") throw new Error("thrown")
   return {
     answer: Effect.map(Word, (word) => HttpServerResponse.text(word, { headers: { "x-id": "its own" } })),
-    context: Context.add(Context.add(services, Word, "given"), Scope.Scope, scope),
+    context: Context.add(Context.add(services, Word, "given"), Scope.Scope, scope()),
     headers: () => ["x-id", "7", "x-more", "m"]
   }
 }

@@ -1,14 +1,50 @@
 /** What node's server answers by itself, and what it does not. */
-import { createServer, type Server } from "node:http"
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { makeSettings } from "../../src/config/GivenSettings.ts"
+import * as EventLoop from "../../src/EventLoop.ts"
+import * as RequestBody from "../../src/http/RequestBody.ts"
+import { NodeRequest } from "../../src/server/NodeRequest.ts"
 import * as UnreadableRequests from "../../src/server/UnreadableRequests.ts"
 import { logLines } from "../support/LogLines.ts"
 import { eventually } from "../support/Until.ts"
 
 const { limits } = makeSettings({})
+
+/** In how many parts what is asked at these paths is answered. */
+const answers: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "/later": ["read later"],
+  "/stream": ["first part;", "second part;", "last part"]
+}
+
+/** Each part is written when the event loop came round some times. */
+const later = ([part, ...rest]: ReadonlyArray<string>, response: ServerResponse): void => {
+  if (part === undefined) {
+    response.end()
+    return
+  }
+  const turns = Effect.repeatN(EventLoop.turn, 20)
+  Effect.runFork(
+    Effect.map(turns, () => {
+      response.write(part)
+      later(rest, response)
+    })
+  )
+}
+
+/** Reads the body when the event loop came round some times. */
+const readLater = (asked: IncomingMessage, response: ServerResponse): void => {
+  const body = Effect.flatMap(RequestBody.open(new NodeRequest(asked, response)), ({ fill }) =>
+    fill(new Uint8Array(100))
+  )
+  const answer = Effect.match(Effect.scoped(body), {
+    onFailure: ({ message }) => response.writeHead(400).end(message),
+    onSuccess: () => response.end("read")
+  })
+  Effect.runFork(Effect.andThen(Effect.repeatN(EventLoop.turn, 20), answer))
+}
 
 /** A server that answers what it can read, its port, and what the log says. */
 const withServer = <A, E>(
@@ -20,8 +56,11 @@ const withServer = <A, E>(
       Effect.async<Server>((resume) => {
         const options = { headersTimeout: 200, requestTimeout: 0, connectionsCheckingInterval: 50 }
         const made = createServer(options, (asked, response) => {
+          const parts = answers[asked.url ?? ""]
+          if (parts !== undefined) return later(parts, response)
           // Who reads the body has a line of its own about it.
-          if (asked.url === "/body") asked.on("error", () => response.writeHead(400).end("cut")).resume()
+          if (asked.url === "/read-later") readLater(asked, response)
+          else if (asked.url === "/body") asked.on("error", () => response.writeHead(400).end("cut")).resume()
           else response.end("read")
         })
         made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
@@ -74,16 +113,21 @@ describe("what can't be read as a request", () => {
       )
     )
 
-  it.live(
-    "ends the connection where it comes behind a request, and is not answered in the middle of its answer",
-    () =>
-      withServer((port) =>
+  for (const paths of [["/"], ["/later"], ["/stream"], ["/later", "/", "/stream", "/later"]])
+    it.live(`is answered behind the answers to what came before it, and never inside one: ${paths}`, () =>
+      withServer((port, lines) =>
         Effect.gen(function* () {
-          const answer = yield* sent(port, `${request("\r\n")}hello?\r\n\r\n`)
-          expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n([^\r]+\r\n)*\r\nread($|HTTP\/1\.1 400 )/)
+          const asked = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: relay\r\n\r\n`)
+          const answer = yield* sent(port, `${asked.join("")}hello?\r\n\r\n`)
+          const statuses = answer.match(/HTTP\/1\.1 \d+/g)?.map((found) => found.slice(-3))
+          expect(statuses).toEqual([...paths.map(() => "200"), "400"])
+          const words = answer.match(/read later|read(?=HTTP)|first part;|second part;|last part|"_tag"/g)
+          expect(words).toEqual([...paths.flatMap((path) => answers[path] ?? ["read"]), '"_tag"'])
+          yield* eventually(() => lines.length > 0)
+          expect(lines).toEqual([expect.stringContaining("status=400")])
         })
       )
-  )
+    )
 
   it.live("is told to what reads the body where it is in a body: there is one answer, and one line", () =>
     withServer((port, lines) =>
@@ -95,6 +139,18 @@ describe("what can't be read as a request", () => {
           expect(answer).toContain("cut")
           expect(answer).not.toContain("no HTTP request")
         }
+        expect(lines).toEqual([])
+      })
+    )
+  )
+
+  it.live("is told to who begins to read the body later", () =>
+    withServer((port, lines) =>
+      Effect.gen(function* () {
+        const head = "POST /read-later HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
+        const answer = yield* sent(port, `${head}3\r\nabc\r\nno size\r\n`)
+        expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 400"])
+        expect(answer).toContain("the body was cut short")
         expect(lines).toEqual([])
       })
     )

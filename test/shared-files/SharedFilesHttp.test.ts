@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, posix } from "node:path"
-import { Headers, type HttpRouter, HttpServerRequest } from "@effect/platform"
+import { Headers, type HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, FastCheck, Layer, Logger, Option, Runtime } from "effect"
@@ -114,7 +114,7 @@ const relay = (disk: CrashingDisk, list: Obliging, layout: Layout) =>
     Layer.provideMerge(Layer.merge(NodeHttpServer.layerContext, Logger.remove(Logger.defaultLogger)))
   )
 
-const { array, constant, constantFrom, oneof, record, string, tuple } = FastCheck
+const { boolean, array, constant, constantFrom, oneof, record, string, tuple } = FastCheck
 
 const plain = constantFrom("node1", "file.txt", "a", "node", "files", "shared-files", "...", "-rf")
 const hostile = oneof(
@@ -172,15 +172,18 @@ interface Asked {
   readonly encoding: (text: string) => string
   /** Of the query. */
   readonly more: string
+  /** Its target is not in the list. */
+  readonly isFar?: boolean
 }
 
 const request: FastCheck.Arbitrary<Asked> = record({
   form: constantFrom("POST" as const, "PUT" as const, "HEAD" as const, "older HEAD" as const),
   base: constantFrom("/rudder/relay-api", "/rudder/relay-api/1"),
   ids: tuple(id, id, id),
+  isFar: boolean(),
   encoding: oneof({ weight: 2, arbitrary: constant(encode) }, { weight: 1, arbitrary: encoding }),
   more: oneof(
-    { weight: 3, arbitrary: constant("") },
+    { weight: 6, arbitrary: constant("") },
     { weight: 1, arbitrary: hostile.map((text) => `&${encode(text)}`) },
     {
       weight: 1,
@@ -235,7 +238,7 @@ describe("requests about shared files", () => {
           Effect.gen(function* () {
             const [target, source] = asked.ids
             const before = disk.operations.length
-            list.known = asked.encoding === encode ? [target, source] : [source]
+            list.known = asked.encoding === encode && asked.isFar !== true ? [target, source] : [source]
             const answered = yield* Effect.either(
               Effect.provideService(app, HttpServerRequest.HttpServerRequest, toRequest(asked))
             )
@@ -311,6 +314,46 @@ describe("requests about shared files", () => {
       }
       for (const form of ["POST", "PUT"] as const)
         expect(yield* send(form, "Identity")).toMatchObject({ status: 200 })
+    }).pipe(Effect.provide(relay(disk, list, "tree")))
+  })
+
+  it.scopedLive("that are uploads are refused, 400, where they say what is no parameter", () => {
+    const disk = CrashingDisk.make()
+    const list = new Obliging()
+    list.known = ["node1", "node2"]
+    return Effect.gen(function* () {
+      const app = yield* Relay.httpApp
+      const send = (form: Asked["form"], more: string) =>
+        Effect.gen(function* () {
+          const asked = {
+            form,
+            base: "/rudder/relay-api",
+            ids: ["node1", "node2", "a"],
+            encoding: encode,
+            more
+          } as const
+          const request = toRequest(asked)
+          const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
+          const body = HttpServerResponse.toWeb(answer).text()
+          return { status: answer.status, body: yield* Effect.promise(() => body) }
+        }).pipe(Effect.scoped)
+      for (const [form, more, parameter, meant] of [
+        ["POST", "&tll=1h", "tll", "expected perhaps ttl"],
+        ["POST", "&Ttl=1h", "Ttl", "expected perhaps ttl"],
+        ["POST", "&request_signature=00", "request_signature", "expected perhaps request-signature"],
+        ["PUT", "&tll=1h", "tll", "expected perhaps ttl"],
+        ["PUT", "&hash=00", "hash", "expected one of this route's parameters: ttl"]
+      ] as const) {
+        const { status, body } = yield* send(form, more)
+        expect(status).toBe(400)
+        expect(JSON.parse(body)).toMatchObject({ _tag: "InvalidRequest", parameter })
+        expect(body).toContain(meant)
+      }
+      expect([...disk.files().keys()].filter((path) => path.endsWith("/a"))).toEqual([])
+      expect(yield* send("POST", "&ttl=1h&algorithm=sha512")).toMatchObject({ status: 200 })
+      // What is only asked does no harm.
+      for (const form of ["HEAD", "older HEAD"] as const)
+        expect(yield* send(form, "&hash_type=sha512")).toMatchObject({ status: 200 })
     }).pipe(Effect.provide(relay(disk, list, "tree")))
   })
 

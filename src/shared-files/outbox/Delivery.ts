@@ -90,7 +90,7 @@ const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
 const choose = (parts: DeliveryParts, key: string, flight: Flights.Flight) =>
   Effect.clockWith((clock) => {
     const { spool, locks } = parts
-    const versions = locks.isFree(key) ? spool.recent(key, clock.unsafeCurrentTimeMillis()) : undefined
+    const versions = locks.isFree(() => key) ? spool.recent(key, clock.unsafeCurrentTimeMillis()) : undefined
     const [only] = versions ?? []
     // As it is nearly always: nothing has to be waited for, and so nobody to be kept from the file.
     return versions?.length === 1 && only?.state === "waiting" && !spool.mayComeBack(key)

@@ -5,7 +5,7 @@
  */
 import { Effect, Either, Option, Schema } from "effect"
 import { type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from "../../disk/Disk.ts"
-import type { Folders } from "../../disk/Folders.ts"
+import { type Folders, isMissing } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
@@ -127,25 +127,34 @@ const completeFound = (parts: Parts, intent: Intent): Effect.Effect<void, DiskEr
     yield* clear(parts, intent)
   })
 
-/** What a commit is made of: first the pair and the record of it, on the disk; then the moves, on the disk. */
-const stepsOf = (
+/** What a commit begins with: the pair and the record of it, on the disk. From then on this process or the next stores it. */
+const writesOf = (
   { folders: { temporary }, fileMode: mode }: Parts,
   files: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array | string }>,
   modified: number,
-  note: DiskStep,
-  [content, metadata]: ReturnType<typeof movesOf>,
-  folder: string
+  note: DiskStep
 ): ReadonlyArray<DiskStep> => [
   ...files.map(({ name, bytes }): DiskStep => {
     return { _tag: "Write", path: `${temporary}/${name}`, mode, bytes, modified }
   }),
   note,
-  // From here on the pair is stored, by this process or by the next.
-  { _tag: "SyncFolder", path: temporary },
-  { _tag: "Rename", ...content },
-  { _tag: "Rename", ...metadata },
+  { _tag: "SyncFolder", path: temporary }
+]
+
+/** What it ends with: the moves, on the disk. */
+const movesTo = (parts: Parts, intent: Intent, folder: string): ReadonlyArray<DiskStep> => [
+  ...movesOf(parts, intent, folder).map((move): DiskStep => ({ _tag: "Rename", ...move })),
   { _tag: "SyncFolder", path: folder }
 ]
+
+/** Does the moves once more where somebody removed the folder before them: it is made again. */
+const movedAgain = (parts: Parts, intent: Intent, error: DiskError) =>
+  Effect.gen(function* () {
+    const { disk, folders } = parts
+    for (const { from } of movesOf(parts, intent, ""))
+      if ((yield* disk.status(from)) === undefined) return yield* error
+    yield* disk.sequence(movesTo(parts, intent, yield* folders.make(intent.folders)))
+  })
 
 /**
  * Ends an intent of this process that the disk cut off: it is taken back while nothing of the pair is in its place, and
@@ -194,9 +203,12 @@ const store = (parts: Parts, ...[location, folder, incoming, metadata]: Paramete
       { name: intent.metadata, bytes: text }
     ]
     const { step, release } = log.note(JSON.stringify(intent))
-    const steps = stepsOf(parts, files, modified, step, movesOf(parts, intent, folder), folder)
+    const steps = [...writesOf(parts, files, modified, step), ...movesTo(parts, intent, folder)]
+    const stored = Effect.catchIf(disk.sequence(steps), isMissing, (error) =>
+      movedAgain(parts, intent, error)
+    )
     intended.add(name)
-    yield* folders.again(disk.sequence(steps)).pipe(
+    yield* folders.again(stored).pipe(
       Effect.onError(() => {
         log.renew()
         left.set(keyOf(location), end(parts, intent, release))

@@ -294,6 +294,45 @@ describe("a check while the file is being stored", () => {
 })
 
 describe("folders that are removed under a relay that runs", () => {
+  for (const [what, length] of [
+    ["held in memory", 10],
+    ["written already", 100_000]
+  ] as const)
+    it.effect(`are made again for the upload that is being committed: ${what}`, () => {
+      const { fs, disk } = openDisk()
+      const location = locationOf("file")
+      const content = "x".repeat(length)
+      /** What is done right before the files of an upload are moved. */
+      let meanwhile = () => {}
+      const watched: DiskService = {
+        ...disk,
+        sequence: (steps) =>
+          Effect.gen(function* () {
+            const moves = steps.findIndex(({ _tag }) => _tag === "Rename")
+            yield* disk.sequence(steps.slice(0, moves))
+            meanwhile()
+            yield* disk.sequence(steps.slice(moves))
+          })
+      }
+      return Effect.gen(function* () {
+        yield* upload(locationOf("other"), "other")
+        meanwhile = () => {
+          meanwhile = () => {}
+          fs.rmSync("/store/target", { recursive: true })
+        }
+        yield* upload(location, content)
+        expect(fs.readFileSync("/store/target/source/file", "utf8")).toBe(content)
+        expect(fs.existsSync("/store/target/source/file.metadata")).toBe(true)
+        expect(fs.readdirSync("/store/~tmp")).toEqual([])
+        // Who removes the files themselves, too, is told that they are gone.
+        meanwhile = () => {
+          for (const folder of ["target", "~tmp"])
+            fs.rmSync(`/store/${folder}`, { recursive: true, force: true })
+        }
+        expect(yield* Effect.flip(upload(location, content))).toMatchObject({ _tag: "StorageError" })
+      }).pipe(Effect.provide(storeLayer(watched)))
+    })
+
   for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
     it.effect(`are made again for the next upload: ${removed.join(" and ")}`, () => {
       const { fs, disk } = openDisk()
