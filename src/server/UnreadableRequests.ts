@@ -44,6 +44,19 @@ const answerOf = ({ status, tag, message }: Refusal, id: string): string => {
   ].join("\r\n")
 }
 
+/**
+ * Whether a TLS handshake was refused by one side, and did not just break off: who tries a port, or looks whether it is
+ * open, is of no interest.
+ */
+const isHandshake = (code: string): boolean =>
+  code.startsWith("ERR_SSL_") || code === "ERR_TLS_HANDSHAKE_TIMEOUT"
+
+/** OpenSSL's own words: what comes before them are numbers. */
+const reasonOf = ({ message }: Error): string => {
+  const reason: unknown = /:([^:]+):[^:]*:\d+:.*$/s.exec(message)?.[1]
+  return typeof reason === "string" ? reason : (message.split("\n")[0] ?? "")
+}
+
 /** Whether an answer to an earlier request goes out there: nothing may come into the middle of it. */
 const isAnswering = (socket: Socket): boolean => {
   const response: unknown = Reflect.get(socket, "_httpMessage")
@@ -84,9 +97,17 @@ export const answered = (
       const refusal = refusalOf(codeOf(error), limits)
       // What reads the body answers: for one request there is one answer, one id, and one line.
       if (refusal !== undefined && isTold(socket, error)) return
+      const address = socket.remoteAddress ?? ""
+      if (isHandshake(codeOf(error)))
+        fork(
+          warn("a TLS handshake failed", `tls ${address}`, {
+            address,
+            error: reasonOf(error),
+            tag: codeOf(error)
+          })
+        )
       if (refusal === undefined || !socket.writable || isAnswering(socket)) return void socket.destroy(error)
       const id = RequestId.of(undefined)
-      const address = socket.remoteAddress ?? ""
       socket.write(answerOf(refusal, id))
       socket.destroySoon()
       // Who connected and said nothing has asked for nothing.
