@@ -57,10 +57,21 @@ const reasonOf = ({ message }: Error): string => {
   return typeof reason === "string" ? reason : (message.split("\n")[0] ?? "")
 }
 
-/** Whether an answer to an earlier request goes out there: nothing may come into the middle of it. */
-const isAnswering = (socket: Socket): boolean => {
+/**
+ * The answer to an earlier request that goes out there, or is still to come: nothing may come into the middle of it, or in
+ * its place, since that request has had its effect.
+ */
+const answerUnderWay = (socket: Socket): Http.ServerResponse | undefined => {
   const response: unknown = Reflect.get(socket, "_httpMessage")
-  return response instanceof Http.ServerResponse && response.headersSent
+  return response instanceof Http.ServerResponse && (response.headersSent || response.req.complete)
+    ? response
+    : undefined
+}
+
+/** Closes the connection behind an answer. */
+const closeBehind = (response: Http.ServerResponse, socket: Socket): void => {
+  response.shouldKeepAlive = false
+  response.once("close", () => socket.destroySoon())
 }
 
 /** Tells who reads a body there, before anything has been answered; false: nobody does. */
@@ -77,6 +88,8 @@ const codeOf = (error: Error): string => {
   const code: unknown = Reflect.get(error, "code")
   return typeof code === "string" ? code : ""
 }
+
+const unreadable = "what was sent could not be read as a request"
 
 /** A line a minute for each address, of which nothing else is known, and 200 in all. */
 const bounds: RefusalLog.Bounds = { ofOne: 1, ofAll: 200 }
@@ -106,14 +119,19 @@ export const answered = (
             tag: codeOf(error)
           })
         )
-      if (refusal === undefined || !socket.writable || isAnswering(socket)) return void socket.destroy(error)
+      if (refusal === undefined || !socket.writable) return void socket.destroy(error)
+      const { status, tag, message } = refusal
+      const what = { address, tag, error: message }
+      const before = answerUnderWay(socket)
+      if (before !== undefined) {
+        closeBehind(before, socket)
+        return void fork(warn(unreadable, address, what))
+      }
       const id = RequestId.of(undefined)
       socket.write(answerOf(refusal, id))
       socket.destroySoon()
       // Who connected and said nothing has asked for nothing.
       if (socket.bytesRead === 0) return
-      const { status, tag, message } = refusal
-      const line = { request: id, address, status, tag, error: message }
-      fork(warn("what was sent could not be read as a request", address, line))
+      fork(warn(unreadable, address, { ...what, request: id, status }))
     })
   })

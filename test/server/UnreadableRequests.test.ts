@@ -22,7 +22,10 @@ const withServer = <A, E>(
         const made = createServer(options, (asked, response) => {
           // Who reads the body has a line of its own about it.
           if (asked.url === "/body") asked.on("error", () => response.writeHead(400).end("cut")).resume()
-          else response.end("read")
+          else if (asked.url === "/later" || asked.url === "/begun") {
+            if (asked.url === "/begun") response.write("it is ")
+            made.once("clientError", () => setImmediate(() => response.end("read")))
+          } else response.end("read")
         })
         made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
       }),
@@ -83,6 +86,22 @@ describe("what can't be read as a request", () => {
           expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n([^\r]+\r\n)*\r\nread($|HTTP\/1\.1 400 )/)
         })
       )
+  )
+
+  it.live("is not answered in the place of what was asked before it, and cuts no answer off", () =>
+    withServer((port, lines) =>
+      Effect.gen(function* () {
+        for (const path of ["/later", "/begun"])
+          for (const rest of ["hello?\r\n\r\n", "POST"]) {
+            const answer = yield* sent(port, `GET ${path} HTTP/1.1\r\nHost: relay\r\n\r\n${rest}`)
+            expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+            expect(answer.match(/HTTP\/1/g)).toHaveLength(1)
+            expect(answer).toMatch(/read(\r\n0\r\n\r\n)?$/)
+          }
+        yield* eventually(() => lines.length > 0)
+        expect(lines).toEqual([expect.stringMatching(/^WARN .*tag=InvalidRequest/)])
+      })
+    )
   )
 
   it.live("is told to what reads the body where it is in a body: there is one answer, and one line", () =>
