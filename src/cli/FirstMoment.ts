@@ -1,6 +1,6 @@
 /**
  * What holds from the first moment of the process to its last: neither a SIGHUP nor a reader of our output that went away
- * ends it. It imports nothing, since that would take a moment.
+ * ends it, and no signal opens it to others. It imports nothing, since that would take a moment.
  */
 
 /** What a SIGHUP is answered with now; before anything is there to be loaded again, it is kept for later. */
@@ -16,6 +16,8 @@ const onHangup = (): void => {
 const endAtOnce = (): void => process.exit(0)
 
 process.on("SIGHUP", onHangup)
+// Node would open its debugger, a port of the machine at which any of its users may have this process run code.
+process.on("SIGUSR1", () => {})
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, endAtOnce)
 // Each write that fails is told here, and the next is tried again: the disk may have room by then.
 for (const output of [process.stdout, process.stderr]) output.on("error", () => {})

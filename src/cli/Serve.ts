@@ -1,5 +1,5 @@
 /** `rudder-relay serve`: the daemon. */
-import type { HttpServerError } from "@effect/platform"
+import type { HttpServer, HttpServerError } from "@effect/platform"
 import { Effect, Layer, Option, Runtime } from "effect"
 import { type LoadedSettings, load, RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
@@ -17,6 +17,10 @@ import { onEachHangup } from "./FirstMoment.ts"
 import * as Preflight from "./Preflight.ts"
 import * as ServiceManager from "./ServiceManager.ts"
 import { exitCode, StartError } from "./StartError.ts"
+
+/** As `general.listen` and URLs have it. */
+const hostAndPort = ({ hostname, port }: HttpServer.TcpAddress): string =>
+  `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`
 
 /** SIGHUP loads again what can be, as soon as there is something; while the relay stops it does nothing. */
 const reloadOnHangup = Layer.scopedDiscard(
@@ -38,7 +42,7 @@ const announce = Layer.unwrapEffect(
     const listener = yield* Listener
     const settings = yield* RelayConfig
     const { general, remoteRun } = settings
-    const address = listener._tag === "TcpAddress" ? `${listener.hostname}:${listener.port}` : listener.path
+    const address = listener._tag === "TcpAddress" ? hostAndPort(listener) : listener.path
     yield* Effect.logInfo("listening").pipe(
       Effect.annotateLogs({ address, node: general.nodeId, max_concurrent: remoteRun.maxConcurrent })
     )

@@ -33,7 +33,9 @@ const wrong = (what: string, message: string) =>
 const unreadable = (what: string) => (error: PlatformError) =>
   wrong(
     what,
-    error._tag === "SystemError" && error.reason === "NotFound" ? "there is no such file" : error.message
+    error._tag === "SystemError" && error.reason === "NotFound"
+      ? "there is no such file"
+      : (error.description ?? error.message)
   )
 
 const answer = (shared: Shared): string => {

@@ -6,20 +6,34 @@ import type { SharedFileName } from "../shared-files/file/FileId.ts"
 import * as Signature from "../shared-files/file/Signature.ts"
 import * as SignedScope from "../shared-files/file/SignedScope.ts"
 
-/** The key is none that a relay takes: not PEM, encrypted, not RSA, or not of 2048 to 8192 bits. */
+/** The key is none that a relay takes: not PEM, encrypted by another passphrase than CFEngine's own, not RSA, or not of 2048 to 8192 bits. */
 export class UnusableKey extends Schema.TaggedError<UnusableKey>()("UnusableKey", {
   message: Schema.String
 }) {}
 
-/** A source's secret key: PEM, or node's own form of a key. */
+/** A source's secret key: PEM, also encrypted by CFEngine's own passphrase, or node's own form of a key. */
 export type SigningKey = string | Redacted.Redacted<string> | KeyObject
+
+/** CFEngine's own, by which older versions encrypt the keys of agents. Node ignores it for a key without one. */
+const passphrase = "Cfengine passphrase"
+
+const readPem = (pem: string): KeyObject => {
+  try {
+    return createPrivateKey({ key: pem, passphrase })
+  } catch (cause) {
+    // OpenSSL says of it that padding is wrong, or the like.
+    if (/^(Proc-Type:.*|-+BEGIN )ENCRYPTED/m.test(pem))
+      throw new Error("it is encrypted, and not by CFEngine's own passphrase", { cause })
+    throw cause
+  }
+}
 
 /** A key that signs. Fails where a relay would not take its signatures. */
 export const keyOf = (given: SigningKey): Effect.Effect<KeyObject, UnusableKey> =>
   Effect.try({
     try: () => {
-      if (typeof given === "string") return createPrivateKey(given)
-      return Redacted.isRedacted(given) ? createPrivateKey(Redacted.value(given)) : given
+      if (typeof given === "string") return readPem(given)
+      return Redacted.isRedacted(given) ? readPem(Redacted.value(given)) : given
     },
     // What node says does not show the key.
     catch: (cause) =>

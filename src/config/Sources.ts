@@ -41,7 +41,8 @@ const isTable = (value: unknown): value is Table =>
 
 /** A value as a message shows it, cut where it is long. No key of the configuration is a secret. */
 const show = (value: unknown): string => {
-  const text = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? String(value))
+  const isNumber = typeof value === "bigint" || typeof value === "number"
+  const text = isNumber ? String(value) : (JSON.stringify(value) ?? String(value))
   return Printable.line(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }
 
@@ -70,6 +71,8 @@ const put = (sections: Table, path: ReadonlyArray<string>, value: unknown): void
 interface Said {
   readonly source: string
   readonly value: unknown
+  /** As it stands in the environment, if it comes from there. */
+  readonly text: string | undefined
 }
 
 /** The value of a key in a file; where what should be a section on the way to it is none, that value. */
@@ -133,11 +136,21 @@ const unknownKeys = (file: string, table: Table, environment: Environment): Read
   return [{ source: file, key: undefined, message: all.join("; ") }]
 }
 
-const wrongType = ({ key, expected }: Key, { source, value }: Said): ConfigProblem => ({
-  source,
-  key,
-  message: `expected ${expected}, got ${show(value)}`
-})
+/** The entries of a list that the schema refuses; the whole value, where it is no list. */
+const refusedOf = (value: unknown, at: ReadonlyArray<PropertyKey | undefined>): string => {
+  const wrong = Array.isArray(value) ? value.filter((_, index) => at.includes(index)) : []
+  return wrong.length === 0 ? show(value) : `${wrong.map(show).join(", ")} in it`
+}
+
+const wrongType = (
+  { key, expected, path }: Key,
+  { source, text, value }: Said,
+  refused: ReadonlyArray<ReadonlyArray<PropertyKey>>
+): ConfigProblem => {
+  const at = refused.filter((other) => begins(other, path)).map((other) => other[path.length])
+  const got = text === undefined || Array.isArray(value) ? refusedOf(value, at) : show(text)
+  return { source, key, message: `expected ${expected}, got ${got}` }
+}
 
 /** A configuration as it was read. */
 export interface Read {
@@ -180,7 +193,7 @@ export const read = (file: string, table: Table, environment: Environment): Read
         message: `expected a section, got ${show(lookUp(table, noSection).value)}`
       })
     if (value === undefined) continue
-    said.set(key, { source: text === undefined ? file : variableOf(key), value: text ?? value })
+    said.set(key, { source: text === undefined ? file : variableOf(key), value, text })
     put(input, path, value)
   }
   const refused = refusedBy(input)
@@ -191,7 +204,7 @@ export const read = (file: string, table: Table, environment: Environment): Read
   for (const { key } of wrong) put(input, key.path, undefined)
   return {
     keys: Schema.decodeUnknownSync(Keys)(input),
-    problems: [...noSections.values(), ...wrong.map(({ key, what }) => wrongType(key, what))],
+    problems: [...noSections.values(), ...wrong.map(({ key, what }) => wrongType(key, what, refused))],
     warnings: unknownKeys(file, table, environment),
     has: (key) => said.has(key),
     sourceOf: (key) => said.get(key)?.source ?? file

@@ -26,6 +26,9 @@ const firstRequestMillis = 500
  */
 const quietMillis = 250
 
+/** Timers of node that are longer are over at once. Milliseconds. */
+const longestTimer = 2 ** 31 - 1
+
 interface Handshake {
   readonly socket: Socket
   readonly since: number
@@ -147,9 +150,12 @@ export class Connections {
     }
     const handshake = { socket, since: Date.now() }
     this.handshakes.set(ends, handshake)
-    const timer = setTimeout(() => {
-      if (this.handshakes.get(ends) === handshake) socket.destroy()
-    }, within)
+    const timer = setTimeout(
+      () => {
+        if (this.handshakes.get(ends) === handshake) socket.destroy()
+      },
+      Math.min(within, longestTimer)
+    )
     socket.once("close", () => {
       clearTimeout(timer)
       if (this.handshakes.get(ends) === handshake) this.handshakes.delete(ends)

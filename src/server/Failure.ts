@@ -9,13 +9,19 @@ export type Encode = (
   failure: Effect.Effect<never, unknown>
 ) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown>
 
+/** What a schema says of a parameter that is there several times, which arrives as a list. */
+const isRepeated = /^Expected string, actual \[/
+
 const decodeFailure = (error: HttpApiError.HttpApiDecodeError) => {
   const [issue] = error.issues
   const parameter = issue?.path.map(String).join(".") ?? ""
   const message = issue?.message ?? error.message
   return parameter === ""
     ? new InvalidRequest({ message })
-    : new InvalidRequest({ parameter, message: `${parameter}: ${message}` })
+    : new InvalidRequest({
+        parameter,
+        message: `${parameter}: ${isRepeated.test(message) ? "expected it once" : message}`
+      })
 }
 
 /** A request that has failed. */

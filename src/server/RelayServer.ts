@@ -148,6 +148,12 @@ const readIdentity = ({ tls }: Settings) =>
     return Option.some({ cert: yield* fs.readFileString(certificate), key: yield* fs.readFileString(key) })
   }).pipe(Effect.mapError(identityError))
 
+/** As OpenSSL would say it, were it OpenSSL that asks for it. */
+const noCertificate = (): Error =>
+  Object.assign(new Error("it showed no certificate (tls.client_certificates)"), {
+    code: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
+  })
+
 const createServer = (
   { limits, tls }: Settings,
   identity: Option.Option<Identity>
@@ -173,7 +179,7 @@ const createServer = (
   // Node would ask for one of a CA that it knows, where all are self-signed.
   if (tls.clientCertificates === "require")
     server.on("secureConnection", (socket) => {
-      if (socket.getPeerX509Certificate() === undefined) socket.destroy()
+      if (socket.getPeerX509Certificate() === undefined) server.emit("clientError", noCertificate(), socket)
     })
   return server
 }

@@ -46,6 +46,19 @@ const answerOf = ({ status, tag, message }: Refusal, id: string): string => {
 }
 
 /**
+ * Whether a TLS handshake was refused by one side, and did not just break off: who tries a port, or looks whether it is
+ * open, is of no interest.
+ */
+const isHandshake = (code: string): boolean =>
+  code.startsWith("ERR_SSL_") || code === "ERR_TLS_HANDSHAKE_TIMEOUT"
+
+/** OpenSSL's own words: what comes before them are numbers. */
+const reasonOf = ({ message }: Error): string => {
+  const reason: unknown = /:([^:]+):[^:]*:\d+:.*$/s.exec(message)?.[1]
+  return typeof reason === "string" ? reason : (message.split("\n")[0] ?? "")
+}
+
+/**
  * Does this where nothing is to be answered there before it: behind the answers to all requests that came before. Where
  * what came is in the body of the last of them, the answer to that is the only one, and the connection ends with it.
  */
@@ -88,8 +101,14 @@ export const answered = (
       // What follows on a connection that is being closed fails again.
       if (refused.has(socket)) return
       refused.add(socket)
-      const refusal = refusalOf(codeOf(error), limits)
-      if (refusal === undefined) return void socket.destroy(error)
+      const code = codeOf(error)
+      const refusal = refusalOf(code, limits)
+      if (refusal === undefined) {
+        const address = socket.remoteAddress ?? ""
+        const line = { address, error: reasonOf(error), tag: code }
+        if (isHandshake(code)) fork(warn("a TLS handshake failed", `tls ${address}`, line))
+        return void socket.destroy(error)
+      }
       inTurn(socket, error, () => {
         // It is being closed already: after an answer that says so, or by its caller.
         if (!socket.writable) return

@@ -38,9 +38,15 @@ const withinFile = (range: string, size: number): string =>
     Number(length) > size ? `${unit}0-` : text
   )
 
+/** A range that ends before it begins asks for nothing that could be: it is none (RFC 9110, 14.1.1). */
+const isBackwards = (range: string): boolean => {
+  const [, first, last] = /^bytes=\s*(\d+)-(\d+)\s*$/i.exec(range) ?? []
+  return first !== undefined && BigInt(last ?? 0) < BigInt(first)
+}
+
 /** Several ranges that don't make one, and what is no range of bytes, are answered with the whole file, as is allowed. */
 const selectRange = (header: string, size: number): Selection => {
-  if (!/^bytes=/i.test(header)) return whole
+  if (!/^bytes=/i.test(header) || isBackwards(header)) return whole
   const ranges = parseRanges(size, withinFile(header, size), { combine: true })
   if (ranges === -1) return { _tag: "Unsatisfiable" }
   if (ranges === -2) return whole

@@ -59,9 +59,27 @@ const make = Effect.gen(function* () {
 
   const told = yield* Ref.make("")
 
-  const reload = file.read.pipe(
-    Effect.flatMap((bytes) => index(Buffer.from(bytes).toString("utf8"))),
-    Effect.flatMap((read) => Ref.set(known, read)),
+  const wasRead = yield* Ref.make(false)
+
+  const take = (bytes: Uint8Array) =>
+    Effect.gen(function* () {
+      const read = yield* index(Buffer.from(bytes).toString("utf8"))
+      yield* Ref.set(known, read)
+      yield* Ref.set(wasRead, true)
+      if (read.found.size === 0 && bytes.length > 0)
+        yield* Effect.logWarning("the file of node certificates has no certificate of a node").pipe(
+          Effect.annotateLogs({ file: path })
+        )
+    })
+
+  /** Without a file no certificate is known, which is nothing wrong; where there was one, what it said stays in force. */
+  const withoutFile = Effect.flatMap(Ref.get(wasRead), (was) =>
+    was ? Effect.fail({ message: "it is gone; what it said stays in force" }) : Effect.void
+  )
+
+  const reload = Effect.flatMap(file.isThere, (isThere) =>
+    isThere ? Effect.flatMap(file.read, take) : withoutFile
+  ).pipe(
     Effect.andThen(Ref.set(told, "")),
     Effect.mapError(({ message }) => new CertificatesUnreadable({ message: `${path}: ${message}` })),
     // It is tried again and again, and told once.
@@ -75,10 +93,8 @@ const make = Effect.gen(function* () {
     reloading.withPermits(1),
     Effect.withSpan("Certificates.reload")
   )
-  if (yield* file.isThere) yield* Effect.ignore(reload)
-  // When the file is gone, what it said last stays in force.
-  const reloadIfThere = Effect.flatMap(file.isThere, (isThere) => (isThere ? reload : Effect.void))
-  yield* file.follow(Effect.ignore(reloadIfThere))
+  yield* Effect.ignore(reload)
+  yield* file.follow(Effect.ignore(reload))
 
   return Certificates.of({
     forNode: (id) =>
@@ -88,8 +104,7 @@ const make = Effect.gen(function* () {
           .filter(({ subject }) => Option.contains(CertificateFile.uidOf(subject), id))
       ),
     ends: Effect.map(Ref.get(known), ({ ends }) => ends),
-    // Without a file no certificate is known, which is nothing wrong.
-    reload: reloadIfThere
+    reload
   })
 })
 

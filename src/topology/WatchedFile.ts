@@ -4,7 +4,7 @@ import { Duration, Effect, Option, Ref, Schedule, type Scope } from "effect"
 
 /** A file, and what becomes of it. */
 export interface WatchedFile {
-  /** All of it. */
+  /** All of it; who has read it need not be told of it by `follow`. */
   readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
   readonly isThere: Effect.Effect<boolean>
   /** When it was last written: milliseconds since 1970. */
@@ -43,7 +43,11 @@ export const make = (file: string): Effect.Effect<WatchedFile, never, FileSystem
         if (isAnother || (found !== absent && (yield* Ref.get(unread)))) yield* reload
       })
     return {
-      read: fs.readFile(file).pipe(
+      // What is written from now on is another version, also where this reads it already.
+      read: Effect.andThen(
+        Effect.flatMap(now, (found) => Ref.set(seen, found)),
+        fs.readFile(file)
+      ).pipe(
         Effect.tapBoth({
           onFailure: () => Ref.set(unread, true),
           onSuccess: () => Ref.set(unread, false)

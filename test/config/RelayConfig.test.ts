@@ -227,6 +227,26 @@ policy_server_key_hash = ["sha256//short"]
     })
   )
 
+  it.effect("names the entries of a list that are wrong, and a number that is none", () =>
+    Effect.gen(function* () {
+      const text = `[general]
+node_id = "root"
+shutdown_grace = nan
+[access]
+admin = ["10.0.0.0/8", "10.0.0.0/33", "${"a".repeat(60)}", "1.2.3"]`
+      const variable = "RUDDER_RELAY_ACCESS__NODES"
+      const rule = "expected a list of which each is an address, a CIDR or a host name"
+      expect(yield* problems(text, { [variable]: "::/0, ::/129,10.0.0.1" })).toEqual([
+        'DIR/main.conf: general.shutdown_grace: expected a duration such as "10s", "5min" or "1h 30m", or a number of seconds, got NaN',
+        `${variable}: access.nodes: ${rule}, got "::/129" in it`,
+        `DIR/main.conf: access.admin: ${rule}, got "10.0.0.0/33", "1.2.3" in it`
+      ])
+      expect(yield* problems('[general]\nnode_id = "root"\n[access]\nadmin = "10.0.0.1"')).toEqual([
+        `DIR/main.conf: access.admin: ${rule}, got "10.0.0.1"`
+      ])
+    })
+  )
+
   it.effect("is refused where a section is a value, or a value a section", () =>
     Effect.gen(function* () {
       expect(yield* problems('access = 3\n[general]\nnode_id = "root"\nlisten = { port = 1 }\n')).toEqual([

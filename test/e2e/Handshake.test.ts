@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net"
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest"
 import { until } from "../support/Until.ts"
 import { type Identity, makeIdentity, removeIdentities } from "./support/Identities.ts"
-import { cleanUp, curl, nodes, type Options, type Relay, start } from "./support/Program.ts"
+import { cleanUp, command, curl, nodes, type Options, type Relay, start } from "./support/Program.ts"
 
 let identity: Identity
 
@@ -79,6 +79,29 @@ it("a handshake that goes on does not delay the stop", async () => {
   await until("it has stopped", () => code !== undefined, 30)
   expect(code).toBe(0)
   await until("both are closed", () => silent.closed() && begun.closed())
+})
+
+it("why one failed is in the log, once a minute for each address", async () => {
+  const { relay, url } = await startTls()
+  const silent = await opened(relay)
+  silent.socket.end()
+  await until("it is closed", silent.closed)
+  expect(relay.log()).not.toContain("handshake")
+  for (const from of ["127.0.0.2", "127.0.0.2", "127.0.0.3"])
+    await command("curl", ["-sS", "--interface", from, url.replace("https", "http")])
+  silent.socket.destroy()
+  const garbage = await opened(relay)
+  garbage.socket.write("no hello\r\n\r\n")
+  await until("it is told", () => relay.log().includes("wrong version"))
+  const told = relay
+    .log()
+    .split("\n")
+    .filter((line) => line.includes("a TLS handshake failed"))
+  expect(told).toEqual([
+    expect.stringMatching(/WARN .*address=127\.0\.0\.2 .*error="http request"/),
+    expect.stringMatching(/WARN .*address=127\.0\.0\.3 .*error="http request"/),
+    expect.stringMatching(/WARN .*address=127\.0\.0\.1 .*error="wrong version number"/)
+  ])
 })
 
 it("garbage and resets at any moment of a handshake end nothing", async () => {

@@ -149,6 +149,19 @@ describe("a stop", () => {
   })
 })
 
+it("opens no debugger by SIGUSR1, and goes on", async () => {
+  const relay = await start({ nodes: nodes(1) })
+  // It answers in between: node opens its debugger in a thread beside.
+  for (let i = 1; i <= 5; i++) {
+    relay.kill("SIGUSR1")
+    relay.kill("SIGHUP")
+    await until("reloaded", () => relay.log().split("configuration reloaded").length > i)
+    expect((await curl(`${relay.url}/system/info`)).status).toBe(200)
+  }
+  expect(relay.log()).not.toContain("Debugger")
+  expect(await relay.stop()).toBe(0)
+})
+
 it("answers a request that comes in the moment in which it listens", async () => {
   const directory = prepare({ nodes: nodes(1) })
   const file = join(directory, "answer")

@@ -231,11 +231,13 @@ describe("the policy server", () => {
   })
 
   it("and everybody else must show one where that is required", async () => {
-    const { url } = await startTls({ tls: { client_certificates: "require" } })
+    const { url, relay } = await startTls({ tls: { client_certificates: "require" } })
     expect((await curl("-k", ...withCertificate(third), `${url}/system/info`)).status).toBe(200)
+    expect(relay.log()).not.toContain("handshake")
     for (const version of ["1.2", "1.3"]) {
       const { code } = await command("curl", ["-sSk", "--tls-max", version, `${url}/system/info`])
       expect(code).not.toBe(0)
     }
+    expect(relay.log()).toMatch(/a TLS handshake failed.*address=127\.0\.0\.1 .*tls\.client_certificates/)
   })
 })

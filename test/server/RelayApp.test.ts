@@ -97,7 +97,8 @@ describe("the relay's app", () => {
       expect(found.map(({ status }) => status)).toEqual([400, 200])
       expect(yield* Effect.promise(() => found[0]?.json() ?? Promise.reject(found))).toMatchObject({
         _tag: "InvalidRequest",
-        parameter: "limit"
+        parameter: "limit",
+        message: "limit: expected it once"
       })
     })
   )

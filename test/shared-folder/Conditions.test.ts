@@ -31,6 +31,8 @@ describe("a range", () => {
     ["bytes=0-1,8-9", whole],
     ["bytes=", whole],
     ["bytes=a-b", whole],
+    ["bytes=5-2", whole],
+    ["bytes=99999999999999999999-3", whole],
     ["bytes=1", whole],
     ["bytes=--1", whole],
     ["bytes", whole],

@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from "node:fs"
+import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
@@ -9,6 +9,7 @@ import { type Attribute, certificateOf } from "../../src/testing/SelfSigned.ts"
 import { Certificates, type CertificatesService } from "../../src/topology/Certificates.ts"
 import * as WatchedCertificates from "../../src/topology/WatchedCertificates.ts"
 import { secretNamed } from "../support/Keys.ts"
+import { logLines } from "../support/LogLines.ts"
 import { holds } from "../support/Until.ts"
 
 /** Keys of 2048 bits take a moment each; two do for all certificates. */
@@ -129,4 +130,27 @@ describe("the certificates of nodes", () => {
       }).pipe(Effect.provide(NodeContext.layer))
     )
   )
+
+  it.effect("stay what they were when the file goes, which is told once; so is a file without any", () => {
+    const { lines, layer } = logLines()
+    return over(a1.cert, (certificates, replace, file) =>
+      Effect.gen(function* () {
+        rmSync(file)
+        yield* withinTwoSeconds(Effect.void, () => true)
+        expect(yield* Effect.flip(certificates.reload)).toMatchObject({
+          _tag: "CertificatesUnreadable",
+          message: `${file}: it is gone; what it said stays in force`
+        })
+        expect(yield* of(certificates, "A")).toEqual([a1.cert])
+        expect(lines).toEqual([expect.stringMatching(/^WARN .*can't be loaded problem=.*it is gone/)])
+        replace(a1.cert.slice(0, -100))
+        yield* withinTwoSeconds(of(certificates, "A"), (found) => found.length === 0)
+        replace("")
+        yield* certificates.reload
+        expect(lines.slice(1)).toEqual([
+          `WARN the file of node certificates has no certificate of a node file=${file}`
+        ])
+      })
+    ).pipe(Effect.provide(layer))
+  })
 })

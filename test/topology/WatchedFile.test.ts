@@ -43,8 +43,11 @@ const layerOf = (file: Scripted) =>
       )
   })
 
-/** Follows a file while `use` runs, which is given how often it was read. */
-const following = <A, E>(file: Scripted, use: (reads: () => number) => Effect.Effect<A, E>) =>
+/** Follows a file while `use` runs, which is given how often it was read, and what reads it. */
+const following = <A, E>(
+  file: Scripted,
+  use: (reads: () => number, reload: Effect.Effect<void>) => Effect.Effect<A, E>
+) =>
   Effect.gen(function* () {
     const watched = yield* WatchedFile.make("list")
     let reads = 0
@@ -54,7 +57,7 @@ const following = <A, E>(file: Scripted, use: (reads: () => number) => Effect.Ef
     })
     yield* reload
     yield* watched.follow(reload)
-    return yield* use(() => reads)
+    return yield* use(() => reads, reload)
   }).pipe(Effect.scoped, Effect.provide(layerOf(file)))
 
 describe("a watched file", () => {
@@ -69,6 +72,21 @@ describe("a watched file", () => {
         expect(reads()).toBe(2)
         yield* TestClock.adjust("5 seconds")
         expect(reads()).toBe(2)
+      })
+    )
+  })
+
+  it.effect("is not read again after somebody else had it read", () => {
+    const file: Scripted = { size: 1, isReadable: true }
+    return following(file, (reads, reload) =>
+      Effect.gen(function* () {
+        file.size = 2
+        yield* reload
+        yield* TestClock.adjust("5 seconds")
+        expect(reads()).toBe(2)
+        file.size = 3
+        yield* TestClock.adjust("500 millis")
+        expect(reads()).toBe(3)
       })
     )
   })

@@ -22,7 +22,10 @@ const upstream = ({ output }: Settings): ReadonlyArray<NamedHost> =>
     isIP(hostname.replace(/^\[|\]$/g, "")) === 0
       ? [
           {
-            key: Option.isSome(output.upstream.host) ? "output.upstream.host" : "output.upstream.base_url",
+            // The host stands aside where there is a `base_url`.
+            key: Option.exists(output.upstream.host, (host) => host.toLowerCase() === hostname)
+              ? "output.upstream.host"
+              : "output.upstream.base_url",
             name: hostname,
             consequence: "the policy server can't be reached, and may not call by its address"
           }

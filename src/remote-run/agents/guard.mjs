@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from "node:fs"
 // What a list of processes shows.
 process.title = "rudder-relay-spawner"
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})
+// By SIGUSR1 node would open its debugger.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]) process.on(signal, () => {})
 
 const read = (pid, name) => {
   try {

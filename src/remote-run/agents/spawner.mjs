@@ -10,7 +10,8 @@ import { constants } from "node:os"
 process.title = "rudder-relay-spawner"
 
 // Ctrl-C on the relay's terminal, or a signal to its whole group, is the relay's to answer.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {})
+// By SIGUSR1 node would open its debugger.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]) process.on(signal, () => {})
 
 /** To be told together: a message costs as much as what it says. */
 let answers = ""
