@@ -29,6 +29,7 @@ import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
 import { toHttpApp } from "./server/BegunRequest.ts"
 import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
+import { OneRelay } from "./server/OneRelay.ts"
 import * as RelayApp from "./server/RelayApp.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { RefusedRequests } from "./server/RequestLog.ts"
@@ -50,21 +51,28 @@ import { OwnCertificate } from "./topology/OwnCertificate.ts"
 import * as WatchedCertificates from "./topology/WatchedCertificates.ts"
 import * as WatchedNodesList from "./topology/WatchedNodesList.ts"
 
-/** What a relay does, over what is provided: each service that one of these uses is a requirement of their type. */
+/**
+ * What a relay does, over what is provided: each service that one of these uses is a requirement of their type. Of several
+ * relays in one program each is to be in a `Layer.fresh`, since Effect builds a Layer once, however often it is named.
+ */
 export const services = Layer.mergeAll(
   RemoteRun.layer,
   SharedFiles.layer,
   SharedFolder.layer,
   Access.layer,
-  RefusedRequests.layer
+  RefusedRequests.layer,
+  OneRelay.layer
 ).pipe(Layer.provide(RegularFiles.layer))
 
-/** The service that is provided already, or else the live one: so live Layers use what a program put in their place. */
+/**
+ * The service that is provided already, or else the live one, which is no other relay's: so live Layers use what a program
+ * put in their place.
+ */
 const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
   Layer.unwrapEffect(
     Effect.map(
       Effect.serviceOption(service),
-      Option.match({ onNone: () => layer, onSome: (given) => Layer.succeed(service, given) })
+      Option.match({ onNone: () => Layer.fresh(layer), onSome: (given) => Layer.succeed(service, given) })
     )
   )
 
@@ -96,7 +104,7 @@ export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
       )
     ),
     Layer.provideMerge(replaced),
-    Layer.provide(RegularFiles.layer)
+    Layer.provide(Layer.fresh(RegularFiles.layer))
   )
 
 /** All that `services` uses, real. */
@@ -110,7 +118,9 @@ export const api = HttpApiBuilder.api(RelayApi).pipe(
 const handlers = Layer.provideMerge(api, HttpApiBuilder.Router.Live)
 
 /** The relay as one `HttpApp`, over the services that are provided. */
-export const httpApp = Effect.map(RelayApp.make, toHttpApp).pipe(Effect.provide(handlers))
+export const httpApp = Effect.andThen(OneRelay.check, Effect.map(RelayApp.make, toHttpApp)).pipe(
+  Effect.provide(handlers)
+)
 
 /** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
 const forRequests = (
@@ -145,13 +155,13 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
       yield* GracefulStop.atEnd
       return yield* Effect.mapInputContext(server.serve(app), forRequests)
     })
-  ).pipe(Layer.provide(handlers))
+  ).pipe(Layer.provide(Layer.fresh(handlers)))
   return serve.pipe(
     Layer.provideMerge(reload(reloadables)),
-    Layer.provideMerge(services),
-    Layer.provideMerge(RelayServer.layer),
-    Layer.provideMerge(OwnCertificate.layer),
-    Layer.provide(RegularFiles.layer),
+    Layer.provideMerge(Layer.fresh(services)),
+    Layer.provideMerge(Layer.fresh(RelayServer.layer)),
+    Layer.provideMerge(Layer.fresh(OwnCertificate.layer)),
+    Layer.provide(Layer.fresh(RegularFiles.layer)),
     Layer.provide(NodeHttpServer.layerContext)
   )
 }

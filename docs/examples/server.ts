@@ -45,10 +45,20 @@ const routes = Effect.gen(function* () {
   )
 })
 
-// At the end no more agents are started, and those that run are waited for; what then still runs is cancelled.
+// It listens when all behind it is ready, so that whoever is let in is answered.
+const listener = createServer()
+const http = NodeHttpServer.layer(() => listener, { port: Number(port), host: "127.0.0.1" })
+
+// At the end nobody is let in and no more agents are started, and those that run are waited for; who then still hears of
+// one is let go, and it is cancelled.
 const gracefulStop = Layer.scopedDiscard(
   Effect.flatMap(RemoteRun, ({ drain }) =>
-    Effect.addFinalizer(() => Effect.timeoutOption(drain, "30 seconds"))
+    Effect.addFinalizer(() =>
+      Effect.sync(() => listener.close()).pipe(
+        Effect.andThen(Effect.timeoutOption(drain, "30 seconds")),
+        Effect.andThen(Effect.sync(() => listener.closeAllConnections()))
+      )
+    )
   )
 )
 
@@ -56,11 +66,10 @@ const announcement = Layer.effectDiscard(
   HttpServer.addressFormattedWith((address) => Console.log(`listening on ${address}`))
 )
 
-const server = Layer.unwrapEffect(Effect.map(routes, (app) => HttpServer.serve(app))).pipe(
-  Layer.provide(gracefulStop),
-  Layer.merge(announcement),
-  Layer.provide(relay),
-  Layer.provide(NodeHttpServer.layer(createServer, { port: Number(port), host: "127.0.0.1" }))
-)
+const server = Layer.unwrapEffect(
+  Effect.map(routes, (app) =>
+    Layer.merge(gracefulStop, announcement).pipe(Layer.provide(HttpServer.serve(app)), Layer.provide(http))
+  )
+).pipe(Layer.provide(relay))
 
 NodeRuntime.runMain(Layer.launch(server))

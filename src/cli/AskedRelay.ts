@@ -19,13 +19,16 @@ export const urlOf = ({ url }: Pick<ClientOptions, "url">): Effect.Effect<string
   const source = Option.isSome(url) ? "--url" : "RUDDER_RELAY_URL"
   const parsed = URL.canParse(given) ? new URL(given) : undefined
   const isAddress = parsed !== undefined && /^https?:$/.test(parsed.protocol)
+  // Not shown: who says a password doesn't expect it in a log. Relays know their callers by certificates.
+  if (isAddress && `${parsed.username}${parsed.password}` !== "")
+    return Effect.fail(wrong(`${source}: expected an address without user and password; see --cert`))
   if (!isAddress || parsed.search !== "" || parsed.hash !== "")
     return Effect.fail(
       wrong(
         `${source}: expected an address such as ${defaultUrl} or https://relay.example.com, got ${JSON.stringify(given)}`
       )
     )
-  return Effect.succeed(given.replace(/\/+$/, ""))
+  return Effect.succeed(`${parsed.origin}${parsed.pathname}`.replace(/\/+$/, ""))
 }
 
 /** What another command of this program is called with besides, behind a space, to ask the same relay in the same way. */

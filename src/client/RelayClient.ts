@@ -49,7 +49,8 @@ export interface RelayClientService {
   /**
    * Starts a run each time it is run, and gives its events as they happen. It is read as fast as it is consumed. Where
    * the connection is cut it is taken up again, without loss or repeat, as `RunStream.resuming` says; who ends the
-   * stream early leaves, and the run goes on. A start itself is asked for once, unless it has an `idempotencyKey`.
+   * stream early leaves, and the run goes on. A start itself is asked for once, unless it has an `idempotencyKey`. Empty
+   * where of a run nothing is left to run again.
    */
   readonly run: (request: RunRequest.RunRequest) => Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
   /** The same, each event with the line that it came as, for who passes it on. */
@@ -144,7 +145,11 @@ const apiOf = (url: string | URL): string => {
   return given.endsWith(base) || given.endsWith(versionedBase) ? given : `${given}${base}`
 }
 
-type Answer = Effect.Effect<HttpClientResponse.HttpClientResponse, CallFailure>
+type Answer = Effect.Effect<Option.Option<HttpClientResponse.HttpClientResponse>, CallFailure>
+
+/** What a retry of a run is answered with of which no node is left. */
+const NothingToRun = Schema.Struct({ nodes: Schema.Tuple() })
+const decodeNothing = HttpClientResponse.schemaBodyJson(NothingToRun)
 
 const ask = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClientRequest): Answer =>
   client.execute(request.pipe(HttpClientRequest.setHeader("accept", "application/x-ndjson"))).pipe(
@@ -152,8 +157,11 @@ const ask = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClien
     Effect.flatMap((response): Answer => {
       if (response.status < 200 || response.status >= 300) return refused(response)
       return /^application\/x-ndjson\b/i.test(response.headers["content-type"] ?? "")
-        ? Effect.succeed(response)
-        : unexpected(response, "these are no events of a run")
+        ? Effect.asSome(Effect.succeed(response))
+        : Effect.matchEffect(decodeNothing(response), {
+            onFailure: () => unexpected(response, "these are no events of a run"),
+            onSuccess: () => Effect.succeedNone
+          })
     })
   )
 
@@ -207,9 +215,7 @@ const cancel = (client: HttpClient.HttpClient, run: string): Effect.Effect<boole
   )
 
 /** Of a retry, that there is nothing to do is an answer too. */
-const decodePreview = HttpClientResponse.schemaBodyJson(
-  Schema.Union(RunPreview, Schema.Struct({ nodes: Schema.Tuple() }))
-)
+const decodePreview = HttpClientResponse.schemaBodyJson(Schema.Union(RunPreview, NothingToRun))
 
 const preview = (client: HttpClient.HttpClient, request: RunRequest.RunRequest) =>
   client

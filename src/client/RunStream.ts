@@ -47,8 +47,8 @@ export interface Seen {
 export interface Source {
   /** What is known at first. */
   readonly seen: Seen
-  /** Asks for the events that come after those that were seen. */
-  readonly ask: (seen: Seen) => Effect.Effect<Answer, CallFailure>
+  /** Asks for the events that come after those that were seen. None: there is nothing to run. */
+  readonly ask: (seen: Seen) => Effect.Effect<Option.Option<Answer>, CallFailure>
   /** Whether one may ask again in this state, where the answer was cut. */
   readonly canAskAgain: (seen: Seen) => boolean
 }
@@ -109,11 +109,15 @@ const attempt = (source: Source, state: State): Stream.Stream<EventOnLine, CallF
       Effect.mapError((error) =>
         source.canAskAgain(state) && isWorthAnotherTry(error) ? new Cut(error) : error
       ),
-      Effect.map((answer) =>
-        Stream.concat(
-          events(answer, state),
-          Stream.suspend(() => rest(source, state, answer))
-        )
+      Effect.map(
+        Option.match({
+          onNone: () => Stream.empty,
+          onSome: (answer) =>
+            Stream.concat(
+              events(answer, state),
+              Stream.suspend(() => rest(source, state, answer))
+            )
+        })
       )
     )
   )

@@ -135,7 +135,11 @@ interface Parts {
   readonly runs: Scope.CloseableScope
   /** The relay is stopping. */
   stopping: boolean
+  /** A run on its way into `active` holds one of `everyStart`; a stop waits for all of them. */
+  readonly starts: Effect.Semaphore
 }
+
+const everyStart = Number.MAX_SAFE_INTEGER
 
 const make = Effect.gen(function* () {
   const { general, remoteRun } = yield* RelayConfig
@@ -152,12 +156,13 @@ const make = Effect.gen(function* () {
     active: new Map(),
     marked: new MarkedRuns(),
     runs: yield* Scope.make(),
-    stopping: false
+    stopping: false,
+    starts: yield* Effect.makeSemaphore(everyStart)
   }
   const cancelAll = stop(parts, ({ execution }) => execution.cancel)
   yield* Effect.addFinalizer((exit) => Effect.andThen(cancelAll, Scope.close(parts.runs, exit)))
   return RemoteRun.of({
-    start: (order) => start(parts, order),
+    start: (order) => parts.starts.withPermits(1)(start(parts, order)),
     preview: (order) => preview(parts, order),
     find: (id) => find(parts, id),
     rest: (id, only) =>
@@ -333,11 +338,10 @@ const cancel = ({ active }: Parts, id: RunId, by: RunCaller | undefined) =>
 
 /** Starts no more runs, tells those that go on how they end, and returns when they have. */
 const stop = (parts: Parts, tell: (run: ActiveRun) => Effect.Effect<void>) =>
-  Effect.suspend(() => {
+  Effect.gen(function* () {
     parts.stopping = true
+    yield* parts.starts.withPermits(everyStart)(Effect.void)
     const runs = [...parts.active.values()]
-    return Effect.andThen(
-      Effect.forEach(runs, tell, { discard: true }),
-      Effect.forEach(runs, ({ over }) => Deferred.await(over), { discard: true })
-    )
+    yield* Effect.forEach(runs, tell, { discard: true })
+    yield* Effect.forEach(runs, ({ over }) => Deferred.await(over), { discard: true })
   })

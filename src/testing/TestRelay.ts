@@ -20,7 +20,7 @@ import { ScriptedUpstream } from "./ScriptedUpstream.ts"
 import { nodesListLayer } from "./Topology.ts"
 
 /** What there is where a test names nothing else: agents that do nothing and succeed, no node, nobody above or below. */
-const nothing = Layer.suspend(() =>
+const nothing = () =>
   Layer.mergeAll(
     ScriptedAgents.layer(() => ({})),
     nodesListLayer({}),
@@ -29,7 +29,6 @@ const nothing = Layer.suspend(() =>
     Certificates.none,
     alone()
   )
-)
 
 /** The contract's defaults for a root server, in this folder. */
 const settingsIn = (directory: string, settings: GivenSettings) =>
@@ -80,9 +79,12 @@ const client = Layer.unwrapEffect(
  * }).pipe(Effect.provide(relay))
  */
 export const layer = <A, E, R>(replaced: Layer.Layer<A, E, R>, settings: GivenSettings = {}) =>
-  Layer.merge(client, Layer.unwrapEffect(Effect.map(Relay.httpApp, (app) => HttpServer.serve(app)))).pipe(
-    Layer.provideMerge(Layer.mergeAll(Relay.services, Reload.layer([]))),
-    Layer.provideMerge(Relay.liveWith(Layer.merge(nothing, replaced))),
+  Layer.merge(
+    Layer.fresh(client),
+    Layer.unwrapEffect(Effect.map(Relay.httpApp, (app) => HttpServer.serve(app)))
+  ).pipe(
+    Layer.provideMerge(Layer.mergeAll(Layer.fresh(Relay.services), Reload.layer([]))),
+    Layer.provideMerge(Relay.liveWith(Layer.merge(nothing(), replaced))),
     Layer.provideMerge(config(settings)),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
     Layer.provideMerge(NodeContext.layer)

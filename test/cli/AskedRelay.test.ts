@@ -67,6 +67,7 @@ describe("the address of the relay", () => {
       expect(yield* urlOf("https://relay.example.com/rudder/relay-api")).toBe(
         "https://relay.example.com/rudder/relay-api"
       )
+      expect(yield* urlOf("http://[::1]:3030/?")).toBe("http://[::1]:3030")
     })
   )
 
@@ -77,6 +78,10 @@ describe("the address of the relay", () => {
           code: 2,
           message: expect.stringContaining("--url: expected an address such as")
         })
+      const secret = yield* Effect.flip(urlOf("https://me:secret@relay"))
+      expect(secret.message).toBe(
+        "rudder-relay: --url: expected an address without user and password; see --cert"
+      )
       process.env[variable] = "relay:3030"
       expect(yield* Effect.flip(urlOf())).toMatchObject({
         code: 2,

@@ -61,6 +61,8 @@ describe("a run that is over", () => {
             nodes: [],
             unknown: []
           })
+          const none = client.run({ nodes: { ...nodes, only: ["skipped"] } })
+          expect([...(yield* Stream.runCollect(none))]).toEqual([])
           const [first] = yield* Stream.runCollect(client.run({ nodes, classes: ["again"] }))
           expect(first).toMatchObject({ event: "run", nodes: ["db"], classes: ["again"] })
           const { runs } = yield* client.routes.remoteRun.runs({ urlParams: { limit: "1" } })

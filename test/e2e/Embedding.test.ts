@@ -230,8 +230,12 @@ describe("the examples", () => {
     ])
     expect(await succeeding(newest, process.execPath, calls)).toContain("motd: present")
     const ended = new Promise((resolve) => server.once("exit", resolve))
+    const run = await fetch(`${url}/rudder/relay-api/remote-run/all`)
     server.kill("SIGTERM")
+    // What goes on is told to its end, to who is there; who comes now is not let in, and keeps nobody.
+    expect(await run.text()).toMatch(/\{"event":"done",[^\n]*\n$/)
     expect(await ended).toBe(0)
+    await expect(fetch(`${url}/mine`)).rejects.toThrow()
   })
 
   it("call the daemon over TLS, known by a certificate", async () => {

@@ -20,6 +20,7 @@ import { RunHead } from "../RunRecord.ts"
 import { encodeHeader, type JournalRecord, Kind, recordLength } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
 import * as JournalWindow from "./JournalWindow.ts"
+import { NodeChains } from "./NodeChains.ts"
 import * as PastJournal from "./PastJournal.ts"
 
 const isNodeId = Schema.is(NodeId)
@@ -46,12 +47,15 @@ class Found {
   unreadable = 0
   /** Whole records end here. */
   length = 0
+  /** What nodes without an end have printed, which their ends lead back to. */
+  readonly chains = new NodeChains()
   private readonly nodes = new Set<string>()
   private readonly ended = new Set<string>()
 
   meet(record: JournalRecord): void {
     const node = record.node.toString("latin1")
     const json = () => record.payload.toString("utf8")
+    this.chains.meet(record, node, this.length)
     this.length += recordLength(record)
     if (record.kind === Kind.head) this.head = decodeHead(json())
     if (record.kind === Kind.run) this.meetRun(json())
@@ -111,9 +115,17 @@ const survey = (source: JournalSource) =>
     return found
   })
 
-const encode = (kind: Kind, node: string, event: NodeEnded | RunDone): Buffer => {
+const encode = (
+  kind: Kind,
+  node: string,
+  event: NodeEnded | RunDone | Record<string, never>,
+  previous: number
+): Buffer => {
   const json = Buffer.from(JSON.stringify(event))
-  return Buffer.concat([encodeHeader(kind, node, json.length, 0, { continued: false, open: false }), json])
+  return Buffer.concat([
+    encodeHeader(kind, node, json.length, previous, { continued: false, open: false }),
+    json
+  ])
 }
 
 const interrupted = {
@@ -124,19 +136,22 @@ const interrupted = {
   stderr: ""
 }
 
-/** The ends that are missing, and `done`; nothing where the run was over before the crash. */
+/** The ends that are missing, with the parts that they end, and `done`; nothing where the run was over before the crash. */
 const ending = (found: Found, head: RunHead, last: number): Buffer => {
   if (found.done) return Buffer.alloc(0)
   const missing = found.missing()
-  const ends = missing.map((node) => encode(Kind.end, node, { event: "end", node, ...interrupted }))
-  const done = encode(Kind.done, "", {
+  const ends = missing.map((node) =>
+    encode(Kind.end, node, { event: "end", node, ...interrupted }, found.chains.take(node))
+  )
+  const passed = found.chains.left().map(({ node, last }) => encode(Kind.passed, node, {}, last))
+  const done: RunDone = {
     event: "done",
     ...found.counts,
     failed: found.counts.failed + missing.length,
     duration: seconds(last - Date.parse(head.started)),
     interrupted: true
-  })
-  return Buffer.concat([...ends, done])
+  }
+  return Buffer.concat([...passed, ...ends, encode(Kind.done, "", done, 0)])
 }
 
 const report = (found: Found, { id }: RunHead, size: number) => {

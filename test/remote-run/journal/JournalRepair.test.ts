@@ -5,9 +5,11 @@ import { Effect, FastCheck, Layer, Stream } from "effect"
 import * as JournalEvents from "../../../src/remote-run/journal/JournalEvents.ts"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
 import * as JournalRepair from "../../../src/remote-run/journal/JournalRepair.ts"
+import { NodeLog } from "../../../src/remote-run/journal/NodeLog.ts"
 import * as PastJournal from "../../../src/remote-run/journal/PastJournal.ts"
+import * as RunReader from "../../../src/remote-run/journal/RunReader.ts"
 import { failingFiles } from "../../support/FailingFiles.ts"
-import { record } from "../../support/Journals.ts"
+import { makeJournal, record } from "../../support/Journals.ts"
 import { logLines } from "../../support/LogLines.ts"
 
 const id = "01900000-0000-7000-8000-000000000000"
@@ -172,6 +174,50 @@ describe("the journal of a run that a crash cut off", () => {
     expect(result.files).toEqual(["x.open"])
     expect(result.log).toEqual([
       expect.stringMatching(/^WARN the history of a run that was cut off can't be closed/)
+    ])
+  })
+
+  it("has what its nodes had printed, node by node", async () => {
+    const shown = await Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const journal = yield* makeJournal()
+      journal.event(Kind.head, "", head, 0)
+      journal.event(Kind.run, "", run, 0)
+      const logOf = (node: string) => new NodeLog({ journal, node, keep: true, outputLimit: 1e9, started: 0 })
+      const [a, b, c, ofRelay] = [logOf("A"), logOf("B"), logOf("C"), logOf("B")] as const
+      // B is a sub-relay too, of an older kind, whose own words are passed on before its agent starts.
+      const printed = [
+        [a, "a1"],
+        [ofRelay, "r1"],
+        [b, "b1"],
+        [a, "a2"],
+        [ofRelay, "r2"],
+        [b, "b2"],
+        [c, "c1"]
+      ] as const
+      a.start("a.example.com")
+      yield* Effect.forEach(printed, ([log, text]) => {
+        if (text === "b1") b.start("b.example.com")
+        log.write("stdout", Buffer.from(`${text}\n`), () => {})
+        return journal.flushed
+      })
+      a.end({ code: 0 }, 1000)
+      yield* journal.flushed
+      const { paths } = journal.partAt(0)
+      const [path = "", finalPath = ""] = paths
+      yield* JournalRepair.repair(path, finalPath)
+      const { size } = yield* fs.stat(finalPath)
+      const source = PastJournal.make(finalPath, Number(size))
+      const options = { format: "text", order: "blocks", single: false, after: 0 } as const
+      return yield* RunReader.stream(source, options).pipe(Stream.decodeText(), Stream.mkString)
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Effect.runPromise)
+    const brief = shown
+      .trim()
+      .split("\n")
+      .map((line) => /"event":"(\w+)"(?:,"node":"(\w+)")?/.exec(line)?.slice(1).join(" ") ?? line)
+    expect(brief).toEqual([
+      ...["run ", "start A", "A:a1", "A:a2", "end A", "B:r1", "B:r2", "start B", "B:b1", "B:b2", "end B"],
+      ...["C:c1", "end C", "done "]
     ])
   })
 })
