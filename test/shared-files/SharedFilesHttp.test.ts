@@ -71,13 +71,15 @@ const upstream = Layer.succeed(Upstream, {
   has: () => new UpstreamUnreachable({ message: "there is none" })
 })
 
-/** Runs are not asked for here, but their history wants a folder. */
+/** Runs are not asked for here, but their history wants a folder, and looks at it each minute. */
+const historyFolder = join(tmpdir(), "rudder-relay-paths-")
+
 const settings = (layout: Layout) =>
   Layer.scoped(
     RelayConfig,
     Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "rudder-relay-paths-"))),
+        Effect.sync(() => mkdtempSync(historyFolder)),
         (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
       ),
       (directory) =>
@@ -223,7 +225,8 @@ const toRequest = ({ form, base, ids, encoding: write, more }: Asked) => {
 const isInside = (path: string): boolean =>
   !path.includes("\0") &&
   posix.normalize(path) === path &&
-  ["/var/store", "/var/outbox"].some((folder) => path === folder || path.startsWith(`${folder}/`))
+  (path.startsWith(historyFolder) ||
+    ["/var/store", "/var/outbox"].some((folder) => path === folder || path.startsWith(`${folder}/`)))
 
 describe("requests about shared files", () => {
   for (const layout of ["tree", "rudder"] as const)
