@@ -149,7 +149,14 @@ const SharedFiles = Schema.Struct({
     { shown: "tree; rudder when shared_files.path is set" }
   ),
   /** Bytes; 0 = no limit. */
-  maxBodySize: setting(Values.Size, 0, "of one file; 0 is no limit", { shown: "0 (no limit)" }),
+  maxBodySize: setting(
+    Values.Size,
+    0,
+    "of one upload, of which a PUT has its header block too; 0 is no limit",
+    {
+      shown: "0 (no limit)"
+    }
+  ),
   /** Bytes. */
   minFree: setting(Values.Size, 256 * MiB, "left on the file system, else 507"),
   maxUploads: setting(Values.integer(1, 100_000), 64, "at once, else 503"),

@@ -301,4 +301,4 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
 
 const tooLarge = (limit: number) =>
-  new PayloadTooLarge({ message: `a file is at most ${limit} bytes (shared_files.max_body_size)`, limit })
+  new PayloadTooLarge({ message: `a body is at most ${limit} bytes (shared_files.max_body_size)`, limit })
