@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path"
 import { Effect, Either, Option } from "effect"
-import { type DiskError, type DiskService, notOfItsKind } from "./Disk.ts"
+import { type DiskError, type DiskService, type DiskStatus, notOfItsKind } from "./Disk.ts"
 
 /** What is being written stands in this folder of a folder of the relay's, and nowhere else. No node has such an id. */
 export const temporaryName = "~tmp"
@@ -17,6 +17,8 @@ export interface FoldersSettings {
   readonly mode: number
   /** Names of folders in the root that are there from the start on. */
   readonly within: ReadonlyArray<string>
+  /** Milliseconds since 1970; absent: `find` looks at each folder, each time. */
+  readonly now?: () => number
 }
 
 /** A folder of the relay's, on a disk. */
@@ -75,6 +77,9 @@ interface Parts {
    * process that was killed.
    */
   readonly durable: Set<string>
+  readonly now: (() => number) | undefined
+  /** Folders that were found, by their paths: each with the folder above it, as that was right before. */
+  readonly found: Map<string, DiskStatus>
 }
 
 /** The folder of these names, if all of it is there and known to be on the disk: as it is nearly always. */
@@ -86,6 +91,45 @@ const made = ({ disk, root, durable }: Parts, names: ReadonlyArray<string>): str
     if (Option.getOrUndefined(Either.getRight(disk.look(folder)))?.kind !== "folder") return undefined
   }
   return folder
+}
+
+/**
+ * The system tells the time of a change by a clock that stands still for some milliseconds: of a folder that changed just
+ * now it could not be told that it changed again.
+ */
+const settledMillis = 1000
+
+/**
+ * What is in a folder can't become another thing, such as a link, unless the time of the folder's last change does, and
+ * nobody can set that time. So where a folder was looked at and is as it was, the one in it need not be looked at again; the
+ * next one below has to be.
+ */
+const isSame = (before: DiskStatus | undefined, now: DiskStatus): boolean =>
+  before !== undefined && before.inode === now.inode && before.changed === now.changed
+
+const find = (
+  { disk, root, found, now }: Parts,
+  names: ReadonlyArray<string>
+): Either.Either<string | undefined, DiskError> => {
+  let folder = root
+  let above: DiskStatus | undefined
+  for (const name of names) {
+    folder = `${folder}/${name}`
+    if (above !== undefined && isSame(found.get(folder), above)) {
+      above = undefined
+      continue
+    }
+    const seen = disk.look(folder)
+    if (Either.isLeft(seen)) return Either.left(seen.left)
+    if (seen.right === undefined) return Either.right(undefined)
+    if (seen.right.kind !== "folder") return Either.left(notOfItsKind(folder))
+    if (above !== undefined && now !== undefined && now() - above.changed > settledMillis) {
+      if (found.size >= mostKnown) found.clear()
+      found.set(folder, above)
+    }
+    above = seen.right
+  }
+  return Either.right(folder)
 }
 
 const makeAll = ({ disk, root, mode, durable }: Parts, names: ReadonlyArray<string>) =>
@@ -106,10 +150,10 @@ const makeAll = ({ disk, root, mode, durable }: Parts, names: ReadonlyArray<stri
   })
 
 /** The folders of these settings; nothing is made yet. */
-export const make = (disk: DiskService, { root: given, mode, within }: FoldersSettings): Folders => {
+export const make = (disk: DiskService, { root: given, mode, within, now }: FoldersSettings): Folders => {
   const root = resolve(given)
   const temporary = `${root}/${temporaryName}`
-  const parts: Parts = { disk, root, mode, durable: new Set() }
+  const parts: Parts = { disk, root, mode, durable: new Set(), now, found: new Map() }
 
   const prepareAbove = Effect.gen(function* () {
     let folder = ""
@@ -161,17 +205,7 @@ export const make = (disk: DiskService, { root: given, mode, within }: FoldersSe
         const folder = made(parts, names)
         return folder === undefined ? makeAll(parts, names) : Effect.succeed(folder)
       }),
-    find: (names) => {
-      let folder = root
-      for (const name of names) {
-        folder = `${folder}/${name}`
-        const found = disk.look(folder)
-        if (Either.isLeft(found)) return Either.left(found.left)
-        if (found.right === undefined) return Either.right(undefined)
-        if (found.right.kind !== "folder") return Either.left(notOfItsKind(folder))
-      }
-      return Either.right(folder)
-    },
+    find: (names) => find(parts, names),
     emptyTemporary
   }
 }

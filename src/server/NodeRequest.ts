@@ -148,8 +148,10 @@ export class NodeRequest extends Inspectable.Class implements HttpServerRequest.
     })
   }
 
-  private readonly undecodable = (cause: unknown): RequestError =>
-    new HttpServerError.RequestError({ request: this, reason: "Decode", cause })
+  /** Made when it is asked for: most requests have no body to be decoded. */
+  private get undecodable(): (cause: unknown) => RequestError {
+    return (cause) => new HttpServerError.RequestError({ request: this, reason: "Decode", cause })
+  }
 
   /** The body, as large as it may be. */
   private whole<A>(

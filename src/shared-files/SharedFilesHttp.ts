@@ -58,27 +58,20 @@ const upload = (
     })
   }).pipe(Effect.catchTag("UpstreamRejected", passOn))
 
-const sourceOf = (search: Query.Parameters): Either.Either<string, InvalidRequest> =>
-  Either.flatMap(
-    Query.parameter(search, "source-uuid"),
-    Either.fromOption(
-      () =>
-        new InvalidRequest({
-          parameter: "source-uuid",
-          message: "source-uuid: expected the id of the node that sends the file"
-        })
-    )
-  )
+const noSource = () => Query.invalid("source-uuid", "the id of the node that sends the file")
 
 interface NodePath {
   readonly target_uuid: string
   readonly file_id: string
 }
 
-const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedFileName, InvalidRequest> =>
-  Either.flatMap(sourceOf(search), (source) =>
-    SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
-  )
+const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedFileName, InvalidRequest> => {
+  const source = Query.parameter(search, "source-uuid")
+  if (Either.isLeft(source)) return Either.left(source.left)
+  return Option.isSome(source.right)
+    ? SharedFileRequest.decodeName(path.target_uuid, source.right.value, path.file_id)
+    : Either.left(noSource())
+}
 
 const share = (request: Request, path: NodePath, query: string) =>
   Effect.gen(function* () {

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import * as Folders from "../../src/disk/Folders.ts"
 import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
+import { eventually } from "../support/Until.ts"
 
 const disk = makeDisk(fs)
 const modeOf = (path: string): number => fs.statSync(path).mode & 0o7777
@@ -62,6 +63,94 @@ describe("folders of the relay's", () => {
       expect(yield* Effect.flip(foldersAt(root).prepare)).toMatchObject({ code: "EFTYPE" })
       expect(yield* Effect.flip(foldersAt(root).make(["~tmp"]))).toMatchObject({ code: "EFTYPE" })
       expect(yield* Effect.flip(disk.syncFolder(join(root, "~tmp")))).toMatchObject({ code: "ENOTDIR" })
+    })
+  )
+})
+
+/** Folders on the disk; `looked` is where they looked. */
+const lookingFolders = (root: string, now: (() => number) | undefined) => {
+  const looked: Array<string> = []
+  const looking = {
+    ...disk,
+    look: (path: string) => {
+      looked.push(relative(root, path))
+      return disk.look(path)
+    }
+  }
+  const settings = { root, mode: 0o750, within: [], ...(now === undefined ? {} : { now }) }
+  return { looked, folders: Folders.make(looking, settings) }
+}
+
+/** The same, as if all that is there had changed long ago. */
+const settledFolders = (root: string) => lookingFolders(root, () => Date.now() + 60_000)
+
+/** Changes a folder until its time tells that it was changed: the system's clock goes in steps. */
+const changing = (folder: string, change: () => void) =>
+  eventually(() => {
+    const before = fs.lstatSync(folder).ctimeMs
+    change()
+    return fs.lstatSync(folder).ctimeMs !== before
+  }, `the time of ${folder} is another`)
+
+describe("the folders below a root", () => {
+  it.scopedLive("are looked at by turns, where those between are known from the folder above them", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      fs.mkdirSync(join(root, "a/b/c/d"), { recursive: true })
+      const { folders, looked } = settledFolders(root)
+      const names = ["a", "b", "c", "d"]
+      for (let time = 0; time < 3; time++) expect(yield* folders.find(names)).toBe(join(root, "a/b/c/d"))
+      expect(looked).toEqual([...["a", "a/b", "a/b/c", "a/b/c/d"], ...["a", "a/b/c"], ...["a", "a/b/c"]])
+    })
+  )
+
+  it.scopedLive("are all looked at where what is above them changed just now, or there is no clock", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      fs.mkdirSync(join(root, "a/b"), { recursive: true })
+      for (const now of [() => fs.lstatSync(join(root, "a")).ctimeMs + 500, undefined]) {
+        const { folders, looked } = lookingFolders(root, now)
+        for (let time = 0; time < 3; time++) expect(yield* folders.find(["a", "b"])).toBe(join(root, "a/b"))
+        expect(looked).toHaveLength(6)
+      }
+    })
+  )
+
+  it.scopedLive("are never followed where they have become links, to what was there before too", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      const names = ["a", "b", "c"]
+      for (const name of names) {
+        const at = join(root, name)
+        fs.mkdirSync(join(at, "a/b/c"), { recursive: true })
+        const { folders } = settledFolders(at)
+        for (let time = 0; time < 2; time++) expect(yield* folders.find(names)).toBe(join(at, "a/b/c"))
+        const path = join(at, names.slice(0, names.indexOf(name) + 1).join("/"))
+        yield* changing(join(path, ".."), () => {
+          if (fs.lstatSync(path).isSymbolicLink()) fs.unlinkSync(path)
+          else fs.renameSync(path, join(root, `moved-${name}`))
+          fs.symlinkSync(join(root, `moved-${name}`), path)
+        })
+        expect(yield* Effect.flip(folders.find(names))).toMatchObject({ code: "EFTYPE" })
+      }
+    })
+  )
+
+  it.scopedLive("are not there any more where one of them was removed", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      const names = ["a", "b", "c"]
+      fs.mkdirSync(join(root, "a/b/c"), { recursive: true })
+      const { folders } = settledFolders(root)
+      for (let time = 0; time < 2; time++) expect(yield* folders.find(names)).toBe(join(root, "a/b/c"))
+      fs.rmdirSync(join(root, "a/b/c"))
+      expect(yield* folders.find(names)).toBeUndefined()
+      yield* changing(join(root, "a"), () => {
+        fs.rmSync(join(root, "a/b"), { recursive: true, force: true })
+        fs.mkdirSync(join(root, "a/x"))
+        fs.rmdirSync(join(root, "a/x"))
+      })
+      expect(yield* folders.find(["a", "b"])).toBeUndefined()
     })
   )
 })

@@ -1,13 +1,21 @@
 /** The one `HttpApp`, in a program that has something around it. */
-import { connect } from "node:net"
-import { HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { once } from "node:events"
+import { symlinkSync } from "node:fs"
+import { createServer, request, type Server } from "node:http"
+import { type AddressInfo, connect } from "node:net"
+import { join } from "node:path"
+import { HttpApiBuilder, HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
-import { Relay } from "../../src/index.ts"
+import { Clock, Effect, Layer, type Scope } from "effect"
+import { Relay, SharedFiles } from "../../src/index.ts"
+import * as BegunRequest from "../../src/server/BegunRequest.ts"
+import * as RelayApp from "../../src/server/RelayApp.ts"
+import * as RequestListener from "../../src/server/RequestListener.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
+import { hashOf } from "../support/Keys.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
-import { tree } from "../support/Sharing.ts"
+import { tree, uploadOf } from "../support/Sharing.ts"
 
 /** Asks a relay for paths below the base, one after the other; `around` is what the program does with its app. */
 const asking = (
@@ -132,5 +140,110 @@ describe("the relay's app", () => {
       }
       expect(statusesOf(yield* exchanged(last))).toEqual(["200"])
     })
+  )
+})
+
+/** Asks a server, in the name of a caller whose answers so have one id. */
+const askServer = (server: Server, method: string, path: string, headers: Record<string, string> = {}) =>
+  Effect.promise(
+    () =>
+      new Promise<unknown>((resolve, reject) => {
+        // A TCP server's address is never a path.
+        const { port } = server.address() as AddressInfo
+        const asked = {
+          port,
+          host: "127.0.0.1",
+          method,
+          path,
+          headers: { "x-request-id": "one", ...headers }
+        }
+        request(asked, (answer) => {
+          const { date: _, ...rest } = answer.headers
+          let body = ""
+          answer.setEncoding("utf8").on("data", (text) => {
+            body += text
+          })
+          answer.on("end", () => resolve({ status: answer.statusCode, headers: rest, body }))
+        })
+          .on("error", reject)
+          .end()
+      })
+  )
+
+/** The time of a minute later: all that is on the disk changed long ago. */
+const later = () => Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => Date.now() + 60_000 })
+
+describe("a request that waits for nothing", () => {
+  it.scopedLive(
+    "is answered at once as it would be by a fiber: what is asked most, and all that is wrong",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* temporaryFolder
+        yield* Effect.gen(function* () {
+          const sharedFiles = yield* SharedFiles
+          const app = yield* RelayApp.make.pipe(
+            Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live))
+          )
+          const atOnce: Array<boolean> = []
+          const counted: typeof app = (given) => {
+            const begun = app(given)
+            atOnce.push(BegunRequest.isAnswered(begun))
+            return begun
+          }
+          const byFibers: typeof app = (given) => app({ ...given, isAtOnce: false })
+          const watch = { begin: () => {}, end: () => {} }
+          const serve = (begin: typeof app) =>
+            RequestListener.make(begin, watch).pipe(
+              Effect.withTracerEnabled(false),
+              Effect.flatMap((listener) =>
+                Effect.acquireRelease(
+                  Effect.promise(async () => {
+                    const server = createServer(listener).listen(0, "127.0.0.1")
+                    await once(server, "listening")
+                    return server
+                  }),
+                  (server) => Effect.sync(() => server.close().closeAllConnections())
+                )
+              )
+            )
+          const [here, there] = [yield* serve(counted), yield* serve(byFibers)]
+          yield* sharedFiles.upload(uploadOf("content"))
+          symlinkSync(directory, join(directory, "shared-files/keyless"))
+          const hash = hashOf("content")
+          const file = (target: string, more: string) =>
+            `/rudder/relay-api/shared-files/node/${target}/motd?source-uuid=source${more}`
+          const ofFile = (target: string, hex = hash) => ["HEAD", file(target, `&hash=${hex}`)] as const
+          const known = [
+            ["GET", "/rudder/relay-api/system/info"],
+            ["GET", "/rudder/relay-api/1/system/info?a=b"],
+            ofFile("target", hashOf("other")),
+            ofFile("target"),
+            ["HEAD", `/rudder/relay-api/shared-files/target/source/motd?hash=${hash}`],
+            ["HEAD", `/rudder/relay-api/shared-files/target/source/none?hash=${hash}`],
+            ["HEAD", "/rudder/relay-api/shared-files/target/source/motd?hash=none"]
+          ] as const
+          const others = [
+            ofFile("keyless"),
+            ofFile("nobody"),
+            ofFile(".."),
+            ofFile("%"),
+            ["HEAD", file("target", "")],
+            ["HEAD", file("target", `&hash=${hash}&hash=${hash}`)],
+            ["HEAD", file("target", `&hash=${hash}&algorithm=sha256`)],
+            ["HEAD", `/rudder/relay-api/shared-files/node/source/motd?source-uuid=source&hash=${hash}`],
+            ["POST", "/rudder/relay-api/system/info"],
+            ["GET", "/rudder/relay-api/nothing"],
+            ["GET", "/elsewhere"]
+          ] as const
+          for (const [method, path] of [...known, ...others])
+            for (const headers of [{}, { "x-forwarded-for": "nonsense" }, { "x-forwarded-for": "192.0.2.1" }])
+              expect(yield* askServer(here, method, path, headers), `${method} ${path}`).toEqual(
+                yield* askServer(there, method, path, headers)
+              )
+          atOnce.length = 0
+          for (const [method, path] of known) yield* askServer(here, method, path)
+          expect(atOnce).toEqual(known.map(() => true))
+        }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
+      })
   )
 })

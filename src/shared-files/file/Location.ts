@@ -30,12 +30,20 @@ export const locate = (
   relays: ReadonlyArray<NodeId>,
   { target, source, fileId }: SharedFileName
 ): Location => ({
-  folders:
-    layout === "tree"
-      ? [...relays, target, source]
-      : [...relays.flatMap((relay) => [relay, "shared-files"]), target, "files", source],
+  folders: foldersOf(layout, relays, target, source),
   file: fileId
 })
+
+const foldersOf = (
+  layout: Layout,
+  relays: ReadonlyArray<NodeId>,
+  target: NodeId,
+  source: NodeId
+): ReadonlyArray<string> => {
+  const last = layout === "tree" ? [target, source] : [target, "files", source]
+  if (relays.length === 0) return last
+  return [...(layout === "tree" ? relays : relays.flatMap((relay) => [relay, "shared-files"])), ...last]
+}
 
 /** Where a file belongs by a list of nodes; none where its target is not below this relay. */
 export const find = (layout: Layout, nodes: Nodes, name: SharedFileName): Option.Option<Location> => {
@@ -46,4 +54,4 @@ export const find = (layout: Layout, nodes: Nodes, name: SharedFileName): Option
 }
 
 /** One text for one place. */
-export const keyOf = ({ folders, file }: Location): string => `${folders.join("/")}/${file}`
+export const keyOf = ({ folders, file }: Location): string => [...folders, file].join("/")

@@ -36,16 +36,19 @@ interface Seen {
 const look = (
   { disk, folders, known }: Parts,
   location: Location
-): Either.Either<Seen | undefined, DiskError> =>
-  Either.flatMap(folders.find(location.folders), (folder) => {
-    if (folder === undefined) return noFolder
-    const path = `${folder}/${location.file}`
-    return Either.flatMap(disk.look(path), (content) =>
-      content === undefined || content.kind === "file"
-        ? Either.map(known.look(`${path}${metadataSuffix}`), (found) => ({ path, content, known: found }))
-        : Either.left(notOfItsKind(path))
-    )
-  })
+): Either.Either<Seen | undefined, DiskError> => {
+  const folder = folders.find(location.folders)
+  if (Either.isLeft(folder)) return Either.left(folder.left)
+  if (folder.right === undefined) return noFolder
+  const path = `${folder.right}/${location.file}`
+  const content = disk.look(path)
+  if (Either.isLeft(content)) return Either.left(content.left)
+  if (content.right !== undefined && content.right.kind !== "file") return Either.left(notOfItsKind(path))
+  const found = known.look(`${path}${metadataSuffix}`)
+  return Either.isLeft(found)
+    ? Either.left(found.left)
+    : Either.right({ path, content: content.right, known: found.right })
+}
 
 const noFolder: Either.Either<undefined> = Either.right(undefined)
 

@@ -73,15 +73,19 @@ export const make = (disk: DiskService): KnownMetadata => {
       return known
     })
 
-  const look = (path: string) =>
-    Either.map(disk.look(path), (status): Known | Unread | undefined => {
-      if (status === undefined) {
-        seen.delete(path)
-        return undefined
-      }
-      const found = seen.get(path)
-      return found !== undefined && isSame(found.status, status) ? found.known : { _tag: "Unread", status }
-    })
+  const look = (path: string): Either.Either<Known | Unread | undefined, DiskError> => {
+    const now = disk.look(path)
+    if (Either.isLeft(now)) return Either.left(now.left)
+    const status = now.right
+    const found = seen.get(path)
+    if (status === undefined) {
+      if (found !== undefined) seen.delete(path)
+      return Either.right(undefined)
+    }
+    return Either.right(
+      found !== undefined && isSame(found.status, status) ? found.known : { _tag: "Unread", status }
+    )
+  }
 
   return {
     look,

@@ -119,7 +119,8 @@ export const make = Effect.gen(function* () {
   const folders = Folders.make(disk, {
     root: sharedFiles.path,
     mode: folderMode,
-    within: [Folders.temporaryName]
+    within: [Folders.temporaryName],
+    now: () => clock.unsafeCurrentTimeMillis()
   })
   const intents = Intents.make({ disk, folders, hashesTo, fileMode })
   const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }

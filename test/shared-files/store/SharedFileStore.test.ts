@@ -182,6 +182,47 @@ describe("has", () => {
   )
 })
 
+describe("hasAtOnce", () => {
+  it.effect("tells what a look at the disk tells, and leaves the rest to who may wait and read", () => {
+    const { fs, disk } = openDisk()
+    return Effect.gen(function* () {
+      const store = yield* SharedFileStore
+      const atOnce = (content: string, at = location) => store.hasAtOnce?.(at, hashOf(content))
+      yield* upload(location, "hello", expiring(Math.ceil(Date.now() / 1000) + 150))
+      // Nobody has read the metadata yet, and then they are too new.
+      expect([atOnce("hello"), yield* has("hello"), atOnce("hello")]).toEqual([undefined, true, undefined])
+      yield* TestClock.adjust("1 minute")
+      expect([atOnce("hello"), yield* has("hello"), atOnce("hello")]).toEqual([undefined, true, true])
+      expect(atOnce("other")).toBe(false)
+      expect(atOnce("hello", locationOf("b"))).toBe(false)
+      expect(atOnce("hello", locationOf("a", "other"))).toBe(false)
+      // Somebody else is at the file.
+      yield* Effect.scoped(
+        Effect.andThen(store.turn(location), () => expect(atOnce("hello")).toBeUndefined())
+      )
+      expect(atOnce("hello")).toBe(true)
+      const { mtime } = fs.statSync(path)
+      fs.writeFileSync(path, "longer than it was")
+      fs.utimesSync(path, mtime, mtime)
+      expect([atOnce("hello"), yield* has("hello")]).toEqual([undefined, false])
+      fs.writeFileSync(path, "hello")
+      fs.utimesSync(path, mtime, mtime)
+      expect(atOnce("hello")).toBe(true)
+      yield* TestClock.adjust("2 minutes")
+      expect(atOnce("hello")).toBe(false)
+      fs.renameSync(path, "/moved")
+      expect(atOnce("hello")).toBe(false)
+      fs.symlinkSync("/moved", path)
+      expect(atOnce("hello")).toBeUndefined()
+      expect(yield* Effect.flip(has("hello"))).toMatchObject({ _tag: "StorageError" })
+    }).pipe(
+      Effect.provide(storeLayer(disk)),
+      // The disk's clock is the machine's.
+      (test) => Effect.andThen(TestClock.setTime(Date.now()), test)
+    )
+  })
+})
+
 describe("links below the store", () => {
   for (const [what, place] of [
     ["the target's folder", "/store/target"],
