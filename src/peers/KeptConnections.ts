@@ -28,6 +28,11 @@ export class KeptConnections extends Http.Agent {
     this.idleMillis = idleMillis
   }
 
+  /** All are to one peer: to put together what else they have in common takes as long as to find one. */
+  override getName(): string {
+    return ""
+  }
+
   override createConnection(
     _options: Http.ClientRequestArgs,
     callback?: (error: Error | null, socket: Net.Socket) => void

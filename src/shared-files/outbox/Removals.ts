@@ -26,10 +26,17 @@ export interface Removals {
   readonly temporary: string
   /** Those that the next order is to have in it. The first of them gives that order. */
   next: Array<Removal>
+  /** Has that order given now. */
+  isFull: () => void
 }
 
 /** Nothing is on its way. */
-export const make = (disk: DiskService, temporary: string): Removals => ({ disk, temporary, next: [] })
+export const make = (disk: DiskService, temporary: string): Removals => ({
+  disk,
+  temporary,
+  next: [],
+  isFull: () => {}
+})
 
 /** Removes an entry, in one piece. What can't be removed of it is in nobody's way: the next start removes it. */
 export const remove = (removals: Removals, place: string): Effect.Effect<void, DiskError> =>
@@ -41,9 +48,10 @@ export const remove = (removals: Removals, place: string): Effect.Effect<void, D
         outcome: undefined,
         waits: undefined
       }
-      const isFirst = removals.next.push(removal) === 1
-      return isFirst
-        ? Effect.andThen(Effect.andThen(endOfTurn, give(removals)), ended(removal))
+      const count = removals.next.push(removal)
+      if (count === mostTogether) removals.isFull()
+      return count === 1
+        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), ended(removal))
         : ended(removal)
     })
   )
@@ -62,10 +70,20 @@ const settle = (removal: Removal, outcome: Outcome): void => {
   removal.waits?.(outcome)
 }
 
-/** What has come by now was handled. */
-const endOfTurn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
+/** So many go at once: while they are removed, answers are heard that came with theirs. */
+const mostTogether = 4
+
+/** All have come that come in this turn, or as many as go together. */
+const gathered = (removals: Removals) =>
+  Effect.async<void>((resume) => {
+    const done = () => {
+      clearImmediate(turn)
+      removals.isFull = () => {}
+      resume(Effect.void)
+    }
+    const turn = setImmediate(done)
+    removals.isFull = done
+  })
 
 const give = (removals: Removals) =>
   Effect.suspend(() => {
