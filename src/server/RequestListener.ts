@@ -11,9 +11,9 @@ import { HttpApp, HttpServerError, HttpServerRequest, type HttpServerResponse } 
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Exit, type Fiber, FiberRef, FiberRefs, Runtime, RuntimeFlags } from "effect"
 import { type Begin, type BegunRequest, type FlatHeaders, toHttpApp, withHeaders } from "./BegunRequest.ts"
+import { LazyScope } from "./LazyScope.ts"
 import * as NodeAnswer from "./NodeAnswer.ts"
 import { NodeRequest } from "./NodeRequest.ts"
-import { RequestScope } from "./RequestScope.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
 
@@ -80,10 +80,7 @@ const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) 
   )
 
 /** What was put into its scope is let go; that a request failed, its app has told. */
-const closing = <A, E, Q>(
-  scope: RequestScope,
-  effect: Effect.Effect<A, E, Q>
-): Effect.Effect<void, never, Q> =>
+const closing = <A, E, Q>(scope: LazyScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
   Effect.matchCauseEffect(effect, {
     onSuccess: () => scope.end(Exit.void),
     onFailure: (cause) => scope.end(Exit.failCause(cause))
@@ -107,7 +104,7 @@ const fork = <Q>(
 const startPlain =
   <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start =>
   (request) => {
-    const scope = new RequestScope()
+    const scope = new LazyScope()
     const node = request.response
     const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
       fork(base, context, closing(scope, responded({ request, node, headers }, answer)))
