@@ -19,9 +19,9 @@ import {
   toHttpApp,
   withHeaders
 } from "./BegunRequest.ts"
+import { LazyScope } from "./LazyScope.ts"
 import * as NodeAnswer from "./NodeAnswer.ts"
 import { NodeRequest } from "./NodeRequest.ts"
-import { RequestScope } from "./RequestScope.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
 
@@ -88,10 +88,7 @@ const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) 
   )
 
 /** What was put into its scope is let go; that a request failed, its app has told. */
-const closing = <A, E, Q>(
-  scope: RequestScope,
-  effect: Effect.Effect<A, E, Q>
-): Effect.Effect<void, never, Q> =>
+const closing = <A, E, Q>(scope: LazyScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
   Effect.matchCauseEffect(effect, {
     onSuccess: () => scope.end(Exit.void),
     onFailure: (cause) => scope.end(Exit.failCause(cause))
@@ -127,7 +124,7 @@ const startPlain = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Be
   const last = FiberRefs.getOrDefault(base.fiberRefs, HttpApp.currentPreResponseHandlers)
   const isAtOnce = last._tag === "None"
   return (request) => {
-    const scope = new RequestScope()
+    const scope = new LazyScope()
     const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
       fork(base, context, closing(scope, responded({ request, node: request.response, headers }, answer)))
     let begun: BegunRequest<E, Q> | Answered

@@ -31,6 +31,9 @@ export const newKey = (modulusLength: number): KeyObject =>
  * A certificate for a new RSA key.
  *
  * @param subject its RDNs, each of one or more attributes
+ *
+ * @example
+ * const { cert, key } = SelfSigned.selfSigned([["UID", "edge"]]) // of the node `edge`, in PEM
  */
 export const selfSigned = (...subject: ReadonlyArray<ReadonlyArray<Attribute>>) =>
   certificateOf(newKey(2048), subject)

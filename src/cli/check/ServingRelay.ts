@@ -31,14 +31,20 @@ const pidIn = (holder: string): Option.Option<number> => {
   return pid !== undefined && host === hostname() ? Option.some(Number(pid)) : Option.none()
 }
 
-/** The folder that a command line of the program names. */
-const folderIn = (args: ReadonlyArray<string>, usual: string): string => {
-  const at = args.findIndex((arg) => arg === "-c" || arg === "--config")
-  const joined = args.find((arg) => /^(-c|--config)=/.test(arg))
-  return joined === undefined
-    ? ((at === -1 ? undefined : args[at + 1]) ?? usual)
-    : joined.replace(/^[^=]*=/, "")
+/** What follows one of these options on a command line, behind a space or a `=`. */
+const valueOf = (args: ReadonlyArray<string>, ...names: ReadonlyArray<string>): string | undefined => {
+  const at = args.findIndex((arg) => names.includes(arg))
+  const joined = args.find((arg) => names.some((name) => arg.startsWith(`${name}=`)))
+  return joined === undefined ? (at === -1 ? undefined : args[at + 1]) : joined.replace(/^[^=]*=/, "")
 }
+
+/**
+ * The folder that a command line of the program names: a sandbox's has another option, and another folder where that is
+ * not there.
+ */
+export const folderIn = (args: ReadonlyArray<string>, usual: string): string =>
+  valueOf(args, "-c", "--config") ??
+  (args.includes("sandbox") ? (valueOf(args, "--directory") ?? "sandbox") : usual)
 
 /** Whether a process was started on a folder's configuration. */
 const serves = (pid: number, directory: string, usual: string): Effect.Effect<boolean> =>

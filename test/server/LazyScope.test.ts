@@ -1,13 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { RequestScope } from "../../src/server/RequestScope.ts"
+import { LazyScope } from "../../src/server/LazyScope.ts"
 
 describe("the scope of a request", () => {
   it.effect("is nobody else's, however many there are, and closes what was put into it", () =>
     Effect.gen(function* () {
       const words: Array<string> = []
       const note = (word: string) => Effect.sync(() => words.push(word))
-      const scopes = Array.from({ length: 200 }, () => new RequestScope())
+      const scopes = Array.from({ length: 200 }, () => new LazyScope())
       for (const [at, scope] of scopes.entries()) {
         yield* Scope.addFinalizer(scope.get(), note(`first of ${at}`))
         yield* Scope.addFinalizerExit(scope.get(), ({ _tag }) => note(`${_tag} of ${at}`))
@@ -24,7 +24,7 @@ describe("the scope of a request", () => {
 
   it.effect("is not made for who does not want it", () =>
     Effect.gen(function* () {
-      const scope = new RequestScope()
+      const scope = new LazyScope()
       yield* scope.end(Exit.void)
       expect(scope).not.toHaveProperty("taken", expect.anything())
     })

@@ -18,7 +18,7 @@ const take = (): Scope.CloseableScope => {
 }
 
 /** A scope that is nothing until somebody wants it. */
-export class RequestScope {
+export class LazyScope {
   private taken: Scope.CloseableScope | undefined
 
   /** The scope, always the same. */
