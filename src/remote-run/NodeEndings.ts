@@ -26,10 +26,8 @@ export const badHostname = (node: Node): NodeEnding => ({
 })
 
 /** Its agent has exited. */
-export const ofAgent = ({ code, signal }: AgentExit): NodeEnding => ({
-  code,
-  ...(code === null && signal !== null ? { signal } : {})
-})
+export const ofAgent = ({ code, signal }: AgentExit): NodeEnding =>
+  code === null && signal !== null ? { code, signal } : { code }
 
 /** Its agent could not be started. */
 export const ofError = (error: AgentError): NodeEnding => ({

@@ -198,17 +198,16 @@ const askRelay = (parts: Parts, { fibers }: Underway, relay: Node) =>
   }).pipe(Effect.asVoid, Effect.uninterruptible)
 
 const startWithPermit = (parts: Parts, underway: Underway, node: Node) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const { permits, progress, waiting } = parts
-      yield* restore(permits.take(progress))
+  Effect.uninterruptibleMask((restore) => {
+    const { permits, progress, waiting } = parts
+    return Effect.flatMap(restore(permits.take(progress)), () => {
       waiting.delete(node)
       progress.journal.keepOpen()
       // A fiber starts as interruptible as the one that forks it, which is not, here.
       const agent = Effect.interruptible(runAgent(parts, underway, node))
-      yield* FiberSet.run(underway.fibers, Effect.ensuring(agent, permits.give))
+      return FiberSet.run(underway.fibers, Effect.ensuring(agent, permits.give))
     })
-  )
+  })
 
 /** How many nodes are handled between two pauses. */
 const nodesBetweenPauses = 1000
@@ -257,42 +256,62 @@ const logStop = ({ policy, course, unstarted }: Parts) =>
         })
       )
 
-/** A fiber of its own. */
-const runAgent = (parts: Parts, { deadlines }: Underway, node: Node) =>
+/** For all that the fiber logs; nothing comes behind it. */
+const logAs = (node: Node) =>
+  FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
+
+/**
+ * A fiber of its own. In functions, as all that is done once for each agent, and not in a generator: a generator's function
+ * that is made anew each time costs as much as all else here.
+ */
+const runAgent = (parts: Parts, { deadlines }: Underway, node: Node): Effect.Effect<void> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<void>((fiber) =>
-      Effect.gen(function* () {
-        // For all that the fiber logs; nothing comes behind it.
-        yield* FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
-        const { progress, warnings } = parts
-        const now = yield* Clock.currentTimeMillis
+    Effect.withFiberRuntime<void>((fiber) => {
+      const run = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const { progress } = parts
         const log = progress.logOf(node.id, now)
         // The run may have been stopped while this fiber had not begun.
         if (parts.unstarted !== undefined) {
           progress.end(log, parts.unstarted, now)
-          return
+          return Effect.void
         }
         const deadline = deadlines.begin(fiber, now, () => parts.overdue.add(node.id))
         progress.running++
-        const exit = isHostname(node.hostname)
-          ? yield* Effect.exit(
-              restore(AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id }))
-            )
-          : Exit.succeed(NodeEndings.badHostname(node))
-        progress.running--
-        deadline.drop()
-        if (deadline.isOver()) parts.overdue.delete(node.id)
-        if (Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause))
-          yield* Effect.logError("agent failed", exit.cause)
-        const ending = NodeEndings.ofExit(exit, deadline.isOver())
-        const outcome = progress.end(log, ending, yield* Clock.currentTimeMillis)
-        if (outcome !== undefined) {
-          RunMetrics.agentEnded(outcome)
-          yield* warnings.ended(outcome)
-        }
+        const over = (exit: Exit.Exit<NodeEnding>) => agentOver(parts, { node, log, deadline }, exit)
+        if (!isHostname(node.hostname)) return over(Exit.succeed(NodeEndings.badHostname(node)))
+        const agent = AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id })
+        return Effect.flatMap(Effect.exit(restore(agent)), over)
       })
-    )
+      return Effect.zipRight(logAs(node), run)
+    })
   )
+
+interface StartedAgent {
+  readonly node: Node
+  readonly log: NodeLog
+  readonly deadline: Deadlines.Deadline
+}
+
+/** Writes the end of a node whose agent was started. */
+const agentOver = (
+  { overdue, progress, warnings }: Parts,
+  { node, log, deadline }: StartedAgent,
+  exit: Exit.Exit<NodeEnding>
+): Effect.Effect<void> => {
+  progress.running--
+  deadline.drop()
+  if (deadline.isOver()) overdue.delete(node.id)
+  const ending = NodeEndings.ofExit(exit, deadline.isOver())
+  const ended = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const outcome = progress.end(log, ending, now)
+    if (outcome === undefined) return Effect.void
+    RunMetrics.agentEnded(outcome)
+    return warnings.ended(outcome)
+  })
+  return Exit.isFailure(exit) && !Cause.isInterrupted(exit.cause)
+    ? Effect.zipRight(Effect.logError("agent failed", exit.cause), ended)
+    : ended
+}
 
 const startAgent = ({ agents, progress }: Parts, { hostname }: Node, log: NodeLog) =>
   Effect.suspend(() => {

@@ -155,7 +155,9 @@ export class AgentChild implements SpawnEvents {
       setImmediate(() => this.failed(SpawnFailure.from(cause)))
       return
     }
-    const spawned = spawner.spawn({ ...command, stdout: pair[0], stderr: pair[1] }, this)
+    const { program, parameters, cookie, mark } = command
+    const [stdout, stderr] = pair
+    const spawned = spawner.spawn({ program, parameters, cookie, mark, stdout, stderr }, this)
     this.isExited = spawned.exited
   }
 

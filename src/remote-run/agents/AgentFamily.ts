@@ -23,10 +23,13 @@ export interface AgentFamily {
  * much as its start: until the leader has been waited for, its number is nobody else's.
  */
 export const make = (options: Pick<AgentFamily, "leader" | "cookie" | "mark" | "exited">): AgentFamily => {
-  const { leader, mark } = options
+  const { leader, cookie, mark, exited } = options
   const seen = leader === undefined || mark === undefined ? undefined : find(leader)
   return {
-    ...options,
+    leader,
+    cookie,
+    mark,
+    exited,
     since: seen?.start ?? 0,
     members: new Map(),
     sessions: new Set(leader === undefined ? [] : [leader])

@@ -128,7 +128,9 @@ const attempt = (order: Order, left: number): Effect.Effect<AgentExit, AgentErro
     const onStart = (child: AgentChild.AgentChild) => {
       family = familyOf(parts, identity, child)
     }
-    const command = { ...line, ...identity }
+    const { program, parameters } = line
+    const { cookie, mark } = identity
+    const command = { program, parameters, cookie, mark }
     const child = new AgentChild.AgentChild({ spawner, command, fifos, pair, output, onStart })
     return Effect.flatMap(Effect.exit(restore(finished(child))), (exit) => {
       const known = Effect.mapError(exit, (failure) => errorOf(line, failure))

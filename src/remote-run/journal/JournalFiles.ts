@@ -114,12 +114,7 @@ export class JournalFiles {
       this.substitute === undefined
         ? Effect.catchAll(this.append(bytes), (error) => this.goElsewhere(error, bytes))
         : appendTo(this.substitute, this.written, bytes)
-    ).pipe(
-      Effect.tap(() => {
-        this.written += bytes.length
-        this.keepRecent(bytes)
-      })
-    )
+    ).pipe(Effect.map(() => this.wrote(bytes)))
   }
 
   /** For now nothing more comes. */
@@ -151,6 +146,11 @@ export class JournalFiles {
     return substitute === undefined ? Effect.void : substitute.alone.withPermits(1)(close(substitute))
   })
 
+  private wrote(bytes: Buffer): void {
+    this.written += bytes.length
+    this.keepRecent(bytes)
+  }
+
   private keepRecent(bytes: Buffer): void {
     if (bytes.length > maxWrite) {
       this.forgetRecent()
@@ -168,9 +168,10 @@ export class JournalFiles {
   }
 
   private append(bytes: Buffer): Effect.Effect<void, PlatformError.PlatformError> {
-    return Effect.gen(this, function* () {
-      this.open ??= yield* this.openAt(this.written)
-      yield* this.open.file.writeAll(bytes)
+    if (this.open !== undefined) return this.open.file.writeAll(bytes)
+    return Effect.flatMap(this.openAt(this.written), (open) => {
+      this.open = open
+      return open.file.writeAll(bytes)
     })
   }
 

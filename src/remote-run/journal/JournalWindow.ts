@@ -51,6 +51,27 @@ export const open = (
         return named
       })
 
+    /** Makes the buffer large enough, and takes into it what is in memory. */
+    const fillFromMemory = (offset: number, length: number): void => {
+      if (buffer.length < length || (buffer.length > windowLength && length <= windowLength))
+        buffer = Buffer.allocUnsafe(Math.max(length, windowLength))
+      at = offset
+      filled = 0
+      while (filled < buffer.length) {
+        const memory = source.unwritten(offset + filled) ?? source.recent(offset + filled)
+        if (memory === undefined || memory.length === 0) return
+        filled += memory.copy(buffer, filled)
+      }
+    }
+
+    /** Without an effect for who keeps up with the journal, as most do: what it reads is in memory. */
+    const isInMemory = (offset: number): boolean => {
+      if (offset + headerLength > source.length()) return false
+      fillFromMemory(offset, headerLength)
+      const found = header(offset)
+      return found !== undefined && recordLength(found) <= filled
+    }
+
     const read = (part: JournalPart, offset: number, into: Uint8Array) =>
       Effect.gen(function* () {
         if (part.paths.length === 0) return yield* part.read(offset, into)
@@ -63,15 +84,7 @@ export const open = (
     const fill = (offset: number, length: number) =>
       Effect.gen(function* () {
         if (offset + length > source.length()) return false
-        if (buffer.length < length || (buffer.length > windowLength && length <= windowLength))
-          buffer = Buffer.allocUnsafe(Math.max(length, windowLength))
-        at = offset
-        filled = 0
-        while (filled < buffer.length) {
-          const memory = source.unwritten(offset + filled) ?? source.recent(offset + filled)
-          if (memory === undefined || memory.length === 0) break
-          filled += memory.copy(buffer, filled)
-        }
+        fillFromMemory(offset, length)
         while (filled < length) {
           const part = source.partAt(offset + filled)
           // What follows this part is still being written, or is in another file.
@@ -101,8 +114,10 @@ export const open = (
       header,
       find,
       load: (offset) =>
-        Effect.flatMap(find(offset), (found) =>
-          found ? Effect.void : Effect.fail(damaged(source.partAt(offset)))
+        Effect.suspend(() =>
+          isInMemory(offset)
+            ? Effect.void
+            : Effect.filterOrFail(find(offset), Boolean, () => damaged(source.partAt(offset)))
         )
     }
   })

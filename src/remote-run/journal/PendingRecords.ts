@@ -30,13 +30,14 @@ export const inBytes = (records: ReadonlyArray<PendingRecord>): number =>
 export const encode = (
   records: ReadonlyArray<PendingRecord>,
   link: (previous: number) => number = (previous) => previous
-): Buffer =>
-  Buffer.concat(
-    records.flatMap((record) => [
-      encodeHeader(record.kind, record.node, record.length, link(record.previous), record.flags),
-      ...record.parts
-    ])
-  )
+): Buffer => {
+  const parts: Array<Uint8Array> = []
+  for (const record of records) {
+    parts.push(encodeHeader(record.kind, record.node, record.length, link(record.previous), record.flags))
+    for (const part of record.parts) parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
 
 /** The records in their order, and where each will begin. */
 export class PendingRecords {
@@ -71,7 +72,9 @@ export class PendingRecords {
       return last.at
     }
     const at = this.tail
-    const added = { ...record, at, parts: [bytes], length: bytes.length }
+    const { kind, node, previous, flags, account } = record
+    // Field by field, as in `decodeRecord`.
+    const added = { at, kind, node, previous, flags, parts: [bytes], length: bytes.length, account }
     this.records.push(added)
     this.tail += lengthOf(added)
     return at

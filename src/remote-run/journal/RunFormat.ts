@@ -105,9 +105,10 @@ const encodeNdjson = (record: JournalRecord): ReadonlyArray<Buffer> => {
   const { payload } = record
   const end = record.open || !isUtf8(payload) ? 0 : behindLines(payload)
   let text = end === 0 ? "" : jsonLines(record, payload.subarray(0, end))
-  outputLines({ ...record, payload: payload.subarray(end) }, (line) => {
-    text += `${JSON.stringify(line)}\n`
-  })
+  if (end < payload.length)
+    outputLines({ ...record, payload: payload.subarray(end) }, (line) => {
+      text += `${JSON.stringify(line)}\n`
+    })
   return [Buffer.from(text)]
 }
 

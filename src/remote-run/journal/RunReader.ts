@@ -168,10 +168,11 @@ class Reader {
     while (this.size < batchLength) {
       const at = this.plan[this.planned] ?? this.position
       if (this.planned >= this.plan.length && this.position >= this.source.length()) return
+      // Its header says whether it is to be looked at here: most of a block's records are not.
+      if (this.planned >= this.plan.length && this.stepOver(at)) continue
       const record = this.window.record(at)
       if (record === undefined) {
-        const isSteppedOver = this.planned >= this.plan.length && this.stepOver(at)
-        if (!isSteppedOver) yield* this.load(at)
+        yield* this.load(at)
       } else if (this.planned < this.plan.length) {
         this.planned++
         this.emitPlanned(record, at)
@@ -247,25 +248,32 @@ class Reader {
     at: number,
     first: (record: JournalRecord) => boolean
   ): Effect.Effect<void, StorageError> {
-    return Effect.gen(this, function* () {
-      const { kind } = last
-      const isOutput = kind === Kind.stdout || kind === Kind.stderr
-      const node = nameOf(last)
-      const offsets = [at]
-      let before = at
-      let previous = last.previous
+    const { kind } = last
+    const isOutput = kind === Kind.stdout || kind === Kind.stderr
+    const node = nameOf(last)
+    const offsets = [at]
+    const planned = Effect.sync(() => {
+      this.plan = offsets.reverse()
+      this.planned = 0
+    })
+    const follow = (from: number, behind: number): Effect.Effect<void, StorageError> => {
+      let before = behind
+      let previous = from
       while (previous > 0 && previous < before) {
-        if (this.window.record(previous) === undefined) yield* this.load(previous)
         const record = this.window.record(previous)
-        if (record === undefined || nameOf(record) !== node) break
+        if (record === undefined) {
+          const missing = previous
+          return Effect.flatMap(this.load(missing), () => follow(missing, before))
+        }
+        if (nameOf(record) !== node) break
         if (!isOutput || record.kind === kind) offsets.push(previous)
         if (first(record)) break
         before = previous
         previous = record.previous
       }
-      this.plan = offsets.reverse()
-      this.planned = 0
-    })
+      return planned
+    }
+    return follow(last.previous, at)
   }
 
   /**
