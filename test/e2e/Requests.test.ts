@@ -139,6 +139,20 @@ describe("a run is answered", () => {
     })
   })
 
+  it.each(["output=keep", "output=keep&async=yes", "output=discard&async=yes"])(
+    "before what can't be read behind it on its connection is, and whole: %s",
+    async (how) => {
+      const isLeft = how.startsWith("output=discard")
+      const path = `/rudder/relay-api/remote-run/nodes?nodes=a&${how}`
+      const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n`
+      const answer = await raw(relay, `${head}no request\r\n\r\n`)
+      const [, first = "", second = ""] = answer.split("HTTP/1.1 ")
+      expect([first.slice(0, 3), second.slice(0, 3)]).toEqual([isLeft ? "202" : "200", "400"])
+      expect(first).toContain(isLeft ? '"event":"run"' : '"event":"done"')
+      expect(second).toContain('"_tag":"InvalidRequest"')
+    }
+  )
+
   it("page by page in the list", async () => {
     const first = JSON.parse((await curl(`${relay.url}/remote-run/runs?limit=2`)).body)
     expect(first.runs.length).toBe(2)
