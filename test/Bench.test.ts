@@ -37,6 +37,17 @@ describe("a row of the bench", () => {
     expect(aims).toMatchObject([{ value: { median: 1, least: 0.25, most: 2 }, reached: true, halfway: true }])
   })
 
+  it("takes half an aim for missed only where every round missed it", async () => {
+    const judge = async (here: ReadonlyArray<number>, aim: object) =>
+      (await measure(row(here, [100, 100, 100], aim).row, options)).aims[0]
+    const least = { figure: "rate", over: "peer", least: 0.9 }
+    expect(await judge([10, 46, 10], least)).toMatchObject({ reached: false, halfway: true })
+    expect(await judge([10, 44, 10], least)).toMatchObject({ reached: false, halfway: false })
+    const most = { figure: "rate", over: "peer", most: 1 }
+    expect(await judge([900, 190, 900], most)).toMatchObject({ reached: false, halfway: true })
+    expect(await judge([900, 210, 900], most)).toMatchObject({ reached: false, halfway: false })
+  })
+
   it("says whether an aim is reached, and whether half of it is", async () => {
     const judge = async (aim: object) =>
       (await measure(row([40, 40, 40], [100, 100, 100], aim).row, options)).aims[0]

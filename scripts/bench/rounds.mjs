@@ -28,7 +28,8 @@ const judged = (aim, rounds) => {
   if (values.length === 0) return undefined
   const value = spread(values)
   const reached = aim.least === undefined ? value.median <= aim.most : value.median >= aim.least
-  const halfway = aim.least === undefined ? value.median <= aim.most * 2 : value.median >= aim.least / 2
+  // In one round at least: what makes all of them worse is no chance, as another program's work in one of them is.
+  const halfway = aim.least === undefined ? value.least <= aim.most * 2 : value.most >= aim.least / 2
   return { ...aim, value, reached, halfway, isRatio: aim.over !== undefined && aim.difference !== true }
 }
 

@@ -65,15 +65,34 @@ sub become {
   exec { $command[0] } @command or $fail->("spawn $command[0]");
 }
 
-sub start {
-  my ($id, $cookie, $mark, $stdout, $stderr, @command) = @_;
+# An order with the ends of its FIFOs; none where they can't be opened. No other agent gets them: what perl opens is closed
+# where a program begins.
+sub prepared {
+  my ($id, $cookie, $mark, $stdout, $stderr, @command) = @{ $_[0] };
   my @ends;
-  for my $path ($stdout, $stderr) { push @ends, fifo($path) || return failure($id, "open") }
-  my $pid = fork;
-  defined $pid or return failure($id, "fork");
-  become($id, $cookie, $mark, \@ends, @command) if $pid == 0;
-  $agents{$pid} = [$id, $cookie, $mark];
-  $answers .= "S $id $pid\n";
+  for my $path ($stdout, $stderr) {
+    push @ends, fifo($path) || do { failure($id, "open"); return }
+  }
+  return [$id, $cookie, $mark, \@ends, @command];
+}
+
+# The forks of some orders come right after each other. After a fork each page that is written to is copied first: what is
+# done between two of them costs as much as the forks.
+sub start {
+  my @ready = map { prepared($_) } @_;
+  my @started;
+  for my $order (@ready) {
+    my $pid = fork;
+    become(@$order) if defined $pid && $pid == 0;
+    push @started, defined $pid ? $pid : -$!;
+  }
+  for my $order (@ready) {
+    my ($id, $cookie, $mark) = @$order;
+    my $pid = shift @started;
+    if ($pid < 0) { $! = -$pid; failure($id, "fork"); next }
+    $agents{$pid} = [$id, $cookie, $mark];
+    $answers .= "S $id $pid\n";
+  }
 }
 
 sub hear {
@@ -150,7 +169,7 @@ for (;;) {
   vec($bits, 0, 1) = 1;
   select $bits, undef, undef, @orders ? 0 : %agents ? $patience : undef;
   read_orders() or end_all();
-  for (1 .. $starts_at_once) { start(@{ shift @orders }) if @orders }
+  start(splice @orders, 0, $starts_at_once) if @orders;
   reap();
   answer() or end_all();
 }

@@ -317,8 +317,11 @@ describe("an outbox in a folder", () => {
         crashing.failWhen(() => undefined)
         const [newer] = yield* spool.versions(older.key)
         expect(newer?.order).toBe(orderOf(2))
+        // It is among what waits, too.
+        expect(spool.amounts().waiting.entries).toBe(2)
         if (newer !== undefined) yield* spool.remove(newer)
         expect(yield* spool.versions(older.key)).toEqual([older])
+        expect(spool.amounts().waiting).toEqual({ entries: 1, bytes: older.size })
       }).pipe(Effect.scoped)
   )
 })
