@@ -1,7 +1,7 @@
 /** Maps requests to shared files. */
 
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Context, Effect, Either, Option, Schema } from "effect"
+import { Effect, Either, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
@@ -10,11 +10,17 @@ import * as Query from "../http/Query.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
+import { type AccessDenied, InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
 import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Accepted, SharedFiles, type SharedFilesService, type Upload } from "./SharedFiles.ts"
+import {
+  type Accepted,
+  SharedFiles,
+  type SharedFilesService,
+  type Upload,
+  type UploadError
+} from "./SharedFiles.ts"
 import type { Queued, Stored } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
@@ -39,24 +45,37 @@ const passOn = (error: UpstreamRejected) =>
 
 const encodeRejected = Schema.encodeSync(UpstreamRejected)
 
+/** What uploads are taken with. They are handed over: to provide them to each request costs more than to look at one. */
+interface Services {
+  readonly access: Access["Type"]
+  readonly limits: RelayConfig["Type"]["limits"]
+  readonly sharedFiles: SharedFilesService
+}
+
+const answerTo = (result: Accepted) =>
+  HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
+    ...json,
+    status: result.result === "stored" ? 200 : 202
+  })
+
 const upload = (
+  { access, sharedFiles }: Services,
   request: Request,
   name: SharedFileName,
   body: Upload["body"],
   announcement: Upload["announcement"]
-) =>
-  Effect.gen(function* () {
-    const access = yield* Access
-    const sharedFiles = yield* SharedFiles
-    const address = yield* access.clientAddress(callerOf(request))
-    yield* RequestBody.plain(request)
-    const announced = RequestBody.announced(request)
-    const result = yield* sharedFiles.upload({ name, announced, announcement, body, address })
-    return HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
-      ...json,
-      status: result.result === "stored" ? 200 : 202
-    })
-  }).pipe(Effect.catchTag("UpstreamRejected", passOn))
+): Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  Exclude<UploadError, UpstreamRejected> | AccessDenied
+> => {
+  const address = access.clientAddress(callerOf(request))
+  if (Either.isLeft(address)) return address.left
+  const plain = RequestBody.plain(request)
+  if (Either.isLeft(plain)) return plain.left
+  const announced = RequestBody.announced(request)
+  const given = { name, announced, announcement, body, address: address.right }
+  return Effect.map(sharedFiles.upload(given), answerTo).pipe(Effect.catchTag("UpstreamRejected", passOn))
+}
 
 const sourceOf = (search: URLSearchParams): Either.Either<string, InvalidRequest> =>
   Either.flatMap(
@@ -80,13 +99,15 @@ const nameOf = (search: URLSearchParams, path: NodePath): Either.Either<SharedFi
     SharedFileRequest.decodeName(path.target_uuid, source, path.file_id)
   )
 
-const share = (request: Request, path: NodePath) =>
-  Effect.gen(function* () {
-    const name = yield* nameOf(Query.of(request), path)
-    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(Query.of(request))).pipe(
-      Effect.map((claim) => ({ claim, length: 0 }))
+const share = (services: Services, request: Request, path: NodePath) =>
+  Effect.suspend(() => {
+    const search = Query.of(request)
+    const name = nameOf(search, path)
+    if (Either.isLeft(name)) return name.left
+    const announcement = Effect.suspend(() =>
+      Either.map(SharedFileRequest.decodePost(search), (claim) => ({ claim, length: 0 }))
     )
-    return yield* upload(request, name, RequestBody.open(request), announcement)
+    return upload(services, request, name.right, RequestBody.open(request), announcement)
   })
 
 interface OlderPath {
@@ -109,9 +130,9 @@ const olderNameOf = ({
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
-const put = (request: Request, path: OlderPath) =>
+const put = (services: Services, request: Request, path: OlderPath) =>
   Effect.gen(function* () {
-    const { limits } = yield* RelayConfig
+    const { limits } = services
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
     const announcement = Effect.gen(function* () {
@@ -125,7 +146,7 @@ const put = (request: Request, path: OlderPath) =>
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
       return { claim, length }
     })
-    return yield* upload(request, name, body, announcement)
+    return yield* upload(services, request, name, body, announcement)
   })
 
 /** So that the source sends the file, and the outbox keeps it: sent twice it does no harm, not sent it would be lost. */
@@ -174,15 +195,12 @@ export const layer = RawHandlers.group(
   "sharedFiles",
   Effect.gen(function* () {
     const sharedFiles = yield* SharedFiles
-    const services = Context.pick(
-      Access,
-      RelayConfig,
-      SharedFiles
-    )(yield* Effect.context<Access | RelayConfig | SharedFiles>())
+    const { limits } = yield* RelayConfig
+    const services: Services = { access: yield* Access, limits, sharedFiles }
     return {
-      share: ({ request, path }) => Effect.provide(share(request, path), services),
+      share: ({ request, path }) => share(services, request, path),
       check: ({ request, path }) => check(sharedFiles, request, path),
-      put: ({ request, path }) => Effect.provide(put(request, path), services),
+      put: ({ request, path }) => put(services, request, path),
       head: ({ request, path }) => head(sharedFiles, request, path)
     }
   })

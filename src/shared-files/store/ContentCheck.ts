@@ -90,7 +90,8 @@ export const has = (
 ): Effect.Effect<boolean, StorageError> =>
   inSpan(
     Effect.clockWith((clock) => {
-      if (parts.intents.mayBeLeft() || !parts.locks.isFree(keyOf(location)))
+      const key = keyOf(location)
+      if (parts.intents.mayBeLeft(key) || !parts.locks.isFree(key))
         return hasByReading(parts, location, asked)
       const seen = look(parts, location)
       if (Either.isLeft(seen)) return StorageFailure.failed(seen.left)
