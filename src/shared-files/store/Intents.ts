@@ -294,7 +294,7 @@ const mend = (parts: Parts, alone: Parameters<Intents["mend"]>[0]) =>
   Effect.forever(
     Effect.andThen(
       parts.isCutOff.await,
-      endAll(parts, alone).pipe(Effect.delay("1 second"), Effect.retry(mendSchedule), Effect.ignore)
+      endAll(parts, alone).pipe(Effect.retry(mendSchedule), Effect.delay("1 second"), Effect.ignore)
     )
   )
 
