@@ -2,8 +2,9 @@
  * Commits of small files, each done from its first step to its last by a thread of its own. To ask node's threads for
  * every step would cost a hundred microseconds each, to wake them and to be woken.
  *
- * What comes while the thread has enough to do waits, and goes to it in one piece: so commits that come together share the
- * syncs of their folders, and their files are synced side by side, so that the disk's journal takes them together.
+ * What comes in one turn of the event loop, or while the thread has enough to do, goes to it in one piece: so commits that
+ * come together share the syncs of their folders, and their files are synced side by side, so that the disk's journal
+ * takes them together; and to wake the thread costs as much as to tell it of a commit.
  */
 import { Worker } from "node:worker_threads"
 import { Effect, type Scope } from "effect"
@@ -69,6 +70,7 @@ export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = 
   const waiting: Array<Commit> = []
   let thread: Thread | undefined
   let ids = 0
+  let isTold = false
 
   const handOut = () => {
     if (waiting.length === 0) return
@@ -89,7 +91,12 @@ export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = 
     Effect.uninterruptible(
       Effect.async((resume) => {
         waiting.push({ steps, ended: resume })
-        handOut()
+        if (isTold) return
+        isTold = true
+        setImmediate(() => {
+          isTold = false
+          handOut()
+        })
       })
     )
 })

@@ -1,4 +1,5 @@
 /** The hash of a file's content. */
+import { createHash } from "node:crypto"
 import { Option } from "effect"
 
 /** The algorithms that sources sign with. */
@@ -20,6 +21,13 @@ export const parse = (text: string): Option.Option<ContentHash> => {
   if ((text.length !== 64 && text.length !== 128) || !pattern.test(text)) return Option.none()
   return Option.some({ algorithm: text.length === 64 ? "sha256" : "sha512", hex: text.toLowerCase() })
 }
+
+/** So much is hashed in no time: it would take longer to have a thread do it. Bytes. */
+export const small = 64 * 1024
+
+/** The digest of bytes that are few. */
+export const digestOf = (algorithm: HashAlgorithm, bytes: Uint8Array): Buffer =>
+  createHash(algorithm).update(bytes).digest()
 
 /** `<algorithm>:<hex>` */
 export const print = ({ algorithm, hex }: ContentHash): string => `${algorithm}:${hex}`

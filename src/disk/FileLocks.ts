@@ -1,5 +1,5 @@
 /** One at a time for each file, and of two that write it, the one whose request began later wins. */
-import { Clock, Effect, type Scope } from "effect"
+import { Effect, Exit, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 
 /** A request to write a file. */
@@ -80,13 +80,15 @@ const holding = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
     const lock = begin()
-    const held = Effect.ensuring(
-      restore(effect),
-      Effect.sync(() => {
-        release(lock)
-        end(lock)
-      })
-    )
+    const ended = (exit: Exit.Exit<A, E>) => {
+      release(lock)
+      end(lock)
+      return exit
+    }
+    const held = Effect.matchCauseEffect(restore(effect), {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: (value) => ended(Exit.succeed(value))
+    })
     // From the look at the lock to the place in its line nothing may come between: a fiber may yield at any step.
     if (!lock.isHeld) {
       lock.isHeld = true
@@ -119,11 +121,11 @@ export const make = (): FileLocks => {
     if (--lock.users === 0) locks.delete(name)
   }
 
-  const using = (name: string): Effect.Effect<Lock, never, Scope.Scope> =>
-    Acquired.acquire(
-      () => enter(name),
-      (lock) => Effect.sync(() => leave(name, lock))
-    )
+  const begin = (name: string, turnOf: (lock: Lock) => Turn): Effect.Effect<Turn, never, Scope.Scope> =>
+    Acquired.acquireWith(() => {
+      const lock = enter(name)
+      return { made: turnOf(lock), release: Effect.sync(() => leave(name, lock)) }
+    })
 
   return {
     isFree: (name) => locks.size === 0 || !locks.has(name()),
@@ -134,24 +136,26 @@ export const make = (): FileLocks => {
         (lock) => leave(name, lock)
       ),
     turn: (name) =>
-      Effect.zipWith(using(name), Clock.currentTimeMillis, (lock, began) => {
-        const turn = ++lock.begun
-        return {
-          began,
-          write: (effect) =>
-            holding(
-              () => lock,
-              Effect.suspend(() => {
-                if (lock.written > turn) return Effect.void
-                return Effect.tap(effect, () => {
-                  lock.written = turn
+      Effect.clockWith((clock) =>
+        begin(name, (lock) => {
+          const turn = ++lock.begun
+          return {
+            began: clock.unsafeCurrentTimeMillis(),
+            write: (effect) =>
+              holding(
+                () => lock,
+                Effect.suspend(() => {
+                  if (lock.written > turn) return Effect.void
+                  return Effect.map(effect, () => {
+                    lock.written = turn
+                  })
                 })
-              })
-            )
-        }
-      }),
+              )
+          }
+        })
+      ),
     pastTurn: (name) =>
-      Effect.map(using(name), (lock) => {
+      begin(name, (lock) => {
         const before = lock.written
         return {
           began: 0,

@@ -34,7 +34,7 @@ export interface Folders {
   readonly prepare: Effect.Effect<void, DiskError>
   /** Does it once more where the folders were removed under a relay that runs: they are made again. */
   readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
-  /** The folder of these names, one in the other, below the root; `EFTYPE`: a link or a file is in the way. */
+  /** The folder of these names, one in the other, below the root, which is made again too; `EFTYPE`: a link or a file is in the way. */
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
@@ -195,15 +195,18 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
     }
   })
 
+  const again: Folders["again"] = (effect) =>
+    Effect.catchIf(effect, isMissing, () => Effect.andThen(prepare, effect))
+
   return {
     root,
     temporary,
     prepare,
-    again: (effect) => Effect.catchIf(effect, isMissing, () => Effect.andThen(prepare, effect)),
+    again,
     make: (names) =>
       Effect.suspend(() => {
         const folder = made(parts, names)
-        return folder === undefined ? makeAll(parts, names) : Effect.succeed(folder)
+        return folder === undefined ? again(makeAll(parts, names)) : Effect.succeed(folder)
       }),
     find: (names) => find(parts, names),
     emptyTemporary

@@ -31,54 +31,79 @@ const nothing = new Uint8Array(0)
  * A new file, which is made when there is more than a little of it, and closed with its scope.
  *
  * @param room waits until there is room for so many more bytes; undefined: there is
- * @param mostHeld so much is kept in memory until it is known what becomes of it: bytes
  */
 export const open = (
   name: string,
   create: Effect.Effect<DiskFile, DiskError>,
   room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined,
-  mostHeld = 0
+  { mostHeld = 0, opened = () => {}, discard = () => Effect.void }: OpenOptions = {}
 ): Effect.Effect<Incoming, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    let file: DiskFile | undefined
-    let held: Uint8Array = nothing
-    yield* Acquired.acquire(
-      () => undefined,
-      () => Effect.suspend(() => file?.close ?? Effect.void)
-    )
-    const made = Effect.suspend(() => {
-      if (file !== undefined) return Effect.succeed(file)
-      return Effect.gen(function* () {
-        const opened = yield* create
-        file = opened
-        if (held.length > 0) yield* opened.write(held)
-        held = nothing
-        return opened
-      }).pipe(Effect.uninterruptible)
+  Acquired.acquireWith(() => {
+    const { incoming, close } = begin(name, create, room, mostHeld)
+    opened(incoming)
+    const release = Effect.suspend(() => {
+      const closing = close()
+      return closing === undefined
+        ? discard(incoming, false)
+        : Effect.andThen(closing, discard(incoming, true))
     })
-    const append = (bytes: Uint8Array, areGiven: boolean) => {
-      if (file === undefined && held.length + bytes.length <= mostHeld) {
-        held = areGiven && held.length === 0 ? bytes : Buffer.concat([held, bytes])
-        return Effect.void
-      }
-      return Effect.mapError(
-        Effect.flatMap(made, (opened) => opened.write(bytes)),
-        StorageFailure.writeError
-      )
-    }
-    return {
-      name,
-      write: (bytes, areGiven = false) =>
-        Effect.suspend(() => {
-          const looked = room(bytes.length)
-          return looked === undefined
-            ? append(bytes, areGiven)
-            : Effect.andThen(looked, () => append(bytes, areGiven))
-        }),
-      sync: (modified) => Effect.flatMap(made, (opened) => opened.sync(modified)),
-      held: () => (file === undefined ? held : undefined)
-    }
+    return { made: incoming, release }
   })
+
+/** What else there is to say of a new file. */
+export interface OpenOptions {
+  /** So much is kept in memory until it is known what becomes of it: bytes. */
+  readonly mostHeld?: number
+  readonly opened?: (incoming: Incoming) => void
+  /** Done when the scope ends, and the file is closed; whether there may be one. */
+  readonly discard?: (incoming: Incoming, mayBeThere: boolean) => Effect.Effect<void>
+}
+
+/** Such a file; `close` gives what closes it, where one may have been made. */
+const begin = (
+  name: string,
+  create: Effect.Effect<DiskFile, DiskError>,
+  room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined,
+  mostHeld: number
+): { readonly incoming: Incoming; readonly close: () => Effect.Effect<void> | undefined } => {
+  let file: DiskFile | undefined
+  let isBegun = false
+  let held: Uint8Array = nothing
+  const made = Effect.suspend(() => {
+    if (file !== undefined) return Effect.succeed(file)
+    return Effect.gen(function* () {
+      isBegun = true
+      const opened = yield* create
+      file = opened
+      if (held.length > 0) yield* opened.write(held)
+      held = nothing
+      return opened
+    }).pipe(Effect.uninterruptible)
+  })
+  const append = (bytes: Uint8Array, areGiven: boolean) => {
+    if (file === undefined && held.length + bytes.length <= mostHeld) {
+      held = areGiven && held.length === 0 ? bytes : Buffer.concat([held, bytes])
+      return Effect.void
+    }
+    return Effect.mapError(
+      Effect.flatMap(made, (opened) => opened.write(bytes)),
+      StorageFailure.writeError
+    )
+  }
+  const incoming: Incoming = {
+    name,
+    write: (bytes, areGiven = false) =>
+      Effect.suspend(() => {
+        const looked = room(bytes.length)
+        return looked === undefined
+          ? append(bytes, areGiven)
+          : Effect.andThen(looked, () => append(bytes, areGiven))
+      }),
+    sync: (modified) => Effect.flatMap(made, (opened) => opened.sync(modified)),
+    held: () => (file === undefined ? held : undefined)
+  }
+  return { incoming, close: () => (isBegun ? (file?.close ?? Effect.void) : undefined) }
+}
 
 /** Where the content of a file comes from. */
 export interface Body<E> {

@@ -1,14 +1,10 @@
 /** Hashes large contents on a thread of their own. */
-import { createHash } from "node:crypto"
 import { Worker } from "node:worker_threads"
 import { Deferred, Effect, FiberId, Layer, Schema } from "effect"
 import * as Acquired from "../Acquired.ts"
-import type { HashAlgorithm } from "./ContentHash.ts"
+import * as ContentHash from "./ContentHash.ts"
 import { Hasher, type Hashing, HashLost } from "./Hasher.ts"
 import source from "./hasher.mjs?raw"
-
-/** To ask the thread takes longer than to hash so much. Bytes. */
-const hashedHere = 64 * 1024
 
 const Answer = Schema.Struct({ id: Schema.Number, digest: Schema.optional(Schema.Uint8ArrayFromSelf) })
 const isAnswer = Schema.is(Answer)
@@ -75,7 +71,7 @@ const makeThread = (): Thread => {
 }
 
 /** A hash on the thread, once it has more than a few bytes. */
-const hashingOn = (thread: Thread, algorithm: HashAlgorithm) => {
+const hashingOn = (thread: Thread, algorithm: ContentHash.HashAlgorithm) => {
   let id: number | undefined
   const send = (bytes: Uint8Array) => {
     if (id === undefined) {
@@ -88,8 +84,8 @@ const hashingOn = (thread: Thread, algorithm: HashAlgorithm) => {
     update: (bytes) => Effect.sync(() => Effect.asVoid(send(bytes).taken)),
     digest: (last) =>
       Effect.suspend(() => {
-        if (id === undefined && last.length <= hashedHere)
-          return Effect.succeed(createHash(algorithm).update(last).digest())
+        if (id === undefined && last.length <= ContentHash.small)
+          return Effect.succeed(ContentHash.digestOf(algorithm, last))
         const sent = send(last)
         const digest = thread.ask(sent.id, { end: true })
         return Effect.flatMap(Effect.zipRight(sent.taken, digest), (bytes) =>

@@ -19,6 +19,8 @@ export interface StreamReader<E> {
    * memory. Where it is so, nothing that is read waits for the sender any more.
    */
   readonly isWhole: Effect.Effect<boolean>
+  /** The same, and all of it in one piece; undefined: it has not all come, or was cut short, and is still to be read. */
+  readonly whole: Effect.Effect<Buffer | undefined>
   /** Gives back bytes that were read and not used: they come next. */
   readonly putBack: (bytes: Uint8Array) => void
   /** Whether the reader waits for the sender now, and not the sender for the reader. */
@@ -46,27 +48,37 @@ const pour = (from: Array<Buffer>, into: Uint8Array, taken: (piece: Buffer) => v
   return used
 }
 
-/** Whether it is so, now or by the time that the event loop has read what the system has. */
-const withinTurn = (
-  isSo: () => boolean,
+/** What `found` gives, now or by the time that the event loop has read what the system has; undefined: nothing. */
+const withinTurn = <A>(
+  found: () => A | undefined,
   watch: (look: (() => void) | undefined) => void
-): Effect.Effect<boolean> =>
-  Effect.async((resume) => {
-    if (isSo()) return resume(Effect.succeed(true))
-    const end = () => {
-      clearImmediate(immediate)
-      watch(undefined)
-    }
-    const tell = () => {
-      end()
-      resume(Effect.succeed(isSo()))
-    }
-    const immediate = setImmediate(tell)
-    watch(() => {
-      if (isSo()) tell()
+): Effect.Effect<A | undefined> =>
+  Effect.suspend(() => {
+    const here = found()
+    if (here !== undefined) return Effect.succeed(here)
+    return Effect.async((resume) => {
+      const end = () => {
+        clearImmediate(immediate)
+        watch(undefined)
+      }
+      const tell = (value: A | undefined) => {
+        end()
+        resume(Effect.succeed(value))
+      }
+      const immediate = setImmediate(() => tell(found()))
+      watch(() => {
+        const value = found()
+        if (value !== undefined) tell(value)
+      })
+      return Effect.sync(end)
     })
-    return Effect.sync(end)
   })
+
+/** All of these; what is one piece is not copied. */
+const joined = (pieces: Array<Buffer>): Buffer => {
+  const [only = Buffer.alloc(0), ...more] = pieces.splice(0)
+  return more.length === 0 ? only : Buffer.concat([only, ...more])
+}
 
 /** What comes in a message was made for its reader, who is this one alone. */
 const takenOf = (stream: Readable): ((piece: Buffer) => void) =>
@@ -97,17 +109,12 @@ const listen = <E>(stream: Readable, cut: E, isCut: boolean, taken = takenOf(str
   }
   const onCut = () => {
     // "close" also follows the end of a whole stream.
-    if (state === "open") {
-      state = "cut"
-      takeRest()
-    }
+    if (state === "open") takeRest()
     look?.()
   }
-  /**
-   * A stream that broke off emits no more "data", but what it still holds can be read: all at once, since it is
-   * paused.
-   */
+  /** A stream that broke off emits no more "data", but what it still holds can be read: all at once, since it is paused. */
   const takeRest = () => {
+    state = "cut"
     stream.off("data", onData).pause()
     const rest: unknown = stream.read()
     if (!(rest instanceof Buffer)) return
@@ -140,7 +147,11 @@ const listen = <E>(stream: Readable, cut: E, isCut: boolean, taken = takenOf(str
   }
 
   const reader: StreamReader<E> = {
-    isWhole: withinTurn(() => state !== "open", watch),
+    isWhole: Effect.map(
+      withinTurn(() => (state === "open" ? undefined : true), watch),
+      Boolean
+    ),
+    whole: withinTurn(() => (state === "ended" ? joined(held) : undefined), watch),
     next: wait(() => {
       const bytes = held.shift()
       if (bytes !== undefined) return Effect.succeed(bytes)
@@ -155,8 +166,8 @@ const listen = <E>(stream: Readable, cut: E, isCut: boolean, taken = takenOf(str
           return state === "cut" ? Effect.fail(cut) : undefined
         })
       }),
-    putBack: (bytes) => {
-      if (bytes.length > 0) held.unshift(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+    putBack: ({ buffer, byteOffset, length }) => {
+      if (length > 0) held.unshift(Buffer.from(buffer, byteOffset, length))
     },
     isWaiting: () => look !== undefined,
     received: () => received
@@ -179,10 +190,7 @@ export const open = <E>(
   cut: E,
   isCut = false
 ): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
-  Effect.map(
-    Acquired.acquire(
-      () => listen(stream, cut, isCut),
-      ({ leave }) => Effect.sync(leave)
-    ),
-    ({ reader }) => reader
-  )
+  Acquired.acquireWith(() => {
+    const { reader, leave } = listen(stream, cut, isCut)
+    return { made: reader, release: Effect.sync(leave) }
+  })

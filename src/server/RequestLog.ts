@@ -9,6 +9,7 @@ import { callerOf } from "../access/Caller.ts"
 import * as RefusalLog from "../access/RefusalLog.ts"
 import * as RequestReport from "../RequestReport.ts"
 import { Logging } from "../system/Logging.ts"
+import * as LogLine from "../system/LogLine.ts"
 
 /** A request that has come to its end. */
 export interface EndedRequest {
@@ -116,7 +117,7 @@ export const make: Effect.Effect<RequestLog, never, Access | RefusedRequests> = 
       if (isFailure(status)) return Effect.annotateLogs(Effect.logError(words), line)
       if (status >= 400 && status !== left && (hasEffect || isRefusal(status)))
         return warn(words, `${status} ${textAt(Option.getOrNull(error), "_tag") ?? ""} ${who.address}`, line)
-      return Effect.annotateLogs(hasEffect ? Effect.logInfo(words) : Effect.logDebug(words), line)
+      return LogLine.write(hasEffect ? LogLevel.Info : LogLevel.Debug, words, line)
     })
 
   return {

@@ -1,8 +1,8 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
-import { Clock, Context, Effect, Either, Layer, Option, type Scope } from "effect"
+import { Context, Effect, Either, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
-import type * as ContentHash from "../disk/ContentHash.ts"
+import * as ContentHash from "../disk/ContentHash.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import * as Incoming from "../disk/Incoming.ts"
 import * as BodyPace from "../http/BodyPace.ts"
@@ -22,6 +22,7 @@ import {
 import * as RequestReport from "../RequestReport.ts"
 import * as Span from "../Span.ts"
 import { Certificates } from "../topology/Certificates.ts"
+import type { Node } from "../topology/Node.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import { fieldsOf, type SharedFileName } from "./file/FileId.ts"
 import * as Location from "./file/Location.ts"
@@ -143,20 +144,26 @@ const make = Effect.gen(function* () {
 
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
   Effect.gen(function* () {
-    const { name } = given
-    yield* RequestReport.add(fieldsOf(name))
-    const location = yield* checkedLocation(parts, yield* parts.nodesList.current, name)
-    if (Option.isNone(location)) yield* checkTarget(parts, name.target)
-    yield* checkSize(parts, given)
-    yield* findSource(parts, name.source)
-    const destination = Option.match(location, {
+    const { name, announced } = given
+    const report = yield* RequestReport.CurrentReport
+    report.add(fieldsOf(name))
+    const nodes = yield* parts.nodesList.current
+    const location = checkedLocation(parts, nodes, name)
+    if (Either.isLeft(location)) return yield* location.left
+    if (Option.isNone(location.right)) yield* checkTarget(parts, name.target)
+    // The limit is that of whole bodies: what comes before the content counts too.
+    if (Option.isSome(announced) && announced.value > parts.limit) return yield* tooLarge(parts.limit)
+    if (sourceIn(nodes, name.source) === undefined) return yield* stranger(parts, name.source)
+    const destination = Option.match(location.right, {
       onNone: () => Destination.inOutbox(parts.outbox, name),
       onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
     })
-    const accepted = yield* Effect.flatten(verifyAndKeep(parts, given, destination))
-    UploadMetrics.accepted(accepted.result, accepted.size)
-    yield* RequestReport.add({ result: accepted.result }, "shared file accepted")
-    return accepted
+    const { file, kept } = yield* verifyAndKeep(parts, given, destination)
+    report.add({ size: file.size, hash: ContentHash.print(file.hash) })
+    const result = yield* kept.forwarded
+    UploadMetrics.accepted(result, file.size)
+    report.add({ result }, "shared file accepted")
+    return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
   }).pipe(
     Effect.tapError(UploadMetrics.refused),
     Span.within("SharedFiles.upload", () => ({ ...given.name }))
@@ -217,21 +224,33 @@ const checkTarget = ({ settings, nodesList }: Parts, target: string) =>
     return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
   })
 
-/** The limit is that of whole bodies: what comes before the content counts too. */
-const checkSize = ({ limit }: Parts, { announced }: Upload) =>
-  Option.exists(announced, (size) => size > limit) ? tooLarge(limit) : Effect.void
+/** Who sends; undefined: nobody who is known here. */
+const sourceIn = (nodes: Nodes, id: string): Node | undefined =>
+  nodes.route(id)._tag === "Unknown" ? undefined : Option.getOrUndefined(nodes.get(id))
 
 /** Without a list nobody can be told from a stranger, and a refusal would be for good. */
-const findSource = ({ nodesList }: Parts, id: string) =>
-  Effect.gen(function* () {
-    if (yield* nodesList.neverLoaded) return yield* notLoaded
-    const nodes = yield* nodesList.current
-    const known = nodes.route(id)._tag === "Unknown" ? Option.none() : nodes.get(id)
-    return yield* Effect.mapError(
-      known,
-      () => new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
-    )
-  })
+const stranger = ({ nodesList }: Parts, id: string): Effect.Effect<never, BadSignature | TooBusy> =>
+  Effect.flatMap(
+    nodesList.neverLoaded,
+    (isUnknown): Effect.Effect<never, BadSignature | TooBusy> =>
+      isUnknown
+        ? notLoaded
+        : new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
+  )
+
+/** A content that came. */
+interface Content {
+  /** Bytes. */
+  readonly size: number
+  readonly digest: Buffer
+  readonly hash: ContentHash.ContentHash
+}
+
+const contentOf = (algorithm: ContentHash.HashAlgorithm, size: number, digest: Buffer): Content => ({
+  size,
+  digest,
+  hash: { algorithm, hex: digest.toString("hex") }
+})
 
 /** Takes the content to the disk, and gives what it is. */
 const receive = (
@@ -243,6 +262,14 @@ const receive = (
 ) =>
   Effect.gen(function* () {
     const { hasher, limit } = parts
+    // Of a small body nothing is waited for, as a rule, and then there is no pace to watch.
+    const whole =
+      Option.isSome(expected) && expected.value <= ContentHash.small ? yield* body.whole : undefined
+    if (whole !== undefined && whole.length <= Math.min(ContentHash.small, limit - length)) {
+      yield* incoming.write(whole, true)
+      return contentOf(algorithm, whole.length, ContentHash.digestOf(algorithm, whole))
+    }
+    if (whole !== undefined) body.putBack(whole)
     const hashing = yield* hasher.begin(algorithm)
     const taking = Incoming.take<InvalidRequest | PayloadTooLarge>(incoming, body, {
       expected,
@@ -250,14 +277,9 @@ const receive = (
       tooLong: () => tooLarge(limit),
       hashing
     })
-    // Of a small body nothing is waited for, as a rule, and then there is no pace to watch.
-    const isHere = Option.exists(expected, (size) => size <= smallBody) && (yield* body.isWhole)
-    const { size, digest } = yield* isHere ? taking : BodyPace.within(paceOf(parts), body)(taking)
-    return { size, digest, hash: { algorithm, hex: digest.toString("hex") } }
+    const { size, digest } = yield* BodyPace.within(paceOf(parts), body)(taking)
+    return contentOf(algorithm, size, digest)
   })
-
-/** A body of so many bytes may be in memory before anybody reads it. */
-const smallBody = 64 * 1024
 
 const paceOf = ({ settings: { limits, sharedFiles } }: Parts): BodyPace.PaceLimits => ({
   idle: limits.bodyIdleTimeout,
@@ -265,38 +287,37 @@ const paceOf = ({ settings: { limits, sharedFiles } }: Parts): BodyPace.PaceLimi
   minRateSetBy: "shared_files.min_rate"
 })
 
-/** Takes a file to the disk; the effect that it gives tells what became of it. */
+/** Takes a file to the disk. */
 const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Destination) =>
   Effect.gen(function* () {
     const { name } = given
+    const clock = yield* Effect.clock
     const turn = yield* destination.turn
     const announcement = yield* given.announcement
     const { claim, length } = announcement
     // By the list of now: what was announced may have taken its time.
-    const source = yield* findSource(parts, name.source)
-    const keys = yield* Effect.provideService(
-      SourceKey.resolve(source, claim.key),
-      Certificates,
-      parts.certificates
-    )
-    if (Option.isSome(claim.hash)) yield* destination.checkHash(claim.hash.value)
+    const source = sourceIn(yield* parts.nodesList.current, name.source)
+    if (source === undefined) return yield* stranger(parts, name.source)
+    const keys = yield* SourceKey.resolve(parts.certificates, source, claim.key)
+    const { checkHash } = destination
+    if (checkHash !== undefined && Option.isSome(claim.hash)) yield* checkHash(claim.hash.value)
     const expected = Option.map(given.announced, (whole) => whole - length)
     yield* destination.checkRoom(Option.getOrElse(expected, () => 0))
-    yield* Verification.checkDate(claim, yield* Clock.currentTimeMillis)
+    const dated = Verification.checkDate(claim, clock.unsafeCurrentTimeMillis())
+    if (Either.isLeft(dated)) return yield* dated.left
     const incoming = yield* destination.begin
     const body = yield* given.body
-    const { size, digest, hash } = yield* receive(parts, body, announcement, expected, incoming)
-    const now = yield* Clock.currentTimeMillis
-    const key = yield* Verification.verify(name, claim, keys, { digest, hash }, now)
-    yield* destination.checkHash(hash)
+    const file = yield* receive(parts, body, announcement, expected, incoming)
+    const now = clock.unsafeCurrentTimeMillis()
+    const key = Verification.verify(name, claim, keys, file, now)
+    if (Either.isLeft(key)) return yield* key.left
+    if (checkHash !== undefined) yield* checkHash(file.hash)
     // What was free when the body began may have gone to others meanwhile.
     yield* destination.checkRoomFor(incoming)
-    const { algorithm: _, ...said } = claim
-    const metadata = Metadata.describe({ ...said, source, key, hash }, size, now)
-    const { forwarded, metadata: kept } = yield* destination.commit(turn, incoming, metadata)
-    yield* RequestReport.add({ size, hash: `${hash.algorithm}:${hash.hex}` })
-    return Effect.map(forwarded, (result) => ({ result, hash, size, expires: kept.expires }))
-  }).pipe(Effect.scoped, parts.slots.take({ address: given.address, source: given.name.source }))
+    const verified = { ...claim, source, key: key.right, hash: file.hash }
+    const metadata = Metadata.describe(verified, file.size, now)
+    return { file, kept: yield* destination.commit(turn, incoming, metadata) }
+  }).pipe(parts.slots.take({ address: given.address, source: given.name.source }))
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
 

@@ -1,7 +1,7 @@
 /** Maps requests to shared files. */
 
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Context, Effect, Either, Exit, Option, Schema } from "effect"
+import { Effect, Either, Exit, Option, Schema } from "effect"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
@@ -10,11 +10,17 @@ import * as Query from "../http/Query.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestBody from "../http/RequestBody.ts"
 import { RelayApi } from "../RelayApi.ts"
-import { InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
+import { type AccessDenied, InvalidRequest, RequestTimeout, UpstreamRejected } from "../RelayError.ts"
 import * as RequestReport from "../RequestReport.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
-import { type Accepted, SharedFiles, type SharedFilesService, type Upload } from "./SharedFiles.ts"
+import {
+  type Accepted,
+  SharedFiles,
+  type SharedFilesService,
+  type Upload,
+  type UploadError
+} from "./SharedFiles.ts"
 import { type Queued, type Stored, uploadParameters } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
 
@@ -39,24 +45,37 @@ const passOn = (error: UpstreamRejected) =>
 
 const encodeRejected = Schema.encodeSync(UpstreamRejected)
 
+/** What uploads are taken with. They are handed over: to provide them to each request costs more than to look at one. */
+interface Services {
+  readonly access: Access["Type"]
+  readonly limits: RelayConfig["Type"]["limits"]
+  readonly sharedFiles: SharedFilesService
+}
+
+const answerTo = (result: Accepted) =>
+  HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
+    ...json,
+    status: result.result === "stored" ? 200 : 202
+  })
+
 const upload = (
+  { access, sharedFiles }: Services,
   request: Request,
   name: SharedFileName,
   body: Upload["body"],
   announcement: Upload["announcement"]
-) =>
-  Effect.gen(function* () {
-    const access = yield* Access
-    const sharedFiles = yield* SharedFiles
-    const address = yield* access.clientAddress(callerOf(request))
-    yield* RequestBody.plain(request)
-    const announced = RequestBody.announced(request)
-    const result = yield* sharedFiles.upload({ name, announced, announcement, body, address })
-    return HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
-      ...json,
-      status: result.result === "stored" ? 200 : 202
-    })
-  }).pipe(Effect.catchTag("UpstreamRejected", passOn))
+): Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  Exclude<UploadError, UpstreamRejected> | AccessDenied
+> => {
+  const address = access.clientAddress(callerOf(request))
+  if (Either.isLeft(address)) return address.left
+  const plain = RequestBody.plain(request)
+  if (Either.isLeft(plain)) return plain.left
+  const announced = RequestBody.announced(request)
+  const given = { name, announced, announcement, body, address: address.right }
+  return Effect.map(sharedFiles.upload(given), answerTo).pipe(Effect.catchTag("UpstreamRejected", passOn))
+}
 
 const noSource = () => Query.invalid("source-uuid", "the id of the node that sends the file")
 
@@ -73,15 +92,17 @@ const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedF
     : Either.left(noSource())
 }
 
-const share = (request: Request, path: NodePath, query: string) =>
-  Effect.gen(function* () {
+const share = (services: Services, request: Request, path: NodePath, query: string) =>
+  Effect.suspend(() => {
     const search = new URLSearchParams(query)
-    yield* Query.onlyKnown(search, uploadParameters.share)
-    const name = yield* nameOf(search, path)
-    const announcement = Effect.suspend(() => SharedFileRequest.decodePost(search)).pipe(
-      Effect.map((claim) => ({ claim, length: 0 }))
+    const known = Query.onlyKnown(search, uploadParameters.share)
+    if (Either.isLeft(known)) return known.left
+    const name = nameOf(search, path)
+    if (Either.isLeft(name)) return name.left
+    const announcement = Effect.suspend(() =>
+      Either.map(SharedFileRequest.decodePost(search), (claim) => ({ claim, length: 0 }))
     )
-    return yield* upload(request, name, RequestBody.open(request), announcement)
+    return upload(services, request, name.right, RequestBody.open(request), announcement)
   })
 
 interface OlderPath {
@@ -104,9 +125,9 @@ const olderNameOf = ({
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
-const put = (request: Request, path: OlderPath, query: string) =>
+const put = (services: Services, request: Request, path: OlderPath, query: string) =>
   Effect.gen(function* () {
-    const { limits } = yield* RelayConfig
+    const { limits } = services
     const search = new URLSearchParams(query)
     yield* Query.onlyKnown(search, uploadParameters.put)
     const name = yield* olderNameOf(path)
@@ -122,7 +143,7 @@ const put = (request: Request, path: OlderPath, query: string) =>
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
       return { claim, length }
     })
-    return yield* upload(request, name, body, announcement)
+    return yield* upload(services, request, name, body, announcement)
   })
 
 /** So that the source sends the file, and the outbox keeps it: sent twice it does no harm, not sent it would be lost. */
@@ -180,15 +201,12 @@ export const layer = RawHandlers.group(
   "sharedFiles",
   Effect.gen(function* () {
     const sharedFiles = yield* SharedFiles
-    const services = Context.pick(
-      Access,
-      RelayConfig,
-      SharedFiles
-    )(yield* Effect.context<Access | RelayConfig | SharedFiles>())
+    const { limits } = yield* RelayConfig
+    const services: Services = { access: yield* Access, limits, sharedFiles }
     return {
-      share: ({ request, path, query }) => Effect.provide(share(request, path, query), services),
+      share: ({ request, path, query }) => share(services, request, path, query),
       check: ({ path, query, isAtOnce }) => check({ sharedFiles, isAtOnce }, query, path),
-      put: ({ request, path, query }) => Effect.provide(put(request, path, query), services),
+      put: ({ request, path, query }) => put(services, request, path, query),
       head: ({ path, query, isAtOnce }) => head({ sharedFiles, isAtOnce }, query, path)
     }
   })

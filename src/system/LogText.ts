@@ -5,8 +5,29 @@
 import { Array as Arr, Cause, FiberId, Inspectable, List, Logger, LogSpan } from "effect"
 import * as Printable from "../Printable.ts"
 
-/** One line of `key=value` for each entry. */
-export const logfmt: Logger.Logger<unknown, string> = Logger.map(Logger.logfmtLogger, Printable.line)
+const field = (label: string, value: string): string => {
+  const name = /[\s="]/.test(label) ? label.replace(/[\s="]/g, "_") : label
+  return `${name}=${/[\s="]/.test(value) ? JSON.stringify(value) : value}`
+}
+
+const text = (value: unknown): string =>
+  typeof value === "string" ? value : Inspectable.toStringUnknown(value, 0)
+
+/** One line of `key=value` for each entry: as Effect's own, which takes twice as long for each field. */
+export const logfmt: Logger.Logger<unknown, string> = Logger.make(
+  ({ annotations, cause, date, fiberId, logLevel, message, spans }) => {
+    const head = `timestamp=${date.toISOString()} level=${logLevel.label} fiber=${FiberId.threadName(fiberId)}`
+    let line = Arr.ensure(message).reduce(
+      (all: string, part) => `${all} ${field("message", text(part))}`,
+      head
+    )
+    if (!Cause.isEmptyType(cause))
+      line += ` ${field("cause", Cause.pretty(cause, { renderErrorCause: true }))}`
+    for (const span of spans) line += ` ${LogSpan.render(date.getTime())(span)}`
+    for (const [label, value] of annotations) line += ` ${field(label, text(value))}`
+    return Printable.line(line)
+  }
+)
 
 /** One line of JSON for each entry. */
 export const json: Logger.Logger<unknown, string> = Logger.map(Logger.jsonLogger, Printable.json)

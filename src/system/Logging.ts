@@ -25,7 +25,7 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
   static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {
     const current = { level: levels[settings.level] }
     const format = Option.getOrElse(settings.format, () => (terminal ? "pretty" : "logfmt"))
-    const logger = Logger.filterLogLevel(bounded(formats[format]), (level) =>
+    const logger = Logger.filterLogLevel(bounded(Logger.map(formats[format], gather)), (level) =>
       LogLevel.greaterThanEqual(level, current.level)
     )
     return Layer.mergeAll(
@@ -49,11 +49,32 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
 /** So much waits for a reader of the log that stands still; what comes then is left out. Bytes. */
 const maxWaiting = 1024 * 1024
 
+/** What was logged since the last write: what comes in one go is written in one piece, and has to be by its end. */
+let gathered = ""
+
+const write = (): void => {
+  const text = gathered
+  gathered = ""
+  process.off("exit", write)
+  process.stderr.write(text)
+}
+
+/** A line that was logged is written whatever comes: also where the process ends meanwhile. */
+const gather = (line: string): void => {
+  if (gathered === "") {
+    process.once("exit", write)
+    process.nextTick(() => {
+      if (gathered !== "") write()
+    })
+  }
+  gathered += `${line}\n`
+}
+
 /** Leaves out what nobody takes, and says with the next line how much that was. */
 const bounded = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, void> => {
   let omitted = 0
   return Logger.make((entry) => {
-    if (process.stderr.writableLength > maxWaiting) {
+    if (process.stderr.writableLength + gathered.length > maxWaiting) {
       omitted++
       return
     }
@@ -64,14 +85,11 @@ const bounded = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, v
   })
 }
 
-const toStderr = (logger: Logger.Logger<unknown, string>): Logger.Logger<unknown, void> =>
-  Logger.map(logger, (line) => void process.stderr.write(`${line}\n`))
-
 /** Colours on a terminal, unless its user wants none. */
 const colours = process.stderr.isTTY === true && !process.env.NO_COLOR
 
-const formats: Record<"pretty" | "logfmt" | "json", Logger.Logger<unknown, void>> = {
-  pretty: toStderr(LogText.pretty(colours)),
-  logfmt: toStderr(LogText.logfmt),
-  json: toStderr(LogText.json)
+const formats: Record<"pretty" | "logfmt" | "json", Logger.Logger<unknown, string>> = {
+  pretty: LogText.pretty(colours),
+  logfmt: LogText.logfmt,
+  json: LogText.json
 }

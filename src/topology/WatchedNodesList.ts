@@ -1,5 +1,5 @@
 /** The nodes list of the file that the server's policy generation writes, followed as it is replaced. */
-import { Clock, Effect, Layer, MutableRef, Option } from "effect"
+import { Clock, Effect, Layer, Option } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import type { NodeId } from "../NodeId.ts"
@@ -69,12 +69,13 @@ const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const file = general.nodesListFile
   const watched = yield* WatchedFile.make(file)
-  const state = MutableRef.make<Loaded>({
+  // Asked with each request, so it is a plain variable.
+  let loaded: Loaded = {
     nodes: nodesOf(general.nodeId, new Map(), 0),
     status: { _tag: "Success" },
     neverLoaded: true,
     freshness: Option.none()
-  })
+  }
   const reloading = yield* Effect.makeSemaphore(1)
 
   const load = Effect.gen(function* () {
@@ -83,12 +84,13 @@ const make = Effect.gen(function* () {
     const parsed = yield* Effect.flatMap(watched.read, parse)
     const { mine, lost, unroutable } = yield* survey(general.nodeId, parsed.nodes)
     yield* logSurvey(parsed, lost, unroutable)
-    MutableRef.set(state, {
+    const now = yield* Clock.currentTimeMillis
+    loaded = {
       nodes: nodesOf(general.nodeId, parsed.nodes, mine),
       status: { _tag: "Success" },
       neverLoaded: false,
-      freshness: Option.some({ loaded: yield* Clock.currentTimeMillis, written })
-    })
+      freshness: Option.some({ loaded: now, written })
+    }
     yield* Effect.logInfo("nodes list loaded").pipe(
       Effect.annotateLogs({ file, nodes: parsed.nodes.size, mine })
     )
@@ -96,10 +98,10 @@ const make = Effect.gen(function* () {
 
   const keepPrevious = (problem: { readonly message: string }) =>
     Effect.gen(function* () {
-      const { neverLoaded, status } = MutableRef.get(state)
+      const { neverLoaded, status } = loaded
       const instead = neverLoaded ? "no nodes are known" : "the previous list stays in force"
       const details = `${file}: ${problem.message}; ${instead}`
-      MutableRef.update(state, (loaded) => ({ ...loaded, status: { _tag: "Error", details } as const }))
+      loaded = { ...loaded, status: { _tag: "Error", details } }
       // It is tried again and again, and told once.
       if (status._tag === "Error" && status.details === details) return
       yield* Effect.logWarning("the nodes list can't be loaded").pipe(Effect.annotateLogs({ details }))
@@ -107,7 +109,7 @@ const make = Effect.gen(function* () {
 
   const reload = load.pipe(
     Effect.catchAll(keepPrevious),
-    Effect.map(() => MutableRef.get(state).status),
+    Effect.andThen(Effect.sync(() => loaded.status)),
     reloading.withPermits(1),
     Effect.withSpan("NodesList.reload")
   )
@@ -116,11 +118,11 @@ const make = Effect.gen(function* () {
   yield* watched.follow(reload)
 
   return NodesList.of({
-    current: Effect.sync(() => MutableRef.get(state).nodes),
-    now: () => MutableRef.get(state).nodes,
-    status: Effect.sync(() => MutableRef.get(state).status),
-    freshness: Effect.sync(() => MutableRef.get(state).freshness),
-    neverLoaded: Effect.sync(() => MutableRef.get(state).neverLoaded),
+    current: Effect.sync(() => loaded.nodes),
+    now: () => loaded.nodes,
+    status: Effect.sync(() => loaded.status),
+    freshness: Effect.sync(() => loaded.freshness),
+    neverLoaded: Effect.sync(() => loaded.neverLoaded),
     reload
   })
 })

@@ -42,26 +42,44 @@ describe("FileLocks", () => {
     })
   )
 
-  /** Who waits yields behind so many steps, of which so many are done before it comes to the lock; it is let in meanwhile. */
-  const handedOver = (ops: number, before: number, isInterrupted: boolean) =>
+  /**
+   * Who waits yields behind so many steps, of which so many are done before it comes to the lock; it is let in meanwhile.
+   *
+   * @param interruptedAt it is interrupted so many turns behind that, or before that where this is negative; 0: in the same
+   */
+  const handedOver = (ops: number, before: number, interruptedAt?: number) =>
     Effect.gen(function* () {
       const locks = make()
       const open = yield* Deferred.make<void>()
-      yield* Effect.fork(locks.alone("a")(Deferred.await(open)))
+      let handed = () => {}
+      // Right behind the release: by then the lock is the other one's, who has not run since.
+      yield* locks
+        .alone("a")(Deferred.await(open))
+        .pipe(
+          Effect.tap(() => handed()),
+          Effect.fork
+        )
       yield* Effect.yieldNow()
       const waits = yield* Array.from({ length: before }, () => Effect.void)
         .reduceRight((last, step) => Effect.andThen(step, last), locks.alone("a")(Effect.succeed("in")))
         .pipe(Effect.withMaxOpsBeforeYield(ops), Effect.fork)
-      if (isInterrupted) {
-        yield* Effect.yieldNow()
-        waits.unsafeInterruptAsFork(FiberId.none)
-        yield* Effect.repeatN(Effect.yieldNow(), 50)
+      // By then it stands in the line, whatever it yields behind.
+      if (interruptedAt !== undefined) yield* Effect.repeatN(Effect.yieldNow(), 10)
+      // Stands behind it: a lock that nobody is at is forgotten, and so would be how it was left.
+      const next = yield* Effect.fork(locks.alone("a")(Effect.succeed("next")))
+      if (interruptedAt !== undefined) yield* Effect.repeatN(Effect.yieldNow(), 10)
+      const interrupt = Effect.sync(() => waits.unsafeInterruptAsFork(FiberId.none))
+      if (interruptedAt === 0) handed = () => waits.unsafeInterruptAsFork(FiberId.none)
+      if (interruptedAt !== undefined && interruptedAt < 0) {
+        yield* interrupt
+        yield* Effect.repeatN(Effect.yieldNow(), -interruptedAt)
       }
       yield* Deferred.succeed(open, undefined)
-      yield* Effect.repeatN(Effect.yieldNow(), 50)
+      for (let turn = 0; turn < 50; turn++) {
+        if (turn > 0 && turn === interruptedAt) yield* interrupt
+        yield* Effect.yieldNow()
+      }
       const isIn = waits.unsafePoll() !== null
-      const next = yield* Effect.fork(locks.alone("a")(Effect.succeed("next")))
-      yield* Effect.repeatN(Effect.yieldNow(), 50)
       return {
         ops,
         before,
@@ -71,14 +89,14 @@ describe("FileLocks", () => {
       }
     })
 
-  for (const isInterrupted of [false, true])
+  for (const interruptedAt of [undefined, -5, -1, 0, 1, 2, 3])
     it.effect(
-      `is handed on at whatever step one yields, ${isInterrupted ? "past one who is interrupted" : "to one who waits"}`,
+      `is handed on at whatever step one yields, ${interruptedAt === undefined ? "to one who waits" : `past one who is interrupted, ${interruptedAt} turns behind`}`,
       () =>
         Effect.gen(function* () {
-          for (let ops = 20; ops < 40; ops++)
+          for (let ops = 20; ops < 40; ops += interruptedAt === undefined ? 1 : 3)
             for (let before = 0; before < 12; before++)
-              expect(yield* handedOver(ops, before, isInterrupted)).toEqual({
+              expect(yield* handedOver(ops, before, interruptedAt)).toEqual({
                 ops,
                 before,
                 isIn: true,

@@ -200,4 +200,22 @@ describe("StreamReader", () => {
       expect(yield* reader.isWhole).toBe(true)
     })
   )
+
+  it.scoped("gives all of a body in one piece where all has come, and keeps it where not", () =>
+    Effect.gen(function* () {
+      const stream = beginning("some")
+      const reader = yield* open(stream)
+      expect(yield* reader.whole).toBe(undefined)
+      expect(reader.isWaiting()).toBe(false)
+      stream.push("more")
+      stream.push(null)
+      expect(String(yield* reader.whole)).toBe("somemore")
+      expect(yield* reader.next).toBe(undefined)
+      const broken = beginning("some")
+      const cutShort = yield* open(broken)
+      broken.destroy()
+      expect(yield* cutShort.whole).toBe(undefined)
+      expect(String(yield* cutShort.next)).toBe("some")
+    })
+  )
 })

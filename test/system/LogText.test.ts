@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, FastCheck, Logger } from "effect"
+import * as Printable from "../../src/Printable.ts"
 import * as LogText from "../../src/system/LogText.ts"
 
 const formats = { pretty: LogText.pretty(false), logfmt: LogText.logfmt, json: LogText.json }
@@ -42,6 +43,17 @@ describe("an entry of the log", () => {
         const shown = yield* entry(LogText.json, text)
         expect(shown).not.toMatch(acting)
         expect(JSON.parse(shown).annotations.id).toBe(text)
+      })
+  )
+
+  it.effect.prop(
+    "as logfmt is the same line as Effect's own",
+    [FastCheck.oneof(FastCheck.string({ unit: "binary" }), FastCheck.constantFrom("", 'a="b" \\', "a b"))],
+    ([text]) =>
+      Effect.gen(function* () {
+        const both = Logger.zip(LogText.logfmt, Logger.map(Logger.logfmtLogger, Printable.line))
+        const lines: unknown = JSON.parse(yield* entry(Logger.map(both, JSON.stringify), text))
+        expect(lines).toEqual(Array.isArray(lines) ? [lines[1], lines[1]] : undefined)
       })
   )
 

@@ -7,6 +7,9 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
+/** What was logged in this turn is written. */
+const turnOver = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
 describe("a log whose reader stands still", () => {
   it.effect(
     "does not fill the memory: what does not fit is left out, and counted when there is room again",
@@ -17,19 +20,63 @@ describe("a log whose reader stands still", () => {
       vi.spyOn(process.stderr, "write").mockImplementation((line) => written.push(String(line)) > 0)
       return Effect.gen(function* () {
         yield* Effect.logInfo("first")
+        yield* turnOver
         waiting = 2 * 1024 * 1024
         yield* Effect.logInfo("second")
         yield* Effect.logInfo("third")
         waiting = 0
         yield* Effect.logInfo("fourth")
         yield* Effect.logInfo("fifth")
-        expect(written.map((line) => /message=\w+/.exec(line)?.[0])).toEqual([
+        yield* turnOver
+        const lines = written.join("").split("\n").slice(0, -1)
+        expect(lines.map((line) => /message=\w+/.exec(line)?.[0])).toEqual([
           "message=first",
           "message=fourth",
           "message=fifth"
         ])
-        expect(written.map((line) => line.includes("omitted_lines=2"))).toEqual([false, true, false])
+        expect(lines.map((line) => line.includes("omitted_lines=2"))).toEqual([false, true, false])
       }).pipe(Effect.provide(Logging.layer({ level: "info", format: Option.some("logfmt") }, false)))
     }
   )
+})
+
+describe("the lines of one turn", () => {
+  const logged = (use: (written: Array<string>) => Effect.Effect<void>) => {
+    const written: Array<string> = []
+    vi.spyOn(process.stderr, "write").mockImplementation((line) => written.push(String(line)) > 0)
+    return Effect.gen(function* () {
+      yield* Effect.logInfo("one")
+      yield* Effect.logInfo("two")
+      yield* use(written)
+    }).pipe(Effect.provide(Logging.layer({ level: "info", format: Option.some("logfmt") }, false)))
+  }
+  const messages = (written: ReadonlyArray<string>) =>
+    written.map((text) => Array.from(text.matchAll(/message=(\w+)/g), ([, word]) => word))
+
+  it.effect("are written in one piece, by its end", () =>
+    logged((written) =>
+      Effect.gen(function* () {
+        expect(written).toEqual([])
+        yield* turnOver
+        yield* Effect.logInfo("three")
+        yield* turnOver
+        expect(messages(written)).toEqual([["one", "two"], ["three"]])
+      })
+    )
+  )
+
+  it.effect("are written where the process ends in it, and once", () =>
+    logged((written) =>
+      Effect.gen(function* () {
+        // What `process.exit` calls, without its end.
+        for (const listener of process.rawListeners("exit"))
+          if (!before.includes(listener)) listener.call(process)
+        expect(messages(written)).toEqual([["one", "two"]])
+        yield* turnOver
+        expect(messages(written)).toEqual([["one", "two"]])
+        expect(process.rawListeners("exit")).toEqual(before)
+      })
+    )
+  )
+  const before = process.rawListeners("exit")
 })

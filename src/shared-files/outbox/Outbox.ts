@@ -1,5 +1,5 @@
 /** Files for targets that are not below this relay: kept on disk until the policy server has them. */
-import { Clock, Context, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
@@ -147,7 +147,8 @@ const working = (parts: OutboxParts): OutboxService => {
     commit: (name, turn, incoming, metadata) =>
       // Before the file's lock is held: what makes room for it may be an older version of it. What is not on the disk yet
       // is counted in the outbox already, and needs its room on the disk.
-      Effect.andThen(makeRoom(0), accept(parts, name, turn, incoming, metadata)).pipe(
+      Effect.flatMap(spool.missing(0), (bytes) => (bytes > 0 ? makeRoom(0) : Effect.void)).pipe(
+        Effect.andThen(accept(parts, name, turn, incoming, metadata)),
         Effect.catchTag("DiskError", StorageFailure.failedToWrite),
         Span.within("Outbox.commit", () => ({ ...name }))
       ),
@@ -202,8 +203,8 @@ const accept = (
           .commit(incoming, { name, began: turn.began, accepted: now, metadata: kept }, { key, order })
           // A disk that fails may have left it in its place: then it is sent like all that is there.
           .pipe(Effect.tapError(() => parts.deliveries.due(key, 0)))
-        forwarded = Fiber.join(yield* forward(parts, entry))
-        yield* Effect.ignoreLogged(replace(parts, versions))
+        forwarded = yield* forward(parts, entry)
+        if (versions.length > 0) yield* Effect.ignoreLogged(replace(parts, versions))
       }).pipe(Effect.uninterruptible)
     )
     return forwarded
@@ -221,10 +222,18 @@ const replace = ({ spool, deliveries }: OutboxParts, older: ReadonlyArray<EntryN
   })
 
 /**
- * Sends an entry at once, unless the policy server is known not to be reached, and gives what became of it when that comes in
- * time. It belongs to the daemon: what the sender does not wait for is seen to all the same.
+ * Sends an entry at once, unless the policy server is known not to be reached, and gives what becomes of it when that comes in
+ * time. Where nobody is to wait for that it is sent like all that is due.
  */
-const forward = ({ gate, deliveries, forwardWait, scope }: OutboxParts, entry: EntryName.EntryName) =>
+const forward = (parts: OutboxParts, entry: EntryName.EntryName) =>
+  Effect.flatMap(parts.gate.status, ({ pause }) =>
+    pause > 0 || Duration.toMillis(parts.forwardWait) === 0
+      ? Effect.as(parts.deliveries.due(entry.key, 0), queued)
+      : Effect.map(sendAtOnce(parts, entry), Fiber.join)
+  )
+
+/** It belongs to the daemon: what the sender does not wait for is seen to all the same. */
+const sendAtOnce = ({ deliveries, forwardWait, gate, scope }: OutboxParts, entry: EntryName.EntryName) =>
   Effect.gen(function* () {
     const notice = yield* deliveries.listen(entry)
     const tried = Effect.gen(function* () {

@@ -6,7 +6,6 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
-import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
 import { Disk, type DiskError, type DiskService, type DiskStep, notOfItsKind } from "../../disk/Disk.ts"
@@ -14,12 +13,12 @@ import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
-import * as RoomWatch from "../../disk/RoomWatch.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
 import * as EntryFiles from "./EntryFiles.ts"
 import * as EntryName from "./EntryName.ts"
 import type * as EntryRecord from "./EntryRecord.ts"
 import * as EntrySteps from "./EntrySteps.ts"
+import * as OutboxSpace from "./OutboxSpace.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import * as RecentShards from "./RecentShards.ts"
 import * as Removals from "./Removals.ts"
@@ -39,7 +38,7 @@ interface Parts {
   readonly disk: DiskService
   readonly folders: Folders.Folders
   readonly settings: Pick<Settings["sharedFiles"], "outboxMaxSize" | "minFree">
-  readonly watchRoom: RoomWatch.RoomWatch<StorageFull | StorageError>
+  readonly space: OutboxSpace.OutboxSpace
   readonly tally: Tally
   /** Shards whose folders were seen, and how many entries each has. */
   readonly known: Map<number, number>
@@ -47,8 +46,6 @@ interface Parts {
   readonly removals: Removals.Removals
   /** Contents on their way in that may have a folder in `~tmp`. */
   readonly begun: Set<string>
-  /** Contents on their way in; of some all is in memory, and will need its room on the disk. */
-  readonly incoming: Set<Incoming.Incoming>
   readonly syncs: ShardSyncs.ShardSyncs
 }
 
@@ -78,17 +75,17 @@ const open = (
   makeRoom: MakeRoom
 ): Effect.Effect<Spool, FolderUnusable.FolderUnusable> =>
   Effect.gen(function* () {
+    const tally = new Tally()
     const parts: Parts = {
       disk,
       folders,
       settings,
-      watchRoom: RoomWatch.make(makeRoom),
-      tally: new Tally(),
+      space: OutboxSpace.make({ disk, folders, settings, tally, makeRoom }),
+      tally,
       known: new Map(),
       recent: new Map(),
       removals: Removals.make(disk, folders.temporary),
       begun: new Set(),
-      incoming: new Set(),
       syncs: ShardSyncs.make(disk, (shard) => shardPath(folders, shard))
     }
     yield* folders.emptyTemporary
@@ -132,7 +129,7 @@ const spoolOf = (parts: Parts): Spool => {
     sync: (key) => ShardSyncs.sync(parts.syncs, key),
     syncReplaced: (key) => ShardSyncs.syncReplaced(parts.syncs, key),
     mayComeBack: (key) => ShardSyncs.mayComeBack(parts.syncs, key),
-    missing: (size) => missing(parts, size),
+    missing: parts.space.missing,
     amounts: () => tally.amounts,
     problem: Folders.problem(disk, folders)
   }
@@ -187,12 +184,10 @@ const versions = (parts: Parts, key: string) =>
 const discard = ({ disk, folders }: Parts, name: string) =>
   Effect.ignore(Folders.remove(disk, `${folders.temporary}/${name}`))
 
-const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope> => {
-  const { disk, folders, settings, watchRoom, tally } = parts
-  return Effect.gen(function* () {
-    const name = yield* Acquired.acquire(randomUUID, (begun) =>
-      Effect.suspend(() => (parts.begun.delete(begun) ? discard(parts, begun) : Effect.void))
-    )
+const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope> =>
+  Effect.suspend(() => {
+    const { disk, folders, settings, space, tally } = parts
+    const name = randomUUID()
     const folder = `${folders.temporary}/${name}`
     const create = Effect.suspend(() => {
       parts.begun.add(name)
@@ -201,21 +196,24 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
         disk.create(`${folder}/content`, fileMode)
       )
     })
-    const count = yield* tally.counting
+    const counted = tally.count()
     const room = (size: number) => {
-      const looked = watchRoom(size, tally.bytes + size > settings.outboxMaxSize)
-      if (looked !== undefined) return Effect.map(looked, () => count(size))
+      const looked = space.watch(size, tally.bytes + size > settings.outboxMaxSize)
+      if (looked !== undefined) return Effect.map(looked, () => counted.add(size))
       // What fits is counted at once, so that no other content is promised the same room.
-      count(size)
+      counted.add(size)
       return undefined
     }
-    const opened = yield* Incoming.open(name, create, room, mostHeld)
-    return yield* Acquired.acquire(
-      () => parts.incoming.add(opened) && opened,
-      () => Effect.sync(() => parts.incoming.delete(opened))
-    )
+    return Incoming.open(name, create, room, {
+      mostHeld,
+      opened: (content) => void space.incoming.add(content),
+      discard: (content) => {
+        counted.end()
+        space.incoming.delete(content)
+        return parts.begun.delete(name) ? discard(parts, name) : Effect.void
+      }
+    })
   })
-}
 
 const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<Spool["commit"]>) =>
   Effect.gen(function* () {
@@ -236,7 +234,7 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
       Effect.tapError(() => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry)))
     )
     begun.delete(incoming.name)
-    parts.incoming.delete(incoming)
+    parts.space.incoming.delete(incoming)
     counted(parts, entry, 1)
     return entry
   }).pipe(Effect.uninterruptible)
@@ -322,10 +320,3 @@ const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =
       onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })
   }).pipe(Effect.uninterruptible)
-
-const missing = ({ disk, folders, settings, tally, incoming }: Parts, size: number) =>
-  Effect.map(folders.again(disk.free(folders.root)), (free) => {
-    let held = 0
-    for (const content of incoming) held += content.held()?.length ?? 0
-    return Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (free - held - size))
-  })

@@ -1,6 +1,4 @@
 /** How much an outbox holds, by what the names of its entries say: nothing has to be read for it. */
-import { Effect, type Scope } from "effect"
-import * as Acquired from "../../Acquired.ts"
 import type { EntryName } from "./EntryName.ts"
 import type { Amount, Amounts } from "./Spool.ts"
 
@@ -37,20 +35,20 @@ export class Tally {
     return { waiting: copy(this.waiting), refused: copy(this.refused) }
   }
 
-  /** Counts bytes of one content on its way in, until the scope ends; what comes after that is not counted. */
-  readonly counting: Effect.Effect<(size: number) => void, never, Scope.Scope> = Effect.map(
-    Acquired.acquire(
-      () => ({ bytes: 0, ended: false }),
-      (content) =>
-        Effect.sync(() => {
-          content.ended = true
-          this.incoming -= content.bytes
-        })
-    ),
-    (content) => (size) => {
-      if (content.ended) return
-      content.bytes += size
-      this.incoming += size
+  /** Counts bytes of one content on its way in, until `end`; what comes after that is not counted. */
+  count(): { readonly add: (size: number) => void; readonly end: () => void } {
+    let bytes = 0
+    let isOver = false
+    return {
+      add: (size) => {
+        if (isOver) return
+        bytes += size
+        this.incoming += size
+      },
+      end: () => {
+        if (!isOver) this.incoming -= bytes
+        isOver = true
+      }
     }
-  )
+  }
 }

@@ -94,7 +94,8 @@ export const hasAtOnce = (
   asked: ContentHash.ContentHash,
   now: number
 ): boolean | undefined => {
-  if (parts.intents.mayBeLeft() || !parts.locks.isFree(() => keyOf(location))) return undefined
+  const key = () => keyOf(location)
+  if (parts.intents.mayBeLeft(key) || !parts.locks.isFree(key)) return undefined
   const seen = look(parts, location)
   // What is wrong with it, who looks again says.
   if (Either.isLeft(seen)) return undefined

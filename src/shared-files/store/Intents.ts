@@ -3,7 +3,7 @@
  * where both belong. Once the two and the record are on the disk the pair is stored, whatever happens; a start completes
  * what a stop cut off, and drops what was not all on the disk.
  */
-import { Effect, Either, Option, Schema } from "effect"
+import { Effect, Either, Option, Schedule, Schema } from "effect"
 import { type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from "../../disk/Disk.ts"
 import { type Folders, isMissing } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
@@ -14,8 +14,11 @@ import * as IntentLog from "./IntentLog.ts"
 
 /** The intents of one store. */
 export interface Intents {
-  /** Whether there may be one that is not completed: then a file is not looked at before that. */
-  readonly mayBeLeft: () => boolean
+  /**
+   * Whether there may be one of this file (`keyOf`, asked for where there is any) that is not completed: then it is not
+   * looked at before that.
+   */
+  readonly mayBeLeft: (key: () => string) => boolean
   /**
    * Completes what an earlier upload of this file, or of a process that stopped, decided. To be done before anything else
    * with a file, alone with it.
@@ -31,11 +34,23 @@ export interface Intents {
     incoming: Incoming,
     metadata: Metadata.Metadata
   ) => Effect.Effect<void, DiskError>
-  /** Removes a content that came in, unless it was stored or may still be. */
-  readonly discard: (name: string) => Effect.Effect<void>
+  /** Removes the file of a content that came in, if it `mayBeThere`, unless it was stored or may still be. */
+  readonly discard: (name: string, mayBeThere: boolean) => Effect.Effect<void>
   /** Completes what was decided before this start, and removes what was not. */
   readonly recover: Effect.Effect<void, DiskError>
+  /**
+   * Tries what can't be ended again and again, and never ends: as long as something is left every check of that file takes
+   * the long way.
+   *
+   * @param alone does it alone with the file of this key
+   */
+  readonly mend: (
+    alone: (key: string) => (effect: Effect.Effect<void, DiskError>) => Effect.Effect<void, DiskError>
+  ) => Effect.Effect<never>
 }
+
+/** When it is tried again. */
+export const mendSchedule = Schedule.union(Schedule.exponential("1 second"), Schedule.spaced("1 minute"))
 
 /** Which temporary files belong where. */
 const Intent = Schema.parseJson(
@@ -70,6 +85,8 @@ interface Parts {
   isUnread: boolean
   /** One at a time finds that out. */
   readonly reading: Effect.Semaphore
+  /** Open where something could not be ended. */
+  readonly isCutOff: Effect.Latch
 }
 
 const removeTemporary = ({ disk, folders }: Parts, name: string) =>
@@ -184,7 +201,7 @@ const endLeft = ({ left }: Parts, key: string): Effect.Effect<void, DiskError> =
   })
 
 const store = (parts: Parts, ...[location, folder, incoming, metadata]: Parameters<Intents["store"]>) =>
-  Effect.gen(function* () {
+  Effect.suspend(() => {
     const { disk, folders, intended, left, log } = parts
     const { name } = incoming
     const text = Metadata.print(metadata)
@@ -197,25 +214,28 @@ const store = (parts: Parts, ...[location, folder, incoming, metadata]: Paramete
     }
     const modified = Option.getOrElse(Metadata.dateOf(metadata), () => 0)
     const held = incoming.held()
-    if (held === undefined) yield* incoming.sync(modified)
-    const files = [
-      ...(held === undefined ? [] : [{ name, bytes: held }]),
-      { name: intent.metadata, bytes: text }
-    ]
-    const { step, release } = log.note(JSON.stringify(intent))
-    const steps = [...writesOf(parts, files, modified, step), ...movesTo(parts, intent, folder)]
-    const stored = Effect.catchIf(disk.sequence(steps), isMissing, (error) =>
-      movedAgain(parts, intent, error)
-    )
-    intended.add(name)
-    yield* folders.again(stored).pipe(
-      Effect.onError(() => {
-        log.renew()
-        left.set(keyOf(location), end(parts, intent, release))
-        return Effect.ignore(endLeft(parts, keyOf(location)))
+    const beside = { name: intent.metadata, bytes: text }
+    const files = held === undefined ? [beside] : [{ name, bytes: held }, beside]
+    const committed = Effect.suspend(() => {
+      const { step, release } = log.note(JSON.stringify(intent))
+      const steps = [...writesOf(parts, files, modified, step), ...movesTo(parts, intent, folder)]
+      const stored = Effect.catchIf(disk.sequence(steps), isMissing, (error) =>
+        movedAgain(parts, intent, error)
+      )
+      intended.add(name)
+      return Effect.matchCauseEffect(folders.again(stored), {
+        onSuccess: () => release,
+        onFailure: (cause) => {
+          log.renew()
+          left.set(keyOf(location), end(parts, intent, release))
+          return Effect.zipRight(
+            Effect.orElse(endLeft(parts, keyOf(location)), () => parts.isCutOff.open),
+            Effect.failCause(cause)
+          )
+        }
       })
-    )
-    yield* release
+    })
+    return held === undefined ? Effect.andThen(incoming.sync(modified), committed) : committed
   }).pipe(Effect.uninterruptible)
 
 /** A link, a folder or a huge file was not written by a relay. */
@@ -276,6 +296,23 @@ const recover = (parts: Parts) =>
     yield* disk.syncFolder(folders.temporary)
   })
 
+/** Ends what is left, each for itself; fails where something can't be ended. */
+const endAll = (parts: Parts, alone: Parameters<Intents["mend"]>[0]) =>
+  Effect.gen(function* () {
+    yield* read(parts)
+    for (const key of [...parts.left.keys()]) yield* alone(key)(recoverFile(parts, key))
+    if (parts.left.size > 0) return yield* Effect.fail("left")
+    yield* parts.isCutOff.close
+  })
+
+const mend = (parts: Parts, alone: Parameters<Intents["mend"]>[0]) =>
+  Effect.forever(
+    Effect.andThen(
+      parts.isCutOff.await,
+      endAll(parts, alone).pipe(Effect.retry(mendSchedule), Effect.delay("1 second"), Effect.ignore)
+    )
+  )
+
 /** The intents in a folder of the relay's, which this process has alone. */
 export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileMode">): Intents => {
   const parts: Parts = {
@@ -284,14 +321,21 @@ export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileM
     intended: new Set(),
     left: new Map(),
     isUnread: true,
-    reading: Effect.unsafeMakeSemaphore(1)
+    reading: Effect.unsafeMakeSemaphore(1),
+    isCutOff: Effect.unsafeMakeLatch(false)
   }
   return {
-    mayBeLeft: () => parts.isUnread || parts.left.size > 0,
+    mayBeLeft: (key) => parts.isUnread || (parts.left.size > 0 && parts.left.has(key())),
     complete: (location) => complete(parts, location),
     store: (...file) => store(parts, ...file),
-    discard: (name) =>
-      Effect.suspend(() => (parts.intended.delete(name) ? Effect.void : removeTemporary(parts, name))),
-    recover: recover(parts)
+    discard: (name, mayBeThere) =>
+      Effect.suspend(() =>
+        parts.intended.delete(name) || !mayBeThere ? Effect.void : removeTemporary(parts, name)
+      ),
+    recover: Effect.ensuring(
+      recover(parts),
+      Effect.suspend(() => (parts.isUnread || parts.left.size > 0 ? parts.isCutOff.open : Effect.void))
+    ),
+    mend: (alone) => mend(parts, alone)
   }
 }

@@ -6,12 +6,12 @@
  */
 import { randomUUID } from "node:crypto"
 import { Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
-import * as Acquired from "../../Acquired.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import { Disk, type DiskError, notOfItsKind } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
 import * as Folders from "../../disk/Folders.ts"
+import * as FreeSpace from "../../disk/FreeSpace.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
@@ -124,19 +124,25 @@ export const make = Effect.gen(function* () {
   })
   const intents = Intents.make({ disk, folders, hashesTo, fileMode })
   const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }
-  const checkRoom = checkFree(parts, sharedFiles.minFree)
+  const free = FreeSpace.make(folders.again(disk.free(folders.root)))
+  const checkRoom = checkFree(free, sharedFiles.minFree)
+  const watchRoom = RoomWatch.make((size) => {
+    free.forget()
+    return checkRoom(size)
+  })
   yield* Lease.hold(folders, general.shutdownGrace)
   yield* Effect.catchAll(intents.recover, (error) =>
     Effect.logError("what a stop left of shared files can't be completed or removed").pipe(
       Effect.annotateLogs({ path: folders.root, error: error.message })
     )
   )
+  yield* Effect.forkScoped(intents.mend(locks.alone))
   return SharedFileStore.of({
     turn: (location) => locks.turn(keyOf(location)),
     pastTurn: (location) => locks.pastTurn(keyOf(location)),
     isLater: (location, time) => isLater(parts, location, time),
     checkRoom,
-    begin: begin(parts, RoomWatch.make(checkRoom)),
+    begin: begin(parts, watchRoom),
     commit: (...file) => commit(parts, ...file),
     has: (location, hash) => ContentCheck.has(parts, location, hash),
     hasAtOnce: (location, hash) =>
@@ -155,22 +161,28 @@ export const make = Effect.gen(function* () {
 
 /** Whether this many bytes stay free, after so many more. */
 const checkFree =
-  ({ disk, folders }: Parts, minFree: number) =>
+  (free: FreeSpace.FreeSpace<DiskError>, minFree: number) =>
   (size: number): Effect.Effect<void, StorageFull | StorageError> =>
-    Effect.gen(function* () {
-      const free = yield* Effect.catchAll(folders.again(disk.free(folders.root)), StorageFailure.failed)
-      if (free - size < minFree)
-        return yield* new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
+    Effect.matchEffect(free.beside(size, minFree), {
+      onFailure: StorageFailure.failed,
+      onSuccess: (bytes) => (bytes - size < minFree ? full : Effect.void)
     })
+
+const full = Effect.suspend(
+  () => new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
+)
 
 const begin = (
   { disk, folders, intents }: Parts,
   room: RoomWatch.RoomWatch<StorageFull | StorageError>
 ): SharedFileStoreService["begin"] =>
-  Effect.gen(function* () {
-    const name = yield* Acquired.acquire(randomUUID, intents.discard)
+  Effect.suspend(() => {
+    const name = randomUUID()
     const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
-    return yield* Incoming.open(name, create, room, mostHeld)
+    return Incoming.open(name, create, room, {
+      mostHeld,
+      discard: (_, mayBeThere) => intents.discard(name, mayBeThere)
+    })
   })
 
 /** A file, if it is there; a link in its place is not followed. */
@@ -187,34 +199,47 @@ const current = (
 ): Effect.Effect<Option.Option<Metadata.Metadata>, DiskError> =>
   Effect.suspend(() => {
     const [path, beside] = [`${folder}/${name}`, `${folder}/${name}${metadataSuffix}`]
-    const found = Either.all([disk.look(path), disk.look(beside)])
-    if (Either.isLeft(found)) return found.left
-    const [content, metadata] = found.right
-    if (content !== undefined && content.kind !== "file") return notOfItsKind(path)
-    if (metadata !== undefined && metadata.kind !== "file") return notOfItsKind(beside)
+    const content = disk.look(path)
+    if (Either.isLeft(content)) return content.left
+    const metadata = disk.look(beside)
+    if (Either.isLeft(metadata)) return metadata.left
+    if (content.right !== undefined && content.right.kind !== "file") return notOfItsKind(path)
+    if (metadata.right !== undefined && metadata.right.kind !== "file") return notOfItsKind(beside)
     // To open what is not there costs more than to look.
-    return content === undefined || metadata === undefined
-      ? Effect.succeed(Option.none())
+    return content.right === undefined || metadata.right === undefined
+      ? nothing
       : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
   })
+
+const nothing = Effect.succeed(Option.none<Metadata.Metadata>())
+
+type Stored = Effect.Effect<void, BadSignature | DiskError>
 
 const commit = (
   parts: Parts,
   ...[location, turn, incoming, metadata]: Parameters<SharedFileStoreService["commit"]>
 ) =>
-  Effect.gen(function* () {
+  Effect.suspend(() => {
     const { folders, intents } = parts
     let kept = metadata
-    yield* turn.write(
-      Effect.gen(function* () {
-        yield* intents.complete(location)
-        const folder = yield* folders.make(location.folders)
-        const before = yield* current(parts, folder, location.file)
-        if (Option.isSome(before)) kept = yield* Succession.succeed(before.value, metadata)
-        yield* intents.store(location, folder, incoming, kept)
+    const store = (folder: string) =>
+      Effect.flatMap(current(parts, folder, location.file), (before): Stored => {
+        if (Option.isNone(before)) return intents.store(location, folder, incoming, metadata)
+        const succeeding = Succession.succeed(before.value, metadata)
+        if (Either.isLeft(succeeding)) return succeeding.left
+        kept = succeeding.right
+        return intents.store(location, folder, incoming, kept)
       })
+    const writing = Effect.flatMap(
+      Effect.suspend(() => {
+        const making = folders.make(location.folders)
+        return intents.mayBeLeft(() => keyOf(location))
+          ? Effect.andThen(intents.complete(location), making)
+          : making
+      }),
+      store
     )
-    return kept
+    return Effect.map(turn.write(writing), () => kept)
   }).pipe(
     Effect.catchTag("DiskError", StorageFailure.failedToWrite),
     Span.within("SharedFileStore.commit", () => ({ file: keyOf(location) }))

@@ -23,8 +23,10 @@ export interface Kept {
 export interface Destination {
   /** A request to write this file begins, and ends with the scope. */
   readonly turn: Effect.Effect<Turn, never, Scope.Scope>
-  /** Whether a content of this hash is wanted at all. */
-  readonly checkHash: (hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>
+  /** Whether a content of this hash is wanted at all; undefined: any is. */
+  readonly checkHash:
+    | ((hash: ContentHash.ContentHash) => Effect.Effect<void, UpstreamRejected | StorageError>)
+    | undefined
   /** `StorageFull` where there is no room for so many more bytes. */
   readonly checkRoom: (size: number) => Effect.Effect<void, StorageFull | StorageError>
   /** The same for a content that has come: of what is on the disk already nothing more is needed. */
@@ -57,35 +59,39 @@ export const inStore = (
    * Requests that begin where the file belongs by now don't know of one that began elsewhere, so that it might take the
    * place of a later one's.
    */
-  const checkLocation = Effect.flatMap(locationNow, (found) =>
-    Option.exists(found, (now) => keyOf(now) === keyOf(location))
-      ? Effect.void
-      : new TooBusy({
-          message: `the way to ${name.target} changed while the file came`,
-          retryAfterSeconds: 1
-        })
+  const moved = Effect.suspend(
+    () =>
+      new TooBusy({
+        message: `the way to ${name.target} changed while the file came`,
+        retryAfterSeconds: 1
+      })
   )
   return {
     turn: store.turn(location),
-    checkHash: () => Effect.void,
+    checkHash: undefined,
     checkRoom: store.checkRoom,
     checkRoomFor: (incoming) => store.checkRoom(incoming.held()?.length ?? 0),
     begin: store.begin,
     commit: (turn, incoming, metadata) =>
-      checkLocation.pipe(
-        Effect.andThen(store.commit(location, turn, incoming, metadata)),
-        Effect.map((kept) => ({ metadata: kept, forwarded: Effect.succeed("stored") }))
+      Effect.flatMap(
+        locationNow,
+        (found): ReturnType<Destination["commit"]> =>
+          Option.exists(found, (now) => keyOf(now) === keyOf(location))
+            ? Effect.map(store.commit(location, turn, incoming, metadata), stored)
+            : moved
       )
   }
 }
+
+const stored = (metadata: Metadata.Metadata): Kept => ({ metadata, forwarded: Effect.succeed("stored") })
 
 /** The place of a file among those that wait for the policy server. */
 export const inOutbox = (outbox: OutboxService, name: SharedFileName): Destination => ({
   turn: outbox.turn(name),
   checkHash: (hash) => outbox.checkRefused(name, hash),
   checkRoom: outbox.checkRoom,
-  // The outbox counts what comes.
-  checkRoomFor: () => outbox.checkRoom(0),
+  // The outbox counts what comes, and looks for room when it takes it over.
+  checkRoomFor: () => Effect.void,
   begin: outbox.begin,
   commit: (turn, incoming, metadata) =>
     Effect.map(outbox.commit(name, turn, incoming, metadata), (forwarded) => ({ metadata, forwarded }))

@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto"
 import { Effect, Option } from "effect"
 import { InvalidRequest } from "../../RelayError.ts"
-import { Certificates } from "../../topology/Certificates.ts"
+import type { Certificates } from "../../topology/Certificates.ts"
 import * as KeyHash from "../../topology/KeyHash.ts"
 import type { Node } from "../../topology/Node.ts"
 import { BadSignature } from "../file/SharedFileError.ts"
@@ -16,33 +16,30 @@ const namedKey = (source: Node): Option.Option<(key: KeyObject) => boolean> =>
   )
 
 /** The keys of a node's certificates that can sign and that the nodes list does not contradict. */
-const certifiedKeys = (source: Node) =>
-  Effect.gen(function* () {
-    const certificates = yield* (yield* Certificates).forNode(source.id)
+const certifiedKeys = (certificates: Certificates["Type"], source: Node) =>
+  Effect.map(certificates.forNode(source.id), (found) => {
     const isNamed = Option.getOrElse(namedKey(source), () => () => true)
-    return certificates
-      .map(({ publicKey }) => publicKey)
-      .filter((key) => Signature.isUsable(key) && isNamed(key))
+    return found.map(({ publicKey }) => publicKey).filter((key) => Signature.isUsable(key) && isNamed(key))
   })
 
+const mismatch = ({ id }: Node) =>
+  new BadSignature({ reason: "key-mismatch", message: `the key is not the one that is known of ${id}` })
+
 /** The key that was sent, when it is the one that the nodes list names; where it names none, that of a certificate. */
-const sentKey = (source: Node, key: KeyObject) =>
-  Effect.gen(function* () {
-    const isNamed = namedKey(source)
-    const known = Option.isSome(isNamed) ? [] : yield* certifiedKeys(source)
-    if (Option.isNone(isNamed) && known.length === 0)
-      return yield* new BadSignature({
+const sentKey = (certificates: Certificates["Type"], source: Node, key: KeyObject): Resolved => {
+  const isNamed = namedKey(source)
+  if (Option.isSome(isNamed)) return isNamed.value(key) ? Effect.succeed([key]) : mismatch(source)
+  return Effect.flatMap(certifiedKeys(certificates, source), (known): Resolved => {
+    if (known.length === 0)
+      return new BadSignature({
         reason: "unknown-source",
         message: `neither the nodes list nor the certificates have a key of ${source.id}`
       })
-    const isKnown = Option.getOrElse(isNamed, () => () => known.some((one) => one.equals(key)))
-    if (!isKnown(key))
-      return yield* new BadSignature({
-        reason: "key-mismatch",
-        message: `the key is not the one that is known of ${source.id}`
-      })
-    return [key]
+    return known.some((one) => one.equals(key)) ? Effect.succeed([key]) : mismatch(source)
   })
+}
+
+type Resolved = Effect.Effect<ReadonlyArray<KeyObject>, BadSignature | InvalidRequest>
 
 /**
  * The keys of which one has to have made a source's signatures; never none.
@@ -50,13 +47,14 @@ const sentKey = (source: Node, key: KeyObject) =>
  * @param sent the key that came with the file, if one did
  */
 export const resolve = (
+  certificates: Certificates["Type"],
   source: Node,
   sent: Option.Option<KeyObject>
-): Effect.Effect<ReadonlyArray<KeyObject>, BadSignature | InvalidRequest, Certificates> =>
+): Resolved =>
   Option.isSome(sent)
-    ? sentKey(source, sent.value)
+    ? sentKey(certificates, source, sent.value)
     : Effect.filterOrFail(
-        certifiedKeys(source),
+        certifiedKeys(certificates, source),
         (keys) => keys.length > 0,
         () =>
           new InvalidRequest({

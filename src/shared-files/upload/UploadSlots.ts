@@ -1,5 +1,5 @@
 /** How many uploads there may be at once: in all, from one address, and from one source. */
-import { Effect } from "effect"
+import { Cause, Effect, Exit, Scope } from "effect"
 import * as AddressBlock from "../../access/AddressBlock.ts"
 import type { NodeId } from "../../NodeId.ts"
 import { TooBusy } from "../../RelayError.ts"
@@ -13,10 +13,10 @@ export interface Uploader {
 
 /** The bound on uploads at once. */
 export interface UploadSlots {
-  /** Holds a slot while the effect runs; fails at once where there is none. */
+  /** Holds a slot while the effect runs, in a scope of its own; fails at once where there is none. */
   readonly take: (
     uploader: Uploader
-  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TooBusy, R>
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TooBusy, Exclude<R, Scope.Scope>>
 }
 
 const busy = (key: string) =>
@@ -41,16 +41,36 @@ export const make = (most: number, mostPerAddress: number): UploadSlots => {
       for (const key of keys) taken.set(key, (taken.get(key) ?? 0) + 1)
       return Effect.succeed(keys)
     })
-  const leave = (keys: ReadonlyArray<string>) =>
-    Effect.sync(() => {
-      all--
-      for (const key of keys) {
-        const own = (taken.get(key) ?? 1) - 1
-        if (own === 0) taken.delete(key)
-        else taken.set(key, own)
+  const leave = (keys: ReadonlyArray<string>): void => {
+    all--
+    for (const key of keys) {
+      const own = (taken.get(key) ?? 1) - 1
+      if (own === 0) taken.delete(key)
+      else taken.set(key, own)
+    }
+  }
+  /** In few steps, since every upload goes through them: what is acquired is left behind it, and then the slot. */
+  const hold = <A, E, R>(keys: ReadonlyArray<string>, use: (scope: Scope.Scope) => Effect.Effect<A, E, R>) =>
+    Effect.flatMap(Scope.make(), (scope) => {
+      const end = (exit: Exit.Exit<A, E>) => {
+        const left = (cause: Cause.Cause<never>) => {
+          leave(keys)
+          return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
+        }
+        return Effect.matchCauseEffect(Scope.close(scope, exit), {
+          onFailure: left,
+          onSuccess: () => left(Cause.empty)
+        })
       }
+      return Effect.matchCauseEffect(use(scope), {
+        onFailure: (cause) => end(Exit.failCause(cause)),
+        onSuccess: (value) => end(Exit.succeed(value))
+      })
     })
   return {
-    take: (uploader) => (effect) => Effect.acquireUseRelease(enter(uploader), () => effect, leave)
+    take: (uploader) => (effect) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(enter(uploader), (keys) => hold(keys, (scope) => restore(Scope.extend(effect, scope))))
+      )
   }
 }

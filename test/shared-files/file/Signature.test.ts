@@ -1,4 +1,6 @@
 import { constants, createHash, generateKeyPairSync, privateEncrypt } from "node:crypto"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 import * as Signature from "../../../src/shared-files/file/Signature.ts"
@@ -136,5 +138,27 @@ describe("the text of a key", () => {
     const modulus = Buffer.from(n, "base64url").toString("hex")
     expect(modulus.endsWith(Signature.keyId(source.key).toLowerCase())).toBe(true)
     expect(Signature.keyId(source.key)).toMatch(/^[0-9A-F]{8}$/)
+  })
+})
+
+describe("a key that was sent", () => {
+  it("is known by a text of its own, and keeps nothing of the request that it came with", () => {
+    setFlagsFromString("--expose-gc")
+    const collect: unknown = runInNewContext("gc")
+    const used = () => {
+      if (typeof collect === "function") collect()
+      return process.memoryUsage().heapUsed
+    }
+    const forms = (["pkcs1", "spki"] as const).flatMap((type) => {
+      const der = source.key.export({ type, format: "der" })
+      return [der.toString("base64"), der.toString("base64").replaceAll("=", ""), der.toString("base64url")]
+    })
+    const before = used()
+    for (const form of forms) {
+      const request = Buffer.alloc(16 * 1024 * 1024, "x").toString("latin1") + form
+      expect(isRight(Signature.decodeKey("public-key", request.slice(-form.length)))).toBe(true)
+    }
+    // V8 keeps the text that a regular expression was asked about last.
+    expect(used() - before).toBeLessThan(3 * 16 * 1024 * 1024)
   })
 })

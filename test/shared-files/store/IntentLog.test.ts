@@ -41,6 +41,23 @@ describe("the log of intents", () => {
       })
   )
 
+  it.effect.prop(
+    "gives each record that is under way a place of its own",
+    [FastCheck.array(FastCheck.nat(9), { maxLength: 600 })],
+    ([released]) =>
+      Effect.gen(function* () {
+        const { log } = logs()
+        const underWay: Array<IntentLog.Noted> = []
+        for (const one of released) {
+          underWay.push(log.note("a record"))
+          // Some end, in any order.
+          if (one < 4) for (const { release } of underWay.splice(one, 1)) yield* Effect.ignore(release)
+          const places = underWay.map(({ step }) => (step._tag === "Note" ? `${step.path} ${step.at}` : ""))
+          expect(new Set(places).size).toBe(places.length)
+        }
+      })
+  )
+
   it.effect("writes over a place that is free, and begins another file where one may be broken", () =>
     Effect.gen(function* () {
       const { disk, files, log } = logs()

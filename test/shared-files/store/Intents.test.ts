@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, TestClock } from "effect"
+import type { DiskService } from "../../../src/disk/Disk.ts"
 import { keyOf } from "../../../src/shared-files/file/Location.ts"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
 import * as IntentLog from "../../../src/shared-files/store/IntentLog.ts"
@@ -124,5 +125,59 @@ describe("an intent that the disk cut off", () => {
       expect(yield* has("newest")).toBe(true)
       expect([...crashing.files().keys()]).toEqual([path, `${path}.metadata`])
     }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+
+  it.effect("is tried again until it can be ended, and other files are looked at meanwhile as ever", () => {
+    const crashing = CrashingDisk.make()
+    return Effect.gen(function* () {
+      yield* upload(location, "older")
+      yield* upload(locationOf("other"), "other")
+      crashing.failWhen(({ kind, paths }) =>
+        kind === "rename" && paths[1] === `${path}.metadata` ? "EIO" : undefined
+      )
+      expect(yield* Effect.flip(upload(location, "newer"))).toMatchObject({ _tag: "StorageError" })
+      yield* TestClock.adjust("1 hour")
+      expect(yield* has("other", locationOf("other"))).toBe(true)
+      expect([...crashing.files().keys()]).toContain(path)
+      crashing.failWhen(() => undefined)
+      yield* TestClock.adjust("1 minute")
+      // Nobody asked for it.
+      expect(crashing.file(`${path}.metadata`)?.content.toString()).toBe(Metadata.print(metadataOf("newer")))
+      expect([...crashing.files().keys()].filter((each) => each.includes("~tmp"))).toEqual([])
+    }).pipe(Effect.provide(storeLayer(crashing.disk)))
+  })
+
+  it.effect("has a place in the log to itself until it has ended, whoever commits meanwhile", () => {
+    const { fs, disk } = openDisk()
+    const places: Array<string> = []
+    const underWay = new Set<string>()
+    const watched: DiskService = {
+      ...disk,
+      sequence: (steps) =>
+        Effect.suspend(() => {
+          const notes = steps.flatMap((step) => (step._tag === "Note" ? [`${step.path} ${step.at}`] : []))
+          for (const note of notes) {
+            expect(underWay.has(note)).toBe(false)
+            underWay.add(note)
+            places.push(note)
+          }
+          return Effect.ensuring(
+            Effect.andThen(Effect.yieldNow(), disk.sequence(steps)),
+            Effect.sync(() => {
+              for (const note of notes) underWay.delete(note)
+            })
+          )
+        })
+    }
+    return Effect.gen(function* () {
+      const names = Array.from({ length: 20 }, (_, at) => `f${at}`)
+      yield* Effect.forEach(names, (name) => upload(locationOf(name), name), {
+        concurrency: 7,
+        discard: true
+      })
+      expect(places.length).toBe(20)
+      expect(new Set(places).size).toBeGreaterThan(1)
+      expect(fs.readdirSync("/store/~tmp")).toEqual([])
+    }).pipe(Effect.provide(storeLayer(watched)))
   })
 })

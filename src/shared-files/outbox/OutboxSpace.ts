@@ -1,0 +1,51 @@
+/** The space that contents on their way into the outbox need, on its disk and within its bound. */
+import { Effect } from "effect"
+import type { Settings } from "../../config/Settings.ts"
+import type { DiskError, DiskService } from "../../disk/Disk.ts"
+import type { Folders } from "../../disk/Folders.ts"
+import * as FreeSpace from "../../disk/FreeSpace.ts"
+import type { Incoming } from "../../disk/Incoming.ts"
+import * as RoomWatch from "../../disk/RoomWatch.ts"
+import type { StorageError, StorageFull } from "../../RelayError.ts"
+import type { MakeRoom } from "./OutboxStorage.ts"
+import type { Tally } from "./Tally.ts"
+
+/** The space of an outbox. */
+export interface OutboxSpace {
+  /** To be asked before a content's next bytes are written. */
+  readonly watch: RoomWatch.RoomWatch<StorageFull | StorageError>
+  /** Bytes that are missing for so many more; 0 when there is room. */
+  readonly missing: (size: number) => Effect.Effect<number, DiskError>
+  /** Contents on their way in; of some all is in memory, and will need its room on the disk. */
+  readonly incoming: Set<Incoming>
+}
+
+/** What the space is looked at with. */
+export interface SpaceOptions {
+  readonly disk: DiskService
+  readonly folders: Folders
+  readonly settings: Pick<Settings["sharedFiles"], "outboxMaxSize" | "minFree">
+  readonly tally: Tally
+  readonly makeRoom: MakeRoom
+}
+
+/** Nothing is on its way in yet. */
+export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions): OutboxSpace => {
+  const free = FreeSpace.make(folders.again(disk.free(folders.root)))
+  const incoming = new Set<Incoming>()
+  return {
+    incoming,
+    watch: RoomWatch.make((size) => {
+      free.forget()
+      return makeRoom(size)
+    }),
+    missing: (size) =>
+      Effect.suspend(() => {
+        let held = 0
+        for (const content of incoming) held += content.held()?.length ?? 0
+        return Effect.map(free.beside(size, settings.minFree + held), (bytes) =>
+          Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (bytes - held - size))
+        )
+      })
+  }
+}
