@@ -5,6 +5,7 @@ import * as Net from "node:net"
 import { HttpClient, HttpClientError, type HttpClientRequest } from "@effect/platform"
 import { Data, Deferred, Effect, FiberId, Layer, type Scope, Stream } from "effect"
 import { hearOut } from "../peers/PeerSocket.ts"
+import * as Race from "../Race.ts"
 import * as ClientAnswer from "./ClientAnswer.ts"
 import { identity } from "./RelayIdentity.ts"
 
@@ -152,7 +153,7 @@ const ask =
       Effect.flatMap(
         Effect.try({ try: () => begin(agents, url, request, signal), catch: failed("Transport") }),
         ({ answer, sent }) =>
-          Effect.raceFirst(
+          Race.first(
             Effect.mapError(Deferred.await(answer), failed("Transport")),
             Effect.zipRight(Effect.mapError(send(sent, request), failed("Encode")), Effect.never)
           ).pipe(

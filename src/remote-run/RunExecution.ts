@@ -7,6 +7,7 @@ import type { Settings } from "../config/Settings.ts"
 import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
 import type { NodeId } from "../NodeId.ts"
+import * as Race from "../Race.ts"
 import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
@@ -151,7 +152,8 @@ const runAll = (parts: Parts) =>
     const fibers = yield* FiberSet.make<void>()
     // Made after the set, so that what is being cancelled has no deadline any more.
     const underway = { fibers, deadlines: yield* Deadlines.make(parts.timeout) }
-    yield* releaseAll(parts, underway).pipe(Effect.raceFirst(Deferred.await(stopped)))
+    // Who has been given a permit begins what it is for, before what that begins in is closed.
+    yield* Race.first(releaseAll(parts, underway), Deferred.await(stopped))
     yield* endUnstarted(parts)
     yield* logStop(parts)
     yield* FiberSet.awaitEmpty(fibers).pipe(Effect.raceFirst(Deferred.await(cancelled)))

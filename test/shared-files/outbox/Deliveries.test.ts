@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Option, TestClock } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option, TestClock } from "effect"
 import * as FileLocks from "../../../src/disk/FileLocks.ts"
 import type { Attempt, Verdict } from "../../../src/shared-files/outbox/Attempt.ts"
 import * as Deliveries from "../../../src/shared-files/outbox/Deliveries.ts"
@@ -188,6 +188,32 @@ describe("deliveries", () => {
       yield* Deferred.succeed(hangs, { _tag: "Delivered" })
       yield* rest
       expect(versionsOf(attempted)).toEqual([1, 3])
+    })
+  )
+
+  it.scoped("leave no place of the gate to somebody who is gone, in whatever turn that was", () =>
+    Effect.gen(function* () {
+      const { storage, deliveries, gate } = yield* setUp
+      yield* gate.answered
+      const entry = storage.put()
+      // A turn is a few steps, and an interruption is seen between two of them.
+      const stepByStep = Effect.withMaxOpsBeforeYield(16)
+      for (let turns = 0; turns < 30; turns++) {
+        const [first, ...others] = yield* Effect.replicateEffect(gate.enter, UpstreamGate.maxSending)
+        const starting = yield* Effect.fork(stepByStep(deliveries.start(entry.key)))
+        yield* Effect.repeatN(Effect.yieldNow(), turns % 7)
+        yield* first?.release ?? Effect.void
+        yield* Effect.repeatN(Effect.yieldNow(), turns)
+        yield* Fiber.interrupt(starting)
+        for (const { release } of others) yield* release
+        // What was started comes to its end.
+        yield* Effect.repeatN(Effect.yieldNow(), 100)
+        const entered = yield* Effect.fork(Effect.replicateEffect(gate.enter, UpstreamGate.maxSending))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        expect(Option.isSome(yield* Fiber.poll(entered)), `after ${turns} turns`).toBe(true)
+        for (const { release } of yield* Fiber.join(entered)) yield* release
+        storage.put()
+      }
     })
   )
 

@@ -245,6 +245,60 @@ describe("an outbox in a folder", () => {
     })
   )
 
+  it.scoped("removes several at once by one order, where one that is not there is in no other's way", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      let orders = 0
+      const { sequence } = crashing.disk
+      const spool = yield* open({
+        ...crashing.disk,
+        sequence: (steps) => Effect.suspend(() => {
+            orders++
+            return sequence(steps)
+          })
+      })
+      const entries = yield* Effect.forEach([1, 2, 3], (version) => commit(spool, "a", version))
+      const [, gone] = entries
+      if (gone === undefined) throw new Error("nothing was committed")
+      const path = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(gone.key))}/${EntryName.print(gone)}`
+      yield* crashing.disk.rename(path, "/elsewhere")
+      orders = 0
+      const removed = yield* Effect.forEach(entries, (entry) => Effect.either(spool.remove(entry)), {
+        concurrency: "unbounded"
+      })
+      expect(removed.map(({ _tag }) => _tag)).toEqual(["Right", "Left", "Right"])
+      expect(removed[1]).toMatchObject({ left: { code: "ENOENT" } })
+      expect(yield* spool.versions(gone.key)).toEqual([])
+      expect(yield* crashing.disk.list("/outbox/~tmp")).toEqual([])
+      expect(orders).toBe(1 + entries.length)
+      yield* commit(spool, "b", 1)
+      yield* commit(spool, "c", 1)
+      const others = (yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()
+      orders = 0
+      yield* Effect.forEach(others, (entry) => spool.remove(entry), { concurrency: "unbounded" })
+      expect(orders).toBe(1)
+      expect((yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()).toEqual([])
+    })
+  )
+
+  it.scoped("knows without a look what it has read a moment ago, and done since", () =>
+    Effect.gen(function* () {
+      const spool = yield* open(memory())
+      const key = keys[0] ?? ""
+      const recent = Effect.map(TestClock.currentTimeMillis, (now) => spool.recent(key, now))
+      const one = yield* commit(spool, "a", 1)
+      expect(yield* recent).toBeUndefined()
+      expect(yield* spool.versions(key)).toEqual([one])
+      const two = yield* commit(spool, "a", 2)
+      const later = yield* spool.change(one, { state: "refused", time: 7 }, { durable: true })
+      expect(yield* recent).toEqual([two, later])
+      yield* spool.remove(two)
+      expect(yield* recent).toEqual([later])
+      yield* TestClock.adjust("1 second")
+      expect(yield* recent).toBeUndefined()
+    })
+  )
+
   it.scoped("does not keep an entry whose place may not be on the disk", () =>
     Effect.gen(function* () {
       const crashing = CrashingDisk.make()
