@@ -274,16 +274,13 @@ const takeBack = (
   entry: EntryName.EntryName
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const { disk, known, tally } = parts
-    const moved = yield* Effect.either(disk.rename(place, begun))
+    const moved = yield* Effect.either(parts.disk.rename(place, begun))
     if (Either.isRight(moved)) return
-    const found = yield* Effect.either(disk.status(place))
-    if (Either.isLeft(found)) {
-      // How many the shard has is not known then: were it thought to be empty too soon, nothing in it would be looked at.
-      known.set(EntryName.shardOf(entry.key), Number.POSITIVE_INFINITY)
-      // What can't be moved away is there, and is subtracted when it goes.
-      if (!Folders.isMissing(moved.left)) tally.add(entry)
-    } else if (found.right !== undefined) counted(parts, entry, 1)
+    const found = yield* Effect.either(parts.disk.status(place))
+    const isThere = Either.isRight(found) ? found.right !== undefined : !Folders.isMissing(moved.left)
+    if (isThere) counted(parts, entry, 1)
+    // Were the shard thought to be empty too soon, nothing in it would be looked at.
+    if (Either.isLeft(found)) parts.known.set(EntryName.shardOf(entry.key), Number.POSITIVE_INFINITY)
   })
 
 const change = (
