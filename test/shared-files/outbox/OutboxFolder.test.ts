@@ -252,7 +252,8 @@ describe("an outbox in a folder", () => {
       const { sequence } = crashing.disk
       const spool = yield* open({
         ...crashing.disk,
-        sequence: (steps) => Effect.suspend(() => {
+        sequence: (steps) =>
+          Effect.suspend(() => {
             orders++
             return sequence(steps)
           })
