@@ -175,7 +175,8 @@ const movedAgain = (parts: Parts, intent: Intent, error: DiskError) =>
 
 /**
  * Ends an intent of this process that the disk cut off: it is taken back while nothing of the pair is in its place, and
- * completed otherwise, since then all of it was on the disk.
+ * completed otherwise, since then all of it was on the disk. A content that is in neither place was removed by somebody: its
+ * metadata does not become that of the content before it.
  */
 const end = (parts: Parts, intent: Intent, release: Effect.Effect<void>): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
@@ -183,8 +184,11 @@ const end = (parts: Parts, intent: Intent, release: Effect.Effect<void>): Effect
     const temporary = folders.temporary
     if ((yield* disk.status(`${temporary}/${intent.content}`)) === undefined) {
       const folder = yield* folders.make(intent.folders)
-      const [, { from, to }] = movesOf(parts, intent, folder)
-      if ((yield* disk.status(from)) !== undefined) yield* disk.rename(from, to)
+      const [{ to: content }, { from, to }] = movesOf(parts, intent, folder)
+      if ((yield* disk.status(from)) !== undefined)
+        yield* (yield* belongTogether(parts, intent, content, from))
+          ? disk.rename(from, to)
+          : disk.remove(from)
       yield* disk.syncFolder(folder)
     } else {
       yield* clear(parts, intent)

@@ -17,6 +17,8 @@ const path = `/store/${keyOf(location)}`
 const has = (content: string, at = location) =>
   Effect.flatMap(SharedFileStore, (store) => store.has(at, hashOf(content)))
 
+type Removes = { readonly rmSync: (path: string, options?: { readonly recursive: boolean }) => void }
+
 const expiring = (seconds: number) => ({ expires: Option.some(seconds) })
 const signedAt = (date: string) => ({
   date: Option.some(date),
@@ -372,6 +374,30 @@ describe("folders that are removed under a relay that runs", () => {
         }
         expect(yield* Effect.flip(upload(location, content))).toMatchObject({ _tag: "StorageError" })
       }).pipe(Effect.provide(storeLayer(watched)))
+    })
+
+  for (const [what, remove] of [
+    ["its content", (fs: Removes, name: string) => fs.rmSync(`/store/~tmp/${name}`)],
+    ["~tmp", (fs: Removes) => fs.rmSync("/store/~tmp", { recursive: true })]
+  ] as const)
+    it.effect(`leave the file that was there whole where an upload loses ${what}`, () => {
+      const { fs, disk } = openDisk()
+      return Effect.gen(function* () {
+        const store = yield* SharedFileStore
+        yield* upload(location, "older")
+        const turn = yield* store.turn(location)
+        const incoming = yield* store.begin
+        const newer = "x".repeat(100_000)
+        yield* incoming.write(Buffer.from(newer))
+        remove(fs, incoming.name)
+        expect(yield* Effect.flip(store.commit(location, turn, incoming, metadataOf(newer)))).toMatchObject({
+          _tag: "StorageError"
+        })
+        expect(yield* has("older")).toBe(true)
+        expect(fs.readdirSync("/store/~tmp").filter((name) => String(name).endsWith(".metadata"))).toEqual([])
+        yield* upload(location, "newest")
+        expect(yield* has("newest")).toBe(true)
+      }).pipe(Effect.scoped, Effect.provide(storeLayer(disk)))
     })
 
   for (const removed of [["/store/~tmp"], ["/store/target"], ["/store/~tmp", "/store/target"], ["/store"]])
