@@ -30,6 +30,8 @@ interface Exchange extends Watched {
   waits: ((answer: Answer) => void) | undefined
   /** Who waits besides for that it falls silent. */
   hears: ((silent: PeerUnreachable) => void) | undefined
+  /** It fell silent, which is said once: maybe while nobody waited for that. */
+  silence: PeerUnreachable | undefined
   /** There is a head of an answer. */
   isAnswered: boolean
   steps: number
@@ -47,6 +49,7 @@ const fellSilent = (exchange: Exchange, patience: Duration.Duration): void => {
   const { request, url, read } = exchange
   const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
   const error = unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
+  exchange.silence = error
   settle(exchange, error)
   exchange.hears?.(error)
 }
@@ -71,6 +74,7 @@ const begin = (
     answer: undefined,
     waits: undefined,
     hears: undefined,
+    silence: undefined,
     isAnswered: false,
     steps: 0,
     read: 0,
@@ -137,11 +141,15 @@ export const ask = (
 ): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
   Effect.flatMap(beginScoped(via, request), answered)
 
-/** Fails when it falls silent from now on. */
+/** Fails when it falls silent, or has. */
 const silent = (exchange: Exchange): Effect.Effect<never, PeerUnreachable> =>
-  Effect.async((resume) => {
-    exchange.hears = resume
-  })
+  Effect.suspend(
+    () =>
+      exchange.silence ??
+      Effect.async((resume) => {
+        exchange.hears = resume
+      })
+  )
 
 /** Whether the request is sent, or will never be. */
 const isOver = ({ request }: Exchange): boolean => request.writableFinished || request.closed

@@ -68,6 +68,15 @@ const asking = (
     )
   )
 
+/** A connection to a server that does this with it. */
+const connectedTo = (connection: (socket: Net.Socket) => void) =>
+  Effect.gen(function* () {
+    const { port } = yield* rawServer(connection, undefined)
+    const socket = Net.connect(port, "127.0.0.1").on("error", () => {})
+    yield* Effect.addFinalizer(() => Effect.sync(() => socket.destroy()))
+    return { socket, url: new URL(`http://127.0.0.1:${port}`) }
+  })
+
 describe("a peer", () => {
   it.effect.each<MadPeer>(madPeers)("that $what has not answered", ({ connection }) =>
     Effect.gen(function* () {
@@ -210,6 +219,57 @@ describe("an answer that came before all was sent", () => {
       })
       expect(yield* sending).toMatchObject({ status: 200, whole: true })
     })
+  )
+})
+
+describe("a peer that falls silent while nobody waits for that", () => {
+  /** A watch whose patience is over when the test says so. */
+  const scripted = () => {
+    let fallSilent = () => {}
+    const watch: SilenceWatch.SilenceWatch = {
+      patience: long,
+      begin: (watched) => {
+        fallSilent = watched.fellSilent
+        return () => {}
+      }
+    }
+    return { watch, fallSilent: () => fallSilent() }
+  }
+  /** Answers, and reads nothing of what is sent. */
+  const deaf = (head: string) => (socket: Net.Socket) => {
+    socket.pause()
+    socket.write(`HTTP/1.1 200 OK\r\n${head}\r\n\r\n`)
+  }
+  const content = Buffer.alloc(8 * 1024 * 1024)
+
+  it.live("between its answer's head and who hears the rest of it, is silent to them", () =>
+    Effect.gen(function* () {
+      const { watch, fallSilent } = scripted()
+      const via = yield* connectedTo(deaf("Content-Length: 2"))
+      const send: PeerRequest["send"] = (request) => {
+        // Behind the listener that settles the answer, and before anybody has taken it.
+        request.once("response", fallSilent).end(content)
+      }
+      const asked = exchange(
+        via.socket,
+        { method: "PUT", url: via.url, headers: {}, send },
+        watch,
+        () => Effect.never
+      )
+      expect(yield* Effect.flip(asked)).toMatchObject({ reason: "silent" })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("while its answer is made use of, is offered no more", () =>
+    Effect.gen(function* () {
+      const { watch, fallSilent } = scripted()
+      const via = yield* connectedTo(deaf("Content-Length: 0"))
+      const send: PeerRequest["send"] = (request) => void request.end(content)
+      const used = () => Effect.as(Effect.sync(fallSilent), "used")
+      expect(
+        yield* exchange(via.socket, { method: "PUT", url: via.url, headers: {}, send }, watch, used)
+      ).toBe("used")
+    }).pipe(Effect.scoped)
   )
 })
 
