@@ -199,6 +199,42 @@ describe("output whose reader went away", () => {
     expect(await ended).toBe("exited with 0")
   })
 
+  it("does not stop a daemon whose reader only stands still, nor its end", async () => {
+    const directory = prepare({ nodes: nodes(1), config: { log: { level: "debug" } } })
+    folders.push(directory)
+    const child = spawn(process.execPath, [main, "serve", "--config", directory], {
+      stdio: ["ignore", "ignore", "pipe"]
+    })
+    children.add(child)
+    const ended = endOf(child)
+    let log = ""
+    child.stderr?.on("data", (bytes) => {
+      log += bytes
+    })
+    const port = await until("listening", () => /message=listening .*address=\S+:(\d+)/.exec(log)?.[1])
+    const url = `http://127.0.0.1:${port}/rudder/relay-api`
+    // What starts agents is there by then.
+    expect((await curl(`${url}/remote-run/all?output=keep`)).body).toContain("n0:hello")
+    child.stderr?.pause()
+    // A line each, of some 200 bytes: more than the system keeps for a reader, and than the relay does.
+    for (let sent = 0; sent < 8000; sent += 50)
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const answer = await fetch(`${url}/system/info`)
+          await answer.text()
+        })
+      )
+    expect((await curl(`${url}/system/info`)).status).toBe(200)
+    child.stderr?.resume()
+    await until("the log goes on", async () => {
+      await curl(`${url}/system/info`)
+      return log.includes("omitted_lines=")
+    })
+    child.stderr?.pause()
+    child.kill("SIGTERM")
+    expect(await ended).toBe("exited with 0")
+  })
+
   it("does not end a sandbox, nor does it show a stack", async () => {
     const directory = mkdtempSync(join(tmpdir(), "rudder-relay-e2e-"))
     folders.push(directory)

@@ -104,20 +104,23 @@ export class Connection {
   /** Throws what node throws. */
   constructor({ command, parameters }: Starter, killGrace: Duration.Duration) {
     // What is meant for an agent's perl or node is not meant for this one: the environment comes with the setup.
+    // Were stderr the relay's own, node would make it one that blocks, the relay's end with it: then a reader of the log
+    // who stands still would stop the relay.
     this.process = spawn(command, parameters, {
       env: {},
-      stdio: ["pipe", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "pipe"],
       detached: true,
       cwd: "/"
     })
     this.process.stdin?.on("error", () => this.kill())
     this.process.stdout?.setEncoding("latin1").on("data", (text: string) => this.told(text))
+    this.process.stderr?.on("data", (bytes: Uint8Array) => process.stderr.write(bytes))
     this.process.once("error", (error) => this.end(`could not be started: ${error.message}`))
     // Its last words may come after its exit, but not after the end of the pipe that they come through.
     this.process.once("close", (code, signal) => this.end(`has ended (${signal ?? `code ${code}`})`))
     // The process alone must not keep the relay's alive.
     this.process.unref()
-    for (const stream of [this.process.stdin, this.process.stdout])
+    for (const stream of [this.process.stdin, this.process.stdout, this.process.stderr])
       if (stream instanceof Socket) stream.unref()
     const environment = AgentEnvironment.of(process.env)
     const node = process.execPath
