@@ -15,6 +15,9 @@ import {
 import { Context, Effect, type Layer, type Scope } from "effect"
 import * as Query from "./Query.ts"
 
+/** What a handler may ask for besides. */
+export type Needed = HttpServerRequest.HttpServerRequest | Scope.Scope
+
 /** What a handler is given. `path` is as its endpoint describes it, which is text. */
 export interface Given<Path> {
   /** At its own address, or at the one below the base: what of it counts is in `path` and `query`. */
@@ -52,18 +55,14 @@ export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiE
   ) => Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     ApiError | HttpApiEndpoint.HttpApiEndpoint.ErrorWithName<Endpoints, Name>,
-    HttpServerRequest.HttpServerRequest | Scope.Scope
+    Needed
   >
 }
 
 /** Any of them, as they are called. */
 export type Handler = (
   given: Given<unknown>
-) => Effect.Effect<
-  HttpServerResponse.HttpServerResponse,
-  unknown,
-  HttpServerRequest.HttpServerRequest | Scope.Scope
->
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Needed>
 
 const handled = (handler: Handler) =>
   Effect.contextWithEffect(
