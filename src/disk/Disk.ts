@@ -41,8 +41,9 @@ export interface DiskFile {
  *
  * - `Write`: a new file, with this mode whatever the umask, of these bytes, or of this text, and this modification time
  *   (milliseconds since 1970); on the disk afterwards. Without a time: on the disk when the system likes.
- * - `Note`: these bytes in a file that others write to as well, at this place in bytes and over what is there; the file is
- *   made where it is missing. On the disk afterwards, if its name is.
+ * - `Note`: these bytes, or this text, in a file that others write to as well, at this place in bytes and over what is
+ *   there, with zeros behind them up to this length in bytes; the file is made where it is missing. On the disk afterwards,
+ *   if its name is.
  * - `MakeFolder`, `Rename`, `SyncFolder`: as the operations of these names.
  * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
  */
@@ -59,7 +60,8 @@ export type DiskStep =
       readonly path: string
       readonly mode: number
       readonly at: number
-      readonly bytes: Uint8Array
+      readonly bytes: Uint8Array | string
+      readonly length?: number
     }
   | { readonly _tag: "MakeFolder"; readonly path: string; readonly mode: number }
   | { readonly _tag: "Rename"; readonly from: string; readonly to: string }

@@ -124,7 +124,7 @@ export const make = (): FileLocks => {
   const begin = (name: string, turnOf: (lock: Lock) => Turn): Effect.Effect<Turn, never, Scope.Scope> =>
     Acquired.acquireWith(() => {
       const lock = enter(name)
-      return { made: turnOf(lock), release: Effect.sync(() => leave(name, lock)) }
+      return { made: turnOf(lock), release: () => leave(name, lock) }
     })
 
   return {

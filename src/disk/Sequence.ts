@@ -22,6 +22,15 @@ export interface Parts
   readonly openNotes: (path: string, mode: number) => Effect.Effect<NoteFile, DiskError>
 }
 
+const bytesOf = (bytes: Uint8Array | string): Uint8Array =>
+  typeof bytes === "string" ? Buffer.from(bytes) : bytes
+
+/** With zeros behind them, where they are shorter. */
+const padded = (given: Uint8Array | string, length = 0): Uint8Array => {
+  const bytes = bytesOf(given)
+  return bytes.length < length ? Buffer.concat([bytes], length) : bytes
+}
+
 type Sync = Effect.Effect<void, DiskError>
 
 const opened = <A extends Pick<DiskFile, "close">>(open: Effect.Effect<A, DiskError>) =>
@@ -34,13 +43,13 @@ const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, Di
       return Effect.gen(function* () {
         const { path, mode, bytes, modified } = step
         const file = yield* opened(parts.create(path, mode))
-        yield* file.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes)
+        yield* file.write(bytesOf(bytes))
         return modified === undefined ? undefined : file.sync(modified)
       })
     case "Note":
       return Effect.gen(function* () {
         const file = yield* opened(parts.openNotes(step.path, step.mode))
-        yield* file.write(step.bytes, step.at)
+        yield* file.write(padded(step.bytes, step.length), step.at)
         return file.sync
       })
     case "SyncFolder":

@@ -12,8 +12,16 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NONBLOCK, O_NOFOLLOW
 /** So many of node's threads, of which there are four, may be at a sync at once. */
 const mostSyncs = 3
 
+const bytesOf = (bytes) => (typeof bytes === "string" ? Buffer.from(bytes) : bytes)
+
+/** With zeros behind them, where they are shorter. */
+const padded = (given, length = 0) => {
+  const bytes = bytesOf(given)
+  return bytes.length < length ? Buffer.concat([bytes], length) : bytes
+}
+
 const put = (file, bytes, at) => {
-  const all = typeof bytes === "string" ? Buffer.from(bytes) : bytes
+  const all = bytesOf(bytes)
   for (let from = 0; from < all.length; )
     from += fs.writeSync(file, all, from, all.length - from, at === null ? null : at + from)
 }
@@ -109,7 +117,7 @@ const goOn = (commit, logs) => {
       commit.failure = failureOf(() => {
         const log = logOf(step, logs)
         log.commits.push(commit)
-        put(log.file, step.bytes, step.at)
+        put(log.file, padded(step.bytes, step.length), step.at)
       })
     } else if (commit.files.length > 0 || isNoted) return
     else commit.failure = failureOf(() => performs[step._tag](step))

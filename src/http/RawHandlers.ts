@@ -12,8 +12,14 @@ import {
   HttpServerRequest,
   type HttpServerResponse
 } from "@effect/platform"
-import { Context, Effect, type Layer, type Scope } from "effect"
+import { Context, Effect, type Layer, Scope } from "effect"
+import * as RequestReport from "../RequestReport.ts"
+import { BasePath } from "./BasePath.ts"
 import * as Query from "./Query.ts"
+import * as RequestId from "./RequestId.ts"
+
+/** What a handler may ask for besides. */
+export type Needed = HttpServerRequest.HttpServerRequest | Scope.Scope
 
 /** What a handler is given. `path` is as its endpoint describes it, which is text. */
 export interface Given<Path> {
@@ -52,18 +58,39 @@ export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiE
   ) => Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     ApiError | HttpApiEndpoint.HttpApiEndpoint.ErrorWithName<Endpoints, Name>,
-    HttpServerRequest.HttpServerRequest | Scope.Scope
+    Needed
   >
+}
+
+/** What of a request that is being answered its handlers may ask for. */
+export interface Answering {
+  readonly request: HttpServerRequest.HttpServerRequest
+  readonly id: string
+  readonly report: RequestReport.RequestReport
+  readonly versioned: boolean
+}
+
+/**
+ * What one of these handlers is answered in: all that it may ask for by its type, and what would have another value where
+ * nobody gives one. To copy for each request what there is for every request costs as much as to begin it.
+ */
+export const contextOf = (
+  { request, id, report, versioned }: Answering,
+  scope: Scope.Scope
+): Context.Context<Needed> => {
+  const services = new Map<string, unknown>()
+  services.set(HttpServerRequest.HttpServerRequest.key, request)
+  services.set(Scope.Scope.key, scope)
+  services.set(BasePath.key, { versioned })
+  services.set(RequestId.RequestId.key, id)
+  services.set(RequestReport.CurrentReport.key, report)
+  return Context.unsafeMake(services)
 }
 
 /** Any of them, as they are called. */
 export type Handler = (
   given: Given<unknown>
-) => Effect.Effect<
-  HttpServerResponse.HttpServerResponse,
-  unknown,
-  HttpServerRequest.HttpServerRequest | Scope.Scope
->
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Needed>
 
 const handled = (handler: Handler) =>
   Effect.contextWithEffect(

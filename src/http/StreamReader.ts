@@ -192,5 +192,5 @@ export const open = <E>(
 ): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
   Acquired.acquireWith(() => {
     const { reader, leave } = listen(stream, cut, isCut)
-    return { made: reader, release: Effect.sync(leave) }
+    return { made: reader, release: leave }
   })

@@ -205,11 +205,11 @@ const tell = (
 }
 
 /** The answer of the route, or what the contract says of its error. */
-const answer = (
+const answer = <R>(
   parts: Parts,
   asked: Asked,
-  made: Effect.Effect<HttpServerRespondable.Respondable, unknown, Needed>
-): Effect.Effect<Response, never, Needed> => {
+  made: Effect.Effect<HttpServerRespondable.Respondable, unknown, R>
+): Effect.Effect<Response, never, R> => {
   const end = (response: Response, error?: unknown) => {
     const told = tell(parts, asked, response.status, error)
     const ended = told === undefined ? Effect.succeed(response) : Effect.as(told, response)
@@ -275,10 +275,16 @@ const beginAtOnce = (
   const { raw } = parts.handlersOf(route)
   if (raw === undefined) return begun(answer(parts, asked, run(parts, route)))
   const made = call(raw, asked, route)
-  if (!isDone(made)) return begun(answer(parts, asked, Effect.interruptible(made)))
+  const begunRaw = (answered: Effect.Effect<Response, never, RawHandlers.Needed>) => ({
+    answer: answered,
+    // Nothing but that answer is run in it, which asks for no more than this has.
+    context: RawHandlers.contextOf(asked, given.scope()) as Context.Context<Needed>,
+    headers: () => headersOf(asked)
+  })
+  if (!isDone(made)) return begunRaw(answer(parts, asked, Effect.interruptible(made)))
   const response = made.value
   const told = tell(parts, asked, response.status, undefined)
-  return told === undefined ? { response, headers: headersOf(asked) } : begun(Effect.as(told, response))
+  return told === undefined ? { response, headers: headersOf(asked) } : begunRaw(Effect.as(told, response))
 }
 
 /** The relay, by how it begins a request. */

@@ -48,6 +48,8 @@ const required = (search: Parameters, name: string, what: string): Decoded<strin
     Either.fromOption(() => invalid(name, what))
   )
 
+const usualAlgorithm: Decoded<ContentHash.HashAlgorithm> = Either.right("sha512")
+
 const decodeAlgorithm = (name: string, text: string): Decoded<ContentHash.HashAlgorithm> =>
   text === "sha256" || text === "sha512" ? Either.right(text) : Either.left(invalid(name, "sha512 or sha256"))
 
@@ -91,15 +93,29 @@ const optional = <A>(
     onSome: (text) => Either.map(decode(text), Option.some)
   })
 
-const decodeScope = (search: Parameters, ttl: string): Decoded<Option.Option<SignedScope.ClaimedScope>> =>
-  Either.gen(function* () {
-    const date = yield* parameter(search, "date")
-    const signature = yield* parameter(search, "request-signature")
-    if (Option.isNone(date) && Option.isNone(signature)) return Option.none()
-    const missing = Option.isNone(date) ? "date" : "request-signature"
-    const both = yield* Either.fromOption(Option.all({ date, signature }), () =>
-      invalid(missing, "both date and request-signature, or neither")
-    )
+const optionalParameter = <A>(
+  search: Parameters,
+  name: string,
+  decode: (text: string) => Decoded<A>
+): Decoded<Option.Option<A>> => {
+  const given = parameter(search, name)
+  return Either.isLeft(given) ? Either.left(given.left) : optional(given.right, decode)
+}
+
+const noScope: Decoded<Option.Option<SignedScope.ClaimedScope>> = Either.right(Option.none())
+
+const decodeScope = (search: Parameters, ttl: string): Decoded<Option.Option<SignedScope.ClaimedScope>> => {
+  const date = parameter(search, "date")
+  if (Either.isLeft(date)) return Either.left(date.left)
+  const signature = parameter(search, "request-signature")
+  if (Either.isLeft(signature)) return Either.left(signature.left)
+  if (Option.isNone(date.right) && Option.isNone(signature.right)) return noScope
+  if (Option.isNone(date.right) || Option.isNone(signature.right)) {
+    const missing = Option.isNone(date.right) ? "date" : "request-signature"
+    return Either.left(invalid(missing, "both date and request-signature, or neither"))
+  }
+  const both = { date: date.right.value, signature: signature.right.value }
+  return Either.gen(function* () {
     return Option.some({
       // The `+` of a time zone, which the decoding of the query made a space.
       date: yield* decodeDate(both.date.replace(/ (\d{2}:\d{2})$/, "+$1")),
@@ -107,28 +123,42 @@ const decodeScope = (search: Parameters, ttl: string): Decoded<Option.Option<Sig
       requestSignature: yield* Signature.decode("request-signature", both.signature)
     })
   })
+}
 
-/** The parameters of `POST shared-files/node/…`, but for the source. */
-export const decodePost = (search: Parameters): Decoded<Claim> =>
-  Either.gen(function* () {
-    const ttl = Option.getOrElse(yield* parameter(search, "ttl"), () => "")
-    const signature = yield* required(search, "signature", "the source's signature over the content")
-    const algorithm = yield* decodeAlgorithm(
-      "algorithm",
-      Option.getOrElse(yield* parameter(search, "algorithm"), () => "sha512")
-    )
-    return {
-      algorithm,
-      signature: yield* Signature.decode("signature", signature),
-      key: yield* optional(yield* parameter(search, "public-key"), (text) =>
-        Signature.decodeKey("public-key", text)
-      ),
-      hash: yield* optional(yield* parameter(search, "hash"), decodeHashOf("hash", algorithm)),
-      keydate: Option.none(),
-      ttl: yield* decodeTtl(ttl),
-      scope: yield* decodeScope(search, ttl)
-    }
-  })
+/**
+ * The parameters of `POST shared-files/node/…`, but for the source. Without a generator, since it is the way of every small
+ * upload.
+ */
+export const decodePost = (search: Parameters): Decoded<Claim> => {
+  const ttlText = parameter(search, "ttl")
+  if (Either.isLeft(ttlText)) return Either.left(ttlText.left)
+  const signed = required(search, "signature", "the source's signature over the content")
+  if (Either.isLeft(signed)) return Either.left(signed.left)
+  const algorithmText = parameter(search, "algorithm")
+  if (Either.isLeft(algorithmText)) return Either.left(algorithmText.left)
+  const algorithm = Option.isNone(algorithmText.right)
+    ? usualAlgorithm
+    : decodeAlgorithm("algorithm", algorithmText.right.value)
+  if (Either.isLeft(algorithm)) return Either.left(algorithm.left)
+  const signature = Signature.decode("signature", signed.right)
+  if (Either.isLeft(signature)) return Either.left(signature.left)
+  const key = optionalParameter(search, "public-key", (text) => Signature.decodeKey("public-key", text))
+  if (Either.isLeft(key)) return Either.left(key.left)
+  const hash = optionalParameter(search, "hash", decodeHashOf("hash", algorithm.right))
+  if (Either.isLeft(hash)) return Either.left(hash.left)
+  const written = Option.getOrElse(ttlText.right, () => "")
+  const ttl = decodeTtl(written)
+  if (Either.isLeft(ttl)) return Either.left(ttl.left)
+  return Either.map(decodeScope(search, written), (scope) => ({
+    algorithm: algorithm.right,
+    signature: signature.right,
+    key: key.right,
+    hash: hash.right,
+    keydate: Option.none(),
+    ttl: ttl.right,
+    scope
+  }))
+}
 
 /** The hash that `HEAD` asks for; none where it names none. An `algorithm` may say again what the length says. */
 export const decodeAsked = (search: Parameters): Decoded<Option.Option<ContentHash.ContentHash>> => {

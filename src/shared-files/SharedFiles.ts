@@ -1,16 +1,17 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
+import type { KeyObject } from "node:crypto"
 import { Context, Effect, Either, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import * as ContentHash from "../disk/ContentHash.ts"
+import type { Turn } from "../disk/FileLocks.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
-import * as Incoming from "../disk/Incoming.ts"
-import * as BodyPace from "../http/BodyPace.ts"
+import type * as Incoming from "../disk/Incoming.ts"
 import type { RequestBody } from "../http/RequestBody.ts"
 import { root } from "../NodeId.ts"
 import {
   InvalidRequest,
-  PayloadTooLarge,
+  type PayloadTooLarge,
   type RequestTimeout,
   type StorageError,
   type StorageFull,
@@ -32,6 +33,7 @@ import { type Forwarded, Outbox, type OutboxService } from "./outbox/Outbox.ts"
 import type { Claim } from "./SharedFileRequest.ts"
 import { SharedFileStore, type SharedFileStoreService } from "./store/SharedFileStore.ts"
 import * as Destination from "./upload/Destination.ts"
+import * as ReceivedContent from "./upload/ReceivedContent.ts"
 import * as SourceKey from "./upload/SourceKey.ts"
 import * as UploadMetrics from "./upload/UploadMetrics.ts"
 import * as UploadSlots from "./upload/UploadSlots.ts"
@@ -143,31 +145,42 @@ const make = Effect.gen(function* () {
 })
 
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
-  Effect.gen(function* () {
-    const { name, announced } = given
-    const report = yield* RequestReport.CurrentReport
-    report.add(fieldsOf(name))
-    const nodes = yield* parts.nodesList.current
-    const location = checkedLocation(parts, nodes, name)
-    if (Either.isLeft(location)) return yield* location.left
-    if (Option.isNone(location.right)) yield* checkTarget(parts, name.target)
-    // The limit is that of whole bodies: what comes before the content counts too.
-    if (Option.isSome(announced) && announced.value > parts.limit) return yield* tooLarge(parts.limit)
-    if (sourceIn(nodes, name.source) === undefined) return yield* stranger(parts, name.source)
-    const destination = Option.match(location.right, {
-      onNone: () => Destination.inOutbox(parts.outbox, name),
-      onSome: (found) => Destination.inStore(parts.store, name, found, locationNow(parts, name))
-    })
-    const { file, kept } = yield* verifyAndKeep(parts, given, destination)
-    report.add({ size: file.size, hash: ContentHash.print(file.hash) })
-    const result = yield* kept.forwarded
-    UploadMetrics.accepted(result, file.size)
-    report.add({ result }, "shared file accepted")
-    return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
+  Effect.flatMap(RequestReport.CurrentReport, (report) => {
+    report.add(fieldsOf(given.name))
+    return Effect.flatMap(destined(parts, given), (destination) =>
+      Effect.flatMap(verifyAndKeep(parts, given, destination), ({ file, kept }) => {
+        report.add({ size: file.size, hash: ContentHash.print(file.hash) })
+        return Effect.map(kept.forwarded, (result): Accepted => {
+          UploadMetrics.accepted(result, file.size)
+          report.add({ result }, "shared file accepted")
+          return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
+        })
+      })
+    )
   }).pipe(
     Effect.tapError(UploadMetrics.refused),
     Span.within("SharedFiles.upload", () => ({ ...given.name }))
   )
+
+/** Where an upload goes, if its target, its size and its source allow it. */
+const destined = (parts: Parts, { name, announced }: Upload) =>
+  Effect.flatMap(parts.nodesList.current, (nodes): Effect.Effect<Destination.Destination, UploadError> => {
+    const location = checkedLocation(parts, nodes, name)
+    if (Either.isLeft(location)) return location.left
+    const found = location.right
+    const source = () => {
+      // The limit is that of whole bodies: what comes before the content counts too.
+      if (Option.isSome(announced) && announced.value > parts.limit)
+        return ReceivedContent.tooLarge(parts.limit)
+      if (sourceIn(nodes, name.source) === undefined) return stranger(parts, name.source)
+      return Effect.succeed(
+        Option.isNone(found)
+          ? Destination.inOutbox(parts.outbox, name)
+          : Destination.inStore(parts.store, name, found.value, locationNow(parts, name))
+      )
+    }
+    return Option.isNone(found) ? Effect.andThen(checkTarget(parts, name.target), source) : source()
+  })
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
   Effect.flatMap(parts.nodesList.current, (nodes): ReturnType<SharedFilesService["has"]> => {
@@ -238,88 +251,85 @@ const stranger = ({ nodesList }: Parts, id: string): Effect.Effect<never, BadSig
         : new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
   )
 
-/** A content that came. */
-interface Content {
-  /** Bytes. */
-  readonly size: number
-  readonly digest: Buffer
-  readonly hash: ContentHash.ContentHash
-}
-
-const contentOf = (algorithm: ContentHash.HashAlgorithm, size: number, digest: Buffer): Content => ({
-  size,
-  digest,
-  hash: { algorithm, hex: digest.toString("hex") }
-})
-
-/** Takes the content to the disk, and gives what it is. */
-const receive = (
-  parts: Parts,
-  body: RequestBody,
-  { claim: { algorithm }, length }: Announcement,
-  expected: Option.Option<number>,
-  incoming: Incoming.Incoming
-) =>
-  Effect.gen(function* () {
-    const { hasher, limit } = parts
-    // Of a small body nothing is waited for, as a rule, and then there is no pace to watch.
-    const whole =
-      Option.isSome(expected) && expected.value <= ContentHash.small ? yield* body.whole : undefined
-    if (whole !== undefined && whole.length <= Math.min(ContentHash.small, limit - length)) {
-      yield* incoming.write(whole, true)
-      return contentOf(algorithm, whole.length, ContentHash.digestOf(algorithm, whole))
-    }
-    if (whole !== undefined) body.putBack(whole)
-    const hashing = yield* hasher.begin(algorithm)
-    const taking = Incoming.take<InvalidRequest | PayloadTooLarge>(incoming, body, {
-      expected,
-      limit: limit - length,
-      tooLong: () => tooLarge(limit),
-      hashing
-    })
-    const { size, digest } = yield* BodyPace.within(paceOf(parts), body)(taking)
-    return contentOf(algorithm, size, digest)
-  })
-
-const paceOf = ({ settings: { limits, sharedFiles } }: Parts): BodyPace.PaceLimits => ({
-  idle: limits.bodyIdleTimeout,
-  minRate: sharedFiles.minRate,
-  minRateSetBy: "shared_files.min_rate"
-})
-
 /** Takes a file to the disk. */
 const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Destination) =>
-  Effect.gen(function* () {
-    const { name } = given
-    const clock = yield* Effect.clock
-    const turn = yield* destination.turn
-    const announcement = yield* given.announcement
-    const { claim, length } = announcement
+  Effect.flatMap(destination.turn, (turn) =>
+    Effect.flatMap(given.announcement, (announcement) => {
+      const expected = Option.map(given.announced, (whole) => whole - announcement.length)
+      return Effect.flatMap(signers(parts, given, destination, announcement.claim, expected), (signer) =>
+        Effect.flatMap(destination.begin, (incoming) =>
+          Effect.flatMap(given.body, (body) =>
+            Effect.flatMap(ReceivedContent.receive(parts, body, announcement, expected, incoming), (file) =>
+              keep({ given, destination, turn, claim: announcement.claim, signer, incoming, file })
+            )
+          )
+        )
+      )
+    })
+  ).pipe(parts.slots.take({ address: given.address, source: given.name.source }))
+
+/** Who has to have signed a file. */
+interface Signer {
+  readonly source: Node
+  /** One of these. */
+  readonly keys: ReadonlyArray<KeyObject>
+}
+
+/** Who has to have signed a file that may come, as far as that can be told before it comes. */
+const signers = (
+  parts: Parts,
+  { name }: Upload,
+  { checkHash, checkRoom }: Destination.Destination,
+  claim: Claim,
+  expected: Option.Option<number>
+) =>
+  Effect.flatMap(parts.nodesList.current, (nodes): Effect.Effect<Signer, UploadError> => {
     // By the list of now: what was announced may have taken its time.
-    const source = sourceIn(yield* parts.nodesList.current, name.source)
-    if (source === undefined) return yield* stranger(parts, name.source)
-    const keys = yield* SourceKey.resolve(parts.certificates, source, claim.key)
+    const source = sourceIn(nodes, name.source)
+    if (source === undefined) return stranger(parts, name.source)
+    return Effect.flatMap(SourceKey.resolve(parts.certificates, source, claim.key), (keys) => {
+      const room = Effect.flatMap(checkRoom(Option.getOrElse(expected, () => 0)), () =>
+        Effect.clockWith((clock) =>
+          Either.map(Verification.checkDate(claim, clock.unsafeCurrentTimeMillis()), () => ({ source, keys }))
+        )
+      )
+      return checkHash !== undefined && Option.isSome(claim.hash)
+        ? Effect.andThen(checkHash(claim.hash.value), room)
+        : room
+    })
+  })
+
+/** A file that was kept. */
+interface Taken {
+  readonly file: ReceivedContent.ReceivedContent
+  readonly kept: Destination.Kept
+}
+
+/** A file that has come. */
+interface Arrived {
+  readonly given: Upload
+  readonly destination: Destination.Destination
+  readonly turn: Turn
+  readonly claim: Claim
+  readonly signer: Signer
+  readonly incoming: Incoming.Incoming
+  readonly file: ReceivedContent.ReceivedContent
+}
+
+/** Keeps a file, if it is what its source signed. */
+const keep = ({ given, destination, turn, claim, signer: { source, keys }, incoming, file }: Arrived) =>
+  Effect.clockWith((clock): Effect.Effect<Taken, UploadError> => {
     const { checkHash } = destination
-    if (checkHash !== undefined && Option.isSome(claim.hash)) yield* checkHash(claim.hash.value)
-    const expected = Option.map(given.announced, (whole) => whole - length)
-    yield* destination.checkRoom(Option.getOrElse(expected, () => 0))
-    const dated = Verification.checkDate(claim, clock.unsafeCurrentTimeMillis())
-    if (Either.isLeft(dated)) return yield* dated.left
-    const incoming = yield* destination.begin
-    const body = yield* given.body
-    const file = yield* receive(parts, body, announcement, expected, incoming)
     const now = clock.unsafeCurrentTimeMillis()
-    const key = Verification.verify(name, claim, keys, file, now)
-    if (Either.isLeft(key)) return yield* key.left
-    if (checkHash !== undefined) yield* checkHash(file.hash)
-    // What was free when the body began may have gone to others meanwhile.
-    yield* destination.checkRoomFor(incoming)
+    const key = Verification.verify(given.name, claim, keys, file, now)
+    if (Either.isLeft(key)) return key.left
     const verified = { ...claim, source, key: key.right, hash: file.hash }
     const metadata = Metadata.describe(verified, file.size, now)
-    return { file, kept: yield* destination.commit(turn, incoming, metadata) }
-  }).pipe(parts.slots.take({ address: given.address, source: given.name.source }))
+    // What was free when the body began may have gone to others meanwhile.
+    const kept = Effect.flatMap(destination.checkRoomFor(incoming), () =>
+      Effect.map(destination.commit(turn, incoming, metadata), (kept) => ({ file, kept }))
+    )
+    return checkHash === undefined ? kept : Effect.andThen(checkHash(file.hash), kept)
+  })
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })
-
-const tooLarge = (limit: number) =>
-  new PayloadTooLarge({ message: `a body is at most ${limit} bytes (shared_files.max_body_size)`, limit })

@@ -43,12 +43,6 @@ interface LogFile {
 /** A check of a text that tells whether a stop has left all of it. */
 export const checkOf = (text: string): number => crc32(text)
 
-/** A whole place: else the next one's record would give the file another end, and so write over this one's block. */
-const print = (text: string): Buffer => {
-  const line = Buffer.from(`${checkOf(text)} ${text}\n`)
-  return line.length < placeLength ? Buffer.concat([line], placeLength) : line
-}
-
 /** The records in a log, in any order, of which some are of intents that have ended. */
 export const parse = (log: Buffer): ReadonlyArray<string> => {
   const found: Array<string> = []
@@ -84,12 +78,20 @@ export const make = (disk: DiskService, folder: string, mode: number): IntentLog
 
   return {
     note: (text) => {
-      const bytes = print(text)
-      const file = fileFor(bytes.length)
+      const line = `${checkOf(text)} ${text}\n`
+      const file = fileFor(Buffer.byteLength(line))
       const place = file.free.pop() ?? file.places++
       file.used++
       return {
-        step: { _tag: "Note", path: file.path, mode, at: place * placeLength, bytes },
+        // A whole place: else the next one's record would give the file another end, and so write over this one's block.
+        step: {
+          _tag: "Note",
+          path: file.path,
+          mode,
+          at: place * placeLength,
+          bytes: line,
+          length: placeLength
+        },
         release: Effect.suspend(() => {
           file.used--
           file.free.push(place)

@@ -1,5 +1,6 @@
 /** How many uploads there may be at once: in all, from one address, and from one source. */
 import { Cause, Effect, Exit, Scope } from "effect"
+import * as Acquired from "../../Acquired.ts"
 import * as AddressBlock from "../../access/AddressBlock.ts"
 import type { NodeId } from "../../NodeId.ts"
 import { TooBusy } from "../../RelayError.ts"
@@ -50,23 +51,26 @@ export const make = (most: number, mostPerAddress: number): UploadSlots => {
     }
   }
   /** In few steps, since every upload goes through them: what is acquired is left behind it, and then the slot. */
-  const hold = <A, E, R>(keys: ReadonlyArray<string>, use: (scope: Scope.Scope) => Effect.Effect<A, E, R>) =>
-    Effect.flatMap(Scope.make(), (scope) => {
-      const end = (exit: Exit.Exit<A, E>) => {
-        const left = (cause: Cause.Cause<never>) => {
-          leave(keys)
-          return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
-        }
-        return Effect.matchCauseEffect(Scope.close(scope, exit), {
-          onFailure: left,
-          onSuccess: () => left(Cause.empty)
-        })
+  const hold = <A, E, R>(
+    keys: ReadonlyArray<string>,
+    use: (scope: Scope.Scope) => Effect.Effect<A, E, R>
+  ) => {
+    const scope = new Acquired.PlainScope()
+    const end = (exit: Exit.Exit<A, E>) => {
+      const left = (cause: Cause.Cause<never>) => {
+        leave(keys)
+        return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
       }
-      return Effect.matchCauseEffect(use(scope), {
-        onFailure: (cause) => end(Exit.failCause(cause)),
-        onSuccess: (value) => end(Exit.succeed(value))
+      return Effect.matchCauseEffect(scope.end(exit), {
+        onFailure: left,
+        onSuccess: () => left(Cause.empty)
       })
+    }
+    return Effect.matchCauseEffect(use(scope), {
+      onFailure: (cause) => end(Exit.failCause(cause)),
+      onSuccess: (value) => end(Exit.succeed(value))
     })
+  }
   return {
     take: (uploader) => (effect) =>
       Effect.uninterruptibleMask((restore) =>
