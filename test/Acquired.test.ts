@@ -1,0 +1,91 @@
+/** What is held for a request, and the plain scope that holds what every upload has. */
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Scope } from "effect"
+import * as Acquired from "../src/Acquired.ts"
+
+/** In a plain scope; gives what was released, in its order, with the end of the scope. */
+const inPlainScope = (
+  use: (note: (name: string) => void) => Effect.Effect<unknown, never, Scope.Scope>
+): Effect.Effect<readonly [ReadonlyArray<string>, Exit.Exit<void>]> =>
+  Effect.gen(function* () {
+    const released: Array<string> = []
+    const scope = new Acquired.PlainScope()
+    yield* Effect.provideService(
+      use((name) => void released.push(name)),
+      Scope.Scope,
+      scope
+    )
+    expect(released).toEqual([])
+    return [released, yield* Effect.exit(scope.end(Exit.void))] as const
+  })
+
+describe("a plain scope", () => {
+  it.effect(
+    "releases what was acquired last first, plain releases, effects and Effect's own finalizers alike",
+    () =>
+      Effect.gen(function* () {
+        const [released, end] = yield* inPlainScope((note) =>
+          Effect.gen(function* () {
+            yield* Acquired.acquireWith(() => ({ made: 1, release: () => note("plain") }))
+            yield* Acquired.acquire(
+              () => 2,
+              (made) => Effect.sync(() => note(`effect ${made}`))
+            )
+            yield* Effect.addFinalizer((exit) => Effect.sync(() => note(`finalizer ${exit._tag}`)))
+          })
+        )
+        expect(released).toEqual(["finalizer Success", "effect 2", "plain"])
+        expect(end).toEqual(Exit.void)
+      })
+  )
+
+  it.effect("releases the rest where a release fails, and says what failed", () =>
+    Effect.gen(function* () {
+      const [released, end] = yield* inPlainScope((note) =>
+        Effect.gen(function* () {
+          yield* Acquired.acquireWith(() => ({ made: 1, release: () => note("first") }))
+          yield* Acquired.acquireWith(() => ({
+            made: 2,
+            release: () => {
+              throw new Error("thrown")
+            }
+          }))
+          yield* Acquired.acquire(
+            () => 3,
+            () => Effect.die(new Error("died"))
+          )
+        })
+      )
+      expect(released).toEqual(["first"])
+      const said = Exit.match(end, { onSuccess: () => "", onFailure: Cause.pretty })
+      expect(said).toContain("thrown")
+      expect(said).toContain("died")
+    })
+  )
+
+  it.effect(
+    "ends the scopes within it, and releases at once what is added behind its end, and nothing twice",
+    () =>
+      Effect.gen(function* () {
+        const released: Array<string> = []
+        const note = (name: string) => Effect.sync(() => released.push(name))
+        const scope = new Acquired.PlainScope()
+        const child = yield* Scope.fork(scope, scope.strategy)
+        yield* Scope.addFinalizer(child, note("child"))
+        yield* scope.end(Exit.void)
+        expect(released).toEqual(["child"])
+        yield* Scope.addFinalizer(scope, note("late"))
+        yield* Effect.provideService(
+          Acquired.acquire(
+            () => "made late",
+            (made) => note(made)
+          ),
+          Scope.Scope,
+          scope
+        )
+        expect(released).toEqual(["child", "late", "made late"])
+        yield* scope.end(Exit.void)
+        expect(released).toEqual(["child", "late", "made late"])
+      })
+  )
+})
