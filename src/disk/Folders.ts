@@ -38,6 +38,10 @@ export interface Folders {
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
+  /** What does the same each time that it is called, for who asks for one folder again and again. */
+  readonly finder: (names: ReadonlyArray<string>) => () => Either.Either<string | undefined, DiskError>
+  /** Where the folder of these names is, or would be. */
+  readonly pathOf: (names: ReadonlyArray<string>) => string
   /** Removes what is in the folder for what is being written, but for what can't be. */
   readonly emptyTemporary: Effect.Effect<void, DiskError>
 }
@@ -107,14 +111,17 @@ const settledMillis = 1000
 const isSame = (before: DiskStatus | undefined, now: DiskStatus): boolean =>
   before !== undefined && before.inode === now.inode && before.changed === now.changed
 
+/** The folders on the way to the one of these names, from the top down, with that one. */
+const pathsOf = (root: string, names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.map((_, at) => [root, ...names.slice(0, at + 1)].join("/"))
+
 const find = (
-  { disk, root, found, now }: Parts,
-  names: ReadonlyArray<string>
+  { disk, found, now }: Parts,
+  paths: ReadonlyArray<string>,
+  last: Either.Either<string>
 ): Either.Either<string | undefined, DiskError> => {
-  let folder = root
   let above: DiskStatus | undefined
-  for (const name of names) {
-    folder = `${folder}/${name}`
+  for (const folder of paths) {
     if (above !== undefined && isSame(found.get(folder), above)) {
       above = undefined
       continue
@@ -129,7 +136,16 @@ const find = (
     }
     above = seen.right
   }
-  return Either.right(folder)
+  return last
+}
+
+const finder = (
+  parts: Parts,
+  names: ReadonlyArray<string>
+): (() => Either.Either<string | undefined, DiskError>) => {
+  const paths = pathsOf(parts.root, names)
+  const last = Either.right(paths.at(-1) ?? parts.root)
+  return () => find(parts, paths, last)
 }
 
 const makeAll = ({ disk, root, mode, durable }: Parts, names: ReadonlyArray<string>) =>
@@ -208,7 +224,9 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
         const folder = made(parts, names)
         return folder === undefined ? again(makeAll(parts, names)) : Effect.succeed(folder)
       }),
-    find: (names) => find(parts, names),
+    find: (names) => finder(parts, names)(),
+    finder: (names) => finder(parts, names),
+    pathOf: (names) => [root, ...names].join("/"),
     emptyTemporary
   }
 }

@@ -23,7 +23,7 @@ const kindOf = (entry: {
   readonly isDirectory: () => boolean
   readonly isSymbolicLink: () => boolean
 }): DiskStatus["kind"] =>
-  entry.isSymbolicLink() ? "link" : entry.isFile() ? "file" : entry.isDirectory() ? "folder" : "other"
+  entry.isFile() ? "file" : entry.isDirectory() ? "folder" : entry.isSymbolicLink() ? "link" : "other"
 
 /** Most files are small, and a great buffer for each is work for the collector. Bytes. */
 const firstPiece = 16 * 1024
@@ -52,7 +52,7 @@ async function* pieces({ promises, constants }: NodeFs, path: string): AsyncGene
 
 const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined, DiskError> => {
   try {
-    const found = node.lstatSync(path, { throwIfNoEntry: false })
+    const found = node.lstatSync(path, orNothing)
     if (found === undefined) return nothing
     return Either.right({
       kind: kindOf(found),
@@ -68,6 +68,7 @@ const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined,
 }
 
 const nothing: Either.Either<undefined> = Either.right(undefined)
+const orNothing = { throwIfNoEntry: false } as const
 
 /** The bytes of a small file. */
 const bytesOf = (node: NodeFs, path: string): Buffer => {

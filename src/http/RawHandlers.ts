@@ -2,6 +2,9 @@
  * Handlers that read their requests themselves: of the path they are given the parameters, of the query nothing is
  * decoded for them, and no service is handed to them with a request, as they have theirs. For the routes that are asked
  * most: the platform's own builder merges, for each request, all services that there are into what the request has.
+ *
+ * A handler has two steps: what an address means, which is the same as long as the relay runs, and what is answered, which
+ * is found out each time. So the first is kept of addresses that are asked for again and again.
  */
 import {
   HttpApi,
@@ -21,13 +24,17 @@ import * as RequestId from "./RequestId.ts"
 /** What a handler may ask for besides. */
 export type Needed = HttpServerRequest.HttpServerRequest | Scope.Scope
 
-/** What a handler is given. `path` is as its endpoint describes it, which is text. */
-export interface Given<Path> {
-  /** At its own address, or at the one below the base: what of it counts is in `path` and `query`. */
-  readonly request: HttpServerRequest.HttpServerRequest
+/** What a handler reads. `path` is as its endpoint describes it, which is text. */
+export interface Address<Path> {
   readonly path: Path
   /** What is behind the `?`, not decoded. */
   readonly query: string
+}
+
+/** What is answered. */
+export interface Given {
+  /** At its own address, or at the one below the base: what of it counts has been read. */
+  readonly request: HttpServerRequest.HttpServerRequest
   /**
    * Whether what is known when the handler is called may be its answer: a handler that gives an `Exit` then is answered
    * without a fiber. Where spans are taken, all is done by its effect.
@@ -51,10 +58,15 @@ type PathOf<Endpoint> =
     ? Path
     : never
 
-/** A handler for each endpoint; `ApiError` are the errors that any of them may end with. */
+/**
+ * A handler for each endpoint; `ApiError` are the errors that any of them may end with. The first call reads an address, with
+ * no look at anything else, and fails by what it gives; the second answers a request for it.
+ */
 export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiError> = {
   readonly [Name in HttpApiEndpoint.HttpApiEndpoint.Name<Endpoints>]: (
-    given: Given<PathOf<HttpApiEndpoint.HttpApiEndpoint.WithName<Endpoints, Name>>>
+    address: Address<PathOf<HttpApiEndpoint.HttpApiEndpoint.WithName<Endpoints, Name>>>
+  ) => (
+    given: Given
   ) => Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     ApiError | HttpApiEndpoint.HttpApiEndpoint.ErrorWithName<Endpoints, Name>,
@@ -67,7 +79,7 @@ export interface Answering {
   readonly request: HttpServerRequest.HttpServerRequest
   readonly id: string
   readonly report: RequestReport.RequestReport
-  readonly versioned: boolean
+  readonly address: { readonly versioned: boolean }
 }
 
 /**
@@ -75,29 +87,30 @@ export interface Answering {
  * nobody gives one. To copy for each request what there is for every request costs as much as to begin it.
  */
 export const contextOf = (
-  { request, id, report, versioned }: Answering,
+  { request, id, report, address }: Answering,
   scope: Scope.Scope
 ): Context.Context<Needed> => {
   const services = new Map<string, unknown>()
   services.set(HttpServerRequest.HttpServerRequest.key, request)
   services.set(Scope.Scope.key, scope)
-  services.set(BasePath.key, { versioned })
+  services.set(BasePath.key, { versioned: address.versioned })
   services.set(RequestId.RequestId.key, id)
   services.set(RequestReport.CurrentReport.key, report)
   return Context.unsafeMake(services)
 }
 
+/** What answers requests for an address that has been read. */
+export type Answer = (given: Given) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Needed>
+
 /** Any of them, as they are called. */
-export type Handler = (
-  given: Given<unknown>
-) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Needed>
+export type Handler = (address: Address<unknown>) => Answer
 
 const handled = (handler: Handler) =>
   Effect.contextWithEffect(
     (context: Context.Context<HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext>) => {
       const request = Context.get(context, HttpServerRequest.HttpServerRequest)
       const { params: path } = Context.get(context, HttpRouter.RouteContext)
-      return handler({ request, path, query: Query.textOf(request), isAtOnce: false })
+      return handler({ path, query: Query.textOf(request) })({ request, isAtOnce: false })
     }
   )
 

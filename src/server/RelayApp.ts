@@ -15,11 +15,12 @@ import {
 } from "@effect/platform"
 import { type Cause, Context, Effect, Exit, Option, Scope, Tracer } from "effect"
 import { turn } from "../EventLoop.ts"
-import { BasePath, originForm, strip } from "../http/BasePath.ts"
+import { BasePath } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import * as RequestId from "../http/RequestId.ts"
 import { RelayApi } from "../RelayApi.ts"
 import * as RequestReport from "../RequestReport.ts"
+import * as Address from "./Address.ts"
 import * as Admission from "./Admission.ts"
 import type * as BegunRequest from "./BegunRequest.ts"
 import * as Failure from "./Failure.ts"
@@ -42,7 +43,7 @@ interface Handlers {
 type Needed = Services | HttpRouter.HttpRouter.Provided
 
 interface Parts {
-  readonly routes: RouteTable.RouteTable
+  readonly addresses: Address.KnownAddresses
   readonly admission: Admission.Admission
   readonly encode: Failure.Encode
   readonly handlersOf: (route: RouteTable.Route) => Handlers
@@ -56,75 +57,28 @@ interface Asked extends Admission.Asked {
   /** When it was read. Milliseconds of `performance.now()`. */
   readonly began: number
   readonly report: RequestReport.RequestReport
-  /** Under the base path that decides the dialect of remote runs. */
-  readonly versioned: boolean
-  /** Below the base: path and query. */
-  readonly url: string
-  /** What is behind the `?`. */
-  readonly query: string
+  readonly address: Address.Address
 }
 
-const routeOf = ({ routes }: RouteTable.Match, method: string): RouteTable.Route | undefined => {
-  for (const route of routes) if (route.method === method) return route
-  return undefined
-}
-
-const read = ({ routes }: Parts, request: Request): Asked => {
-  // A path outside both bases is nobody's: checked like the rest, and not found.
-  const { versioned, url } = strip(originForm(request.url).url) ?? { versioned: false, url: "/" }
-  const end = url.indexOf("?")
-  const path = end === -1 ? url : url.slice(0, end)
-  const match = routes.at(path)
-  const { method } = request
-  const route = routeOf(match, method)
+const read = ({ addresses }: Parts, request: Request): Asked => {
+  const address = addresses.of(request.method, request.url)
+  const { method, path, match, route } = address
   return {
     request,
+    address,
     began: performance.now(),
-    report: RequestReport.make(method, (route ?? match.routes[0])?.path ?? "none", () =>
-      aboutPath(route, match.values)
-    ),
+    report: RequestReport.make(method, (route ?? match.routes[0])?.path ?? "none", address.about),
     id: RequestId.of(request.headers[RequestId.header]),
-    versioned,
-    url,
     path,
-    query: end === -1 ? "" : url.slice(end + 1),
     match,
     route
   }
 }
 
-/** What can't be decoded does not get to its route. */
-const decoded = (text: string): string => {
-  if (!text.includes("%")) return text
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
-}
-
-const parametersOf = ({ names }: RouteTable.Route, values: ReadonlyArray<string>): Record<string, string> => {
-  const parameters: Record<string, string> = {}
-  let at = 0
-  for (const name of names) parameters[name] = decoded(values[at++] ?? "")
-  return parameters
-}
-
-/** What the log calls the parameters of paths, where it has another name. */
-const fields: Readonly<Record<string, string>> = { uuid: "nodes", target_uuid: "target", "*": "path" }
-
-/** What a request was about, as far as its path says so. */
-const aboutPath = (route: RouteTable.Route | undefined, values: ReadonlyArray<string>) => {
-  if (route === undefined) return {}
-  const id = route.path.startsWith("/remote-run/") ? "run" : "entry"
-  const said = Object.entries(parametersOf(route, values))
-  return Object.fromEntries(said.map(([name, value]) => [name === "id" ? id : (fields[name] ?? name), value]))
-}
-
 const noSearch: Record<string, string | Array<string>> = {}
 
 /** The query, as the platform hands it to handlers. */
-const searchOf = ({ query }: Asked): Record<string, string | Array<string>> => {
+const searchOf = ({ address: { query } }: Asked): Record<string, string | Array<string>> => {
   if (query === "") return noSearch
   const search: Record<string, string | Array<string>> = {}
   for (const [name, value] of new URLSearchParams(query)) {
@@ -142,9 +96,9 @@ const contextOf = (
 ): Context.Context<Needed> => {
   const { request, route, match } = asked
   const services = new Map(given.unsafeMap)
-  services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.url }))
+  services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.address.url }))
   services.set(Scope.Scope.key, scope())
-  services.set(BasePath.key, { versioned: asked.versioned })
+  services.set(BasePath.key, { versioned: asked.address.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
   if (route !== undefined) {
@@ -152,7 +106,7 @@ const contextOf = (
     services.set(HttpServerRequest.ParsedSearchParams.key, raw === undefined ? searchOf(asked) : noSearch)
     services.set(HttpRouter.RouteContext.key, {
       [HttpRouter.RouteContextTypeId]: HttpRouter.RouteContextTypeId,
-      params: parametersOf(route, match.values),
+      params: Address.parametersOf(route, match.values),
       route: handler
     })
   }
@@ -234,12 +188,12 @@ const answer = <R>(
 /** What a handler gives when it is called. */
 const call = (
   raw: RawHandlers.Handler,
-  asked: Asked,
+  { address, request, match }: Asked,
   route: RouteTable.Route
-): ReturnType<RawHandlers.Handler> => {
-  const { request, query, match } = asked
+): ReturnType<RawHandlers.Answer> => {
   try {
-    return raw({ request, path: parametersOf(route, match.values), query, isAtOnce: true })
+    address.answer ??= raw({ path: Address.parametersOf(route, match.values), query: address.query })
+    return address.answer({ request, isAtOnce: true })
   } catch (defect) {
     return Effect.die(defect)
   }
@@ -283,6 +237,7 @@ const beginAtOnce = (
   })
   if (!isDone(made)) return begunRaw(answer(parts, asked, Effect.interruptible(made)))
   const response = made.value
+  if (response.status === 200) parts.addresses.keep(asked.address)
   const told = tell(parts, asked, response.status, undefined)
   return told === undefined ? { response, headers: headersOf(asked) } : begunRaw(Effect.as(told, response))
 }
@@ -331,7 +286,7 @@ export const make = Effect.gen(function* () {
   const router = yield* HttpApiBuilder.Router.router
   const routes = RouteTable.make(RelayApi)
   const parts: Parts = {
-    routes,
+    addresses: Address.known(routes),
     admission: yield* Admission.make(routes),
     encode: yield* HttpApiBuilder.buildMiddleware(RelayApi),
     log: yield* RequestLog.make,

@@ -26,11 +26,12 @@ import { Certificates } from "../topology/Certificates.ts"
 import type { Node } from "../topology/Node.ts"
 import { type Nodes, NodesList } from "../topology/NodesList.ts"
 import { fieldsOf, type SharedFileName } from "./file/FileId.ts"
-import * as Location from "./file/Location.ts"
+import type * as Location from "./file/Location.ts"
 import * as Metadata from "./file/Metadata.ts"
 import { BadSignature } from "./file/SharedFileError.ts"
 import { type Forwarded, Outbox, type OutboxService } from "./outbox/Outbox.ts"
 import type { Claim } from "./SharedFileRequest.ts"
+import * as StoredLook from "./StoredLook.ts"
 import { SharedFileStore, type SharedFileStoreService } from "./store/SharedFileStore.ts"
 import * as Destination from "./upload/Destination.ts"
 import * as ReceivedContent from "./upload/ReceivedContent.ts"
@@ -98,8 +99,11 @@ export interface SharedFilesService {
     boolean,
     InvalidRequest | StorageError | TooBusy | UnknownTarget | UpstreamFatal | UpstreamRejected
   >
-  /** The same by a plain call; undefined, or absent: it takes more than a look at the disk, and `has` says it. */
-  readonly hasAtOnce?: (name: SharedFileName, hash: ContentHash.ContentHash) => boolean | undefined
+  /**
+   * The same by plain calls of what this gives, each of which looks at the disk; undefined, or absent: it takes more than a
+   * look, and `has` says it.
+   */
+  readonly lookAt?: (name: SharedFileName, hash: ContentHash.ContentHash) => () => boolean | undefined
 }
 
 /** Shared files; `layer` keeps them in the store and the outbox that are provided. */
@@ -140,7 +144,7 @@ const make = Effect.gen(function* () {
   return SharedFiles.of({
     upload: (given) => upload(parts, given),
     has: (name, hash) => has(parts, name, hash),
-    hasAtOnce: (name, hash) => hasAtOnce(parts, name, hash)
+    lookAt: (name, hash) => StoredLook.make(parts, name, hash)
   })
 })
 
@@ -191,24 +195,9 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
       : Effect.andThen(checkTarget(parts, name.target), parts.outbox.has(name, hash))
   }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
 
-const hasAtOnce = (
-  parts: Parts,
-  name: SharedFileName,
-  hash: ContentHash.ContentHash
-): boolean | undefined => {
-  const nodes = parts.nodesList.now?.()
-  if (nodes === undefined || isNameOfNode(parts, nodes, name)) return undefined
-  const location = locationOf(parts, nodes, name)
-  return Option.isSome(location) ? parts.store.hasAtOnce?.(location.value, hash) : undefined
-}
-
-/** Where a file belongs by this list. */
-const locationOf = ({ settings }: Parts, nodes: Nodes, name: SharedFileName) =>
-  Location.find(settings.sharedFiles.layout, nodes, name)
-
 /** Where a file belongs by the list of now. */
 const locationNow = (parts: Parts, name: SharedFileName) =>
-  Effect.map(parts.nodesList.current, (nodes) => locationOf(parts, nodes, name))
+  Effect.map(parts.nodesList.current, (nodes) => StoredLook.locationOf(parts, nodes, name))
 
 /** Where a file belongs by this list. `InvalidRequest`: a file may not have its name. */
 const checkedLocation = (
@@ -216,18 +205,14 @@ const checkedLocation = (
   nodes: Nodes,
   name: SharedFileName
 ): Either.Either<Option.Option<Location.Location>, InvalidRequest> =>
-  isNameOfNode(parts, nodes, name)
+  StoredLook.isNameOfNode(parts, nodes, name)
     ? Either.left(
         new InvalidRequest({
           parameter: "file_id",
           message: "file_id: expected anything but the id of a node"
         })
       )
-    : Either.right(locationOf(parts, nodes, name))
-
-/** In layout `tree` the folder of a relay is beside those of nodes and sources, whose names might be the same. */
-const isNameOfNode = ({ settings }: Parts, nodes: Nodes, { fileId }: SharedFileName): boolean =>
-  settings.sharedFiles.layout === "tree" && Option.isSome(nodes.get(fileId))
+    : Either.right(StoredLook.locationOf(parts, nodes, name))
 
 /** Root has nobody to ask for a target that it does not know. */
 const checkTarget = ({ settings, nodesList }: Parts, target: string) =>

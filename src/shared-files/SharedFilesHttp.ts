@@ -160,39 +160,38 @@ const answer = (sharedFiles: SharedFilesService, name: SharedFileName, hash: Con
     Effect.catchTags({ UpstreamFatal: () => notKnown, UpstreamRejected: passOn })
   )
 
-/** At once, where that is wanted and a look is enough. */
-const answerOf = ({ sharedFiles, isAtOnce }: Asking, name: SharedFileName, hash: ContentHash): Checked => {
-  const isHere = isAtOnce ? sharedFiles.hasAtOnce?.(name, hash) : undefined
-  if (isHere === undefined) return answer(sharedFiles, name, hash)
-  return isHere ? here : absent
-}
-
 const noHash = new InvalidRequest({ parameter: "hash", message: "hash: expected the content's hash" })
 
-type Checked = ReturnType<typeof answer> | Effect.Effect<never, InvalidRequest>
-
-/** Who is asked, and how. */
-interface Asking {
-  readonly sharedFiles: SharedFilesService
-  readonly isAtOnce: boolean
+/** At once, where that is wanted and a look is enough. */
+const checked = (
+  sharedFiles: SharedFilesService,
+  name: SharedFileName,
+  hash: ContentHash
+): ((given: RawHandlers.Given) => ReturnType<typeof answer>) => {
+  const look = sharedFiles.lookAt?.(name, hash)
+  return ({ isAtOnce }) => {
+    const isHere = isAtOnce ? look?.() : undefined
+    if (isHere === undefined) return answer(sharedFiles, name, hash)
+    return isHere ? here : absent
+  }
 }
 
 /** What is asked most of all, in both forms: it is made without an effect for each of its steps. */
-const check = (asking: Asking, query: string, path: NodePath): Checked => {
+const check = (sharedFiles: SharedFilesService, { path, query }: RawHandlers.Address<NodePath>) => {
   const search = Query.parse(query)
   const name = nameOf(search, path)
-  if (Either.isLeft(name)) return name.left
+  if (Either.isLeft(name)) return () => name.left
   const hash = SharedFileRequest.decodeAsked(search)
-  if (Either.isLeft(hash)) return hash.left
-  return Option.isSome(hash.right) ? answerOf(asking, name.right, hash.right.value) : noHash
+  if (Either.isLeft(hash)) return () => hash.left
+  return Option.isSome(hash.right) ? checked(sharedFiles, name.right, hash.right.value) : () => noHash
 }
 
-const head = (asking: Asking, query: string, path: OlderPath): Checked => {
+const head = (sharedFiles: SharedFilesService, { path, query }: RawHandlers.Address<OlderPath>) => {
   const name = olderNameOf(path)
-  if (Either.isLeft(name)) return name.left
+  if (Either.isLeft(name)) return () => name.left
   const hash = SharedFileRequest.decodeOlderAsked(Query.parse(query))
-  if (Either.isLeft(hash)) return hash.left
-  return Option.isSome(hash.right) ? answerOf(asking, name.right, hash.right.value) : absent
+  if (Either.isLeft(hash)) return () => hash.left
+  return Option.isSome(hash.right) ? checked(sharedFiles, name.right, hash.right.value) : () => absent
 }
 
 /** The handlers of these routes. */
@@ -204,10 +203,16 @@ export const layer = RawHandlers.group(
     const { limits } = yield* RelayConfig
     const services: Services = { access: yield* Access, limits, sharedFiles }
     return {
-      share: ({ request, path, query }) => share(services, request, path, query),
-      check: ({ path, query, isAtOnce }) => check({ sharedFiles, isAtOnce }, query, path),
-      put: ({ request, path, query }) => put(services, request, path, query),
-      head: ({ path, query, isAtOnce }) => head({ sharedFiles, isAtOnce }, query, path)
+      share:
+        ({ path, query }) =>
+        ({ request }) =>
+          share(services, request, path, query),
+      check: (address) => check(sharedFiles, address),
+      put:
+        ({ path, query }) =>
+        ({ request }) =>
+          put(services, request, path, query),
+      head: (address) => head(sharedFiles, address)
     }
   })
 )

@@ -89,5 +89,5 @@ const group = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
 /** The handlers of the group `system`. What watches a relay asks `info` all the time. */
 export const layer = Layer.merge(
   group,
-  RawHandlers.besides(RelayApi, "system", Effect.succeed({ info: () => info }))
+  RawHandlers.besides(RelayApi, "system", Effect.succeed({ info: () => () => info }))
 )

@@ -32,22 +32,26 @@ interface Seen {
   readonly known: KnownMetadata.Known | KnownMetadata.Unread | undefined
 }
 
-/** A stored file as it is now; undefined: not even its folder is there. */
-const look = (
+/** Looks at a stored file each time that it is called; undefined: not even its folder is there. */
+const looker = (
   { disk, folders, known }: Parts,
   location: Location
-): Either.Either<Seen | undefined, DiskError> => {
-  const folder = folders.find(location.folders)
-  if (Either.isLeft(folder)) return Either.left(folder.left)
-  if (folder.right === undefined) return noFolder
-  const path = `${folder.right}/${location.file}`
-  const content = disk.look(path)
-  if (Either.isLeft(content)) return Either.left(content.left)
-  if (content.right !== undefined && content.right.kind !== "file") return Either.left(notOfItsKind(path))
-  const found = known.look(`${path}${metadataSuffix}`)
-  return Either.isLeft(found)
-    ? Either.left(found.left)
-    : Either.right({ path, content: content.right, known: found.right })
+): (() => Either.Either<Seen | undefined, DiskError>) => {
+  const find = folders.finder(location.folders)
+  const path = `${folders.pathOf(location.folders)}/${location.file}`
+  const metadata = `${path}${metadataSuffix}`
+  return () => {
+    const folder = find()
+    if (Either.isLeft(folder)) return Either.left(folder.left)
+    if (folder.right === undefined) return noFolder
+    const content = disk.look(path)
+    if (Either.isLeft(content)) return Either.left(content.left)
+    if (content.right !== undefined && content.right.kind !== "file") return Either.left(notOfItsKind(path))
+    const found = known.look(metadata)
+    return Either.isLeft(found)
+      ? Either.left(found.left)
+      : Either.right({ path, content: content.right, known: found.right })
+  }
 }
 
 const noFolder: Either.Either<undefined> = Either.right(undefined)
@@ -69,7 +73,7 @@ const vouches = (
 const hasByReading = (parts: Parts, location: Location, asked: ContentHash.ContentHash) =>
   Effect.gen(function* () {
     yield* parts.intents.complete(location)
-    const seen = yield* look(parts, location)
+    const seen = yield* looker(parts, location)()
     if (seen === undefined) return false
     const { path, content } = seen
     const known = yield* parts.known.read(`${path}${metadataSuffix}`)
@@ -81,28 +85,31 @@ const hasByReading = (parts: Parts, location: Location, asked: ContentHash.Conte
   }).pipe(Effect.catchTag("DiskError", StorageFailure.failed), parts.locks.alone(keyOf(location)))
 
 /**
- * Whether this file is here with this content, and not expired; undefined: a look at the disk does not tell.
+ * Whether this file is here with this content, and not expired, each time that what this gives is called; undefined: a look
+ * at the disk does not tell.
  *
  * Nearly always it does, and nobody is at the file: then it takes no lock and waits for nothing, since nothing comes
  * between one part of the look and the next.
  *
- * @param now milliseconds since 1970
+ * @returns is given the time: milliseconds since 1970
  */
-export const hasAtOnce = (
+export const lookAt = (
   parts: Parts,
   location: Location,
-  asked: ContentHash.ContentHash,
-  now: number
-): boolean | undefined => {
+  asked: ContentHash.ContentHash
+): ((now: number) => boolean | undefined) => {
   const key = () => keyOf(location)
-  if (parts.intents.mayBeLeft(key) || !parts.locks.isFree(key)) return undefined
-  const seen = look(parts, location)
-  // What is wrong with it, who looks again says.
-  if (Either.isLeft(seen)) return undefined
-  if (seen.right === undefined) return false
-  const { content, known } = seen.right
-  if (KnownMetadata.isUnread(known)) return undefined
-  return content === undefined || known === undefined ? false : vouches(content, known, asked, now)
+  const look = looker(parts, location)
+  return (now) => {
+    if (parts.intents.mayBeLeft(key) || !parts.locks.isFree(key)) return undefined
+    const seen = look()
+    // What is wrong with it, who looks again says.
+    if (Either.isLeft(seen)) return undefined
+    if (seen.right === undefined) return false
+    const { content, known } = seen.right
+    if (KnownMetadata.isUnread(known)) return undefined
+    return content === undefined || known === undefined ? false : vouches(content, known, asked, now)
+  }
 }
 
 /** The same, by reading the content where a look is not enough. */
@@ -113,7 +120,7 @@ export const has = (
 ): Effect.Effect<boolean, StorageError> =>
   inSpan(
     Effect.clockWith((clock) => {
-      const known = hasAtOnce(parts, location, asked, clock.unsafeCurrentTimeMillis())
+      const known = lookAt(parts, location, asked)(clock.unsafeCurrentTimeMillis())
       return known === undefined ? hasByReading(parts, location, asked) : Effect.succeed(known)
     }),
     () => ({ file: keyOf(location) })

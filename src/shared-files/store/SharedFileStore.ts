@@ -60,8 +60,11 @@ export interface SharedFileStoreService {
   ) => Effect.Effect<Metadata.Metadata, BadSignature | StorageFull | StorageError>
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
-  /** The same by a plain call; undefined, or absent: it takes more than a look, and `has` says it. */
-  readonly hasAtOnce?: (location: Location, hash: ContentHash.ContentHash) => boolean | undefined
+  /**
+   * The same by plain calls of what this gives, each of which looks at the disk; undefined, or absent: it takes more than a
+   * look, and `has` says it.
+   */
+  readonly lookAt?: (location: Location, hash: ContentHash.ContentHash) => () => boolean | undefined
   /** What is stored, in the order of its folders. A file without its metadata, or the other way round, is none. */
   readonly list: (selection: StoredList.StoredSelection) => Effect.Effect<StoredList.StoredPage, StorageError>
   /**
@@ -145,8 +148,10 @@ export const make = Effect.gen(function* () {
     begin: begin(parts, watchRoom),
     commit: (...file) => commit(parts, ...file),
     has: (location, hash) => ContentCheck.has(parts, location, hash),
-    hasAtOnce: (location, hash) =>
-      ContentCheck.hasAtOnce(parts, location, hash, clock.unsafeCurrentTimeMillis()),
+    lookAt: (location, hash) => {
+      const look = ContentCheck.lookAt(parts, location, hash)
+      return () => look(clock.unsafeCurrentTimeMillis())
+    },
     list: (selection) =>
       Effect.catchTag(
         StoredList.page({ disk, root: folders.root, look: (location) => look(parts, location) }, selection),

@@ -184,12 +184,12 @@ describe("has", () => {
   )
 })
 
-describe("hasAtOnce", () => {
+describe("lookAt", () => {
   it.effect("tells what a look at the disk tells, and leaves the rest to who may wait and read", () => {
     const { fs, disk } = openDisk()
     return Effect.gen(function* () {
       const store = yield* SharedFileStore
-      const atOnce = (content: string, at = location) => store.hasAtOnce?.(at, hashOf(content))
+      const atOnce = (content: string, at = location) => store.lookAt?.(at, hashOf(content))()
       yield* upload(location, "hello", expiring(Math.ceil(Date.now() / 1000) + 150))
       // Nobody has read the metadata yet, and then they are too new.
       expect([atOnce("hello"), yield* has("hello"), atOnce("hello")]).toEqual([undefined, true, undefined])
