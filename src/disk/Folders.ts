@@ -112,8 +112,15 @@ const isSame = (before: DiskStatus | undefined, now: DiskStatus): boolean =>
   before !== undefined && before.inode === now.inode && before.changed === now.changed
 
 /** The folders on the way to the one of these names, from the top down, with that one. */
-const pathsOf = (root: string, names: ReadonlyArray<string>): ReadonlyArray<string> =>
-  names.map((_, at) => [root, ...names.slice(0, at + 1)].join("/"))
+const pathsOf = (root: string, names: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const paths: Array<string> = []
+  let folder = root
+  for (const name of names) {
+    folder = `${folder}/${name}`
+    paths.push(folder)
+  }
+  return paths
+}
 
 const find = (
   { disk, found, now }: Parts,

@@ -84,8 +84,13 @@ export const read = (routes: RouteTable, method: string, target: string): Addres
   }
 }
 
-/** So many are kept, which take up to 3 MiB with what their handlers have read; past them all are read again. */
+/** So many are kept. */
 const most = 2000
+/**
+ * Of more than those, that many have to be found before others take the place of what is kept: where all of them come in turn,
+ * to keep each and forget it before it comes again would cost more than to read it.
+ */
+const mostPassed = 10 * most
 /** Characters. Of what is asked for often no target is longer. */
 const longest = 512
 
@@ -103,6 +108,7 @@ export interface KnownAddresses {
 /** Of these routes; none is known yet. */
 export const known = (routes: RouteTable): KnownAddresses => {
   const kept = new Map<string, Address>()
+  let passed = 0
   return {
     of: (method, target) => {
       const found = kept.get(target)
@@ -110,7 +116,11 @@ export const known = (routes: RouteTable): KnownAddresses => {
     },
     keep: (address) => {
       if (address.target.length > longest || kept.get(address.target) === address) return
-      if (kept.size >= most) kept.clear()
+      if (kept.size >= most) {
+        if (++passed < mostPassed) return
+        passed = 0
+        kept.clear()
+      }
       kept.set(address.target, address)
     }
   }

@@ -12,7 +12,7 @@ import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts
 import { alone } from "../../src/testing/Leases.ts"
 import { metadataOf, nameOf } from "./Outboxes.ts"
 
-const defaults = makeSettings({ sharedFiles: { path: "/store", minFree: 0 } })
+export const defaults = makeSettings({ sharedFiles: { path: "/store", minFree: 0 } })
 
 export const storeLayer = (disk: DiskService, sharedFiles: Partial<Settings["sharedFiles"]> = {}) =>
   SharedFileStore.layer.pipe(
