@@ -44,7 +44,9 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 120_000,
-          hookTimeout: 60_000
+          hookTimeout: 60_000,
+          // Where a log is looked at: its lines come through a pipe of their own, and not before what is answered.
+          expect: { poll: { timeout: 10_000 } }
         }
       }
     ]

@@ -178,6 +178,6 @@ describe("Apache in front", () => {
     expect((await curl("-H", "X-Forwarded-For: 192.0.2.7, 127.0.0.1", ...form, path)).status).toBe(403)
     expect((await curl("-H", "X-Forwarded-For: 127.0.0.1", ...form, path)).status).toBe(200)
     expect((await curl("-H", "X-Forwarded-For: nonsense", ...form, path)).status).toBe(403)
-    expect(relay.log()).toContain("access.policy_server")
+    await expect.poll(() => relay.log()).toContain("access.policy_server")
   })
 })

@@ -64,7 +64,7 @@ describe("a thousand nodes in batches of a hundred, of which every tenth fails",
     expect(run).toMatchObject({ nodes: count, running: 0, ok: 459, failed: 51, skipped: 490 })
     const { states } = JSON.parse((await curl(`${relay.url}/remote-run/runs/${run.id}`)).body)
     expect(states.filter((state: { skipped?: true }) => state.skipped === true).length).toBe(490)
-    expect(relay.log()).toMatch(/level=WARN .*a run is stopped.*limit="?max_failures=50/)
+    await expect.poll(() => relay.log()).toMatch(/level=WARN .*a run is stopped.*limit="?max_failures=50/)
   })
 
   it("are stopped by the 51st failure, with fifty agents at a time: nobody starts behind it", async () => {

@@ -94,7 +94,7 @@ describe("a pipe in place of a file", () => {
     const path = `/shared-files/node/n0/motd?source-uuid=A&hash=${await hashOf(sharing.path)}`
     const asked = await Promise.all(Array.from({ length: 6 }, () => head(relay, path)))
     expect(asked).toEqual([500, 500, 500, 500, 500, 500])
-    expect(relay.log()).toContain("motd.metadata")
+    await expect.poll(() => relay.log()).toContain("motd.metadata")
     const other = join(relay.directory, "pipe")
     putPipe(other)
     renameSync(other, join(relay.directory, "nodeslist.json"))

@@ -54,7 +54,7 @@ it("a connection that never says hello, or drips it, gives its place back within
     const more = await opened(relay)
     await until("it is closed", more.closed, 10)
     await until("the four are closed", () => all.every(({ closed }) => closed()), 15)
-    expect(relay.log()).toContain("limits.max_connections")
+    await expect.poll(() => relay.log()).toContain("limits.max_connections")
   } finally {
     clearInterval(drip)
   }

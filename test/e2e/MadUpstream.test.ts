@@ -75,6 +75,6 @@ it("goes on, says so in the log, the outbox and its status, and delivers once it
     const { data } = JSON.parse((await curl(`${relay.url}/1/system/status`)).body)
     return data.upstream.status === "success"
   })
-  expect(relay.log()).toMatch(/will be tried again.*answered 101/)
-  expect(relay.log()).toMatch(/held back.*error=/)
+  await expect.poll(() => relay.log()).toMatch(/will be tried again.*answered 101/)
+  await expect.poll(() => relay.log()).toMatch(/held back.*error=/)
 })

@@ -182,7 +182,7 @@ describe("a file for a node that only root knows", () => {
     const expires = Number(/^expires=(\d+)$/m.exec(metadata)?.[1])
     expect(expires).toBeGreaterThan(Date.now() / 1000 + 86_000)
     expect(expires).toBeLessThanOrEqual(Date.now() / 1000 + 86_400)
-    expect(root.log().match(/message="shared file accepted"/g)).toHaveLength(1)
+    await expect.poll(() => root.log().match(/message="shared file accepted"/g)).toHaveLength(1)
     for (const relay of [lower, upper]) {
       expect(await entriesOf(relay)).toEqual([])
       expect(leftOnDisk(relay)).toEqual([])
@@ -262,7 +262,7 @@ describe("a policy server that does not take a file", () => {
     )
     await until("nothing of it is left on the disk", () => leftOnDisk(relay).length === 0)
     for (const what of ["503", "429", "307", "silent", "another key"])
-      expect(relay.log()).toMatch(new RegExp(`will be tried again.*${what}`))
+      await expect.poll(() => relay.log()).toMatch(new RegExp(`will be tried again.*${what}`))
   })
 })
 
@@ -396,7 +396,7 @@ describe("an older policy server", () => {
     expect(entries.map(({ file_id }) => file_id)).toEqual(["v2", "v1"])
     for (const { last_error } of entries)
       expect(last_error).toBe("the policy server answered 500: unknown node a")
-    expect(relay.log()).toMatch(/will be tried again.*unknown node a/)
+    await expect.poll(() => relay.log()).toMatch(/will be tried again.*unknown node a/)
     // What waits here is on its way: the agent need not send it again.
     expect(await ask()).toBe(200)
     expect(await isThere(relay, sharing)).toBe(200)

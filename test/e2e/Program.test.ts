@@ -111,7 +111,7 @@ describe("serve", () => {
 
   it("takes a replaced nodes list by itself within 2 s, and names unknown keys", async () => {
     const relay = await start({ nodes: nodes(1), config: { general: { colour: "red" } } })
-    expect(relay.log()).toContain("general.colour")
+    await expect.poll(() => relay.log()).toContain("general.colour")
     writeNodes(relay.directory, nodes(2))
     await until(
       "the new list is in force",

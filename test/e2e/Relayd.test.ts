@@ -586,7 +586,7 @@ ${more}`
 
   it("name what is no section, and load; relayd's own that means nothing here is known", async () => {
     const relay = await startDeployed('[rsync]\nlisten = "localhost:1234"\n[colours]\nsky = "blue"\n')
-    expect(relay.log()).toMatch(/level=WARN.*colours/)
+    await expect.poll(() => relay.log()).toMatch(/level=WARN.*colours/)
   })
 
   it("with a command given by a path that is relative", async () => {
@@ -654,7 +654,7 @@ outbox = "${list}/outbox"
     const filter = '[filter]\nlevel = "debug"\ncomponents = [ "database" ]\nnodes = [ "root" ]\n'
     writeFileSync(join(directory, "logging.conf"), `[general]\nlevel = "info"\n\n${filter}`)
     const relay = await start({ directory, nodes: tree() })
-    expect(relay.log()).toMatch(/filter/)
+    await expect.poll(() => relay.log()).toMatch(/filter/)
     expect((await curl(`${relay.url}/1/system/info`)).status).toBe(200)
   })
 

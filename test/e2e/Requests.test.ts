@@ -245,8 +245,8 @@ describe("who may call", () => {
     expect(await from("127.0.0.4", "/remote-run/node/n0", ...forwarded("127.0.0.2"))).toBe(200)
     expect(await from("127.0.0.4", "/remote-run/node/n0", ...forwarded("127.0.0.2, 127.0.0.1"))).toBe(403)
     expect(await from("127.0.0.1", "/remote-run/node/n0", ...forwarded("127.0.0.2"))).toBe(403)
-    expect(relay.log()).toMatch(/address=127\.0\.0\.1/)
-    expect(relay.log()).toMatch(/key=access\.policy_server/)
+    await expect.poll(() => relay.log()).toMatch(/address=127\.0\.0\.1/)
+    await expect.poll(() => relay.log()).toMatch(/key=access\.policy_server/)
   })
 
   it("is a matter of addresses on IPv6 and of names too", async () => {

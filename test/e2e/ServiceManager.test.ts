@@ -12,6 +12,6 @@ it("a service manager that can't be told is no hindrance, and agents never learn
   })
   expect((await curl(`${relay.url}/remote-run/all?output=keep`)).body).toContain("n0:socket: \n")
   expect(await relay.stop()).toBe(0)
-  expect(relay.log()).toMatch(/level=WARN .*systemd can't be told.* said="READY=1 /)
-  expect(relay.log()).toMatch(/level=WARN .*systemd can't be told.* said="STOPPING=1 /)
+  await expect.poll(() => relay.log()).toMatch(/level=WARN .*systemd can't be told.* said="READY=1 /)
+  await expect.poll(() => relay.log()).toMatch(/level=WARN .*systemd can't be told.* said="STOPPING=1 /)
 })

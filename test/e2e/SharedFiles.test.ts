@@ -281,7 +281,7 @@ describe("a file", () => {
     expect(body).not.toContain(relay.directory)
     expect(readdirSync(outside)).toEqual([])
     expect(await isThere(relay, file)).toBe(500)
-    expect(relay.log()).toMatch(/\S+\/keyless\/files is in the way: a link/)
+    await expect.poll(() => relay.log()).toMatch(/\S+\/keyless\/files is in the way: a link/)
     expect(temporary(relay)).toEqual([])
   })
 

@@ -238,6 +238,8 @@ describe("the policy server", () => {
       const { code } = await command("curl", ["-sSk", "--tls-max", version, `${url}/system/info`])
       expect(code).not.toBe(0)
     }
-    expect(relay.log()).toMatch(/a TLS handshake failed.*address=127\.0\.0\.1 .*tls\.client_certificates/)
+    await expect
+      .poll(() => relay.log())
+      .toMatch(/a TLS handshake failed.*address=127\.0\.0\.1 .*tls\.client_certificates/)
   })
 })
