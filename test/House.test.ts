@@ -15,6 +15,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "RelayError.ts",
     "Acquired.ts",
     "Race.ts",
+    "Line.ts",
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",

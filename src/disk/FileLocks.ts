@@ -1,6 +1,7 @@
 /** One at a time for each file, and of two that write it, the one whose request began later wins. */
 import { Effect, Exit, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
+import * as Line from "../Line.ts"
 
 /** A request to write a file. */
 export interface Turn {
@@ -31,7 +32,7 @@ export interface FileLocks {
 interface Lock {
   isHeld: boolean
   /** Those who wait to hold it, in their order. */
-  readonly waiting: Array<() => void>
+  readonly waiting: Line.Line
   users: number
   begun: number
   /** The latest turn that was written. */
@@ -39,33 +40,7 @@ interface Lock {
 }
 
 const release = (lock: Lock): void => {
-  const next = lock.waiting.shift()
-  if (next === undefined) lock.isHeld = false
-  else next()
-}
-
-/**
- * A place in the line for a lock that somebody holds, taken at once: whoever is in the line is handed the lock. `giveUp` is
- * for who does not wait any more; where the lock was just handed over it is handed on.
- */
-const lineUp = (lock: Lock): { readonly wait: Effect.Effect<void>; readonly giveUp: () => void } => {
-  let isMine = false
-  let wake = () => {}
-  const handOver = () => {
-    isMine = true
-    wake()
-  }
-  lock.waiting.push(handOver)
-  return {
-    wait: Effect.async<void>((resume) => {
-      wake = () => resume(Effect.void)
-      if (isMine) wake()
-    }),
-    giveUp: () => {
-      if (isMine) release(lock)
-      else lock.waiting.splice(lock.waiting.indexOf(handOver), 1)
-    }
-  }
+  if (!Line.handOver(lock.waiting)) lock.isHeld = false
 }
 
 /**
@@ -94,7 +69,7 @@ const holding = <A, E, R>(
       lock.isHeld = true
       return held
     }
-    const { wait, giveUp } = lineUp(lock)
+    const { wait, giveUp } = Line.stand(lock.waiting, () => release(lock))
     const left = Effect.sync(() => {
       giveUp()
       end(lock)

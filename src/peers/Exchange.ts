@@ -1,7 +1,7 @@
 /** One request to a peer and its answer. Every way in which an answer can end is a result here, and none takes for ever. */
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { Duration, Effect, type Scope } from "effect"
+import { Deferred, Duration, Effect, FiberId, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 import * as StreamReader from "../http/StreamReader.ts"
 import * as Race from "../Race.ts"
@@ -19,19 +19,13 @@ export interface PeerRequest {
   readonly send: (request: Http.ClientRequest) => void
 }
 
-type Answer = Effect.Effect<Http.IncomingMessage, PeerUnreachable>
-
 interface Exchange extends Watched {
   readonly request: Http.ClientRequest
   readonly url: URL
-  /** What came of it, as soon as that is known: its first answer, or why there is none. */
-  answer: Answer | undefined
-  /** Who waits for that. */
-  waits: ((answer: Answer) => void) | undefined
-  /** Who waits besides for that it falls silent. */
-  hears: ((silent: PeerUnreachable) => void) | undefined
-  /** It fell silent, which is said once: maybe while nobody waited for that. */
-  silence: PeerUnreachable | undefined
+  /** What came of it: its first answer, or why there is none. */
+  readonly answer: Deferred.Deferred<Http.IncomingMessage, PeerUnreachable>
+  /** Fails when it falls silent, or has: that may be while nobody waits for it. */
+  readonly silence: Deferred.Deferred<never, PeerUnreachable>
   /** There is a head of an answer. */
   isAnswered: boolean
   steps: number
@@ -39,19 +33,12 @@ interface Exchange extends Watched {
   read: number
 }
 
-const settle = (exchange: Exchange, answer: Answer): void => {
-  if (exchange.answer !== undefined) return
-  exchange.answer = answer
-  exchange.waits?.(answer)
-}
-
 const fellSilent = (exchange: Exchange, patience: Duration.Duration): void => {
   const { request, url, read } = exchange
   const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
   const error = unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
-  exchange.silence = error
-  settle(exchange, error)
-  exchange.hears?.(error)
+  Deferred.unsafeDone(exchange.answer, error)
+  Deferred.unsafeDone(exchange.silence, error)
 }
 
 const ignoreError = () => {}
@@ -71,10 +58,8 @@ const begin = (
   const exchange: Exchange = {
     request,
     url,
-    answer: undefined,
-    waits: undefined,
-    hears: undefined,
-    silence: undefined,
+    answer: Deferred.unsafeMake(FiberId.none),
+    silence: Deferred.unsafeMake(FiberId.none),
     isAnswered: false,
     steps: 0,
     read: 0,
@@ -83,7 +68,7 @@ const begin = (
   const step = () => {
     exchange.steps++
   }
-  const failed = (error: PeerUnreachable) => settle(exchange, error)
+  const failed = (error: PeerUnreachable) => Deferred.unsafeDone(exchange.answer, error)
   const broken = (message: string) =>
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
   request.on("error", ignoreError)
@@ -102,7 +87,7 @@ const begin = (
     response.on("error", ignoreError)
     exchange.isAnswered = true
     if (response.statusCode === 101) otherProtocol()
-    else settle(exchange, Effect.succeed(response))
+    else Deferred.unsafeDone(exchange.answer, Effect.succeed(response))
   })
   request.once("socket", (socket) => {
     step()
@@ -121,16 +106,6 @@ const beginScoped = (via: Net.Socket | Http.Agent, request: PeerRequest) =>
     (exchange) => Effect.sync(() => exchange.request.destroy())
   )
 
-/** The answer's head, once that is there. */
-const answered = (exchange: Exchange): Answer =>
-  Effect.suspend(
-    () =>
-      exchange.answer ??
-      Effect.async((resume) => {
-        exchange.waits = resume
-      })
-  )
-
 /**
  * Asks, and succeeds with the answer's head as soon as that is there, be the request sent or not; redirects are not
  * followed. What is not over with the scope is cut off. How long that may take is for the caller to say.
@@ -139,17 +114,7 @@ export const ask = (
   via: Net.Socket | Http.Agent,
   request: PeerRequest
 ): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
-  Effect.flatMap(beginScoped(via, request), answered)
-
-/** Fails when it falls silent, or has. */
-const silent = (exchange: Exchange): Effect.Effect<never, PeerUnreachable> =>
-  Effect.suspend(
-    () =>
-      exchange.silence ??
-      Effect.async((resume) => {
-        exchange.hears = resume
-      })
-  )
+  Effect.flatMap(beginScoped(via, request), ({ answer }) => Deferred.await(answer))
 
 /** Whether the request is sent, or will never be. */
 const isOver = ({ request }: Exchange): boolean => request.writableFinished || request.closed
@@ -190,9 +155,9 @@ export const exchange = <A, E>(
   )
 
 const conduct = <A, E>(begun: Exchange, use: (response: Http.IncomingMessage) => Effect.Effect<A, E>) =>
-  Effect.flatMap(answered(begun), (response) => {
+  Effect.flatMap(Deferred.await(begun.answer), (response) => {
     // What came whole is not waited for.
-    const used = response.complete ? use(response) : Race.first(use(response), silent(begun))
+    const used = response.complete ? use(response) : Race.first(use(response), Deferred.await(begun.silence))
     return Effect.flatMap(used, (result) => (isOver(begun) ? Effect.succeed(result) : offered(begun, result)))
   })
 
@@ -201,7 +166,7 @@ const offered = <A>(begun: Exchange, result: A) =>
   Effect.suspend(() => {
     // The answer itself was a step.
     begun.steps++
-    return Effect.as(Effect.ignore(Race.first(sent(begun), silent(begun))), result)
+    return Effect.as(Effect.ignore(Race.first(sent(begun), Deferred.await(begun.silence))), result)
   })
 
 /** What was read of an answer's body. */

@@ -3,7 +3,7 @@
  * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
  */
 import { randomUUID } from "node:crypto"
-import { Effect, Exit } from "effect"
+import { Deferred, Effect, Exit, FiberId } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
 
 interface Removal {
@@ -11,13 +11,8 @@ interface Removal {
   readonly place: string
   /** Where that is moved, in one piece. */
   readonly gone: string
-  /** Once that is known. */
-  outcome: Outcome | undefined
-  /** Who waits for that. */
-  waits: ((outcome: Outcome) => void) | undefined
+  readonly outcome: Deferred.Deferred<void, DiskError>
 }
-
-type Outcome = Effect.Effect<void, DiskError>
 
 /** What removes entries. */
 export interface Removals {
@@ -45,30 +40,15 @@ export const remove = (removals: Removals, place: string): Effect.Effect<void, D
       const removal: Removal = {
         place,
         gone: `${removals.temporary}/${randomUUID()}`,
-        outcome: undefined,
-        waits: undefined
+        outcome: Deferred.unsafeMake(FiberId.none)
       }
       const count = removals.next.push(removal)
       if (count === mostTogether) removals.isFull()
       return count === 1
-        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), ended(removal))
-        : ended(removal)
+        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), Deferred.await(removal.outcome))
+        : Deferred.await(removal.outcome)
     })
   )
-
-const ended = (removal: Removal): Outcome =>
-  Effect.suspend(
-    () =>
-      removal.outcome ??
-      Effect.async((resume) => {
-        removal.waits = resume
-      })
-  )
-
-const settle = (removal: Removal, outcome: Outcome): void => {
-  removal.outcome = outcome
-  removal.waits?.(outcome)
-}
 
 /** So many go at once: while they are removed, answers are heard that came with theirs. */
 const mostTogether = 4
@@ -94,7 +74,7 @@ const give = (removals: Removals) =>
     return Effect.flatMap(Effect.exit(disk.sequence([...all.map(move), ...all.map(discard)])), (exit) => {
       if (Exit.isFailure(exit) && all.length > 1)
         return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
-      for (const each of all) settle(each, exit)
+      for (const each of all) Deferred.unsafeDone(each.outcome, exit)
       return Effect.void
     })
   })
@@ -109,5 +89,5 @@ const byItself = (disk: DiskService, removal: Removal) =>
     disk.sequence([...(moved === undefined ? [move(removal)] : []), discard(removal)])
   ).pipe(
     Effect.exit,
-    Effect.map((exit) => settle(removal, exit))
+    Effect.map((exit) => Deferred.unsafeDone(removal.outcome, exit))
   )

@@ -3,6 +3,7 @@
  * can't be reached.
  */
 import { Clock, Duration, Effect, Option } from "effect"
+import * as Line from "../../Line.ts"
 import { delayAfter, type RetrySettings } from "./RetrySchedule.ts"
 
 /** Leave to send one thing. */
@@ -50,7 +51,7 @@ interface Parts {
   /** Places that are taken. */
   taken: number
   /** Those who wait for one, in their order: each is given the place that somebody leaves. */
-  readonly line: Array<() => void>
+  readonly line: Line.Line
   open: boolean
   probing: boolean
   /** In a row, by probes. */
@@ -124,35 +125,19 @@ const close = (parts: Parts, message: string) =>
 const enter = (parts: Parts): Effect.Effect<Permit> =>
   Effect.uninterruptible(Effect.andThen(takePlace(parts), admitted(parts)))
 
-/** Most find a place at once. A semaphore's permit is lost where its wait is interrupted in the turn that it is given in. */
+/** Most find a place at once. */
 const takePlace = (parts: Parts): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (parts.taken < maxSending) {
       parts.taken++
       return Effect.void
     }
-    let isMine = false
-    let wake = () => {}
-    const handOver = () => {
-      isMine = true
-      wake()
-    }
-    parts.line.push(handOver)
-    const handed = Effect.async<void>((resume) => {
-      wake = () => resume(Effect.void)
-      if (isMine) wake()
-    })
-    const giveUp = Effect.sync(() => {
-      if (isMine) leavePlace(parts)
-      else parts.line.splice(parts.line.indexOf(handOver), 1)
-    })
-    return Effect.onInterrupt(Effect.interruptible(handed), () => giveUp)
+    const { wait, giveUp } = Line.stand(parts.line, () => leavePlace(parts))
+    return Effect.onInterrupt(Effect.interruptible(wait), () => Effect.sync(giveUp))
   })
 
 const leavePlace = (parts: Parts): void => {
-  const next = parts.line.shift()
-  if (next === undefined) parts.taken--
-  else next()
+  if (!Line.handOver(parts.line)) parts.taken--
 }
 
 /** Who has a place waits until something may be sent. */
