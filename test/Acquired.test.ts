@@ -88,4 +88,22 @@ describe("a plain scope", () => {
         expect(released).toEqual(["child", "late", "made late"])
       })
   )
+
+  it.effect("is nobody else's, however many there are", () =>
+    Effect.gen(function* () {
+      const words: Array<string> = []
+      const note = (word: string) => Effect.sync(() => words.push(word))
+      const scopes = Array.from({ length: 200 }, () => new Acquired.PlainScope())
+      for (const [at, scope] of scopes.entries()) {
+        yield* Scope.addFinalizer(scope, note(`first of ${at}`))
+        yield* Scope.addFinalizerExit(scope, ({ _tag }) => note(`${_tag} of ${at}`))
+      }
+      for (const at of [150, 0]) {
+        words.length = 0
+        yield* scopes[at]?.end(Exit.fail("why")) ?? Effect.void
+        yield* scopes[at]?.end(Exit.void) ?? Effect.void
+        expect(words).toEqual([`Failure of ${at}`, `first of ${at}`])
+      }
+    })
+  )
 })

@@ -15,8 +15,8 @@ export type FlatHeaders = ReadonlyArray<string>
 /** What an app is given. */
 export interface Given<R> {
   readonly request: Request
-  /** The scope of this request, for who wants one: closed once it has been answered. */
-  readonly scope: () => Scope.Scope
+  /** Of this request: closed once it has been answered. */
+  readonly scope: Scope.Scope
   /** What there is for every request. */
   readonly services: Context.Context<R>
   /**
@@ -67,7 +67,7 @@ export const toHttpApp = <E, R, Q>(begin: Begin<E, R, Q>): HttpApp.Default<E, R 
   Effect.contextWithEffect((given: Context.Context<R | Request | Scope.Scope>) => {
     const begun = begin({
       request: Context.get(given, HttpServerRequest.HttpServerRequest),
-      scope: () => Context.get(given, Scope.Scope),
+      scope: Context.get(given, Scope.Scope),
       services: given,
       isAtOnce: false
     })

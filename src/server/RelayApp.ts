@@ -97,7 +97,7 @@ const contextOf = (
   const { request, route, match } = asked
   const services = new Map(given.unsafeMap)
   services.set(HttpServerRequest.HttpServerRequest.key, request.modify({ url: asked.address.url }))
-  services.set(Scope.Scope.key, scope())
+  services.set(Scope.Scope.key, scope)
   services.set(BasePath.key, { versioned: asked.address.versioned })
   services.set(RequestId.RequestId.key, asked.id)
   services.set(RequestReport.CurrentReport.key, asked.report)
@@ -232,7 +232,7 @@ const beginAtOnce = (
   const begunRaw = (answered: Effect.Effect<Response, never, RawHandlers.Needed>) => ({
     answer: answered,
     // Nothing but that answer is run in it, which asks for no more than this has.
-    context: RawHandlers.contextOf(asked, given.scope()) as Context.Context<Needed>,
+    context: RawHandlers.contextOf(asked, given.scope) as Context.Context<Needed>,
     headers: () => headersOf(asked)
   })
   if (!isDone(made)) return begunRaw(answer(parts, asked, Effect.interruptible(made)))

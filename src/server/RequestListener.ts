@@ -10,6 +10,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import { HttpApp, HttpServerError, HttpServerRequest, type HttpServerResponse } from "@effect/platform"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Exit, type Fiber, FiberRef, FiberRefs, Runtime, RuntimeFlags } from "effect"
+import { PlainScope } from "../Acquired.ts"
 import {
   type Answered,
   type Begin,
@@ -19,7 +20,6 @@ import {
   toHttpApp,
   withHeaders
 } from "./BegunRequest.ts"
-import { LazyScope } from "./LazyScope.ts"
 import * as NodeAnswer from "./NodeAnswer.ts"
 import { NodeRequest } from "./NodeRequest.ts"
 
@@ -88,7 +88,7 @@ const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) 
   )
 
 /** What was put into its scope is let go; that a request failed, its app has told. */
-const closing = <A, E, Q>(scope: LazyScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
+const closing = <A, E, Q>(scope: PlainScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
   Effect.matchCauseEffect(effect, {
     onSuccess: () => scope.end(Exit.void),
     onFailure: (cause) => scope.end(Exit.failCause(cause))
@@ -124,12 +124,12 @@ const startPlain = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Be
   const last = FiberRefs.getOrDefault(base.fiberRefs, HttpApp.currentPreResponseHandlers)
   const isAtOnce = last._tag === "None"
   return (request) => {
-    const scope = new LazyScope()
+    const scope = new PlainScope()
     const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
       fork(base, context, closing(scope, responded({ request, node: request.response, headers }, answer)))
     let begun: BegunRequest<E, Q> | Answered
     try {
-      begun = begin({ request, scope: scope.get, services, isAtOnce })
+      begun = begin({ request, scope, services, isAtOnce })
     } catch (defect) {
       return started({ answer: Effect.die(defect), context: services, headers: noHeaders })
     }

@@ -174,7 +174,8 @@ it("answers a request that comes in the moment in which it listens", async () =>
 })
 
 describe("output whose reader went away", () => {
-  it("does not end a daemon that has more to say", async () => {
+  /** A daemon that says all that it does, and how to be its reader. */
+  const talkative = async () => {
     const directory = prepare({ nodes: nodes(1), config: { log: { level: "debug" } } })
     folders.push(directory)
     const child = spawn(process.execPath, [main, "serve", "--config", directory], {
@@ -187,9 +188,13 @@ describe("output whose reader went away", () => {
       log += bytes
     })
     const port = await until("listening", () => /message=listening .*address=\S+:(\d+)/.exec(log)?.[1])
+    return { child, ended, log: () => log, url: `http://127.0.0.1:${port}/rudder/relay-api` }
+  }
+
+  it("does not end a daemon that has more to say", async () => {
+    const { child, ended, url } = await talkative()
     child.stderr?.destroy()
     child.stdout?.destroy()
-    const url = `http://127.0.0.1:${port}/rudder/relay-api`
     for (let i = 0; i < 3; i++) {
       child.kill("SIGHUP")
       expect((await curl(`${url}/remote-run/all?output=keep`)).body).toContain("n0:hello")
@@ -200,19 +205,7 @@ describe("output whose reader went away", () => {
   })
 
   it("does not stop a daemon whose reader only stands still, nor its end", async () => {
-    const directory = prepare({ nodes: nodes(1), config: { log: { level: "debug" } } })
-    folders.push(directory)
-    const child = spawn(process.execPath, [main, "serve", "--config", directory], {
-      stdio: ["ignore", "ignore", "pipe"]
-    })
-    children.add(child)
-    const ended = endOf(child)
-    let log = ""
-    child.stderr?.on("data", (bytes) => {
-      log += bytes
-    })
-    const port = await until("listening", () => /message=listening .*address=\S+:(\d+)/.exec(log)?.[1])
-    const url = `http://127.0.0.1:${port}/rudder/relay-api`
+    const { child, ended, log, url } = await talkative()
     // What starts agents is there by then.
     expect((await curl(`${url}/remote-run/all?output=keep`)).body).toContain("n0:hello")
     child.stderr?.pause()
@@ -228,7 +221,7 @@ describe("output whose reader went away", () => {
     child.stderr?.resume()
     await until("the log goes on", async () => {
       await curl(`${url}/system/info`)
-      return log.includes("omitted_lines=")
+      return log().includes("omitted_lines=")
     })
     child.stderr?.pause()
     child.kill("SIGTERM")

@@ -1,8 +1,7 @@
 /** The one `HttpApp`, in a program that has something around it. */
-import { once } from "node:events"
 import { symlinkSync } from "node:fs"
-import { createServer, request, type Server } from "node:http"
-import { type AddressInfo, connect } from "node:net"
+import { request, type Server } from "node:http"
+import { connect } from "node:net"
 import { join } from "node:path"
 import { HttpApiBuilder, HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
@@ -13,6 +12,7 @@ import * as RelayApp from "../../src/server/RelayApp.ts"
 import * as RequestListener from "../../src/server/RequestListener.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
+import { listening, portOf } from "../support/HttpServers.ts"
 import { hashOf } from "../support/Keys.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 import { tree, uploadOf } from "../support/Sharing.ts"
@@ -149,7 +149,7 @@ const askServer = (server: Server, method: string, path: string, headers: Record
     () =>
       new Promise<unknown>((resolve, reject) => {
         // A TCP server's address is never a path.
-        const { port } = server.address() as AddressInfo
+        const port = portOf(server)
         const asked = {
           port,
           host: "127.0.0.1",
@@ -195,16 +195,7 @@ describe("a request that waits for nothing", () => {
           const serve = (begin: typeof app) =>
             RequestListener.make(begin, watch).pipe(
               Effect.withTracerEnabled(false),
-              Effect.flatMap((listener) =>
-                Effect.acquireRelease(
-                  Effect.promise(async () => {
-                    const server = createServer(listener).listen(0, "127.0.0.1")
-                    await once(server, "listening")
-                    return server
-                  }),
-                  (server) => Effect.sync(() => server.close().closeAllConnections())
-                )
-              )
+              Effect.flatMap(listening)
             )
           const [here, there] = [yield* serve(counted), yield* serve(byFibers)]
           yield* sharedFiles.upload(uploadOf("content"))

@@ -1,7 +1,6 @@
 /** The same app behind the daemon's listener and behind the platform's: the same answers. */
-import { once } from "node:events"
-import { createServer, type RequestListener as NodeListener, type Server } from "node:http"
-import { type AddressInfo, connect } from "node:net"
+import type { Server } from "node:http"
+import { connect } from "node:net"
 import { PassThrough, Readable } from "node:stream"
 import { HttpApp, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
@@ -9,6 +8,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, FastCheck, Layer, Scope, Stream, Tracer } from "effect"
 import { type Begin, toHttpApp } from "../../src/server/BegunRequest.ts"
 import * as RequestListener from "../../src/server/RequestListener.ts"
+import { listening, portOf } from "../support/HttpServers.ts"
 import { eventually } from "../support/Until.ts"
 
 type App = HttpApp.Default<unknown, Scope.Scope>
@@ -21,7 +21,7 @@ const ofHttpApp =
     context: Context.add(
       Context.add(services, HttpServerRequest.HttpServerRequest, request),
       Scope.Scope,
-      scope()
+      scope
     ),
     headers: () => []
   })
@@ -39,19 +39,6 @@ const watching = () => {
   }
   return watch
 }
-
-const listening = (listener: NodeListener) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const server = createServer(listener).listen(0, "127.0.0.1")
-      await once(server, "listening")
-      return server
-    }),
-    (server) => Effect.sync(() => server.close().closeAllConnections())
-  )
-
-// A TCP server's address is never a path.
-const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 const untraced = Effect.withTracerEnabled(false)
 
@@ -347,7 +334,7 @@ const begun: Begin<never, never, Word> = ({ request, scope, services }) => {
   if (request.url === "/throws") throw new Error("thrown")
   return {
     answer: Effect.map(Word, (word) => HttpServerResponse.text(word, { headers: { "x-id": "its own" } })),
-    context: Context.add(Context.add(services, Word, "given"), Scope.Scope, scope()),
+    context: Context.add(Context.add(services, Word, "given"), Scope.Scope, scope),
     headers: () => ["x-id", "7", "x-more", "m"]
   }
 }
