@@ -9,17 +9,28 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { top } from "../setup.mjs"
 
-/** Where all that is measured writes. */
-const folder = mkdtempSync(join(tmpdir(), "rudder-relay-bench-"))
-// On ext4 a new file costs a millisecond more where files near it on the disk were removed within minutes, by whomever: so
-// each folder here gets a part of the disk of its own, as folders do that are at the top of one.
-spawnSync("chattr", ["+T", folder], { stdio: "ignore" })
-export const removeFolder = () => rmSync(folder, { recursive: true, force: true })
+/** Where all that is measured writes; undefined until something is. */
+let root
+
+/**
+ * On ext4 a new file costs a millisecond more where files near it on the disk were removed within minutes, by whomever: so
+ * each folder in this one gets a part of the disk of its own, as folders at the top of a disk do.
+ */
+const makeRoot = () => {
+  const path = mkdtempSync(join(tmpdir(), "rudder-relay-bench-"))
+  spawnSync("chattr", ["+T", path], { stdio: "ignore" })
+  return path
+}
+
+export const removeFolder = () => {
+  if (root !== undefined) rmSync(root, { recursive: true, force: true })
+}
 
 let folders = 0
 /** A new folder. */
 export const newFolder = () => {
-  const path = join(folder, String(++folders))
+  root ??= makeRoot()
+  const path = join(root, String(++folders))
   mkdirSync(path)
   return path
 }
