@@ -94,7 +94,9 @@ const choose = (
   if (!namesItsHost(request)) return notOneHost
   if (!isDecodable(path)) return new InvalidRequest({ message: "the path is not percent-encoded text" })
   if (route === undefined || !isOn(parts, route)) return notFound(parts, match)
-  return route.hasEffect ? Effect.as(checkBrowser(parts, request), route) : route
+  if (!route.hasEffect) return route
+  const checked = checkBrowser(parts, request)
+  return Either.isLeft(checked) ? checked.left : route
 }
 
 const look = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal> => {

@@ -222,12 +222,25 @@ describe("a request that waits for nothing", () => {
             ["HEAD", file("target", `&hash=${hash}&hash=${hash}`)],
             ["HEAD", file("target", `&hash=${hash}&algorithm=sha256`)],
             ["HEAD", `/rudder/relay-api/shared-files/node/source/motd?source-uuid=source&hash=${hash}`],
+            ["POST", file("target", "")],
+            ["POST", file("target", "&signature=none")],
+            ["POST", file("target", "&tttl=1h")],
+            ["POST", file("nobody", "&signature=none")],
+            ["POST", "/rudder/relay-api/shared-files/node/target/motd"],
+            ["PUT", "/rudder/relay-api/shared-files/target/source/motd?ttl=soon"],
+            ["PUT", "/rudder/relay-api/shared-files/node/source/motd"],
+            ["DELETE", "/rudder/relay-api/system/outbox/none"],
             ["POST", "/rudder/relay-api/system/info"],
             ["GET", "/rudder/relay-api/nothing"],
             ["GET", "/elsewhere"]
           ] as const
           for (const [method, path] of [...known, ...others])
-            for (const headers of [{}, { "x-forwarded-for": "nonsense" }, { "x-forwarded-for": "192.0.2.1" }])
+            for (const headers of [
+              {},
+              { "x-forwarded-for": "nonsense" },
+              { "x-forwarded-for": "192.0.2.1" },
+              { origin: "https://example.com" }
+            ])
               expect(yield* askServer(here, method, path, headers), `${method} ${path}`).toEqual(
                 yield* askServer(there, method, path, headers)
               )
