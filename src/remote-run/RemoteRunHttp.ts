@@ -27,6 +27,7 @@ import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
 import * as RunPreview from "./RunPreview.ts"
+import * as RunQuery from "./RunQuery.ts"
 import type { RunCaller } from "./RunRecord.ts"
 import * as RunRest from "./RunRest.ts"
 
@@ -265,10 +266,13 @@ const findRun = (text: string) =>
     return yield* remoteRun.find(yield* runIdOf(text))
   })
 
+const listNames = Object.keys(RunQuery.List.fields)
+const outputNames = Object.keys(RunQuery.Output.fields)
+
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const { limit, selection } = yield* RunListQuery.decode(Query.of(request))
+    const { limit, selection } = yield* RunListQuery.decode(yield* Query.ofList(request, listNames))
     const page = yield* remoteRun.list(limit, selection)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
   })
@@ -276,7 +280,8 @@ const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
+    const query = yield* Query.ofList(request, outputNames)
+    const parameters = yield* OutputParameters.decode(query, request.headers.accept)
     const { format, from } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = yield* OutputParameters.decodeLastEventId(lastEventId)
