@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { HttpApiBuilder, HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect, Layer, type Scope } from "effect"
+import { Access } from "../../src/access/Access.ts"
 import { Relay, SharedFiles } from "../../src/index.ts"
 import * as BegunRequest from "../../src/server/BegunRequest.ts"
 import * as RelayApp from "../../src/server/RelayApp.ts"
@@ -14,8 +15,10 @@ import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { listening, portOf } from "../support/HttpServers.ts"
 import { hashOf } from "../support/Keys.ts"
+import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 import { tree, uploadOf } from "../support/Sharing.ts"
+import { eventually } from "../support/Until.ts"
 
 /** Asks a relay for paths below the base, one after the other; `around` is what the program does with its app. */
 const asking = (
@@ -235,6 +238,49 @@ describe("a request that waits for nothing", () => {
           for (const [method, path] of known) yield* askServer(here, method, path)
           expect(atOnce).toEqual(known.map(() => true))
         }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
+      })
+  )
+})
+
+describe("a defect of who may ask", () => {
+  it.scopedLive(
+    "is a 500 with the request's id, under which the log has it, also where it is met at once",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* temporaryFolder
+        const { lines, layer } = logLines()
+        yield* Effect.gen(function* () {
+          const access = yield* Access
+          const app = yield* RelayApp.make.pipe(
+            Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live)),
+            Effect.provideService(Access, {
+              ...access,
+              check: () => {
+                throw new Error("no rule")
+              }
+            })
+          )
+          const begin = (isAtOnce: boolean): typeof app => {
+            return (given) => app({ ...given, isAtOnce })
+          }
+          for (const isAtOnce of [true, false]) {
+            const before = lines.length
+            const server = yield* RequestListener.make(begin(isAtOnce), {
+              begin: () => {},
+              end: () => {}
+            }).pipe(Effect.withTracerEnabled(false), Effect.flatMap(listening))
+            expect(yield* askServer(server, "GET", "/rudder/relay-api/system/info")).toMatchObject({
+              status: 500,
+              headers: { "x-request-id": "one" },
+              body: expect.stringContaining('"request":"one"')
+            })
+            yield* eventually(() => lines.length >= before + 2)
+            expect(lines.slice(before)).toEqual([
+              "ERROR a request failed request=one",
+              expect.stringMatching(/^ERROR .* request=one .*status=500/)
+            ])
+          }
+        }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree)).pipe(Layer.provideMerge(layer))))
       })
   )
 })
