@@ -9,6 +9,7 @@ import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
+import * as HeaderCount from "../http/HeaderCount.ts"
 import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
@@ -106,6 +107,9 @@ const keyOf = (
 ): Either.Either<RunKey | undefined, InvalidRequest> => {
   const text = request.headers["idempotency-key"]
   if (text === undefined) return Either.right(undefined)
+  // Node joins those that come twice, which is a key that neither of them was.
+  if (HeaderCount.of("idempotency-key", request) > 1)
+    return Either.left(Query.invalid("Idempotency-Key", "it once"))
   return Either.fromOption(decodeKey(text), () =>
     Query.invalid("Idempotency-Key", "1 to 200 printable characters of ASCII")
   )
