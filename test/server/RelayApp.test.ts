@@ -43,6 +43,21 @@ const asking = (
     }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))))
   }).pipe(Effect.scoped)
 
+/** What is answered at this port on one connection. */
+const exchangedAt = (port: number, first: string, ...others: ReadonlyArray<string>) =>
+  Effect.async<string>((resume) => {
+    let answer = ""
+    const left = [...others]
+    const socket = connect(port, "127.0.0.1", () => socket.write(first))
+    socket.on("data", (bytes) => {
+      answer += bytes
+      const next = left.shift()
+      if (next !== undefined) socket.write(next)
+    })
+    socket.on("error", () => {}).once("close", () => resume(Effect.succeed(answer)))
+    return Effect.sync(() => socket.destroy())
+  })
+
 /**
  * What a relay's server answers on one connection, up to its end: `first`, and each of the others behind the answer to the
  * one before it.
@@ -51,19 +66,7 @@ const exchanged = (first: string, ...others: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const relay = servedRelay(yield* temporaryFolder, nodesListLayer(tree))
     const exchange = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-      Effect.async<string>((resume) => {
-        const port = address._tag === "TcpAddress" ? address.port : 0
-        let answer = ""
-        const left = [...others]
-        const socket = connect(port, "127.0.0.1", () => socket.write(first))
-        socket.on("data", (bytes) => {
-          answer += bytes
-          const next = left.shift()
-          if (next !== undefined) socket.write(next)
-        })
-        socket.on("error", () => {}).once("close", () => resume(Effect.succeed(answer)))
-        return Effect.sync(() => socket.destroy())
-      })
+      exchangedAt(address._tag === "TcpAddress" ? address.port : 0, first, ...others)
     )
     return yield* Effect.provide(exchange, relay)
   }).pipe(Effect.scoped)
@@ -239,6 +242,37 @@ describe("a request that waits for nothing", () => {
           expect(atOnce).toEqual(known.map(() => true))
         }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
       })
+  )
+})
+
+describe("a request with a body that nobody wants", () => {
+  it.scopedLive("keeps its connection where the body is here whole, also where it is answered at once", () =>
+    Effect.gen(function* () {
+      const relay = servedRelay(yield* temporaryFolder, nodesListLayer(tree))
+      yield* Effect.gen(function* () {
+        const app = yield* RelayApp.make.pipe(
+          Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live))
+        )
+        const server = yield* RequestListener.make(app, { begin: () => {}, end: () => {} }).pipe(
+          Effect.withTracerEnabled(false),
+          Effect.flatMap(listening)
+        )
+        const file = `/rudder/relay-api/shared-files/target/source/none?hash=${hashOf("content")}`
+        const head = `HEAD ${file} HTTP/1.1\r\nHost: localhost\r\n`
+        const port = portOf(server)
+        for (const [asked, status] of [
+          [`${head}Content-Length: 3\r\n\r\nabc`, "404"],
+          [`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, "404"],
+          [get("Host: localhost\r\nContent-Length: 3\r\n").concat("abc"), "200"]
+        ] as const) {
+          const answer = yield* exchangedAt(port, asked, last)
+          expect(statusesOf(answer)).toEqual([status, "200"])
+        }
+        const cut = yield* exchangedAt(port, `${head}Content-Length: 3\r\n\r\nab`)
+        expect(statusesOf(cut)).toEqual(["404"])
+        expect(cut.toLowerCase()).toContain("\r\nconnection: close\r\n")
+      }).pipe(Effect.provide(relay))
+    })
   )
 })
 
