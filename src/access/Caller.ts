@@ -5,6 +5,7 @@ import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
+import * as HeaderCount from "../http/HeaderCount.ts"
 import { uidOf } from "../topology/CertificateFile.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
 
@@ -67,21 +68,14 @@ export const hasGone = (request: HttpServerRequest.HttpServerRequest): boolean =
   return destroyed || (remoteAddress === undefined && localAddress !== undefined)
 }
 
-/** How often a header came. Node keeps the first, and says nothing of the others. @param name in lower case */
-const timesOf = (name: string, { rawHeaders }: IncomingMessage): number => {
-  let times = 0
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const found = rawHeaders[at]
-    if (found?.length === name.length && found.toLowerCase() === name) times++
-  }
-  return times
-}
-
 /** Whether a request names its host as it has to: once, which may be missing before HTTP/1.1 (RFC 9112, 3.2). */
 export const namesItsHost = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const source: unknown = request.source
   if (!(source instanceof IncomingMessage)) return true
-  return timesOf("host", source) < 2 && (request.headers.host !== undefined || source.httpVersion !== "1.1")
+  return (
+    HeaderCount.of("host", request) < 2 &&
+    (request.headers.host !== undefined || source.httpVersion !== "1.1")
+  )
 }
 
 /** Whether the request came over TLS, to this very server. */

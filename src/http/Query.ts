@@ -98,6 +98,32 @@ export const onlyKnown = (
   return Either.void
 }
 
+const undecodable = new InvalidRequest({ message: "the query is not percent-encoded text" })
+
+const isDecodable = (text: string): boolean => {
+  if (!text.includes("%")) return true
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * The query of a list, each of whose parameters narrows it: what is misspelt, or no percent-encoded text, would be answered with
+ * everything, and the caller take that for what was asked.
+ */
+export const ofList = (
+  request: HttpServerRequest.HttpServerRequest,
+  known: ReadonlyArray<string>
+): Either.Either<URLSearchParams, InvalidRequest> => {
+  const text = textOf(request)
+  if (!isDecodable(text)) return Either.left(undecodable)
+  const search = new URLSearchParams(text)
+  return Either.map(onlyKnown(search, known), () => search)
+}
+
 /** A name that is none of a route's parameters. */
 export const unknown = (given: string, known: ReadonlyArray<string>): InvalidRequest => {
   const meant = nearest(given, known)

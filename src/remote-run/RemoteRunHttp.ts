@@ -9,6 +9,7 @@ import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as FormBody from "../http/FormBody.ts"
+import * as HeaderCount from "../http/HeaderCount.ts"
 import * as Query from "../http/Query.ts"
 import type { NodeId } from "../NodeId.ts"
 import { RelayApi } from "../RelayApi.ts"
@@ -27,6 +28,7 @@ import * as RunListQuery from "./RunListQuery.ts"
 import * as RunParameters from "./RunParameters.ts"
 import type { RunTarget } from "./RunPlan.ts"
 import * as RunPreview from "./RunPreview.ts"
+import * as RunQuery from "./RunQuery.ts"
 import type { RunCaller } from "./RunRecord.ts"
 import * as RunRest from "./RunRest.ts"
 
@@ -105,6 +107,9 @@ const keyOf = (
 ): Either.Either<RunKey | undefined, InvalidRequest> => {
   const text = request.headers["idempotency-key"]
   if (text === undefined) return Either.right(undefined)
+  // Node joins those that come twice, which is a key that neither of them was.
+  if (HeaderCount.of("idempotency-key", request) > 1)
+    return Either.left(Query.invalid("Idempotency-Key", "it once"))
   return Either.fromOption(decodeKey(text), () =>
     Query.invalid("Idempotency-Key", "1 to 200 printable characters of ASCII")
   )
@@ -265,10 +270,13 @@ const findRun = (text: string) =>
     return yield* remoteRun.find(yield* runIdOf(text))
   })
 
+const listNames = Object.keys(RunQuery.List.fields)
+const outputNames = Object.keys(RunQuery.Output.fields)
+
 const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
   Effect.gen(function* () {
     const remoteRun = yield* RemoteRun
-    const { limit, selection } = yield* RunListQuery.decode(Query.of(request))
+    const { limit, selection } = yield* RunListQuery.decode(yield* Query.ofList(request, listNames))
     const page = yield* remoteRun.list(limit, selection)
     return HttpServerResponse.text(`${JSON.stringify(page)}\n`, json)
   })
@@ -276,7 +284,8 @@ const listRuns = (request: HttpServerRequest.HttpServerRequest) =>
 const runOutput = (request: HttpServerRequest.HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const run = yield* findRun(id)
-    const parameters = yield* OutputParameters.decode(Query.of(request), request.headers.accept)
+    const query = yield* Query.ofList(request, outputNames)
+    const parameters = yield* OutputParameters.decode(query, request.headers.accept)
     const { format, from } = parameters
     const lastEventId = format === "sse" ? request.headers["last-event-id"] : undefined
     const after = yield* OutputParameters.decodeLastEventId(lastEventId)

@@ -110,6 +110,15 @@ const look = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal>
     : Effect.flatMap(checked, () => effectOf(choose(parts, asked)))
 }
 
+/** The same, where a defect is one of the request's, which is answered and logged as any other. */
+const lookSafely = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal> => {
+  try {
+    return look(parts, asked)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
 /** What was found at once, as an effect. */
 export const effectOf = (found: Route | Effect.Effect<Route, Refusal>): Effect.Effect<Route, Refusal> =>
   isKnown(found) ? Effect.succeed(found) : found
@@ -121,7 +130,7 @@ export const make = (routes: RouteTable): Effect.Effect<Admission, never, Access
   Effect.gen(function* () {
     const parts: Parts = { settings: yield* RelayConfig, access: yield* Access, routes }
     return {
-      look: (asked) => look(parts, asked),
+      look: (asked) => lookSafely(parts, asked),
       check: (asked) =>
         inSpan(
           Effect.suspend(() => effectOf(look(parts, asked))),

@@ -235,7 +235,9 @@ const beginAtOnce = (
     context: RawHandlers.contextOf(asked, given.scope) as Context.Context<Needed>,
     headers: () => headersOf(asked)
   })
-  if (!isDone(made)) return begunRaw(answer(parts, asked, Effect.interruptible(made)))
+  // Node reads a body behind the call that its head makes: whether all of it has come is known a turn later.
+  if (!isDone(made) || unreadOf(asked.request) !== undefined)
+    return begunRaw(answer(parts, asked, Effect.interruptible(made)))
   const response = made.value
   if (response.status === 200) parts.addresses.keep(asked.address)
   const told = tell(parts, asked, response.status, undefined)

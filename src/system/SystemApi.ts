@@ -176,6 +176,13 @@ const FilesParameters = Schema.Struct({
   after: Described.optional("the `next` of the page before", { pattern: storedPlace.source })
 })
 
+/** The names of the parameters that each list has. */
+export const listParameters = {
+  outbox: Object.keys(ListParameters.fields),
+  nodes: Object.keys(NodesParameters.fields),
+  files: Object.keys(FilesParameters.fields)
+} as const
+
 const FilePath = Schema.Struct({
   target: Described.segment(target, Described.nodeId),
   source: Described.segment(source, Described.nodeId),

@@ -1,6 +1,7 @@
 /** Maps requests about the relay itself to its parts. */
 import { HttpApiBuilder, HttpServerResponse, OpenApi } from "@effect/platform"
 import { Effect, Layer } from "effect"
+import * as Query from "../http/Query.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
 import { RelayApi } from "../RelayApi.ts"
 import * as RequestReport from "../RequestReport.ts"
@@ -9,7 +10,7 @@ import * as ApiPage from "./ApiPage.ts"
 import * as Metrics from "./Metrics.ts"
 import * as PrometheusText from "./PrometheusText.ts"
 import { Reload } from "./Reload.ts"
-import type { Info } from "./SystemApi.ts"
+import { type Info, listParameters } from "./SystemApi.ts"
 import * as SystemLists from "./SystemLists.ts"
 import * as SystemStatus from "./SystemStatus.ts"
 import * as Version from "./Version.ts"
@@ -61,8 +62,11 @@ const group = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
         return done
       })
     )
-    .handle("outbox", ({ urlParams }) =>
-      Effect.map(SystemLists.outbox(urlParams), (data) => successWith("getOutbox", data))
+    .handle("outbox", ({ request, urlParams }) =>
+      Query.ofList(request, listParameters.outbox).pipe(
+        Effect.andThen(SystemLists.outbox(urlParams)),
+        Effect.map((data) => successWith("getOutbox", data))
+      )
     )
     .handle("retryOutbox", () =>
       Effect.gen(function* () {
@@ -74,8 +78,12 @@ const group = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
     .handle("deleteOutboxEntry", ({ path }) =>
       Effect.map(SystemLists.deleteOutboxEntry(path.id), (data) => successWith("deleteOutboxEntry", data))
     )
-    .handle("nodes", ({ urlParams }) => SystemLists.nodes(urlParams))
-    .handle("files", ({ urlParams }) => SystemLists.files(urlParams))
+    .handle("nodes", ({ request, urlParams }) =>
+      Effect.andThen(Query.ofList(request, listParameters.nodes), SystemLists.nodes(urlParams))
+    )
+    .handle("files", ({ request, urlParams }) =>
+      Effect.andThen(Query.ofList(request, listParameters.files), SystemLists.files(urlParams))
+    )
     .handle("deleteFile", ({ path }) => SystemLists.deleteFile(path))
     .handleRaw("metrics", () =>
       Effect.map(Metrics.text, (text) =>

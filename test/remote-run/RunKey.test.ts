@@ -1,8 +1,29 @@
+import { request } from "node:http"
+import { HttpServer } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ask, eventsIn, withServedRelay } from "../support/AskedRelay.ts"
 
 const key = { "idempotency-key": "order 66, once" }
+
+/** Asks for a run with a header for each of these keys. */
+const askWithKeys = (keys: ReadonlyArray<string>) =>
+  Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
+    Effect.async<{ readonly status: number | undefined; readonly body: string }, Error>((resume) => {
+      const port = address._tag === "TcpAddress" ? address.port : 0
+      const path = "/rudder/relay-api/remote-run/node/ok"
+      const headers = { "Idempotency-Key": [...keys] }
+      const asked = request({ port, host: "127.0.0.1", method: "POST", path, headers }, (answer) => {
+        let body = ""
+        answer.setEncoding("utf8").on("data", (text) => {
+          body += text
+        })
+        answer.on("end", () => resume(Effect.succeed({ status: answer.statusCode, body })))
+      })
+      asked.on("error", (error) => resume(Effect.fail(error))).end()
+      return Effect.sync(() => asked.destroy())
+    })
+  )
 
 describe("requests with an Idempotency-Key", () => {
   it.scopedLive(
@@ -113,6 +134,27 @@ describe("requests with an Idempotency-Key", () => {
         expect(yield* ask("POST", "node/ok", { "idempotency-key": "x".repeat(200) })).toMatchObject({
           status: 200
         })
+      }),
+      () => ({})
+    )
+  )
+
+  it.scopedLive("are refused where they have two, be they the same, and start nothing", () =>
+    withServedRelay(
+      Effect.gen(function* () {
+        for (const keys of [
+          ["one", "other"],
+          ["one", "one"]
+        ]) {
+          const { status, body } = yield* askWithKeys(keys)
+          expect(status).toBe(400)
+          expect(JSON.parse(body)).toMatchObject({
+            parameter: "Idempotency-Key",
+            message: "Idempotency-Key: expected it once"
+          })
+        }
+        expect(JSON.parse((yield* ask("GET", "runs")).body).runs).toEqual([])
+        expect(yield* askWithKeys(["one"])).toMatchObject({ status: 200 })
       }),
       () => ({})
     )

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { HttpApiBuilder, HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect, Layer, type Scope } from "effect"
+import { Access } from "../../src/access/Access.ts"
 import { Relay, SharedFiles } from "../../src/index.ts"
 import * as BegunRequest from "../../src/server/BegunRequest.ts"
 import * as RelayApp from "../../src/server/RelayApp.ts"
@@ -14,8 +15,10 @@ import { nodesListLayer } from "../../src/testing/Topology.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { listening, portOf } from "../support/HttpServers.ts"
 import { hashOf } from "../support/Keys.ts"
+import { logLines } from "../support/LogLines.ts"
 import { servedRelay } from "../support/ServedRelay.ts"
 import { tree, uploadOf } from "../support/Sharing.ts"
+import { eventually } from "../support/Until.ts"
 
 /** Asks a relay for paths below the base, one after the other; `around` is what the program does with its app. */
 const asking = (
@@ -40,6 +43,21 @@ const asking = (
     }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))))
   }).pipe(Effect.scoped)
 
+/** What is answered at this port on one connection. */
+const exchangedAt = (port: number, first: string, ...others: ReadonlyArray<string>) =>
+  Effect.async<string>((resume) => {
+    let answer = ""
+    const left = [...others]
+    const socket = connect(port, "127.0.0.1", () => socket.write(first))
+    socket.on("data", (bytes) => {
+      answer += bytes
+      const next = left.shift()
+      if (next !== undefined) socket.write(next)
+    })
+    socket.on("error", () => {}).once("close", () => resume(Effect.succeed(answer)))
+    return Effect.sync(() => socket.destroy())
+  })
+
 /**
  * What a relay's server answers on one connection, up to its end: `first`, and each of the others behind the answer to the
  * one before it.
@@ -48,19 +66,7 @@ const exchanged = (first: string, ...others: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const relay = servedRelay(yield* temporaryFolder, nodesListLayer(tree))
     const exchange = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-      Effect.async<string>((resume) => {
-        const port = address._tag === "TcpAddress" ? address.port : 0
-        let answer = ""
-        const left = [...others]
-        const socket = connect(port, "127.0.0.1", () => socket.write(first))
-        socket.on("data", (bytes) => {
-          answer += bytes
-          const next = left.shift()
-          if (next !== undefined) socket.write(next)
-        })
-        socket.on("error", () => {}).once("close", () => resume(Effect.succeed(answer)))
-        return Effect.sync(() => socket.destroy())
-      })
+      exchangedAt(address._tag === "TcpAddress" ? address.port : 0, first, ...others)
     )
     return yield* Effect.provide(exchange, relay)
   }).pipe(Effect.scoped)
@@ -248,6 +254,80 @@ describe("a request that waits for nothing", () => {
           for (const [method, path] of known) yield* askServer(here, method, path)
           expect(atOnce).toEqual(known.map(() => true))
         }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
+      })
+  )
+})
+
+describe("a request with a body that nobody wants", () => {
+  it.scopedLive("keeps its connection where the body is here whole, also where it is answered at once", () =>
+    Effect.gen(function* () {
+      const relay = servedRelay(yield* temporaryFolder, nodesListLayer(tree))
+      yield* Effect.gen(function* () {
+        const app = yield* RelayApp.make.pipe(
+          Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live))
+        )
+        const server = yield* RequestListener.make(app, { begin: () => {}, end: () => {} }).pipe(
+          Effect.withTracerEnabled(false),
+          Effect.flatMap(listening)
+        )
+        const file = `/rudder/relay-api/shared-files/target/source/none?hash=${hashOf("content")}`
+        const head = `HEAD ${file} HTTP/1.1\r\nHost: localhost\r\n`
+        const port = portOf(server)
+        for (const [asked, status] of [
+          [`${head}Content-Length: 3\r\n\r\nabc`, "404"],
+          [`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, "404"],
+          [get("Host: localhost\r\nContent-Length: 3\r\n").concat("abc"), "200"]
+        ] as const) {
+          const answer = yield* exchangedAt(port, asked, last)
+          expect(statusesOf(answer)).toEqual([status, "200"])
+        }
+        const cut = yield* exchangedAt(port, `${head}Content-Length: 3\r\n\r\nab`)
+        expect(statusesOf(cut)).toEqual(["404"])
+        expect(cut.toLowerCase()).toContain("\r\nconnection: close\r\n")
+      }).pipe(Effect.provide(relay))
+    })
+  )
+})
+
+describe("a defect of who may ask", () => {
+  it.scopedLive(
+    "is a 500 with the request's id, under which the log has it, also where it is met at once",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* temporaryFolder
+        const { lines, layer } = logLines()
+        yield* Effect.gen(function* () {
+          const access = yield* Access
+          const app = yield* RelayApp.make.pipe(
+            Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live)),
+            Effect.provideService(Access, {
+              ...access,
+              check: () => {
+                throw new Error("no rule")
+              }
+            })
+          )
+          const begin = (isAtOnce: boolean): typeof app => {
+            return (given) => app({ ...given, isAtOnce })
+          }
+          for (const isAtOnce of [true, false]) {
+            const before = lines.length
+            const server = yield* RequestListener.make(begin(isAtOnce), {
+              begin: () => {},
+              end: () => {}
+            }).pipe(Effect.withTracerEnabled(false), Effect.flatMap(listening))
+            expect(yield* askServer(server, "GET", "/rudder/relay-api/system/info")).toMatchObject({
+              status: 500,
+              headers: { "x-request-id": "one" },
+              body: expect.stringContaining('"request":"one"')
+            })
+            yield* eventually(() => lines.length >= before + 2)
+            expect(lines.slice(before)).toEqual([
+              "ERROR a request failed request=one",
+              expect.stringMatching(/^ERROR .* request=one .*status=500/)
+            ])
+          }
+        }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree)).pipe(Layer.provideMerge(layer))))
       })
   )
 })

@@ -1,5 +1,5 @@
 /** What a relay that is served answers about remote runs. */
-import { FileSystem, HttpClient, HttpClientRequest } from "@effect/platform"
+import { FileSystem, HttpClient, HttpClientRequest, type HttpServer } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect } from "effect"
 import type { AgentScript } from "../../src/testing/ScriptedAgents.ts"
@@ -35,7 +35,7 @@ export const ask = (method: "GET" | "POST" | "DELETE", path: string, headers: Re
 
 /** A relay with nodes `ok`, `bad`, `slow`, `other`, whose agents say their host name. */
 export const withServedRelay = <A, E>(
-  test: Effect.Effect<A, E, HttpClient.HttpClient>,
+  test: Effect.Effect<A, E, HttpClient.HttpClient | HttpServer.HttpServer>,
   script: (host: string, classes: ReadonlyArray<string>) => AgentScript
 ) =>
   Effect.gen(function* () {
