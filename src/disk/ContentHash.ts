@@ -1,5 +1,5 @@
 /** The hash of a file's content. */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { Option } from "effect"
 
 /** The algorithms that sources sign with. */
@@ -27,7 +27,7 @@ export const small = 64 * 1024
 
 /** The digest of bytes that are few. */
 export const digestOf = (algorithm: HashAlgorithm, bytes: Uint8Array): Buffer =>
-  createHash(algorithm).update(bytes).digest()
+  hash(algorithm, bytes, "buffer")
 
 /** `<algorithm>:<hex>` */
 export const print = ({ algorithm, hex }: ContentHash): string => `${algorithm}:${hex}`

@@ -41,10 +41,12 @@ const hashesOf = (key: KeyObject, algorithm: KeyHash["algorithm"]): Hashes => {
 }
 
 /** Whether it is the hash of this key's DER, in SPKI or (RSA) PKCS#1 form. */
+export const isOf = ({ algorithm, digest }: KeyHash, key: KeyObject): boolean =>
+  hashesOf(key, algorithm).some((hash) => timingSafeEqual(hash, digest))
+
+/** The same of such a hash as text. */
 export const matches = (text: string, key: KeyObject): boolean =>
-  Option.exists(parse(text), ({ algorithm, digest }) =>
-    hashesOf(key, algorithm).some((hash) => timingSafeEqual(hash, digest))
-  )
+  Option.exists(parse(text), (hash) => isOf(hash, key))
 
 /** `sha256//BASE64` over the SPKI DER of a key, as the nodes list and `access.policy_server_key_hash` have it. */
 export const of = (key: KeyObject): string => {

@@ -27,9 +27,12 @@ export const parse = (text: string): Either.Either<HeaderBlock, InvalidRequest> 
   return Either.right(entries)
 }
 
-/** The lines of a block, each with its newline. What goes in here is one line each. */
+/** A line of a block, with its newline. What goes in here is one line. */
+export const line = (key: string, value: string | number): string => `${key}=${value}\n`
+
+/** The lines of a block. */
 export const print = (entries: Iterable<readonly [string, string]>): string =>
-  Array.from(entries, ([key, value]) => `${key}=${value}\n`).join("")
+  Array.from(entries, ([key, value]) => line(key, value)).join("")
 
 const newline = 0x0a
 const carriageReturn = 0x0d

@@ -44,7 +44,8 @@ export interface VerifiedFile {
   readonly scope: Option.Option<SignedScope.ClaimedScope>
 }
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+const hex = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString("hex")
 
 /** The time that a stored file's content has as its modification time. Milliseconds; none where an older relay stored it. */
 export const dateOf = ({ date }: Metadata): Option.Option<number> =>
@@ -87,31 +88,30 @@ export const describe = (file: VerifiedFile, size: number, now: number): Metadat
 
 const headerName = "rudder-signature-v1"
 
-const line = (key: string, value: Option.Option<string | number>): ReadonlyArray<readonly [string, string]> =>
-  Option.match(value, { onNone: () => [], onSome: (given) => [[key, String(given)]] })
+const { line } = HeaderBlock
+
+const optionalLine = (key: string, value: Option.Option<string | number>): string =>
+  Option.isSome(value) ? line(key, value.value) : ""
+
+const scopeLines = (scope: Metadata["scope"]): string =>
+  Option.isSome(scope)
+    ? line("request_signature", scope.value.requestSignature) + line("ttl", scope.value.ttl)
+    : ""
 
 /** As it stands in the file. */
 export const print = (metadata: Metadata): string =>
-  HeaderBlock.print([
-    ["header", headerName],
-    ["algorithm", metadata.hash.algorithm],
-    ["digest", metadata.digest],
-    ["hash_value", metadata.hash.hex],
-    ["short_pubkey", metadata.shortPubkey],
-    ["hostname", metadata.hostname],
-    ["keydate", metadata.keydate],
-    ["keyid", metadata.keyid],
-    ...line("date", metadata.date),
-    ...line("size", metadata.size),
-    ...line("expires", metadata.expires),
-    ...Option.match(metadata.scope, {
-      onNone: () => [],
-      onSome: ({ requestSignature, ttl }): ReadonlyArray<readonly [string, string]> => [
-        ["request_signature", requestSignature],
-        ["ttl", ttl]
-      ]
-    })
-  ])
+  line("header", headerName) +
+  line("algorithm", metadata.hash.algorithm) +
+  line("digest", metadata.digest) +
+  line("hash_value", metadata.hash.hex) +
+  line("short_pubkey", metadata.shortPubkey) +
+  line("hostname", metadata.hostname) +
+  line("keydate", metadata.keydate) +
+  line("keyid", metadata.keyid) +
+  optionalLine("date", metadata.date) +
+  optionalLine("size", metadata.size) +
+  optionalLine("expires", metadata.expires) +
+  scopeLines(metadata.scope)
 
 /** A whole number that may be absent; undefined: it is there, and is no number. */
 const optionalNumber = (text: string | undefined): Option.Option<number> | undefined => {

@@ -3,8 +3,8 @@
  */
 import {
   constants,
-  createHash,
   createPublicKey,
+  hash as digestOf,
   type KeyObject,
   privateEncrypt,
   publicDecrypt
@@ -145,4 +145,4 @@ export const verifiesText = (
   algorithm: HashAlgorithm,
   text: string,
   signature: Uint8Array
-): boolean => verifies(key, algorithm, createHash(algorithm).update(text).digest(), signature)
+): boolean => verifies(key, algorithm, digestOf(algorithm, text, "buffer"), signature)

@@ -9,11 +9,21 @@ import { BadSignature } from "../file/SharedFileError.ts"
 import * as Signature from "../file/Signature.ts"
 
 /** Says whether a key is the one that the nodes list names; none where it names none that can be read. */
-const namedKey = (source: Node): Option.Option<(key: KeyObject) => boolean> =>
-  Option.map(
-    Option.filter(source.keyHash, (text) => Option.isSome(KeyHash.parse(text))),
-    (text) => (key) => KeyHash.matches(text, key)
-  )
+type NamedKey = Option.Option<(key: KeyObject) => boolean>
+
+const readNamedKey = ({ keyHash }: Node): NamedKey =>
+  Option.map(Option.flatMap(keyHash, KeyHash.parse), (named) => (key) => KeyHash.isOf(named, key))
+
+/** What a list names is read once: each upload of a node asks for it. */
+const namedKeys = new WeakMap<Node, NamedKey>()
+
+const namedKey = (source: Node): NamedKey => {
+  const known = namedKeys.get(source)
+  if (known !== undefined) return known
+  const read = readNamedKey(source)
+  namedKeys.set(source, read)
+  return read
+}
 
 /** The keys of a node's certificates that can sign and that the nodes list does not contradict. */
 const certifiedKeys = (certificates: Certificates["Type"], source: Node) =>
