@@ -19,7 +19,7 @@ const usage = `npm run bench -- [ROW…] [--short] [--json] [--markdown] [--roun
   --json        one JSON document instead of text
   --markdown    the table of docs/performance.md instead of text
   --rounds N    how many rounds, of which the median is shown; 5
-  --program F   another build of the relay, by its main.js
+  --program F   another build of the relay, by its main.cjs
   --list        only say which rows there are
 `
 

@@ -1,6 +1,6 @@
-// dist/main.js: the program; nearly all of it in files beside it, which main.js loads once signals can't end it any more.
+// dist/main.cjs: the program; nearly all of it in files beside it, which main.cjs loads once signals can't end it any more.
 // dist/compile.js: compiles the program ahead, for the node that runs this; here for the one that builds.
-// dist/complete.js: what shells ask for words. dist/rudder-relay.1: the man page.
+// dist/complete.cjs: what shells ask for words. dist/rudder-relay.1: the man page.
 // dist/index.js, dist/testing.js and dist/types: the library and its test kit, next to their dependencies.
 // dist/openapi.json: the API's description.
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -45,11 +45,12 @@ const common = {
 
 /** Modules that are files of their own, which several programs load, or which are read when they are asked for. */
 const apart = ["cli/FirstMoment.ts", "cli/CompiledProgram.ts"]
+const ofTheirOwn = [...apart, "complete.ts"]
 const fileOf = (module) => basename(module).replace(/\.[jt]s$/, ".cjs")
 const beside = {
   name: "beside",
   setup: ({ onLoad, onResolve }) => {
-    for (const module of apart)
+    for (const module of ofTheirOwn)
       onResolve({ filter: new RegExp(`/${basename(module)}$`) }, () => ({
         path: `./${fileOf(module)}`,
         external: true
@@ -81,24 +82,28 @@ const program = {
   )
 }
 
-await build({
+/** For what is loaded by `require`. */
+const commonJs = {
   ...program,
   format: "cjs",
   outExtension: { ".js": ".cjs" },
+  // What is loaded later is loaded by it, too.
+  supported: { "dynamic-import": false }
+}
+
+await build({
+  ...commonJs,
   entryPoints: [
     ...apart.map((module) => `src/${module}`),
     { in: "./node_modules/@effect/platform/dist/esm/internal/httpApiSwagger.js", out: "Swagger" }
   ].map((entry) => (typeof entry === "string" ? { in: entry, out: basename(entry, ".ts") } : entry))
 })
 const { metafile } = await build({
-  ...program,
+  ...commonJs,
   plugins: [raw, beside, directImports],
   // What is loaded later, such as what a command does, is in it, and is run when it is loaded.
-  format: "cjs",
-  supported: { "dynamic-import": false },
   entryPoints: { Program: "src/cli/Main.ts" },
   entryNames: "[name]-[hash]",
-  outExtension: { ".js": ".cjs" },
   metafile: true,
   // A function, for src/cli/CompiledProgram.ts; or, where node itself loads the file, a call of it.
   banner: {
@@ -107,15 +112,15 @@ const { metafile } = await build({
   footer: { js: "}))" }
 })
 const [programFile] = Object.keys(metafile.outputs).filter((name) => name.endsWith(".cjs"))
-await build({
-  ...program,
+const starts = {
   plugins: [raw, beside, directImports],
-  entryPoints: ["src/main.ts", "src/compile.ts"],
   define: { programFile: JSON.stringify(`./${basename(programFile)}`) },
   banner: { js: "#!/usr/bin/env node" }
-})
-chmodSync(join(dist, "main.js"), 0o755)
-await buildCompletions(build, program)
+}
+await build({ ...commonJs, ...starts, entryPoints: ["src/main.ts"] })
+await build({ ...program, ...starts, entryPoints: ["src/compile.ts"] })
+chmodSync(join(dist, "main.cjs"), 0o755)
+await buildCompletions(build, commonJs)
 
 // The test kit has its disk in memory with it, so that nobody has to install one. It is in CommonJS, as above.
 await build({

@@ -1,4 +1,4 @@
-// dist/complete.js: what `rudder-relay __complete` runs. It knows all commands, but has nothing of what they do, nor what
+// dist/complete.cjs: what `rudder-relay __complete` runs. It knows all commands, but has nothing of what they do, nor what
 // only they need: it is there before who pressed the key looks up.
 
 /** What a command does is in the program's own files, and is never called from here. */
@@ -11,6 +11,6 @@ const commandsApart = {
   }
 }
 
-/** Builds it by esbuild's `build`, as `program` says. */
-export const buildCompletions = (build, program) =>
-  build({ ...program, entryPoints: ["src/complete.ts"], plugins: [commandsApart] })
+/** Builds it by esbuild's `build`, as `settings` say. */
+export const buildCompletions = (build, settings) =>
+  build({ ...settings, entryPoints: ["src/complete.ts"], plugins: [commandsApart] })

@@ -97,13 +97,13 @@ const programFiles = () => {
 }
 
 const program = (...args) =>
-  execFileSync(process.execPath, [join(dist, "main.js"), ...args], { encoding: "utf8" })
+  execFileSync(process.execPath, [join(dist, "main.cjs"), ...args], { encoding: "utf8" })
 
 const placeProgram = () => {
   for (const file of programFiles())
     place(
       `usr/lib/rudder-relay/dist/${file}`,
-      file === "main.js" ? 0o755 : 0o644,
+      file === "main.cjs" ? 0o755 : 0o644,
       readFileSync(join(dist, file))
     )
   // By this node knows that the files are ES modules.
@@ -121,7 +121,7 @@ const placeProgram = () => {
     )
   place("usr/lib/rudder-relay/check", 0o755, source("check"))
   mkdirSync(join(root, "usr/bin"))
-  symlinkSync("../lib/rudder-relay/dist/main.js", join(root, "usr/bin/rudder-relay"))
+  symlinkSync("../lib/rudder-relay/dist/main.cjs", join(root, "usr/bin/rudder-relay"))
   place("usr/share/bash-completion/completions/rudder-relay", 0o644, program("--completions", "bash"))
   place("usr/share/zsh/vendor-completions/_rudder-relay", 0o644, program("--completions", "zsh"))
   place("usr/share/fish/vendor_completions.d/rudder-relay.fish", 0o644, program("--completions", "fish"))

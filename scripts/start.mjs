@@ -5,7 +5,7 @@ import { build, install, top } from "./setup.mjs"
 
 install()
 build()
-const program = spawn(process.execPath, [join(top, "dist/main.js"), "sandbox", ...process.argv.slice(2)], {
+const program = spawn(process.execPath, [join(top, "dist/main.cjs"), "sandbox", ...process.argv.slice(2)], {
   cwd: top,
   stdio: "inherit"
 })

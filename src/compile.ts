@@ -80,7 +80,7 @@ const listening = new Promise<string>((resolve) => {
   })
 })
 
-const main = fileURLToPath(new URL("main.js", import.meta.url))
+const main = fileURLToPath(new URL("main.cjs", import.meta.url))
 const program = fileURLToPath(new URL(programFile, import.meta.url))
 process.argv = [process.execPath, main, "serve", "--config", folder]
 await import("./cli/FirstMoment.ts")

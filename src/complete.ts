@@ -1,4 +1,4 @@
 /** What `rudder-relay __complete` runs: a file of its own, with what it takes to name words and nothing else. */
 import { run } from "./cli/Complete.ts"
 
-await run(process.argv.slice(3))
+void run(process.argv.slice(3))

@@ -79,7 +79,7 @@ const stop = async ({ child, gone }) => {
 }
 
 /** Which relay is measured: the program as it is built here, unless another one is said. */
-const programs = { main: join(top, "dist/main.js") }
+const programs = { main: join(top, "dist/main.cjs") }
 export const measureProgram = (path) => {
   programs.main = path
 }

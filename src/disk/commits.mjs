@@ -9,8 +9,11 @@ import { parentPort } from "node:worker_threads"
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NONBLOCK, O_NOFOLLOW } = fs.constants
 
-/** So many of node's threads, of which there are four, may be at a sync at once. */
-const mostSyncs = 3
+/** How many threads node has for the disk, as it reads that itself: four where nothing is said. */
+const threads = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? "4", 10) || 1
+
+/** So many syncs at once leave one of them to everything else. */
+const mostSyncs = Math.max(threads - 1, 1)
 
 const bytesOf = (bytes) => (typeof bytes === "string" ? Buffer.from(bytes) : bytes)
 

@@ -93,14 +93,32 @@ const codeOf = (exit: Exit.Exit<void, { readonly code: string | undefined }>) =>
     onFailure: (cause) => (cause._tag === "Fail" ? cause.error.code : cause._tag)
   })
 
-/** What the thread's own text asks of the system, in the order in which that was done. */
-const callsOf = async (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): Promise<ReadonlyArray<string>> => {
-  const watched = source
+interface Watched {
+  /** What was asked of the system, in the order in which it was done. */
+  readonly calls: ReadonlyArray<string>
+  /** How many syncs were under way at once, at most. */
+  readonly most: number
+}
+
+/** What the thread's own text does where `UV_THREADPOOL_SIZE` is this. */
+const watched = async (
+  commits: ReadonlyArray<ReadonlyArray<DiskStep>>,
+  poolSize?: string
+): Promise<Watched> => {
+  const text = source
     .replace(
       'import * as fs from "node:fs"',
       `import * as real from "node:fs"
       const paths = new Map()
       const calls = []
+      let [underWay, most] = [0, 0]
+      const begin = () => {
+        most = Math.max(most, ++underWay)
+      }
+      const end = (file) => {
+        underWay--
+        calls.push("sync " + paths.get(file))
+      }
       const fs = {
         ...real,
         openSync: (path, ...more) => {
@@ -108,30 +126,36 @@ const callsOf = async (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): Promise
           paths.set(file, path)
           return file
         },
-        fsync: (file, done) =>
+        fsync: (file, done) => {
+          begin()
           real.fsync(file, (error) => {
-            calls.push("sync " + paths.get(file))
+            end(file)
             done(error)
-          }),
-        fdatasync: (file, done) =>
+          })
+        },
+        fdatasync: (file, done) => {
+          begin()
           real.fdatasync(file, (error) => {
-            calls.push("sync " + paths.get(file))
+            end(file)
             done(error)
-          }),
+          })
+        },
         renameSync: (from, to) => {
           calls.push("rename " + from)
           real.renameSync(from, to)
         }
       }`
     )
-    .replace("parentPort.postMessage({ id,", "parentPort.postMessage({ calls, id,")
-  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(watched)}`))
+    .replace("parentPort.postMessage({ id,", "parentPort.postMessage({ calls, most, id,")
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(text)}`), {
+    env: poolSize === undefined ? {} : { UV_THREADPOOL_SIZE: poolSize }
+  })
   try {
     const answered = once(worker, "message")
     worker.postMessage({ id: 1, commits })
-    const [{ calls, failures }] = await answered
+    const [{ calls, failures, most }] = await answered
     expect(failures).toEqual(commits.map(() => null))
-    return calls
+    return { calls, most }
   } finally {
     await worker.terminate()
   }
@@ -183,6 +207,30 @@ describe("a commit by a thread", () => {
       })
   )
 
+  it("syncs as many files at once as node has threads, but for one", async () => {
+    const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
+    try {
+      const mostBy = async (poolSize: string | undefined) => {
+        const steps = Array.from(
+          { length: 20 },
+          (_, at): DiskStep => ({
+            _tag: "Write",
+            path: `${root}/${poolSize}-${at}`,
+            mode: 0o600,
+            bytes: "x",
+            modified: 0
+          })
+        )
+        const { calls, most } = await watched([steps], poolSize)
+        expect(calls).toHaveLength(steps.length)
+        return most
+      }
+      expect(await Promise.all([undefined, "16", "2", "1", "none"].map(mostBy))).toEqual([3, 15, 1, 1, 1])
+    } finally {
+      fs.rmSync(root, { recursive: true })
+    }
+  })
+
   it("has on the disk what its steps say, before it does the next one", async () => {
     const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
     try {
@@ -208,7 +256,9 @@ describe("a commit by a thread", () => {
         write(`b/${name}4`, 0),
         { _tag: "Rename", from: `${root}/b/${name}4`, to: `${root}/a/${name}4` }
       ]
-      const done = (await callsOf([commit("x"), commit("y")])).map((call) => call.replaceAll(`${root}/`, ""))
+      const done = (await watched([commit("x"), commit("y")])).calls.map((call) =>
+        call.replaceAll(`${root}/`, "")
+      )
       for (const name of ["x", "y"]) {
         const at = (call: string) => done.indexOf(call)
         const [first, second] = [`rename a/${name}1`, `rename a/${name}2`]

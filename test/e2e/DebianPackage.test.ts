@@ -261,8 +261,8 @@ describe("the package", () => {
     if ((await site.run("dpkg", "-s", "nodejs")).code !== 0) await done("dpkg", "-i", packages.node)
     await done("dpkg", "-i", packages.first)
     expect(site.read("/run/invoked")).toContain("start rudder-relay.service\n")
-    expect(await modeOf("/usr/lib/rudder-relay/dist/main.js", unitFile, `/etc/sudoers.d/${name}`)).toEqual([
-      "/usr/lib/rudder-relay/dist/main.js 755 root:root",
+    expect(await modeOf("/usr/lib/rudder-relay/dist/main.cjs", unitFile, `/etc/sudoers.d/${name}`)).toEqual([
+      "/usr/lib/rudder-relay/dist/main.cjs 755 root:root",
       `${unitFile} 644 root:root`,
       `/etc/sudoers.d/${name} 440 root:root`
     ])

@@ -31,8 +31,8 @@ it("is whole when it is packed from a clean clone", async () => {
         ...["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md"],
         ...["package.json", "docs/configuration.md"],
         ...[
-          "dist/main.js",
-          "dist/main.js.map",
+          "dist/main.cjs",
+          "dist/main.cjs.map",
           "dist/compile.js",
           "dist/index.js",
           "dist/index.js.map",
@@ -61,7 +61,7 @@ it("says what is missing where it is not installed whole, and ends with 3", asyn
       cpSync(join(top, "dist"), part, { recursive: true })
       const [name = ""] = readdirSync(part).filter((file) => missing.test(file))
       rmSync(join(part, name))
-      const { code, stderr } = await command(process.execPath, [join(part, "main.js"), "serve"])
+      const { code, stderr } = await command(process.execPath, [join(part, "main.cjs"), "serve"])
       expect(stderr).toContain("not installed whole")
       expect(stderr).toContain(name)
       expect(code).toBe(3)
@@ -100,7 +100,7 @@ it("has source maps: a stack trace names the sources", async () => {
       "--enable-source-maps",
       "--import",
       `data:text/javascript,${encodeURIComponent(hook)}`,
-      join(top, "dist/main.js"),
+      join(top, "dist/main.cjs"),
       ...["check", "--config", directory]
     ])
     expect(checked.stderr).toMatch(/^ +at .*\/src\/cli\/check\/ListenAddress\.ts:\d+:\d+\)?$/m)

@@ -37,8 +37,11 @@ const ofTheService: ReadonlySet<string> = new Set([
 /** Families of such names. The first is the relay's own settings, which may hold more than an agent should know. */
 const prefixes = ["RUDDER_RELAY_", "MEMORY_PRESSURE_", "MONITOR_", "TRIGGER_"]
 
+/** How many threads node has for the disk: `main.ts` says that where nobody else has. */
+const ofTheProcess = "UV_THREADPOOL_SIZE"
+
 const isTheDaemons = (name: string): boolean =>
-  ofTheService.has(name) || prefixes.some((prefix) => name.startsWith(prefix))
+  name === ofTheProcess || ofTheService.has(name) || prefixes.some((prefix) => name.startsWith(prefix))
 
 /** An agent's part of the daemon's environment. */
 export const of = (environment: Readonly<Record<string, string | undefined>>): Record<string, string> => {

@@ -3,16 +3,16 @@ import * as ServingRelay from "../../../src/cli/check/ServingRelay.ts"
 
 describe("a relay's command line", () => {
   it.each([
-    [["node", "main.js", "serve"], "/usual"],
-    [["node", "main.js", "-c", "/etc/relay"], "/etc/relay"],
-    [["node", "main.js", "serve", "--config", "here"], "here"],
-    [["node", "main.js", "serve", "--config=a=b"], "a=b"],
-    [["node", "main.js", "sandbox"], "sandbox"],
-    [["node", "main.js", "-c", "sandbox"], "sandbox"],
-    [["node", "main.js", "serve", "-c", "a/sandbox"], "a/sandbox"],
-    [["node", "main.js", "sandbox", "--directory", "/tmp/toys"], "/tmp/toys"],
-    [["node", "main.js", "sandbox", "--directory=toys"], "toys"],
-    [["node", "main.js", "-c"], "/usual"]
+    [["node", "main.cjs", "serve"], "/usual"],
+    [["node", "main.cjs", "-c", "/etc/relay"], "/etc/relay"],
+    [["node", "main.cjs", "serve", "--config", "here"], "here"],
+    [["node", "main.cjs", "serve", "--config=a=b"], "a=b"],
+    [["node", "main.cjs", "sandbox"], "sandbox"],
+    [["node", "main.cjs", "-c", "sandbox"], "sandbox"],
+    [["node", "main.cjs", "serve", "-c", "a/sandbox"], "a/sandbox"],
+    [["node", "main.cjs", "sandbox", "--directory", "/tmp/toys"], "/tmp/toys"],
+    [["node", "main.cjs", "sandbox", "--directory=toys"], "toys"],
+    [["node", "main.cjs", "-c"], "/usual"]
   ])("%j names the folder %s", (args, folder) => {
     expect(ServingRelay.folderIn(args, "/usual")).toBe(folder)
   })

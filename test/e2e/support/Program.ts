@@ -10,7 +10,7 @@ import { until } from "../../support/Until.ts"
 import { checkStatus, curlRequest } from "./ApiDescription.ts"
 
 /** The built program's file. */
-export const main = fileURLToPath(new URL("../../../dist/main.js", import.meta.url))
+export const main = fileURLToPath(new URL("../../../dist/main.cjs", import.meta.url))
 
 export interface NodeEntry {
   readonly hostname: string

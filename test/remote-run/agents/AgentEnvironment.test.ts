@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as AgentEnvironment from "../../../src/remote-run/agents/AgentEnvironment.ts"
 
 describe("an agent's environment", () => {
-  it("is the daemon's, without the relay's settings and what a service manager tells the daemon alone", () => {
+  it("is the daemon's, without the relay's settings, its threads, and what a service manager tells the daemon alone", () => {
     assert.deepStrictEqual(
       AgentEnvironment.of({
         PATH: "/usr/bin",
@@ -18,6 +18,7 @@ describe("an agent's environment", () => {
         JOURNAL_STREAM: "x",
         CREDENTIALS_DIRECTORY: "x",
         MEMORY_PRESSURE_WATCH: "x",
+        UV_THREADPOOL_SIZE: "x",
         absent: undefined
       }),
       { PATH: "/usr/bin", LANG: "C.UTF-8", RUDDER_SERVER: "kept" }
