@@ -28,9 +28,6 @@ export const cut = (text: string): string =>
 
 const cutValue = (value: unknown): unknown => (typeof value === "string" ? cut(value) : value)
 
-const cutAll = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, cutValue(value)]))
-
 const nothing: Readonly<Record<string, unknown>> = {}
 
 /** Every request has one, and most have no line: nothing is made before somebody adds to it. */
@@ -49,7 +46,10 @@ class Report implements RequestReport {
   }
 
   about(): Readonly<Record<string, unknown>> {
-    return { ...cutAll(this.asked()), ...this.added }
+    const said: Record<string, unknown> = {}
+    const asked = this.asked()
+    for (const name of Object.keys(asked)) said[name] = cutValue(asked[name])
+    return Object.assign(said, this.added)
   }
 
   message(): string | undefined {
@@ -62,8 +62,10 @@ class Report implements RequestReport {
 
   add(fields: Readonly<Record<string, unknown>>, message?: string): void {
     this.added ??= {}
-    for (const [name, value] of Object.entries(fields))
+    for (const name of Object.keys(fields)) {
+      const value = fields[name]
       if (value !== undefined) this.added[name] = cutValue(value)
+    }
     this.words = message ?? this.words
   }
 

@@ -18,6 +18,8 @@ export const of = (request: HttpServerRequest.HttpServerRequest): URLSearchParam
 export interface Parameters {
   /** All values that come under a name, in their order. */
   readonly getAll: (name: string) => ReadonlyArray<string>
+  /** The names that there are, each as often as it comes. */
+  readonly keys: () => Iterable<string>
 }
 
 /** What stands for something else in a query, or may: without it names and values are what is there. */
@@ -38,6 +40,16 @@ class PlainParameters implements Parameters {
       if (part.length > name.length) {
         if (part[name.length] === "=") found.push(part.slice(name.length + 1))
       } else if (part !== "") found.push("")
+    }
+    return found
+  }
+
+  keys(): ReadonlyArray<string> {
+    const found: Array<string> = []
+    for (const part of this.parts) {
+      if (part === "") continue
+      const end = part.indexOf("=")
+      found.push(end === -1 ? part : part.slice(0, end))
     }
     return found
   }
@@ -91,7 +103,7 @@ export const limit = (text: string | undefined): Either.Either<number, InvalidRe
  * a file for ever.
  */
 export const onlyKnown = (
-  search: URLSearchParams,
+  search: Parameters,
   known: ReadonlyArray<string>
 ): Either.Either<void, InvalidRequest> => {
   for (const name of search.keys()) if (!known.includes(name)) return Either.left(unknown(name, known))

@@ -58,8 +58,11 @@ const fields: Readonly<Record<string, string>> = { uuid: "nodes", target_uuid: "
 const aboutPath = (route: Route | undefined, values: ReadonlyArray<string>) => {
   if (route === undefined) return {}
   const id = route.path.startsWith("/remote-run/") ? "run" : "entry"
-  const said = Object.entries(parametersOf(route, values))
-  return Object.fromEntries(said.map(([name, value]) => [name === "id" ? id : (fields[name] ?? name), value]))
+  const said: Record<string, string> = {}
+  let at = 0
+  for (const name of route.names)
+    said[name === "id" ? id : (fields[name] ?? name)] = decoded(values[at++] ?? "")
+  return said
 }
 
 /** Reads a target, as it came. */

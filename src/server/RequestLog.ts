@@ -45,18 +45,14 @@ const textAt = (value: unknown, name: string): string | undefined => {
 }
 
 /** What an error says of itself: its tag, a signature's `reason`, and its message. */
-const errorOf = (error: Option.Option<unknown>) =>
-  Option.match(error, {
-    onNone: () => ({}),
-    onSome: (value) => {
-      const [tag, refusal, message] = ["_tag", "reason", "message"].map((name) => textAt(value, name))
-      return {
-        ...(tag === undefined ? {} : { tag }),
-        ...(refusal === undefined ? {} : { refusal }),
-        ...(message === undefined ? {} : { error: RequestReport.cut(message) })
-      }
-    }
-  })
+const errorOf = (error: unknown) => {
+  const [tag, refusal, message] = ["_tag", "reason", "message"].map((name) => textAt(error, name))
+  return {
+    ...(tag === undefined ? {} : { tag }),
+    ...(refusal === undefined ? {} : { refusal }),
+    ...(message === undefined ? {} : { error: RequestReport.cut(message) })
+  }
+}
 
 /** What is the relay's fault, or its disk's: not that it is busy, or full. */
 const isFailure = (status: number): boolean => status >= 500 && status !== 503 && status !== 507
@@ -104,16 +100,16 @@ export const make: Effect.Effect<RequestLog, never, Access | RefusedRequests> = 
     Effect.suspend(() => {
       const who = whoAsked(request)
       const words = report.message() ?? usualWords(status)
-      const line = {
+      const line: Record<string, unknown> = {
         request: id,
         ...who,
         method: report.method,
-        route: report.route,
-        ...errorOf(error),
-        ...report.about(),
-        status,
-        seconds: Math.round(seconds * 1e4) / 1e4
+        route: report.route
       }
+      if (Option.isSome(error)) Object.assign(line, errorOf(error.value))
+      Object.assign(line, report.about())
+      line.status = status
+      line.seconds = Math.round(seconds * 1e4) / 1e4
       if (isFailure(status)) return Effect.annotateLogs(Effect.logError(words), line)
       if (status >= 400 && status !== left && (hasEffect || isRefusal(status)))
         return warn(words, `${status} ${textAt(Option.getOrNull(error), "_tag") ?? ""} ${who.address}`, line)

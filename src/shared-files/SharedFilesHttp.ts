@@ -92,18 +92,18 @@ const nameOf = (search: Query.Parameters, path: NodePath): Either.Either<SharedF
     : Either.left(noSource())
 }
 
-const share = (services: Services, request: Request, path: NodePath, query: string) =>
-  Effect.suspend(() => {
-    const search = new URLSearchParams(query)
-    const known = Query.onlyKnown(search, uploadParameters.share)
-    if (Either.isLeft(known)) return known.left
-    const name = nameOf(search, path)
-    if (Either.isLeft(name)) return name.left
-    const announcement = Effect.suspend(() =>
-      Either.map(SharedFileRequest.decodePost(search), (claim) => ({ claim, length: 0 }))
-    )
-    return upload(services, request, name.right, RequestBody.open(request), announcement)
-  })
+const share = (services: Services, { path, query }: RawHandlers.Address<NodePath>) => {
+  const search = Query.parse(query)
+  const known = Query.onlyKnown(search, uploadParameters.share)
+  if (Either.isLeft(known)) return () => known.left
+  const name = nameOf(search, path)
+  if (Either.isLeft(name)) return () => name.left
+  const announcement = Effect.suspend(() =>
+    Either.map(SharedFileRequest.decodePost(search), (claim) => ({ claim, length: 0 }))
+  )
+  return ({ request }: RawHandlers.Given) =>
+    upload(services, request, name.right, RequestBody.open(request), announcement)
+}
 
 interface OlderPath {
   readonly target: string
@@ -128,7 +128,7 @@ const tooSlow = new RequestTimeout({ message: "header block: not within limits.h
 const put = (services: Services, request: Request, path: OlderPath, query: string) =>
   Effect.gen(function* () {
     const { limits } = services
-    const search = new URLSearchParams(query)
+    const search = Query.parse(query)
     yield* Query.onlyKnown(search, uploadParameters.put)
     const name = yield* olderNameOf(path)
     const body = yield* Effect.cached(RequestBody.open(request))
@@ -203,10 +203,7 @@ export const layer = RawHandlers.group(
     const { limits } = yield* RelayConfig
     const services: Services = { access: yield* Access, limits, sharedFiles }
     return {
-      share:
-        ({ path, query }) =>
-        ({ request }) =>
-          share(services, request, path, query),
+      share: (address) => share(services, address),
       check: (address) => check(sharedFiles, address),
       put:
         ({ path, query }) =>

@@ -2,13 +2,15 @@
  * An entry of the log as text, in each of the log's formats. What peers and callers wrote may be in any part of it: none of
  * it begins a line, or reaches a terminal as anything but text.
  */
-import { Array as Arr, Cause, FiberId, Inspectable, List, Logger, LogSpan } from "effect"
+import { Array as Arr, Cause, FiberId, HashMap, Inspectable, List, Logger, LogSpan } from "effect"
 import * as Printable from "../Printable.ts"
+import type { Line } from "./LogLine.ts"
 
-const field = (label: string, value: string): string => {
-  const name = /[\s="]/.test(label) ? label.replace(/[\s="]/g, "_") : label
-  return `${name}=${/[\s="]/.test(value) ? JSON.stringify(value) : value}`
-}
+const nameOf = (label: string): string => (/[\s="]/.test(label) ? label.replace(/[\s="]/g, "_") : label)
+
+const quoted = (value: string): string => (/[\s="]/.test(value) ? JSON.stringify(value) : value)
+
+const field = (label: string, value: string): string => `${nameOf(label)}=${quoted(value)}`
 
 const text = (value: unknown): string =>
   typeof value === "string" ? value : Inspectable.toStringUnknown(value, 0)
@@ -28,6 +30,55 @@ export const logfmt: Logger.Logger<unknown, string> = Logger.make(
     return Printable.line(line)
   }
 )
+
+/** A field as a line has it. */
+interface Label {
+  readonly field: string
+  /** With the space before it. */
+  readonly text: string
+}
+
+/** The labels of fields by their names, one after the other: lines have the same names again and again. */
+interface Names {
+  readonly after: Map<string, Names>
+  /** Of the names up to here, in the order in which annotations have them. */
+  labels: ReadonlyArray<Label> | undefined
+}
+
+const noNames = (): Names => ({ after: new Map(), labels: undefined })
+
+/** Names are written in the program. Should there be more of their orders all the same, they are found out anew. */
+const mostNames = 1000
+
+let names = { first: noNames(), count: 0 }
+
+const after = (before: Names, name: string): Names => {
+  const known = before.after.get(name)
+  if (known !== undefined) return known
+  const made = noNames()
+  before.after.set(name, made)
+  names.count++
+  return made
+}
+
+/** The fields of a line in the order in which the same as annotations would be. */
+const labelsOf = (fields: ReadonlyArray<string>): ReadonlyArray<Label> => {
+  if (names.count >= mostNames) names = { first: noNames(), count: 0 }
+  let found = names.first
+  for (const name of fields) found = after(found, name)
+  found.labels ??= Array.from(
+    HashMap.keys(HashMap.fromIterable(fields.map((name) => [name, undefined] as const))),
+    (name) => ({ field: name, text: ` ${nameOf(name)}=` })
+  )
+  return found.labels
+}
+
+/** What `logfmt` makes of an entry with these fields as its annotations, and nothing else in it. */
+export const logfmtOf = ({ date, fiberId, fields, level, message }: Line): string => {
+  let line = `timestamp=${date.toISOString()} level=${level.label} fiber=#${fiberId.id} message=${quoted(message)}`
+  for (const label of labelsOf(Object.keys(fields))) line += label.text + quoted(text(fields[label.field]))
+  return Printable.line(line)
+}
 
 /** One line of JSON for each entry. */
 export const json: Logger.Logger<unknown, string> = Logger.map(Logger.jsonLogger, Printable.json)

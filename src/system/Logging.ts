@@ -1,6 +1,7 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
 import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
 import type { LogLevelName, Settings } from "../config/Settings.ts"
+import * as LogLine from "./LogLine.ts"
 import * as LogText from "./LogText.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {
@@ -25,13 +26,20 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
   static readonly layer = (settings: Settings["log"], terminal: boolean): Layer.Layer<Logging> => {
     const current = { level: levels[settings.level] }
     const format = Option.getOrElse(settings.format, () => (terminal ? "pretty" : "logfmt"))
-    const logger = Logger.filterLogLevel(bounded(Logger.map(formats[format], gather)), (level) =>
-      LogLevel.greaterThanEqual(level, current.level)
-    )
+    const isWritten = (level: LogLevel.LogLevel) => LogLevel.greaterThanEqual(level, current.level)
+    const { logger, hasRoom } = bounded(Logger.map(formats[format], gather))
+    const filtered = Logger.map(Logger.filterLogLevel(logger, isWritten), () => undefined)
     return Layer.mergeAll(
       Logger.replace(
         Logger.defaultLogger,
-        Logger.map(logger, () => undefined)
+        format !== "logfmt"
+          ? filtered
+          : LogLine.takenBy(filtered, (line) => {
+              if (!isWritten(line.level)) return true
+              if (!hasRoom()) return false
+              gather(LogText.logfmtOf(line))
+              return true
+            })
       ),
       // Effect lets every entry through, so that the filter above decides, whose level can change.
       Layer.scopedDiscard(Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)),
@@ -70,19 +78,29 @@ const gather = (line: string): void => {
   gathered += `${line}\n`
 }
 
+interface Bounded {
+  readonly logger: Logger.Logger<unknown, void>
+  /** Whether the next line is written as it is: there is a reader for it, and nothing to be said of others. */
+  readonly hasRoom: () => boolean
+}
+
 /** Leaves out what nobody takes, and says with the next line how much that was. */
-const bounded = (logger: Logger.Logger<unknown, void>): Logger.Logger<unknown, void> => {
+const bounded = (logger: Logger.Logger<unknown, void>): Bounded => {
   let omitted = 0
-  return Logger.make((entry) => {
-    if (process.stderr.writableLength + gathered.length > maxWaiting) {
-      omitted++
-      return
-    }
-    const annotations =
-      omitted === 0 ? entry.annotations : HashMap.set(entry.annotations, "omitted_lines", omitted)
-    omitted = 0
-    logger.log({ ...entry, annotations })
-  })
+  const isFull = () => process.stderr.writableLength + gathered.length > maxWaiting
+  return {
+    logger: Logger.make((entry) => {
+      if (isFull()) {
+        omitted++
+        return
+      }
+      const annotations =
+        omitted === 0 ? entry.annotations : HashMap.set(entry.annotations, "omitted_lines", omitted)
+      omitted = 0
+      logger.log({ ...entry, annotations })
+    }),
+    hasRoom: () => omitted === 0 && !isFull()
+  }
 }
 
 /** Colours on a terminal, unless its user wants none. */
