@@ -4,7 +4,13 @@ export { Access, type AccessService } from "./access/Access.ts"
 export type { Caller, ClientCertificate } from "./access/Caller.ts"
 export type { RouteKind } from "./access/RouteAccess.ts"
 export * as ClientConnection from "./client/ClientConnection.ts"
-export { type CallFailure, type Refusal, RelayUnreachable, UnexpectedAnswer } from "./client/ClientError.ts"
+export {
+  type CallFailure,
+  NothingLeft,
+  type Refusal,
+  RelayUnreachable,
+  UnexpectedAnswer
+} from "./client/ClientError.ts"
 export { bytesOf } from "./client/EventLine.ts"
 export type { NodeOutputRequest } from "./client/NodeOutput.ts"
 export type { OutputSelection } from "./client/OutputRequest.ts"

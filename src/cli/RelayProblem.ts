@@ -1,7 +1,7 @@
 /** What a command says when the relay could not be asked, or refused: one line, with what to do about it. */
 import type { HttpApiError, HttpClientError } from "@effect/platform"
 import { ParseResult } from "effect"
-import { type CallFailure, kindOf, unreachable } from "../client/ClientError.ts"
+import { type CallFailure, kindOf, type NothingLeft, unreachable } from "../client/ClientError.ts"
 import type { RunCutOff } from "../client/RunStream.ts"
 import * as Printable from "../Printable.ts"
 import type { InternalError } from "../RelayError.ts"
@@ -12,6 +12,7 @@ import { exitCode, StartError } from "./StartError.ts"
 export type RelayFailure =
   | CallFailure
   | RunCutOff
+  | NothingLeft
   | InternalError
   | HttpClientError.HttpClientError
   | HttpApiError.HttpApiDecodeError
@@ -71,6 +72,8 @@ const lineOf = (url: string, options: string, error: RelayFailure): string => {
       return error.run === undefined
         ? `${error.message}; whether the run was started is not known: rudder-relay runs list${options}`
         : `${error.message}; the run goes on: rudder-relay runs output ${error.run}${options}`
+    case "NothingLeft":
+      return error.message
     case "InternalError":
       return `${url} failed: ${error.message}; its log says why`
     default:

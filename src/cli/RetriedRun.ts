@@ -57,12 +57,14 @@ export const retry = (given: RetryOptions) =>
       // A start that may have been heard or not is asked for again, and starts no second run.
       const request: RunRequest = { ...order, nodes, idempotencyKey: randomUUID() }
       const rest = yield* client.preview(request)
-      if (rest.nodes.length === 0)
-        return yield* Listing.printLines([`no node of run ${restOf} is to be run again`])
-      if (given.async) {
-        const { id } = yield* client.start(request)
-        return yield* Listing.printLines([id])
-      }
+      const nothing = Listing.printLines([`no node of run ${restOf} is to be run again`])
+      if (rest.nodes.length === 0) return yield* nothing
+      if (given.async)
+        return yield* client.start(request).pipe(
+          Effect.flatMap(({ id }) => Listing.printLines([id])),
+          // Somebody else has run them meanwhile.
+          Effect.catchTag("NothingLeft", () => nothing)
+        )
       const interrupts = yield* Interrupts.taken
       const hostnames = new Map(rest.nodes.map(({ hostname, node }) => [node, hostname]))
       yield* Run.attended(client, { ...given, view }, client.runLines(request), { hostnames, interrupts })

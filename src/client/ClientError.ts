@@ -17,6 +17,13 @@ export class UnexpectedAnswer extends Schema.TaggedError<UnexpectedAnswer>()("Un
   status: Schema.Int
 }) {}
 
+/** Of a run no node is left that is to be run again: nothing was started. */
+export class NothingLeft extends Schema.TaggedError<NothingLeft>()("NothingLeft", {
+  message: Schema.String,
+  /** The run of which nothing is left, by its id. */
+  run: Schema.String
+}) {}
+
 /** What a relay says when it does not do what it is asked. Each has its fields, and the status of its annotation. */
 export const Refusal = Schema.Union(
   RelayError.InvalidRequest,

@@ -14,7 +14,14 @@ import { RelayApi } from "../RelayApi.ts"
 import type { RunStarted } from "../remote-run/RunEvent.ts"
 import { RunPreview } from "../remote-run/RunPreview.ts"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
-import { type CallFailure, refused, unexpected, unreachable } from "./ClientError.ts"
+import {
+  type CallFailure,
+  NothingLeft,
+  refused,
+  type UnexpectedAnswer,
+  unexpected,
+  unreachable
+} from "./ClientError.ts"
 import * as NodeOutput from "./NodeOutput.ts"
 import * as OutputRequest from "./OutputRequest.ts"
 import * as RunRequest from "./RunRequest.ts"
@@ -59,8 +66,10 @@ export interface RelayClientService {
   ) => Stream.Stream<RunStream.EventOnLine, RunStream.StreamFailure>
   /** What a run would do; nothing is run. An `idempotencyKey` means nothing here. */
   readonly preview: (request: RunRequest.RunRequest) => Effect.Effect<RunPreview, CallFailure>
-  /** Starts a run and leaves it to the relay; `follow` shows it. */
-  readonly start: (request: RunRequest.RunRequest) => Effect.Effect<RunStarted, RunStream.StreamFailure>
+  /** Starts a run and leaves it to the relay; `follow` shows it. Fails with `NothingLeft` where of a run nothing is left. */
+  readonly start: (
+    request: RunRequest.RunRequest
+  ) => Effect.Effect<RunStarted, RunStream.StreamFailure | NothingLeft>
   /**
    * The events of a run that goes on, or of a past one, from its start, or those after the first `from` (pings not
    * counted). It is taken up again where it was cut, as `run` is.
@@ -125,7 +134,7 @@ export const make = ({
       run,
       runLines: (request) => RunStream.lines(started(client, request)),
       preview: (request) => preview(client, request),
-      start: (request) => firstOf(run(request)),
+      start: (request) => firstOf(request, run(request)),
       follow: (id, { from = 0 } = {}) => RunStream.make(following(client, id, from)),
       output: (id, choice = {}) => printed(client, id, choice),
       followLines: (id, { from = 0 } = {}) => RunStream.lines(following(client, id, from)),
@@ -236,16 +245,26 @@ const preview = (client: HttpClient.HttpClient, request: RunRequest.RunRequest) 
       )
     )
 
+const noFirst = unexpected({ status: 200 }, "the run's stream has no first event")
+
+/** A stream without any event is that of no run: one that is cut before its first fails. */
+const noneOf = ({ nodes }: RunRequest.RunRequest): Effect.Effect<never, NothingLeft | UnexpectedAnswer> =>
+  typeof nodes === "object" && "restOf" in nodes
+    ? new NothingLeft({ message: `no node of run ${nodes.restOf} is to be run again`, run: nodes.restOf })
+    : noFirst
+
 const firstOf = (
+  request: RunRequest.RunRequest,
   events: Stream.Stream<RunStreamEvent, RunStream.StreamFailure>
-): Effect.Effect<RunStarted, RunStream.StreamFailure> =>
+): Effect.Effect<RunStarted, RunStream.StreamFailure | NothingLeft> =>
   events.pipe(
-    Stream.filterMap((event) => (event.event === "run" ? Option.some(event) : Option.none())),
+    Stream.filter(({ event }) => event !== "ping"),
     Stream.runHead,
     Effect.flatMap(
       Option.match({
-        onNone: () => unexpected({ status: 200 }, "the run's stream has no first event"),
-        onSome: Effect.succeed
+        onNone: () => noneOf(request),
+        onSome: (first): Effect.Effect<RunStarted, NothingLeft | UnexpectedAnswer> =>
+          first.event === "run" ? Effect.succeed(first) : noFirst
       })
     )
   )

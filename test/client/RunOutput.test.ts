@@ -63,6 +63,8 @@ describe("a run that is over", () => {
           })
           const none = client.run({ nodes: { ...nodes, only: ["skipped"] } })
           expect([...(yield* Stream.runCollect(none))]).toEqual([])
+          const started = client.start({ nodes: { ...nodes, only: ["skipped"] } })
+          expect(yield* Effect.flip(started)).toMatchObject({ _tag: "NothingLeft", run: id })
           const [first] = yield* Stream.runCollect(client.run({ nodes, classes: ["again"] }))
           expect(first).toMatchObject({ event: "run", nodes: ["db"], classes: ["again"] })
           const { runs } = yield* client.routes.remoteRun.runs({ urlParams: { limit: "1" } })

@@ -344,6 +344,22 @@ describe("a start", () => {
       expect(started).toEqual(events[0])
     })
   )
+
+  it.effect("alone fails where what comes is no run's beginning, and where nothing comes", () =>
+    Effect.gen(function* () {
+      const start = Effect.flatMap(RelayClient, (client) => Effect.flip(client.start({ nodes: "all" })))
+      for (const bytes of [textOf(events.slice(1)), '{"nodes":[]}']) {
+        const answer = bytes.startsWith('{"nodes"')
+          ? ({ status: 200, body: { nodes: [] } } as const)
+          : ({ bytes: Stream.make(Buffer.from(bytes)), cut: false } as const)
+        const error = yield* inTime(start).pipe(Effect.provide(scripted(() => answer).layer))
+        expect(error).toMatchObject({
+          _tag: "UnexpectedAnswer",
+          message: "answered 200: the run's stream has no first event"
+        })
+      }
+    })
+  )
 })
 
 describe("taking up again", () => {
