@@ -5,6 +5,7 @@
 import { resolve } from "node:path"
 import { Effect, Either, Option } from "effect"
 import { type DiskError, type DiskService, type DiskStatus, notOfItsKind } from "./Disk.ts"
+import type { Looks } from "./Looks.ts"
 
 /** What is being written stands in this folder of a folder of the relay's, and nowhere else. No node has such an id. */
 export const temporaryName = "~tmp"
@@ -38,8 +39,10 @@ export interface Folders {
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
-  /** What does the same each time that it is called, for who asks for one folder again and again. */
-  readonly finder: (names: ReadonlyArray<string>) => () => Either.Either<string | undefined, DiskError>
+  /** What does the same each time that it is called, by these looks, for who asks for one folder again and again. */
+  readonly finder: (
+    names: ReadonlyArray<string>
+  ) => (looks: Looks | undefined) => Either.Either<string | undefined, DiskError>
   /** Where the folder of these names is, or would be. */
   readonly pathOf: (names: ReadonlyArray<string>) => string
   /** Removes what is in the folder for what is being written, but for what can't be. */
@@ -125,7 +128,8 @@ const pathsOf = (root: string, names: ReadonlyArray<string>): ReadonlyArray<stri
 const find = (
   { disk, found, now }: Parts,
   paths: ReadonlyArray<string>,
-  last: Either.Either<string>
+  last: Either.Either<string>,
+  looks: Looks | undefined
 ): Either.Either<string | undefined, DiskError> => {
   let above: DiskStatus | undefined
   for (const folder of paths) {
@@ -133,11 +137,11 @@ const find = (
       above = undefined
       continue
     }
-    const seen = disk.look(folder)
+    const seen = looks === undefined ? disk.look(folder) : looks.look(folder)
     if (Either.isLeft(seen)) return Either.left(seen.left)
     if (seen.right === undefined) return Either.right(undefined)
     if (seen.right.kind !== "folder") return Either.left(notOfItsKind(folder))
-    if (above !== undefined && now !== undefined && now() - above.changed > settledMillis) {
+    if (above !== undefined && now !== undefined && (looks?.since ?? now()) - above.changed > settledMillis) {
       if (found.size >= mostKnown) found.clear()
       found.set(folder, above)
     }
@@ -146,13 +150,10 @@ const find = (
   return last
 }
 
-const finder = (
-  parts: Parts,
-  names: ReadonlyArray<string>
-): (() => Either.Either<string | undefined, DiskError>) => {
+const finder = (parts: Parts, names: ReadonlyArray<string>): ReturnType<Folders["finder"]> => {
   const paths = pathsOf(parts.root, names)
   const last = Either.right(paths.at(-1) ?? parts.root)
-  return () => find(parts, paths, last)
+  return (looks) => find(parts, paths, last, looks)
 }
 
 const makeAll = ({ disk, root, mode, durable }: Parts, names: ReadonlyArray<string>) =>
@@ -231,7 +232,7 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
         const folder = made(parts, names)
         return folder === undefined ? again(makeAll(parts, names)) : Effect.succeed(folder)
       }),
-    find: (names) => finder(parts, names)(),
+    find: (names) => finder(parts, names)(undefined),
     finder: (names) => finder(parts, names),
     pathOf: (names) => [root, ...names].join("/"),
     emptyTemporary

@@ -16,6 +16,7 @@ import {
   type HttpServerResponse
 } from "@effect/platform"
 import { Context, Effect, type Layer, Scope } from "effect"
+import type { Batch } from "../EventLoop.ts"
 import * as RequestReport from "../RequestReport.ts"
 import { BasePath } from "./BasePath.ts"
 import * as Query from "./Query.ts"
@@ -40,6 +41,8 @@ export interface Given {
    * without a fiber. Where spans are taken, all is done by its effect.
    */
   readonly isAtOnce: boolean
+  /** Who asks together with it: one look may answer all of them. Undefined: it is alone. */
+  readonly batch: Batch | undefined
 }
 
 type PathOf<Endpoint> =
@@ -110,7 +113,7 @@ const handled = (handler: Handler) =>
     (context: Context.Context<HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext>) => {
       const request = Context.get(context, HttpServerRequest.HttpServerRequest)
       const { params: path } = Context.get(context, HttpRouter.RouteContext)
-      return handler({ path, query: Query.textOf(request) })({ request, isAtOnce: false })
+      return handler({ path, query: Query.textOf(request) })({ request, isAtOnce: false, batch: undefined })
     }
   )
 

@@ -103,7 +103,7 @@ const look = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal>
   const { request, path, match } = asked
   const askedBy = match.routes[0]?.askedBy ?? parts.routes.askedBy(path)
   const caller = callerOf(request)
-  if (caller.peer === "" && hasGone(request)) return gone
+  if (hasGone(request)) return gone
   const checked = parts.access.check(askedBy, caller)
   return Exit.isExit(checked) && Exit.isSuccess(checked)
     ? choose(parts, asked)

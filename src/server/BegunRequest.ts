@@ -5,6 +5,7 @@
  */
 import { type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Context, Effect, FiberRef, Scope } from "effect"
+import type { Batch } from "../EventLoop.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
@@ -24,6 +25,10 @@ export interface Given<R> {
    * a last word about answers.
    */
   readonly isAtOnce: boolean
+  /** When it was read. Milliseconds of `performance.now()`. */
+  readonly since: number
+  /** Those that are begun together with it, all of which had been read before the first of them is; undefined: it is alone. */
+  readonly batch: Batch | undefined
 }
 
 /** A request that has been answered at once. Nothing of it goes on, and nothing is in its scope. */
@@ -69,7 +74,9 @@ export const toHttpApp = <E, R, Q>(begin: Begin<E, R, Q>): HttpApp.Default<E, R 
       request: Context.get(given, HttpServerRequest.HttpServerRequest),
       scope: Context.get(given, Scope.Scope),
       services: given,
-      isAtOnce: false
+      isAtOnce: false,
+      since: performance.now(),
+      batch: undefined
     })
     if (isAnswered(begun)) return Effect.succeed(withHeaders(begun.response, begun.headers))
     const { answer, context, headers } = begun

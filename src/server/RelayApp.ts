@@ -60,13 +60,13 @@ interface Asked extends Admission.Asked {
   readonly address: Address.Address
 }
 
-const read = ({ addresses }: Parts, request: Request): Asked => {
+const read = ({ addresses }: Parts, { request, since }: BegunRequest.Given<Services>): Asked => {
   const address = addresses.of(request.method, request.url)
   const { method, path, match, route } = address
   return {
     request,
     address,
-    began: performance.now(),
+    began: since,
     report: RequestReport.make(method, (route ?? match.routes[0])?.path ?? "none", address.about),
     id: RequestId.of(request.headers[RequestId.header]),
     path,
@@ -189,11 +189,12 @@ const answer = <R>(
 const call = (
   raw: RawHandlers.Handler,
   { address, request, match }: Asked,
-  route: RouteTable.Route
+  route: RouteTable.Route,
+  batch: BegunRequest.Given<Services>["batch"]
 ): ReturnType<RawHandlers.Answer> => {
   try {
     address.answer ??= raw({ path: Address.parametersOf(route, match.values), query: address.query })
-    return address.answer({ request, isAtOnce: true })
+    return address.answer({ request, isAtOnce: true, batch })
   } catch (defect) {
     return Effect.die(defect)
   }
@@ -228,7 +229,7 @@ const beginAtOnce = (
     )
   const { raw } = parts.handlersOf(route)
   if (raw === undefined) return begun(answer(parts, asked, run(parts, route)))
-  const made = call(raw, asked, route)
+  const made = call(raw, asked, route, given.batch)
   const begunRaw = (answered: Effect.Effect<Response, never, RawHandlers.Needed>) => ({
     answer: answered,
     // Nothing but that answer is run in it, which asks for no more than this has.
@@ -250,7 +251,7 @@ export type RelayApp = BegunRequest.Begin<never, Services, Needed>
 const begin =
   (parts: Parts): RelayApp =>
   (given) => {
-    const asked = read(parts, given.request)
+    const asked = read(parts, given)
     if (given.isAtOnce) return beginAtOnce(parts, given, asked)
     const made = Effect.flatMap(parts.admission.check(asked), (route) => run(parts, route))
     return {

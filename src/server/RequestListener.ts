@@ -1,16 +1,19 @@
 /**
  * What node's server calls with each request: an app, run in a fiber of the request's own, and its answer written.
  *
- * A request that waits for nothing is begun, answered and forgotten in one go, before the call returns; where the app knows
- * the answer when it has read the request, without a fiber. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes scope, context, request and answer in steps of an effect
- * each: most of what a small request costs. What it has that this has not: upgrades, which the relay does not know, and
- * `HttpApp.ejectDefaultScopeClose`.
+ * A request that waits for nothing is begun, answered and forgotten in one go; where the app knows the answer when it has
+ * read the request, without a fiber. One that only asks is begun behind those that are read in the same turn of the event
+ * loop, any other before the call returns. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes
+ * scope, context, request and answer in steps of an effect each: most of what a small request costs. What it has that this
+ * has not: upgrades, which the relay does not know, and `HttpApp.ejectDefaultScopeClose`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Socket } from "node:net"
 import { HttpApp, HttpServerError, HttpServerRequest, type HttpServerResponse } from "@effect/platform"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Exit, type Fiber, FiberRef, FiberRefs, Runtime, RuntimeFlags } from "effect"
 import { PlainScope } from "../Acquired.ts"
+import { type Batch, together } from "../EventLoop.ts"
 import {
   type Answered,
   type Begin,
@@ -94,8 +97,15 @@ const closing = <A, E, Q>(scope: PlainScope, effect: Effect.Effect<A, E, Q>): Ef
     onFailure: (cause) => scope.end(Exit.failCause(cause))
   })
 
+/** A request that has been read. */
+interface Read {
+  readonly request: NodeRequest
+  /** When it was. Milliseconds of `performance.now()`. */
+  readonly since: number
+}
+
 /** A request's fiber, from this to its end; undefined: it took none. */
-type Start = (request: NodeRequest) => Fiber.RuntimeFiber<void> | undefined
+type Start = (read: Read, batch: Batch | undefined) => Fiber.RuntimeFiber<void> | undefined
 
 /** What of a runtime is every request's. */
 interface Base {
@@ -123,13 +133,13 @@ const isWritten = (request: NodeRequest, { response, headers }: Answered): boole
 const startPlain = <E, R, Q>(base: Base, services: Context.Context<R>, begin: Begin<E, R, Q>): Start => {
   const last = FiberRefs.getOrDefault(base.fiberRefs, HttpApp.currentPreResponseHandlers)
   const isAtOnce = last._tag === "None"
-  return (request) => {
+  return ({ request, since }, batch) => {
     const scope = new PlainScope()
     const started = <E2, Q2>({ answer, context, headers }: BegunRequest<E2, Q2>) =>
       fork(base, context, closing(scope, responded({ request, node: request.response, headers }, answer)))
     let begun: BegunRequest<E, Q> | Answered
     try {
-      begun = begin({ request, scope, services, isAtOnce })
+      begun = begin({ request, scope, services, isAtOnce, since, batch })
     } catch (defect) {
       return started({ answer: Effect.die(defect), context: services, headers: noHeaders })
     }
@@ -145,7 +155,8 @@ const startTraced = <E, R, Q>(base: Base, services: Context.Context<R>, begin: B
   const handled = HttpApp.toHandled(toHttpApp(begin), (request, response) =>
     write({ request, node: toServerResponse(request), response, headers: [] })
   )
-  return (request) => fork(base, Context.add(services, HttpServerRequest.HttpServerRequest, request), handled)
+  return ({ request }) =>
+    fork(base, Context.add(services, HttpServerRequest.HttpServerRequest, request), handled)
 }
 
 /**
@@ -166,14 +177,51 @@ export const make = <E, R, Q>(
     return listener((isTraced ? startTraced : startPlain)(base, context, begin), watch)
   })
 
-const listener =
-  (start: Start, watch: Watch): RequestListener =>
-  (message, node) => {
-    watch.begin()
-    const fiber = start(new NodeRequest(message, node))
-    if (fiber === undefined || fiber.unsafePoll() !== null) return watch.end()
+/**
+ * Whether a request only asks, by its method, and brings nothing to be read besides. One that waited for the answer before
+ * it has been read long since.
+ */
+const isQuestion = ({ complete, headers, method }: IncomingMessage): boolean =>
+  !complete &&
+  (method === "HEAD" || method === "GET") &&
+  headers["content-length"] === undefined &&
+  headers["transfer-encoding"] === undefined
+
+/**
+ * Questions are begun behind the last of those that are read in the same turn of the event loop: what a look finds then
+ * was so after each of them had been asked, so that one look may answer all of them.
+ */
+const listener = (start: Start, watch: Watch): RequestListener => {
+  const begin = (read: Read, batch: Batch | undefined): void => {
+    const { response: node } = read.request
+    const fiber = start(read, batch)
+    if (fiber === undefined || fiber.unsafePoll() !== null) {
+      watch.end()
+      return
+    }
     fiber.addObserver(watch.end)
-    node.once("close", () => {
+    const left = () => {
       if (!node.writableEnded) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
-    })
+    }
+    // Who left before it was begun has been heard of already.
+    if (node.destroyed) left()
+    else node.once("close", left)
   }
+  const questions = together(begin)
+  const heard = new WeakSet<Socket>()
+  return (message, node) => {
+    watch.begin()
+    const read = { request: new NodeRequest(message, node), since: performance.now() }
+    if (!isQuestion(message)) {
+      begin(read, undefined)
+      return
+    }
+    const { socket } = message
+    if (!heard.has(socket)) {
+      heard.add(socket)
+      // Node ends its own side then: who sends no more behind a request is answered before that.
+      socket.prependListener("end", questions.begin)
+    }
+    questions.add(read)
+  }
+}

@@ -7,6 +7,7 @@ import * as ContentHash from "../disk/ContentHash.ts"
 import type { Turn } from "../disk/FileLocks.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import type * as Incoming from "../disk/Incoming.ts"
+import type { Batch } from "../EventLoop.ts"
 import type { RequestBody } from "../http/RequestBody.ts"
 import { root } from "../NodeId.ts"
 import {
@@ -100,10 +101,13 @@ export interface SharedFilesService {
     InvalidRequest | StorageError | TooBusy | UnknownTarget | UpstreamFatal | UpstreamRejected
   >
   /**
-   * The same by plain calls of what this gives, each of which looks at the disk; undefined, or absent: it takes more than a
+   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or absent: it takes more than a
    * look, and `has` says it.
    */
-  readonly lookAt?: (name: SharedFileName, hash: ContentHash.ContentHash) => () => boolean | undefined
+  readonly lookAt?: (
+    name: SharedFileName,
+    hash: ContentHash.ContentHash
+  ) => (batch?: Batch) => boolean | undefined
 }
 
 /** Shared files; `layer` keeps them in the store and the outbox that are provided. */

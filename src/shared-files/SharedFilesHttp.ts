@@ -169,8 +169,8 @@ const checked = (
   hash: ContentHash
 ): ((given: RawHandlers.Given) => ReturnType<typeof answer>) => {
   const look = sharedFiles.lookAt?.(name, hash)
-  return ({ isAtOnce }) => {
-    const isHere = isAtOnce ? look?.() : undefined
+  return ({ isAtOnce, batch }) => {
+    const isHere = isAtOnce ? look?.(batch) : undefined
     if (isHere === undefined) return answer(sharedFiles, name, hash)
     return isHere ? here : absent
   }

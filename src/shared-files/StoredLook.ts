@@ -2,6 +2,7 @@
 import { Option } from "effect"
 import type { Settings } from "../config/Settings.ts"
 import type { ContentHash } from "../disk/ContentHash.ts"
+import type { Batch } from "../EventLoop.ts"
 import type { Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as Location from "./file/Location.ts"
@@ -14,8 +15,8 @@ export interface Parts {
   readonly store: SharedFileStoreService
 }
 
-/** Whether a file is there with a content, by a look at the disk; undefined: it takes more than that. */
-export type Look = () => boolean | undefined
+/** Whether a file is there with a content, by a look at the disk, which is this batch's; undefined: it takes more than that. */
+export type Look = (batch?: Batch) => boolean | undefined
 
 /** Where a file belongs by this list. */
 export const locationOf = ({ settings }: Pick<Parts, "settings">, nodes: Nodes, name: SharedFileName) =>
@@ -50,7 +51,7 @@ const versionOf = (nodes: Nodes): symbol => {
 export const make = (parts: Parts, name: SharedFileName, hash: ContentHash): Look => {
   let version: symbol | undefined
   let look: Look | undefined
-  return () => {
+  return (batch) => {
     const nodes = parts.nodesList.now?.()
     if (nodes === undefined) return undefined
     const now = versionOf(nodes)
@@ -58,6 +59,6 @@ export const make = (parts: Parts, name: SharedFileName, hash: ContentHash): Loo
       look = lookBy(parts, nodes, name, hash)
       version = now
     }
-    return look?.()
+    return look?.(batch)
   }
 }

@@ -1,7 +1,8 @@
 /** The one `HttpApp`, in a program that has something around it. */
-import { symlinkSync } from "node:fs"
-import { request, type Server } from "node:http"
-import { connect } from "node:net"
+import { once } from "node:events"
+import { rmSync, symlinkSync } from "node:fs"
+import { createServer, request, type Server } from "node:http"
+import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import { HttpApiBuilder, HttpApp, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
@@ -9,6 +10,7 @@ import { Clock, Effect, Layer, type Scope } from "effect"
 import { Access } from "../../src/access/Access.ts"
 import { Relay, SharedFiles } from "../../src/index.ts"
 import * as BegunRequest from "../../src/server/BegunRequest.ts"
+import { Connections } from "../../src/server/Connections.ts"
 import * as RelayApp from "../../src/server/RelayApp.ts"
 import * as RequestListener from "../../src/server/RequestListener.ts"
 import { nodesListLayer } from "../../src/testing/Topology.ts"
@@ -255,6 +257,101 @@ describe("a request that waits for nothing", () => {
           expect(atOnce).toEqual(known.map(() => true))
         }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
       })
+  )
+
+  it.scopedLive("is answered by what is there once all have been read that came with it", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const app = yield* RelayApp.make.pipe(
+          Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live))
+        )
+        const atOnce: Array<boolean> = []
+        const counted: typeof app = (given) => {
+          const begun = app(given)
+          atOnce.push(BegunRequest.isAnswered(begun))
+          return begun
+        }
+        const watch = { begin: () => {}, end: () => {} }
+        const listener = yield* RequestListener.make(counted, watch).pipe(Effect.withTracerEnabled(false))
+        let afterReading = (_id: string | undefined, _socket: Socket) => {}
+        const server = yield* listening((message, node) => {
+          listener(message, node)
+          afterReading(message.headers["x-request-id"]?.toString(), message.socket)
+        })
+        yield* (yield* SharedFiles).upload(uploadOf("content"))
+        const asked = (id: string, path = "/target/source/motd") =>
+          `HEAD /rudder/relay-api/shared-files${path}?hash=${hashOf("content")} HTTP/1.1\r\nHost: a\r\nX-Request-Id: ${id}\r\n\r\n`
+        const ask = (socket: Socket, id: string) =>
+          Effect.promise(async () => {
+            socket.write(asked(id))
+            const [bytes] = await once(socket, "data")
+            return String(bytes).slice(9, 12)
+          })
+        const sockets = yield* Effect.promise(() =>
+          Promise.all(
+            [1, 2, 3].map(async () => {
+              const socket = connect(portOf(server), "127.0.0.1").on("error", () => {})
+              await once(socket, "connect")
+              return socket
+            })
+          )
+        )
+        for (const socket of sockets) expect(yield* ask(socket, "first")).toBe("200")
+        // Removed when the second of three has been read.
+        afterReading = (id) => {
+          if (id === "1") rmSync(join(directory, "shared-files/target/source/motd"))
+        }
+        const found = yield* Effect.all(
+          sockets.map((socket, at) => ask(socket, String(at))),
+          { concurrency: "unbounded" }
+        )
+        expect(found).toEqual(["404", "404", "404"])
+        atOnce.length = 0
+        afterReading = (_, socket) => socket.destroy()
+        sockets[0]?.write(asked("gone"))
+        yield* eventually(() => atOnce.length === 1)
+        expect(atOnce).toEqual([false])
+      }).pipe(Effect.provide(servedRelay(directory, nodesListLayer(tree))), Effect.withClock(later()))
+    })
+  )
+})
+
+/** What a client is sent that ends its side right behind what it asks. */
+const answersTo = (server: Server, text: string) =>
+  Effect.promise(async () => {
+    const socket = connect({ port: portOf(server), host: "127.0.0.1", allowHalfOpen: true })
+    let answer = ""
+    socket.setEncoding("utf8").on("data", (bytes) => {
+      answer += bytes
+    })
+    socket.end(text)
+    await once(socket, "end")
+    socket.destroy()
+    return answer
+  })
+
+describe("requests that come one behind the other, with the end of who asks", () => {
+  it.scopedLive("are all answered, in their order", () =>
+    Effect.gen(function* () {
+      const app: BegunRequest.Begin<never, never, never> = ({ request }) => ({
+        response: HttpServerResponse.text(request.url),
+        headers: []
+      })
+      const server = createServer()
+      const connections = new Connections(server, 1000)
+      server.on(
+        "request",
+        yield* RequestListener.make(app, connections).pipe(Effect.withTracerEnabled(false))
+      )
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+        () => connections.close
+      )
+      const paths = ["/a", "/b", "/c"]
+      const text = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join("")
+      expect((yield* answersTo(server, text)).match(/\/[abc]$|\/[abc](?=HTTP)/g)).toEqual(paths)
+    })
   )
 })
 

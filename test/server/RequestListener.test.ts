@@ -1,11 +1,13 @@
 /** The same app behind the daemon's listener and behind the platform's: the same answers. */
+import { once } from "node:events"
 import type { Server } from "node:http"
-import { connect } from "node:net"
+import { connect, type Socket } from "node:net"
 import { PassThrough, Readable } from "node:stream"
 import { HttpApp, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, FastCheck, Layer, Scope, Stream, Tracer } from "effect"
+import type { Batch } from "../../src/EventLoop.ts"
 import { type Begin, toHttpApp } from "../../src/server/BegunRequest.ts"
 import * as RequestListener from "../../src/server/RequestListener.ts"
 import { listening, portOf } from "../support/HttpServers.ts"
@@ -309,21 +311,23 @@ describe("an app behind the daemon's listener", () => {
     })
   )
 
-  it.scopedLive("ends with the request where that waits for nothing: before the listener returns", () =>
-    Effect.gen(function* () {
-      const watch = watching()
-      const listener = yield* RequestListener.make(ofHttpApp(byName), watch).pipe(untraced)
-      const prompt: Array<readonly [string | undefined, boolean]> = []
-      const server = yield* listening((request, response) => {
-        listener(request, response)
-        prompt.push([request.url, response.writableEnded && watch.open === 0])
+  it.scopedLive(
+    "ends with a request that waits for nothing, and does more than ask, before the listener returns",
+    () =>
+      Effect.gen(function* () {
+        const watch = watching()
+        const listener = yield* RequestListener.make(ofHttpApp(byName), watch).pipe(untraced)
+        const prompt: Array<readonly [string | undefined, boolean]> = []
+        const server = yield* listening((request, response) => {
+          listener(request, response)
+          prompt.push([request.url, response.writableEnded && watch.open === 0])
+        })
+        for (const path of ["/text", "/later"]) yield* ask(server, { method: "POST", path, body: "" })
+        expect(prompt).toEqual([
+          ["/text", true],
+          ["/later", false]
+        ])
       })
-      for (const path of ["/text", "/later"]) yield* ask(server, { method: "GET", path, body: undefined })
-      expect(prompt).toEqual([
-        ["/text", true],
-        ["/later", false]
-      ])
-    })
   )
 })
 
@@ -431,7 +435,7 @@ const answeringAtOnce = (how: Array<boolean>): Begin<never, never, HttpServerReq
 }
 
 describe("an answer that an app knows when it has read the request", () => {
-  it.scopedLive("is the one that a fiber would have written, and there before the listener returns", () =>
+  it.scopedLive("is the one that a fiber would have written, and takes none", () =>
     Effect.gen(function* () {
       const watch = watching()
       const how: Array<boolean> = []
@@ -440,7 +444,8 @@ describe("an answer that an app knows when it has read the request", () => {
       const prompt: Array<boolean> = []
       const here = yield* listening((request, response) => {
         listener(request, response)
-        prompt.push(response.writableEnded && watch.open === 0)
+        // Behind what the listener may have put there.
+        setImmediate(() => prompt.push(response.writableEnded && watch.open === 0))
       })
       const later: typeof app = (given) => app({ ...given, isAtOnce: false })
       const there = yield* RequestListener.make(later, watch).pipe(untraced, Effect.flatMap(listening))
@@ -471,5 +476,114 @@ describe("an answer that an app knows when it has read the request", () => {
         expect((yield* ask(changed, wanted)).headers).toMatchObject({ "x-id": "7", "x-last": "word" })
         expect(how).toEqual([false, false])
       })
+  )
+})
+
+/** So many connections to a server, on each of which it has read something already. */
+const connected = (server: Server, count: number) =>
+  Effect.promise(() =>
+    Promise.all(
+      Array.from({ length: count }, async () => {
+        const socket = connect(portOf(server), "127.0.0.1")
+        socket.write("HEAD /first HTTP/1.1\r\nHost: a\r\n\r\n")
+        await once(socket, "data")
+        return socket
+      })
+    )
+  )
+
+/** All of it is there for the server before that reads any: these are written in one turn of the event loop. */
+const writeTogether = (requests: ReadonlyArray<readonly [Socket, string, string?]>) => {
+  for (const [socket, line, more = "\r\n"] of requests) socket.write(`${line} HTTP/1.1\r\nHost: a\r\n${more}`)
+}
+
+describe("requests that only ask", () => {
+  it.scopedLive("are begun together, in their order, behind the last that is read in the same turn", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const events: Array<string> = []
+      const batches: Array<Batch | undefined> = []
+      const waits: Array<boolean> = []
+      const read = new Map<string, number>()
+      const app: Begin<never, never, never> = ({ request, batch, since }) => {
+        events.push(`begun ${request.url}`)
+        batches.push(batch)
+        waits.push(since <= (read.get(request.url) ?? 0) && batch?.isGoing === true)
+        return { response: HttpServerResponse.empty(), headers: [] }
+      }
+      const listener = yield* RequestListener.make(app, watch).pipe(untraced)
+      const server = yield* listening((request, response) => {
+        listener(request, response)
+        read.set(request.url ?? "", performance.now())
+        events.push(`${watch.open} ${request.url}`)
+      })
+      const [a, b, c, d, e] = yield* connected(server, 5)
+      if (a === undefined || b === undefined || c === undefined || d === undefined || e === undefined)
+        return yield* Effect.die("not connected")
+      for (const list of [events, batches, waits]) list.length = 0
+      writeTogether([
+        [a, "HEAD /a"],
+        [b, "POST /b"],
+        [c, "GET /c"],
+        [d, "GET /d", "Content-Length: 1\r\n\r\nx"],
+        [e, "GET /e"]
+      ])
+      yield* eventually(() => events.length === 10)
+      expect(events).toEqual([
+        "1 /a",
+        ...["begun /b", "1 /b"],
+        "2 /c",
+        ...["begun /d", "2 /d"],
+        "3 /e",
+        ...["begun /a", "begun /c", "begun /e"]
+      ])
+      expect(watch.open).toBe(0)
+      const [ofB, ofD, ofA, ofC, ofE] = batches
+      expect([ofB, ofD]).toEqual([undefined, undefined])
+      expect(waits).toEqual([false, false, true, true, true])
+      expect(ofC === ofA && ofE === ofA).toBe(true)
+      // What it found counts no more.
+      expect(ofA?.isGoing).toBe(false)
+      writeTogether([[a, "HEAD /alone"]])
+      yield* eventually(() => batches.length === 6)
+      expect(batches[5]).toBeUndefined()
+    })
+  )
+
+  it.scopedLive("are interrupted where their caller left before they were begun", () =>
+    Effect.gen(function* () {
+      const watch = watching()
+      const ended: Array<string> = []
+      const app: App = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) =>
+        url === "/first"
+          ? Effect.succeed(HttpServerResponse.empty())
+          : Effect.interruptible(Effect.never).pipe(
+              Effect.onInterrupt(() => Effect.sync(() => ended.push(url)))
+            )
+      )
+      const listener = yield* RequestListener.make(ofHttpApp(app), watch).pipe(untraced)
+      const server = yield* listening((request, response) => {
+        listener(request, response)
+        if (request.url !== "/first") request.socket.destroy()
+      })
+      const [client] = yield* connected(server, 1)
+      client?.on("error", () => {}).write("GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
+      yield* eventually(() => watch.open === 0 && ended.length === 1)
+      expect(ended).toEqual(["/left"])
+    })
+  )
+
+  it.scopedLive("are answered before the end of who sends no more behind them", () =>
+    Effect.gen(function* () {
+      const listener = yield* RequestListener.make(ofHttpApp(byName), watching()).pipe(untraced)
+      const server = yield* listening((request, response) => {
+        listener(request, response)
+        // As where TLS brings the request and the end in one piece.
+        request.socket.push(null)
+      })
+      expect(yield* ask(server, { method: "GET", path: "/text", body: undefined })).toMatchObject({
+        status: 202
+      })
+    })
   )
 })

@@ -8,6 +8,7 @@ import { type DiskError, type DiskService, type DiskStatus, notOfItsKind } from 
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { Folders } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
+import type { Looks } from "../../disk/Looks.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import type { StorageError } from "../../RelayError.ts"
 import * as Span from "../../Span.ts"
@@ -36,18 +37,18 @@ interface Seen {
 const looker = (
   { disk, folders, known }: Parts,
   location: Location
-): (() => Either.Either<Seen | undefined, DiskError>) => {
+): ((looks?: Looks) => Either.Either<Seen | undefined, DiskError>) => {
   const find = folders.finder(location.folders)
   const path = `${folders.pathOf(location.folders)}/${location.file}`
   const metadata = `${path}${metadataSuffix}`
-  return () => {
-    const folder = find()
+  return (looks) => {
+    const folder = find(looks)
     if (Either.isLeft(folder)) return Either.left(folder.left)
     if (folder.right === undefined) return noFolder
-    const content = disk.look(path)
+    const content = looks === undefined ? disk.look(path) : looks.look(path)
     if (Either.isLeft(content)) return Either.left(content.left)
     if (content.right !== undefined && content.right.kind !== "file") return Either.left(notOfItsKind(path))
-    const found = known.look(metadata)
+    const found = known.look(metadata, looks)
     return Either.isLeft(found)
       ? Either.left(found.left)
       : Either.right({ path, content: content.right, known: found.right })
@@ -97,12 +98,12 @@ export const lookAt = (
   parts: Parts,
   location: Location,
   asked: ContentHash.ContentHash
-): ((now: number) => boolean | undefined) => {
+): ((now: number, looks?: Looks) => boolean | undefined) => {
   const key = () => keyOf(location)
   const look = looker(parts, location)
-  return (now) => {
+  return (now, looks) => {
     if (parts.intents.mayBeLeft(key) || !parts.locks.isFree(key)) return undefined
-    const seen = look()
+    const seen = look(looks)
     // What is wrong with it, who looks again says.
     if (Either.isLeft(seen)) return undefined
     if (seen.right === undefined) return false

@@ -5,6 +5,7 @@
 import { Clock, Effect, Either, Option } from "effect"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { DiskError, DiskService, DiskStatus } from "../../disk/Disk.ts"
+import type { Looks } from "../../disk/Looks.ts"
 import * as Metadata from "../file/Metadata.ts"
 
 /** What makes a stored content the one that was accepted. */
@@ -26,8 +27,8 @@ export interface Unread {
 
 /** What metadata files say; undefined: there is none, or it can't be read as one. */
 export interface KnownMetadata {
-  /** By no more than a look at the file, now. */
-  readonly look: (path: string) => Either.Either<Known | Unread | undefined, DiskError>
+  /** By no more than a look at the file: one of these, or one of its own, now. */
+  readonly look: (path: string, looks?: Looks) => Either.Either<Known | Unread | undefined, DiskError>
   /** By reading it, where that is needed. */
   readonly read: (path: string) => Effect.Effect<Known | undefined, DiskError>
 }
@@ -73,8 +74,8 @@ export const make = (disk: DiskService): KnownMetadata => {
       return known
     })
 
-  const look = (path: string): Either.Either<Known | Unread | undefined, DiskError> => {
-    const now = disk.look(path)
+  const look: KnownMetadata["look"] = (path, looks) => {
+    const now = looks === undefined ? disk.look(path) : looks.look(path)
     if (Either.isLeft(now)) return Either.left(now.left)
     const status = now.right
     const found = seen.get(path)

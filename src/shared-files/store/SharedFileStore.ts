@@ -15,8 +15,10 @@ import * as FreeSpace from "../../disk/FreeSpace.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import * as Lease from "../../disk/Lease.ts"
+import * as Looks from "../../disk/Looks.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
+import type { Batch } from "../../EventLoop.ts"
 import { type StorageError, StorageFull } from "../../RelayError.ts"
 import * as Span from "../../Span.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
@@ -61,10 +63,13 @@ export interface SharedFileStoreService {
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
   /**
-   * The same by plain calls of what this gives, each of which looks at the disk; undefined, or absent: it takes more than a
+   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or absent: it takes more than a
    * look, and `has` says it.
    */
-  readonly lookAt?: (location: Location, hash: ContentHash.ContentHash) => () => boolean | undefined
+  readonly lookAt?: (
+    location: Location,
+    hash: ContentHash.ContentHash
+  ) => (batch?: Batch) => boolean | undefined
   /** What is stored, in the order of its folders. A file without its metadata, or the other way round, is none. */
   readonly list: (selection: StoredList.StoredSelection) => Effect.Effect<StoredList.StoredPage, StorageError>
   /**
@@ -127,6 +132,7 @@ export const make = Effect.gen(function* () {
   })
   const intents = Intents.make({ disk, folders, hashesTo, fileMode })
   const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }
+  const looksOf = Looks.ofBatches(disk, () => clock.unsafeCurrentTimeMillis())
   const free = FreeSpace.make(folders.again(disk.free(folders.root)))
   const checkRoom = checkFree(free, sharedFiles.minFree)
   const watchRoom = RoomWatch.make((size) => {
@@ -150,7 +156,7 @@ export const make = Effect.gen(function* () {
     has: (location, hash) => ContentCheck.has(parts, location, hash),
     lookAt: (location, hash) => {
       const look = ContentCheck.lookAt(parts, location, hash)
-      return () => look(clock.unsafeCurrentTimeMillis())
+      return (batch) => look(clock.unsafeCurrentTimeMillis(), looksOf(batch))
     },
     list: (selection) =>
       Effect.catchTag(

@@ -225,6 +225,120 @@ describe("lookAt", () => {
   })
 })
 
+describe("lookAt of a batch", () => {
+  /** A store with two files, all of which has been there for a minute, and the paths at which it looks. */
+  const settled = () => {
+    const { fs, disk } = openDisk()
+    const looked: Array<string> = []
+    const look: DiskService["look"] = (path) => {
+      looked.push(path)
+      return disk.look(path)
+    }
+    const store = Effect.gen(function* () {
+      for (const [fileId, content] of [
+        ["a", "hello"],
+        ["b", "world"]
+      ] as const) {
+        yield* upload(locationOf(fileId), content, expiring(Math.ceil(Date.now() / 1000) + 150))
+        yield* TestClock.adjust("1 minute")
+        expect(yield* has(content, locationOf(fileId))).toBe(true)
+      }
+      const { lookAt } = yield* SharedFileStore
+      looked.length = 0
+      return (batch: { isGoing: boolean } | undefined, content: string, at = location) =>
+        lookAt?.(at, hashOf(content))(batch)
+    })
+    const running = <A, E>(test: Effect.Effect<A, E, SharedFileStore>) =>
+      Effect.andThen(TestClock.setTime(Date.now()), Effect.provide(test, storeLayer({ ...disk, look })))
+    return { fs, looked, store, running }
+  }
+  const begins = () => ({ isGoing: true })
+
+  it.effect("looks at each path once for all who ask, for several files too", () => {
+    const { looked, store, running } = settled()
+    return running(
+      Effect.gen(function* () {
+        const lookAt = yield* store
+        const batch = begins()
+        const other = locationOf("b")
+        expect([lookAt(batch, "hello"), lookAt(batch, "world", other), lookAt(batch, "hello")]).toEqual([
+          true,
+          true,
+          true
+        ])
+        expect([lookAt(batch, "other"), lookAt(batch, "hello", other)]).toEqual([false, false])
+        expect(lookAt(batch, "hello", locationOf("c"))).toBe(false)
+        expect(looked).toEqual([...new Set(looked)])
+        expect(looked).toContain(path)
+        const before = looked.length
+        lookAt(undefined, "hello")
+        lookAt(undefined, "hello")
+        expect(looked.length).toBeGreaterThan(before + 3)
+      })
+    )
+  })
+
+  it.effect("tells what is there after all of them asked, and nothing of it to the next batch", () => {
+    const { fs, store, running } = settled()
+    return running(
+      Effect.gen(function* () {
+        const lookAt = yield* store
+        const [one, next, third] = [begins(), begins(), begins()]
+        expect(lookAt(one, "hello")).toBe(true)
+        fs.renameSync(path, "/moved")
+        // Those who are in a batch asked before its first look.
+        expect(lookAt(one, "hello")).toBe(true)
+        expect(lookAt(next, "hello")).toBe(false)
+        expect(lookAt(undefined, "hello")).toBe(false)
+        fs.renameSync("/moved", path)
+        expect([lookAt(next, "hello"), lookAt(third, "hello")]).toEqual([false, true])
+        // Over, whoever still has it.
+        next.isGoing = false
+        expect(lookAt(next, "hello")).toBe(true)
+      })
+    )
+  })
+
+  it.effect("follows no link that a folder, or the file, has become before it", () => {
+    const { fs, store, running } = settled()
+    return running(
+      Effect.gen(function* () {
+        const lookAt = yield* store
+        expect(lookAt(begins(), "hello")).toBe(true)
+        for (const place of ["/store/target", "/store/target/source", path, `${path}.metadata`]) {
+          fs.renameSync(place, "/elsewhere")
+          fs.symlinkSync("/elsewhere", place)
+          const batch = begins()
+          for (let time = 0; time < 2; time++) expect(lookAt(batch, "hello"), place).not.toBe(true)
+          fs.unlinkSync(place)
+          fs.renameSync("/elsewhere", place)
+        }
+      })
+    )
+  })
+
+  it.effect("has each file's end by the time at which it is asked for, and waits for who writes it", () => {
+    const { store, running } = settled()
+    return running(
+      Effect.gen(function* () {
+        const lookAt = yield* store
+        const service = yield* SharedFileStore
+        const batch = begins()
+        expect(lookAt(batch, "hello")).toBe(true)
+        yield* Effect.scoped(
+          Effect.andThen(service.turn(location), () => {
+            expect(lookAt(batch, "hello")).toBeUndefined()
+            expect(lookAt(batch, "world", locationOf("b"))).toBe(true)
+          })
+        )
+        expect(lookAt(batch, "hello")).toBe(true)
+        yield* TestClock.adjust("2 minutes")
+        expect(lookAt(batch, "hello")).toBe(false)
+      })
+    )
+  })
+})
+
 describe("links below the store", () => {
   for (const [what, place] of [
     ["the target's folder", "/store/target"],
