@@ -38,7 +38,8 @@ export {
   type DiskFile,
   type DiskService,
   type DiskStatus,
-  type DiskStep
+  type DiskStep,
+  type FileEnd
 } from "./disk/Disk.ts"
 export type { Turn } from "./disk/FileLocks.ts"
 export * as FolderLease from "./disk/FolderLease.ts"
@@ -156,7 +157,7 @@ export {
   OutboxStorage,
   type OutboxStorageService
 } from "./shared-files/outbox/OutboxStorage.ts"
-export type { Amount, Amounts, Spool } from "./shared-files/outbox/Spool.ts"
+export type { Amount, Amounts, LoadedEntry, Spool } from "./shared-files/outbox/Spool.ts"
 export {
   type SentFile,
   Upstream,

@@ -26,6 +26,13 @@ export interface DiskStatus {
   readonly changed: number
 }
 
+/** The end of a file. */
+export interface FileEnd {
+  readonly bytes: Uint8Array
+  /** Of all of the file. Bytes. */
+  readonly length: number
+}
+
 /** A file that is being written. */
 export interface DiskFile {
   /** Appends all of these bytes, which may be overwritten afterwards. */
@@ -44,7 +51,7 @@ export interface DiskFile {
  * - `Note`: these bytes, or this text, in a file that others write to as well, at this place in bytes and over what is
  *   there, with zeros behind them up to this length in bytes; the file is made where it is missing. On the disk afterwards,
  *   if its name is.
- * - `MakeFolder`, `Rename`, `SyncFolder`: as the operations of these names.
+ * - `MakeFolder`, `Rename`, `SyncFolder`, `Remove`: as the operations of these names.
  * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
  */
 export type DiskStep =
@@ -65,13 +72,14 @@ export type DiskStep =
     }
   | { readonly _tag: "MakeFolder"; readonly path: string; readonly mode: number }
   | { readonly _tag: "Rename"; readonly from: string; readonly to: string }
-  | { readonly _tag: "SyncFolder" | "Discard" | "DiscardFolder"; readonly path: string }
+  | { readonly _tag: "SyncFolder" | "Remove" | "Discard" | "DiscardFolder"; readonly path: string }
 
 /** The operations. Each fails with the system's word for it; none is tried again. */
 export interface DiskService {
   /** A new file, which must not be there yet; it has this mode whatever the umask. */
   readonly create: (path: string, mode: number) => Effect.Effect<DiskFile, DiskError>
   readonly rename: (from: string, to: string) => Effect.Effect<void, DiskError>
+  /** Removes a file. Succeeds where there is none. */
   readonly remove: (path: string) => Effect.Effect<void, DiskError>
   /** Succeeds where the folder is there, and leaves its mode; a new one has this mode whatever the umask. */
   readonly makeFolder: (path: string, mode: number) => Effect.Effect<void, DiskError>
@@ -100,6 +108,8 @@ export interface DiskService {
   readonly readText: (path: string) => Effect.Effect<string | undefined, DiskError>
   /** The same as bytes. */
   readonly readSmall: (path: string) => Effect.Effect<Uint8Array | undefined, DiskError>
+  /** The end of a file, as `readSmall` gives all of one, however long that is: so many bytes at most. */
+  readonly readEnd: (path: string, most: number) => Effect.Effect<FileEnd | undefined, DiskError>
   /** A file's content, piece by piece. Does not follow a link; what is no file is an `EFTYPE`. */
   readonly read: (path: string) => AsyncIterable<Uint8Array>
   /** Fails where this process may not list, fill and empty a folder. */

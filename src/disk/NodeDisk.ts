@@ -8,7 +8,15 @@
 import * as fs from "node:fs"
 import { Effect, Either, Layer } from "effect"
 import * as CommitThread from "./CommitThread.ts"
-import { Disk, DiskError, type DiskService, type DiskStatus, diskError, notOfItsKind } from "./Disk.ts"
+import {
+  Disk,
+  DiskError,
+  type DiskService,
+  type DiskStatus,
+  diskError,
+  type FileEnd,
+  notOfItsKind
+} from "./Disk.ts"
 import { create, hasMode, openNotes, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 import * as Sequence from "./Sequence.ts"
@@ -70,16 +78,25 @@ const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined,
 const nothing: Either.Either<undefined> = Either.right(undefined)
 const orNothing = { throwIfNoEntry: false } as const
 
-/** The bytes of a small file. */
-const bytesOf = (node: NodeFs, path: string): Buffer => {
+/** What a file that is there has, which is `length` bytes long. */
+const ofFile = <A>(node: NodeFs, path: string, read: (file: number, length: number) => A): A => {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
   const file = node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
     const found = node.fstatSync(file)
     if (!found.isFile()) throw notOfItsKind(path)
-    if (Number(found.size) > longestText) throw tooLong(path)
+    return read(file, Number(found.size))
+  } finally {
+    node.closeSync(file)
+  }
+}
+
+/** The bytes of a small file. */
+const bytesOf = (node: NodeFs, path: string): Buffer =>
+  ofFile(node, path, (file, expected) => {
+    if (expected > longestText) throw tooLong(path)
     // A byte to spare: what grew meanwhile is seen, and the end of what did not.
-    let buffer = Buffer.allocUnsafe(Number(found.size) + 1)
+    let buffer = Buffer.allocUnsafe(expected + 1)
     let length = 0
     for (let more = 1; more > 0; length += more) {
       if (length > longestText) throw tooLong(path)
@@ -87,15 +104,23 @@ const bytesOf = (node: NodeFs, path: string): Buffer => {
       more = node.readSync(file, buffer, length, buffer.length - length, null)
     }
     return buffer.subarray(0, length)
-  } finally {
-    node.closeSync(file)
-  }
-}
+  })
 
-/** The same; undefined where there is none. */
-const small = (node: NodeFs, path: string): Either.Either<Buffer | undefined, DiskError> => {
+/** The last bytes of a file, so many at most. */
+const endOf = (node: NodeFs, path: string, most: number): FileEnd =>
+  ofFile(node, path, (file, length) => {
+    const buffer = Buffer.allocUnsafe(Math.min(length, most))
+    const from = length - buffer.length
+    let count = 0
+    for (let more = 1; more > 0 && count < buffer.length; count += more)
+      more = node.readSync(file, buffer, count, buffer.length - count, from + count)
+    return { bytes: buffer.subarray(0, count), length }
+  })
+
+/** What is read; undefined where there is no such file. */
+const ifThere = <A>(read: () => A): Either.Either<A | undefined, DiskError> => {
   try {
-    return Either.right(bytesOf(node, path))
+    return Either.right(read())
   } catch (cause) {
     const error = diskError(cause)
     return isMissing(error) ? nothing : Either.left(error)
@@ -160,9 +185,9 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
       Effect.map(unlessMissing(now(() => node.readdirSync(path).map(String))), (found = []) => found),
     status: (path) => Effect.suspend(() => look(node, path)),
     look: (path) => look(node, path),
-    readText: (path) =>
-      Effect.suspend(() => Either.map(small(node, path), (bytes) => bytes?.toString("utf8"))),
-    readSmall: (path) => Effect.suspend(() => small(node, path)),
+    readText: (path) => Effect.suspend(() => ifThere(() => bytesOf(node, path).toString("utf8"))),
+    readSmall: (path) => Effect.suspend(() => ifThere(() => bytesOf(node, path))),
+    readEnd: (path, most) => Effect.suspend(() => ifThere(() => endOf(node, path, most))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),

@@ -58,6 +58,8 @@ const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, Di
       return Effect.as(parts.makeFolder(step.path, step.mode), undefined)
     case "Rename":
       return Effect.as(parts.rename(step.from, step.to), undefined)
+    case "Remove":
+      return Effect.as(parts.remove(step.path), undefined)
     case "Discard":
       return Effect.as(Effect.ignore(parts.remove(step.path)), undefined)
     case "DiscardFolder":

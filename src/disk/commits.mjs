@@ -60,6 +60,14 @@ const makeFolder = ({ path, mode }) => {
   if ((made & 0o777) !== mode) fs.chmodSync(path, (made & 0o7000) | mode)
 }
 
+const remove = (path) => {
+  try {
+    fs.unlinkSync(path)
+  } catch (error) {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error
+  }
+}
+
 const discard = (path) => {
   try {
     fs.unlinkSync(path)
@@ -76,6 +84,7 @@ const discardFolder = (path) => {
 const performs = {
   MakeFolder: makeFolder,
   Rename: ({ from, to }) => fs.renameSync(from, to),
+  Remove: ({ path }) => remove(path),
   Discard: ({ path }) => discard(path),
   DiscardFolder: ({ path }) => discardFolder(path)
 }

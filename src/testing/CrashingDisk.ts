@@ -251,9 +251,9 @@ export class CrashingDisk {
         this.opened.delete(descriptor)
         contents.fs.closeSync(descriptor)
       },
-      readSync: (descriptor: number, buffer: Uint8Array, from: number, count: number) =>
+      readSync: (descriptor: number, buffer: Uint8Array, from: number, count: number, at: number | null) =>
         this.now({ kind: "read", paths: [pathOf(descriptor)] }, () =>
-          contents.fs.readSync(descriptor, buffer, from, count, null)
+          contents.fs.readSync(descriptor, buffer, from, count, at)
         ),
       writeSync: (descriptor: number, bytes: Uint8Array, from: number, count: number, at: number | null) => {
         const { operation, whole, inPart } = write(descriptor, bytes.subarray(from, from + count), at)

@@ -56,9 +56,9 @@ const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
     (path) =>
       (root: string): DiskStep => ({ _tag: "DiscardFolder", path: `${root}/${path}` })
   ),
-  place.map(
-    (path) =>
-      (root: string): DiskStep => ({ _tag: "Discard", path: `${root}/${path}` })
+  FastCheck.tuple(FastCheck.constantFrom("Discard" as const, "Remove" as const), place).map(
+    ([_tag, path]) =>
+      (root: string): DiskStep => ({ _tag, path: `${root}/${path}` })
   )
 )
 

@@ -96,7 +96,7 @@ describe("what is no file, where a file belongs", () => {
             },
             catch: diskError
           })
-          for (const reading of [disk.readText(path), read])
+          for (const reading of [disk.readText(path), disk.readEnd(path, 9), read])
             expect(isNotOfItsKind(yield* Effect.flip(Effect.timeoutFail(reading, hangs)))).toBe(true)
         })
     )
@@ -107,6 +107,22 @@ describe("what is no file, where a file belongs", () => {
       fs.writeFileSync(path, "")
       fs.truncateSync(path, 1e12)
       expect(yield* Effect.flip(make(fs).readText(path))).toMatchObject({ code: "EFBIG" })
+    })
+  )
+})
+
+describe("the end of a file", () => {
+  it.scopedLive("is so much of it as is asked for, or all of it, and how long that is", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "file")
+      const { readEnd } = make(fs)
+      expect(yield* readEnd(path, 3)).toBeUndefined()
+      for (const content of ["", "ab", "abc", "abcdef"]) {
+        fs.writeFileSync(path, content)
+        const end = yield* readEnd(path, 3)
+        expect(end?.length).toBe(content.length)
+        expect(Buffer.from(end?.bytes ?? []).toString()).toBe(content.slice(-3))
+      }
     })
   )
 })

@@ -158,8 +158,11 @@ export class MemoryStorage {
         this.call("attempts", () =>
           Option.flatMap(Option.fromNullable(this.of(entry)), ({ attempts }) => attempts)
         ),
-      isWhole: (entry) => this.call("isWhole", () => this.of(entry)?.content.length === entry.size),
-      smallContent: () => Effect.succeed(undefined),
+      load: (entry) =>
+        this.call("load", () => {
+          const { record, content } = this.of(entry) ?? { record: Option.none(), content: undefined }
+          return { record, isWhole: content?.length === entry.size, bytes: undefined }
+        }),
       content: (entry) => {
         const { content } = this.of(entry) ?? { content: Buffer.alloc(0) }
         return (async function* () {

@@ -4,11 +4,13 @@ import { PCGRandom } from "effect/Utils"
 import * as EventLoop from "../../src/EventLoop.ts"
 import * as EntryName from "../../src/shared-files/outbox/EntryName.ts"
 import * as EntryRecord from "../../src/shared-files/outbox/EntryRecord.ts"
+import * as EntryTail from "../../src/shared-files/outbox/EntryTail.ts"
 import { Outbox, type OutboxService } from "../../src/shared-files/outbox/Outbox.ts"
 import type { SentFile } from "../../src/shared-files/outbox/Upstream.ts"
 import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
 import { type Answer, ScriptedUpstream } from "../../src/testing/ScriptedUpstream.ts"
 import { ManualClock } from "./ManualClock.ts"
+import { makeOlder } from "./OlderEntries.ts"
 import { accept, nameOf, outboxLayer } from "./Outboxes.ts"
 import { type Commits, oneByOne } from "./ThreadedDisk.ts"
 
@@ -87,9 +89,12 @@ class World {
   private latest = 0
 
   private readonly commits: Commits
+  private readonly isOlder: boolean
 
-  constructor(seed: number, commits: Commits) {
+  /** @param isOlder what waits at a start was left by an older relay */
+  constructor(seed: number, commits: Commits, isOlder: boolean) {
     this.commits = commits
+    this.isOlder = isOlder
     this.random = new PCGRandom(seed)
     this.crashing = CrashingDisk.make(this.seed())
     this.upstream.answer = (file) => this.answer(file)
@@ -120,6 +125,7 @@ class World {
   /** A start of the program; where the disk fails it, there is no process until there is another. */
   readonly start = Effect.gen(this, function* () {
     const scope = yield* Scope.make()
+    if (this.isOlder) yield* Effect.orDie(makeOlder(this.crashing.disk, root))
     const disk = this.commits(this.crashing)
     const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root } })
     const built = yield* Effect.exit(Layer.buildWithScope(layer, scope))
@@ -269,19 +275,19 @@ class World {
     const found = new Set<number>()
     const files = disk.files()
     for (const [path, { content }] of files) {
-      const [, folder, name] =
-        /^(\/var\/relay\/outbox\/entries\/[0-9a-f]{3}\/([^/]+))\/content$/.exec(path) ?? []
-      const entry = Option.flatMap(Option.fromNullable(name), EntryName.parse)
-      const request = files.get(`${folder}/request`)?.content.toString() ?? ""
-      const number = content.length - baseSize
+      const [, name = "", older] =
+        /^\/var\/relay\/outbox\/entries\/[0-9a-f]{3}\/([^/]+)(\/content)?$/.exec(path) ?? []
+      const entry = Option.getOrUndefined(EntryName.parse(name))
+      if (entry === undefined || (entry.isFolder === true) !== (older !== undefined)) continue
+      const number = entry.size - baseSize
+      const end = { bytes: content, length: content.length }
+      const request = older
+        ? files.get(path.replace(/content$/, "request"))?.content
+        : EntryTail.parse(end, entry.size)?.request
       const isWhole =
-        content.toString() === contentOf(number) &&
-        Option.contains(
-          Option.map(entry, ({ size }) => size),
-          content.length
-        ) &&
+        (older ? content : content.subarray(0, entry.size)).toString() === contentOf(number) &&
         Option.exists(
-          EntryRecord.parse(request),
+          EntryRecord.parse(Buffer.from(request ?? []).toString()),
           ({ name }) => name.fileId === this.versions.get(number)?.file
         )
       if (isWhole) found.add(number)
@@ -404,10 +410,11 @@ export const run = (
     /** The very first start is killed at this operation of the disk. */
     readonly firstKilledAt?: number | undefined
     readonly commits?: Commits | undefined
+    readonly isOlder?: boolean | undefined
   }
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.suspend(() => {
-    const world = new World(options.seed, options.commits ?? oneByOne)
+    const world = new World(options.seed, options.commits ?? oneByOne, options.isOlder ?? false)
     return Effect.gen(function* () {
       yield* options.firstKilledAt === undefined ? world.start : world.startBehindKill(options.firstKilledAt)
       for (const step of steps) yield* world.perform(step)

@@ -10,6 +10,7 @@ import * as EventLoop from "../../src/EventLoop.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { FileId, type SharedFileName } from "../../src/shared-files/file/FileId.ts"
 import type * as Metadata from "../../src/shared-files/file/Metadata.ts"
+import * as EntryName from "../../src/shared-files/outbox/EntryName.ts"
 import { Outbox } from "../../src/shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "../../src/shared-files/outbox/OutboxFolder.ts"
 import { SharedFileStore } from "../../src/shared-files/store/SharedFileStore.ts"
@@ -111,14 +112,18 @@ export const rest = Effect.repeatN(Effect.andThen(Effect.yieldNow(), EventLoop.t
 /** The clock goes on, and what it sets off comes to rest. */
 export const pass = (time: Duration.DurationInput) => Effect.andThen(TestClock.adjust(time), rest)
 
-/** Cuts the content of all entries, as a disk may that lost some of it. */
+/** Takes the content of all entries for another one that is as long, as a disk may that lost some of it. */
 export const spoil = (disk: DiskService) =>
   Effect.gen(function* () {
     for (const shard of yield* disk.list("/outbox/entries"))
-      for (const { name } of yield* disk.list(`/outbox/entries/${shard.name}`)) {
-        const path = `/outbox/entries/${shard.name}/${name}/content`
-        yield* disk.remove(path)
-        const file = yield* disk.create(path, 0o600)
-        yield* file.close
+      for (const name of yield* disk.names(`/outbox/entries/${shard.name}`)) {
+        const entry = Option.getOrUndefined(EntryName.parse(name))
+        if (entry === undefined) continue
+        const path = `/outbox/entries/${shard.name}/${name}`
+        const bytes = Buffer.from((yield* disk.readSmall(path)) ?? []).fill(0, 0, entry.size)
+        yield* disk.sequence([
+          { _tag: "Remove", path },
+          { _tag: "Write", path, mode: 0o600, bytes, modified: 0 }
+        ])
       }
   })

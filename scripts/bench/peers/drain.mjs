@@ -1,12 +1,10 @@
-// The least that sending waiting files on takes: each one's record and content read, sent by PUT, moved away and removed.
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises"
+// The least that sending waiting files on takes: each is read, its record and content are sent by PUT, and it is removed.
+import { readdir, readFile, unlink } from "node:fs/promises"
 import { Agent, request } from "node:http"
 import { join } from "node:path"
 
 const [outbox, port, atOnce] = process.argv.slice(2)
 const entries = join(outbox, "entries")
-const temporary = join(outbox, "gone")
-await mkdir(temporary)
 const agent = new Agent({ keepAlive: true })
 const waiting = []
 for (const shard of await readdir(entries))
@@ -22,11 +20,11 @@ const put = (path, content) =>
   })
 const worker = async () => {
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const [folder, name] = next
-    const record = await readFile(join(folder, "request"))
-    await put(`/${name}`, Buffer.concat([record, Buffer.from("\n"), await readFile(join(folder, "content"))]))
-    await rename(folder, join(temporary, name))
-    await rm(join(temporary, name), { recursive: true })
+    const [path, name] = next
+    const all = await readFile(path)
+    const size = Number(name.split("-")[2])
+    await put(`/${name}`, Buffer.concat([all.subarray(size), Buffer.from("\n"), all.subarray(0, size)]))
+    await unlink(path)
   }
 }
 const count = waiting.length

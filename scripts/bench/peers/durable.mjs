@@ -1,8 +1,8 @@
 // The least that a durable upload takes: what the relay has to write, written and synced, put into place and the folder
 // synced; nothing verified, decided or logged. Where uploads wait for a folder at the same time, one sync serves them.
 //
-// durable.mjs FOLDER [entries]: the content and its metadata beside it, as in the store; or, as in the outbox, the two in a
-// folder of their own in one of 4,096 folders.
+// durable.mjs FOLDER [entries]: the content and its metadata beside it, as in the store; or, as in the outbox, the two in
+// one file in one of 4,096 folders.
 import { createHash, randomUUID } from "node:crypto"
 import { mkdir, open, rename } from "node:fs/promises"
 import { createServer } from "node:http"
@@ -76,9 +76,7 @@ const shardOf = (key) => {
 const keepEntry = async (name, content) => {
   const path = join(temporary, randomUUID())
   const key = createHash("sha256").update(name).digest("hex").slice(0, 32)
-  await mkdir(path)
-  await Promise.all([written(join(path, "content"), content), written(join(path, "request"), metadata)])
-  const [shard] = await Promise.all([shardOf(key), syncFolder(path)])
+  const [shard] = await Promise.all([shardOf(key), written(path, Buffer.concat([content, metadata]))])
   await rename(path, join(shard, key))
   await syncFolder(shard)
 }

@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { createServer } from "node:http"
 import { join } from "node:path"
+import { crc32 } from "node:zlib"
 import { load, request } from "../load.mjs"
 import {
   freePort,
@@ -125,17 +126,22 @@ const accept = {
 const copyEntries = (outbox, count) => {
   const entries = join(outbox, "entries")
   const [shard] = readdirSync(entries).filter((each) => readdirSync(join(entries, each)).length > 0)
-  const [first] = readdirSync(join(entries, shard))
+  const first = readdirSync(join(entries, shard)).find((name) => name.endsWith(".entry"))
   const [, order, size, time] = /^[0-9a-f]{32}-([0-9a-f]{16})-(\d+)-(\d+)/.exec(first)
-  const record = readFileSync(join(entries, shard, first, "request"), "utf8")
+  const whole = readFileSync(join(entries, shard, first))
+  const [, record, last] = /^(.*\n)(entry [^\n]*\n)$/s.exec(whole.subarray(Number(size)).toString())
   for (let at = 1; at < count; at++) {
     const fileId = `copy${at}`
     const key = createHash("sha256").update(`far/n0/${fileId}`).digest("hex").slice(0, 32)
     const next = (BigInt(`0x${order}`) + BigInt(at)).toString(16).padStart(16, "0")
-    const folder = join(entries, key.slice(0, 3), `${key}-${next}-${size}-${time}.waiting`)
+    const front = Buffer.concat([content, Buffer.from(record.replace(/^file_id=.*$/m, `file_id=${fileId}`))])
+    const end = last
+      .replace(/request=\d+/, `request=${String(front.length - content.length).padStart(6, "0")}`)
+      .replace(/crc32=\w+/, `crc32=${crc32(front).toString(16).padStart(8, "0")}`)
+    const folder = join(entries, key.slice(0, 3))
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(join(folder, "content"), content)
-    writeFileSync(join(folder, "request"), record.replace(/^file_id=.*$/m, `file_id=${fileId}`))
+    const path = join(folder, `${key}-${next}-${size}-${time}.waiting.entry`)
+    writeFileSync(path, Buffer.concat([front, Buffer.from(end)]))
   }
 }
 

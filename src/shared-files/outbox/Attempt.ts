@@ -2,7 +2,7 @@
 import { Readable } from "node:stream"
 import { Clock, Effect, Option } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
-import type { DiskError } from "../../disk/Disk.ts"
+import { DiskError, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as Incoming from "../../disk/Incoming.ts"
 import type { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import { NodesList, type NodesListService } from "../../topology/NodesList.ts"
@@ -11,7 +11,7 @@ import type { BadSignature } from "../file/SharedFileError.ts"
 import { SharedFileStore, type SharedFileStoreService } from "../store/SharedFileStore.ts"
 import type { EntryName } from "./EntryName.ts"
 import * as EntryRecord from "./EntryRecord.ts"
-import type { Spool } from "./Spool.ts"
+import type { LoadedEntry, Spool } from "./Spool.ts"
 import { Upstream, type UpstreamService, type UpstreamUnreachable } from "./Upstream.ts"
 
 /**
@@ -32,19 +32,18 @@ export type Verdict =
   | { readonly _tag: "Deferred" | "Unreachable"; readonly message: string }
 
 /**
- * Attempts to get rid of an entry, and changes nothing of it. `DiskError`: the outbox can't be read.
+ * Attempts to get rid of an entry, and changes nothing of it.
  *
- * @param record what was asked for; none where that can't be read
  * @param answered run when the policy server has answered, whatever it said
  */
 export type Attempt = (
   entry: EntryName,
-  record: Option.Option<EntryRecord.EntryRecord>,
+  loaded: LoadedEntry,
   answered: Effect.Effect<void>
-) => Effect.Effect<Verdict, DiskError>
+) => Effect.Effect<Verdict>
 
 interface Parts {
-  readonly spool: Spool
+  readonly spool: Pick<Spool, "content">
   readonly layout: Location.Layout
   readonly nodesList: NodesListService
   readonly store: SharedFileStoreService
@@ -68,19 +67,28 @@ export const make = (spool: Spool) =>
 
 const attempt = (
   parts: Parts,
-  ...[entry, record, answered]: Parameters<Attempt>
-): Effect.Effect<Verdict, DiskError> =>
-  Option.isNone(record)
-    ? Effect.succeed(damaged)
-    : Effect.flatMap(parts.spool.smallContent(entry), (bytes) => {
-        if (bytes === undefined)
-          return Effect.flatMap(parts.spool.isWhole(entry), (isWhole) =>
-            isWhole ? attemptWhole(parts, entry, record.value, bytes, answered) : Effect.succeed(damaged)
-          )
-        return bytes.length === entry.size
-          ? attemptWhole(parts, entry, record.value, bytes, answered)
-          : Effect.succeed(damaged)
-      })
+  ...[entry, { record, isWhole, bytes }, answered]: Parameters<Attempt>
+): Effect.Effect<Verdict> => {
+  if (Option.isNone(record) || !isWhole) return Effect.succeed(damaged)
+  if (bytes !== undefined) return attemptWhole(parts, entry, record.value, bytes, answered)
+  // Of what is read while it is sent, or stored, it is known only then whether all of it is as it was written.
+  let isDamaged = false
+  const content = (from: EntryName) => watched(parts.spool.content(from), () => (isDamaged = true))
+  const watching = { ...parts, spool: { ...parts.spool, content } }
+  return Effect.map(attemptWhole(watching, entry, record.value, bytes, answered), (verdict) =>
+    isDamaged ? damaged : verdict
+  )
+}
+
+/** The same pieces; of what is not as it was written it is told. */
+async function* watched(pieces: AsyncIterable<Uint8Array>, onDamage: () => void): AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces
+  } catch (error) {
+    if (error instanceof DiskError && isNotOfItsKind(error)) onDamage()
+    throw error
+  }
+}
 
 const damaged: Verdict = { _tag: "Damaged" }
 
@@ -91,7 +99,7 @@ const attemptWhole = (
   record: EntryRecord.EntryRecord,
   bytes: Uint8Array | undefined,
   answered: Effect.Effect<void>
-) =>
+): Effect.Effect<Verdict> =>
   Effect.flatMap(parts.nodesList.neverLoaded, (neverLoaded) => {
     if (neverLoaded) return Effect.succeed(deferred("the nodes list was not loaded yet"))
     return Effect.zipWith(

@@ -35,9 +35,9 @@ export const deliver = (
   Effect.flatMap(choose(parts, key, flight), (entry) =>
     entry === undefined
       ? Effect.void
-      : Effect.flatMap(parts.spool.record(entry), (record) =>
-          Effect.flatMap(untilStopped(flight, parts.attempt(entry, record, permit.answered)), (verdict) =>
-            goOn(parts, { entry, flight, permit, record, verdict })
+      : Effect.flatMap(parts.spool.load(entry), (loaded) =>
+          Effect.flatMap(untilStopped(flight, parts.attempt(entry, loaded, permit.answered)), (verdict) =>
+            goOn(parts, { entry, flight, permit, record: loaded.record, verdict })
           )
         )
   )
@@ -70,10 +70,7 @@ const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError
  * Attempts it; where the version is not to be sent any more, the delivery's fiber is interrupted in it, and nowhere else.
  * A fiber of its own for each attempt would be as much work as the attempt.
  */
-const untilStopped = (
-  flight: Flights.Flight,
-  attempt: Effect.Effect<Verdict, DiskError>
-): Effect.Effect<Verdict, DiskError> =>
+const untilStopped = (flight: Flights.Flight, attempt: Effect.Effect<Verdict>): Effect.Effect<Verdict> =>
   Effect.withFiberRuntime((fiber) => {
     if (flight.isStopped) return replaced
     flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)

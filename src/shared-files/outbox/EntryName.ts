@@ -1,6 +1,7 @@
 /**
- * What the folder of an outbox entry is called: all that it takes to find, order, count and schedule entries is in it,
- * so that none has to be opened for that. `<key>-<order>-<size>-<time>.<state>`
+ * What the file of an outbox entry is called: all that it takes to find, order, count and schedule entries is in it, so
+ * that none has to be opened for that. `<key>-<order>-<size>-<time>.<state>.entry`; without that end it is a folder, which
+ * older relays made. Those take no file for one of their folders, and leave it alone.
  */
 import { createHash } from "node:crypto"
 import { Option } from "effect"
@@ -18,6 +19,8 @@ export interface EntryName {
   readonly state: "waiting" | "refused"
   /** When it is tried next, or is kept no longer. Milliseconds since 1970. */
   readonly time: number
+  /** An older relay made it: it is a folder. */
+  readonly isFolder?: true
 }
 
 /** A file's key: 32 hex digits of the hash of its name, under which its versions are found. */
@@ -37,15 +40,15 @@ export const printShard = (shard: number): string => shard.toString(16).padStart
 export const parseShard = (text: string): Option.Option<number> =>
   /^[0-9a-f]{3}$/.test(text) ? Option.some(Number.parseInt(text, 16)) : Option.none()
 
-/** The folder's name. */
-export const print = ({ key, order, size, time, state }: EntryName): string =>
-  `${key}-${order}-${size}-${time}.${state}`
+/** The name of the file, or of the folder. */
+export const print = ({ key, order, size, time, state, isFolder }: EntryName): string =>
+  `${key}-${order}-${size}-${time}.${state}${isFolder === true ? "" : ".entry"}`
 
-const pattern = /^([0-9a-f]{32})-([0-9a-f]{16})-(\d{1,15})-(\d{1,15})\.(waiting|refused)$/
+const pattern = /^([0-9a-f]{32})-([0-9a-f]{16})-(\d{1,15})-(\d{1,15})\.(waiting|refused)(\.entry)?$/
 
-/** What a folder's name says; none for what is no entry's name. */
+/** What such a name says; none for what is no entry's name. */
 export const parse = (text: string): Option.Option<EntryName> => {
-  const [, key, order, size, time, state] = pattern.exec(text) ?? []
+  const [, key, order, size, time, state, form] = pattern.exec(text) ?? []
   return key === undefined || order === undefined
     ? Option.none()
     : Option.some({
@@ -53,9 +56,17 @@ export const parse = (text: string): Option.Option<EntryName> => {
         order,
         size: Number(size),
         time: Number(time),
-        state: state === "refused" ? state : "waiting"
+        state: state === "refused" ? state : "waiting",
+        ...(form === undefined ? { isFolder: true } : {})
       })
 }
+
+/** The name of the file beside an entry's that says what was tried: it stays the same while the entry's changes. */
+export const printAttempts = (entry: Pick<EntryName, "order" | "key">): string => `${idOf(entry)}.attempts`
+
+/** Of which entry such a file is, as far as it is finished or not: its id; undefined for what is no such name. */
+export const parseAttempts = (text: string): string | undefined =>
+  /^([0-9a-f]{16}-[0-9a-f]{32})\.attempts(?:\.new)?$/.exec(text)?.[1]
 
 /** What an entry is called outside. Ids sort by the time of acceptance, and do not change. */
 export const idOf = ({ order, key }: Pick<EntryName, "order" | "key">): string => `${order}-${key}`

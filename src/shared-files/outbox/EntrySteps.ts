@@ -7,9 +7,9 @@ const fileMode = 0o600
 
 /** Where an entry is made, and where it goes. */
 export interface EntryPlaces {
-  /** The folder in which it is made. */
+  /** The file that it is while it is made. */
   readonly begun: string
-  /** The folder that it is in the end. */
+  /** The file that it is in the end. */
   readonly place: string
   /** The folder that has this. */
   readonly shard: string
@@ -17,59 +17,59 @@ export interface EntryPlaces {
   readonly entries: string
 }
 
+/** All of an entry's file, and the modification time that it gets: milliseconds since 1970. */
+export interface EntryBytes {
+  readonly bytes: Uint8Array
+  readonly modified: number
+}
+
 /**
  * Makes an entry, and moves it to its place when all of it is on the disk.
  *
- * @param held the content; undefined: that is on the disk already
+ * @param all undefined: it is on the disk already
  * @param isShardKnown the folder that it goes to is on the disk
  */
 export const make = (
   { begun, place, shard, entries }: EntryPlaces,
-  held: Uint8Array | undefined,
-  record: EntryRecord.EntryRecord,
+  all: EntryBytes | undefined,
   isShardKnown: boolean
-): ReadonlyArray<DiskStep> => {
-  const file = { _tag: "Write", mode: fileMode, modified: record.accepted } as const
-  const folder = (path: string): DiskStep => ({ _tag: "MakeFolder", path, mode: folderMode })
-  return [
-    ...(isShardKnown ? [] : [folder(shard)]),
-    ...(held === undefined ? [] : [folder(begun), { ...file, path: `${begun}/content`, bytes: held }]),
-    { ...file, path: `${begun}/request`, bytes: EntryRecord.print(record) },
-    ...(isShardKnown ? [] : [{ _tag: "SyncFolder", path: entries } as const]),
-    { _tag: "SyncFolder", path: begun },
-    { _tag: "Rename", from: begun, to: place },
-    { _tag: "SyncFolder", path: shard }
-  ]
-}
+): ReadonlyArray<DiskStep> => [
+  ...(isShardKnown ? [] : [{ _tag: "MakeFolder", path: shard, mode: folderMode } as const]),
+  ...(all === undefined ? [] : [{ _tag: "Write", path: begun, mode: fileMode, ...all } as const]),
+  ...(isShardKnown ? [] : [{ _tag: "SyncFolder", path: entries } as const]),
+  { _tag: "Rename", from: begun, to: place },
+  { _tag: "SyncFolder", path: shard }
+]
 
 /** The same where some of these steps were done already. */
-export const makeAnew = (
-  places: EntryPlaces,
-  held: Uint8Array | undefined,
-  record: EntryRecord.EntryRecord
-): ReadonlyArray<DiskStep> => {
-  const made = held === undefined ? ["request"] : ["content", "request"]
-  return [
-    ...made.map((name): DiskStep => ({ _tag: "Discard", path: `${places.begun}/${name}` })),
-    ...make(places, held, record, false)
-  ]
-}
+export const makeAnew = (places: EntryPlaces, all: EntryBytes | undefined): ReadonlyArray<DiskStep> => [
+  ...(all === undefined ? [] : [{ _tag: "Discard", path: places.begun } as const]),
+  ...make(places, all, false)
+]
 
 /**
- * Notes in an entry's folder what was tried.
+ * Notes what was tried.
  *
+ * @param path where that is to stand, in this folder
  * @param synced on the disk afterwards, with this modification time: milliseconds since 1970; undefined: when the system likes
  */
 export const note = (
+  path: string,
   folder: string,
   attempts: EntryRecord.Attempts,
   synced: number | undefined
 ): ReadonlyArray<DiskStep> => {
-  const path = `${folder}/attempts.new`
+  const begun = `${path}.new`
   return [
-    { _tag: "Discard", path },
-    { _tag: "Write", path, mode: fileMode, bytes: EntryRecord.printAttempts(attempts), modified: synced },
-    { _tag: "Rename", from: path, to: `${folder}/attempts` },
+    { _tag: "Discard", path: begun },
+    {
+      _tag: "Write",
+      path: begun,
+      mode: fileMode,
+      bytes: EntryRecord.printAttempts(attempts),
+      modified: synced
+    },
+    { _tag: "Rename", from: begun, to: path },
     ...(synced === undefined ? [] : [{ _tag: "SyncFolder" as const, path: folder }])
   ]
 }

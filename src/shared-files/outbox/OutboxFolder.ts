@@ -1,8 +1,8 @@
 /**
- * The outbox's storage in a folder. An entry is a folder, `entries/<shard>/<name>`, with its `content`, the `request`
- * record, and `attempts` once it was tried. It is made in `~tmp` and moved into place when all of it is on the disk; it
- * goes by being moved back there in one piece. What it is next, and when, is in its name (`EntryName`): a rename changes
- * it.
+ * The outbox's storage in a folder. An entry is a file, `entries/<shard>/<name>`, with its content and, behind that, the
+ * request (`EntryTail`); once it was tried, there is a file of `attempts` beside it. It is made in `~tmp` and moved into
+ * place when all of it is on the disk. What it is next, and when, is in its name (`EntryName`): a rename changes it. What
+ * older relays left are folders, with files for each of the three.
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
@@ -16,8 +16,8 @@ import * as Lease from "../../disk/Lease.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
 import * as EntryFiles from "./EntryFiles.ts"
 import * as EntryName from "./EntryName.ts"
-import type * as EntryRecord from "./EntryRecord.ts"
 import * as EntrySteps from "./EntrySteps.ts"
+import * as IncomingEntries from "./IncomingEntries.ts"
 import * as OutboxSpace from "./OutboxSpace.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import * as RecentShards from "./RecentShards.ts"
@@ -30,9 +30,6 @@ const folderMode = 0o700
 const fileMode = 0o600
 const entriesName = "entries"
 
-/** A content of so many bytes is written by its commit, in one piece, and read in one. */
-const mostHeld = 64 * 1024
-
 /** What an outbox in a folder is made of. */
 interface Parts {
   readonly disk: DiskService
@@ -44,8 +41,8 @@ interface Parts {
   readonly known: Map<number, number>
   readonly recent: RecentShards.RecentShards
   readonly removals: Removals.Removals
-  /** Contents on their way in that may have a folder in `~tmp`. */
-  readonly begun: Set<string>
+  /** Contents on their way in that may have a file in `~tmp`. */
+  readonly begun: IncomingEntries.IncomingEntries
   readonly syncs: ShardSyncs.ShardSyncs
 }
 
@@ -85,7 +82,7 @@ const open = (
       known: new Map(),
       recent: new Map(),
       removals: Removals.make(disk, folders.temporary),
-      begun: new Set(),
+      begun: new Map(),
       syncs: ShardSyncs.make(disk, (shard) => shardPath(folders, shard))
     }
     yield* folders.emptyTemporary
@@ -100,11 +97,24 @@ const count = (parts: Parts) =>
       const number = Option.getOrUndefined(EntryName.parseShard(name))
       if (number === undefined) continue
       ShardSyncs.inherit(syncs, number)
-      const entries = yield* namesIn(parts, number)
+      const path = shardPath(folders, number)
+      const names = yield* disk.names(path)
+      const entries = names.flatMap((entry) => Option.toArray(EntryName.parse(entry)))
+      const left = leftAttempts(names, entries)
+      yield* Effect.forEach(left, (each) => Effect.ignore(disk.remove(`${path}/${each}`)), { discard: true })
       known.set(number, entries.length)
       for (const entry of entries) tally.add(entry)
     }
   })
+
+/** What was noted of entries that are gone: a stop may have come between. */
+const leftAttempts = (names: ReadonlyArray<string>, entries: ReadonlyArray<EntryName.EntryName>) => {
+  const ids = new Set(entries.map(EntryName.idOf))
+  return names.filter((name) => {
+    const id = EntryName.parseAttempts(name)
+    return id !== undefined && !ids.has(id)
+  })
+}
 
 const spoolOf = (parts: Parts): Spool => {
   const { disk, folders, known, tally } = parts
@@ -118,12 +128,10 @@ const spoolOf = (parts: Parts): Spool => {
     },
     shard: (number) => shard(parts, number),
     shards: () => [...known.keys()],
-    record: (entry) => EntryFiles.record(disk, pathOf(parts, entry)),
-    attempts: (entry) => EntryFiles.attempts(disk, pathOf(parts, entry)),
-    isWhole: (entry) => EntryFiles.isWhole(disk, pathOf(parts, entry), entry.size),
-    content: (entry) => disk.read(`${pathOf(parts, entry)}/content`),
-    smallContent: (entry) =>
-      entry.size > mostHeld ? Effect.succeed(undefined) : EntryFiles.smallContent(disk, pathOf(parts, entry)),
+    record: (entry) => EntryFiles.record(disk, placeOf(parts, entry)),
+    attempts: (entry) => EntryFiles.attempts(disk, placeOf(parts, entry)),
+    load: (entry) => EntryFiles.load(disk, placeOf(parts, entry)),
+    content: (entry) => EntryFiles.content(disk, placeOf(parts, entry)),
     change: (entry, next, options) => change(parts, entry, next, options),
     remove: (entry, options) => remove(parts, entry, options?.replaced === true),
     sync: (key) => ShardSyncs.sync(parts.syncs, key),
@@ -142,6 +150,13 @@ const folderOf = (parts: Parts, key: string): string => shardPath(parts.folders,
 
 const pathOf = (parts: Parts, entry: EntryName.EntryName): string =>
   `${folderOf(parts, entry.key)}/${EntryName.print(entry)}`
+
+const placeOf = (parts: Parts, entry: EntryName.EntryName): EntryFiles.EntryPlace => {
+  const [folder, path] = [folderOf(parts, entry.key), pathOf(parts, entry)]
+  const isFolder = entry.isFolder === true
+  const attempts = isFolder ? `${path}/attempts` : `${folder}/${EntryName.printAttempts(entry)}`
+  return { path, attempts, size: entry.size, isFolder }
+}
 
 /** A shard of which it is known that nothing is in it is not looked at: with few entries that is so of most. */
 const shard = (parts: Parts, number: number) =>
@@ -182,20 +197,14 @@ const versions = (parts: Parts, key: string) =>
 
 /** What can't be removed is in nobody's way: the next start removes it. */
 const discard = ({ disk, folders }: Parts, name: string) =>
-  Effect.ignore(Folders.remove(disk, `${folders.temporary}/${name}`))
+  Effect.ignore(disk.remove(`${folders.temporary}/${name}`))
 
 const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope> =>
   Effect.suspend(() => {
     const { disk, folders, settings, space, tally } = parts
     const name = randomUUID()
-    const folder = `${folders.temporary}/${name}`
-    const create = Effect.suspend(() => {
-      parts.begun.add(name)
-      return Effect.andThen(
-        folders.again(disk.makeFolder(folder, folderMode)),
-        disk.create(`${folder}/content`, fileMode)
-      )
-    })
+    const file = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
+    const create = IncomingEntries.begin(parts.begun, name, file)
     const counted = tally.count()
     const room = (size: number) => {
       const looked = space.watch(size, tally.bytes + size > settings.outboxMaxSize)
@@ -205,7 +214,7 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
       return undefined
     }
     return Incoming.open(name, create, room, {
-      mostHeld,
+      mostHeld: EntryFiles.mostHeld,
       opened: (content) => void space.incoming.add(content),
       discard: (content) => {
         counted.end()
@@ -220,16 +229,14 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
     const { folders, begun } = parts
     const size = Option.getOrElse(record.metadata.size, () => 0)
     const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
-    const held = incoming.held()
-    begun.add(incoming.name)
-    if (held === undefined) yield* incoming.sync(record.accepted)
+    const all = yield* IncomingEntries.complete(begun, incoming, record, size)
     const places = {
       begun: `${folders.temporary}/${incoming.name}`,
       place: pathOf(parts, entry),
       shard: folderOf(parts, key),
       entries: `${folders.root}/${entriesName}`
     }
-    yield* settle(parts, places, held, record, entry).pipe(
+    yield* settle(parts, places, all, entry).pipe(
       // An entry whose place may not be on the disk is not acknowledged, and not kept.
       Effect.tapError(() => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry)))
     )
@@ -243,8 +250,7 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
 const settle = (
   parts: Parts,
   places: EntrySteps.EntryPlaces,
-  held: Uint8Array | undefined,
-  record: EntryRecord.EntryRecord,
+  all: EntrySteps.EntryBytes | undefined,
   { key }: EntryName.EntryName
 ) =>
   Effect.gen(function* () {
@@ -253,10 +259,10 @@ const settle = (
     const isKnown = known.has(shard)
     if (!isKnown) yield* checkShard(parts, places.shard)
     yield* disk
-      .sequence(EntrySteps.make(places, held, record, isKnown))
+      .sequence(EntrySteps.make(places, all, isKnown))
       .pipe(
         Effect.catchIf(Folders.isMissing, () =>
-          Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, held, record)))
+          Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all)))
         )
       )
     if (!known.has(shard)) known.set(shard, 0)
@@ -291,9 +297,14 @@ const change = (
     const { disk, recent, tally } = parts
     const after = { ...entry, ...next }
     const now = yield* Clock.currentTimeMillis
-    const [from, to] = [pathOf(parts, entry), pathOf(parts, after)]
-    const noted = attempts === undefined ? [] : EntrySteps.note(from, attempts, durable ? now : undefined)
-    const moved: ReadonlyArray<DiskStep> = from === to ? [] : [{ _tag: "Rename", from, to }]
+    const [from, to] = [placeOf(parts, entry), placeOf(parts, after)]
+    const folder = entry.isFolder === true ? from.path : folderOf(parts, entry.key)
+    const noted =
+      attempts === undefined
+        ? []
+        : EntrySteps.note(from.attempts, folder, attempts, durable ? now : undefined)
+    const moved: ReadonlyArray<DiskStep> =
+      from.path === to.path ? [] : [{ _tag: "Rename", from: from.path, to: to.path }]
     const synced: ReadonlyArray<DiskStep> = durable
       ? [{ _tag: "SyncFolder", path: folderOf(parts, entry.key) }]
       : []
@@ -309,10 +320,17 @@ const change = (
 const forget = ({ recent }: Parts, { key }: EntryName.EntryName) =>
   Effect.sync(() => RecentShards.forget(recent, EntryName.shardOf(key)))
 
+/** What is due since it was accepted was not tried yet. */
+const leaving = (parts: Parts, entry: EntryName.EntryName): Removals.Leaving => {
+  const { path, attempts, isFolder } = placeOf(parts, entry)
+  const wasTried = entry.state === "refused" || entry.time !== EntryName.acceptedAt(entry)
+  return { path, isFolder, attempts: wasTried && !isFolder ? attempts : undefined }
+}
+
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
   Effect.suspend(() => {
     if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
-    return Effect.matchEffect(Removals.remove(parts.removals, pathOf(parts, entry)), {
+    return Effect.matchEffect(Removals.remove(parts.removals, leaving(parts, entry)), {
       onSuccess: () => Effect.sync(() => counted(parts, entry, -1)),
       onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })

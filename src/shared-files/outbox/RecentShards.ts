@@ -7,7 +7,7 @@ import { type EntryName, print, shardOf } from "./EntryName.ts"
 interface Recent {
   /** When the folder was read. Milliseconds since 1970. */
   readonly at: number
-  /** By the names of their folders. */
+  /** By their names. */
   readonly entries: Map<string, EntryName>
 }
 

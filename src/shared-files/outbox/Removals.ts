@@ -6,10 +6,18 @@ import { randomUUID } from "node:crypto"
 import { Deferred, Effect, Exit, FiberId } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
 
+/** An entry that is to go. */
+export interface Leaving {
+  readonly path: string
+  /** It is a folder, as older relays made them. */
+  readonly isFolder: boolean
+  /** The file beside it that says what was tried; undefined: there is none. */
+  readonly attempts: string | undefined
+}
+
 interface Removal {
-  /** The entry's folder. */
-  readonly place: string
-  /** Where that is moved, in one piece. */
+  readonly entry: Leaving
+  /** Where a folder is moved, in one piece. */
   readonly gone: string
   readonly outcome: Deferred.Deferred<void, DiskError>
 }
@@ -33,12 +41,15 @@ export const make = (disk: DiskService, temporary: string): Removals => ({
   isFull: () => {}
 })
 
-/** Removes an entry, in one piece. What can't be removed of it is in nobody's way: the next start removes it. */
-export const remove = (removals: Removals, place: string): Effect.Effect<void, DiskError> =>
+/**
+ * Removes an entry, in one piece. What can't be removed of a folder is in nobody's way: the next start removes it. A file
+ * that is not there is gone.
+ */
+export const remove = (removals: Removals, entry: Leaving): Effect.Effect<void, DiskError> =>
   Effect.uninterruptible(
     Effect.suspend(() => {
       const removal: Removal = {
-        place,
+        entry,
         gone: `${removals.temporary}/${randomUUID()}`,
         outcome: Deferred.unsafeMake(FiberId.none)
       }
@@ -70,24 +81,39 @@ const give = (removals: Removals) =>
     const all = removals.next
     removals.next = []
     const { disk } = removals
-    // Nothing that is thrown away has to wait for what is still to be moved.
-    return Effect.flatMap(Effect.exit(disk.sequence([...all.map(move), ...all.map(discard)])), (exit) => {
-      if (Exit.isFailure(exit) && all.length > 1)
-        return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
+    // Nothing that is thrown away has to wait for what is still to be removed.
+    return Effect.flatMap(Effect.exit(disk.sequence([...all.map(take), ...all.flatMap(discard)])), (exit) => {
+      if (Exit.isFailure(exit)) return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
       for (const each of all) Deferred.unsafeDone(each.outcome, exit)
       return Effect.void
     })
   })
 
-const move = ({ place, gone }: Removal): DiskStep => ({ _tag: "Rename", from: place, to: gone })
+/** From then on it is no entry any more. */
+const take = ({ entry, gone }: Removal): DiskStep =>
+  entry.isFolder ? { _tag: "Rename", from: entry.path, to: gone } : { _tag: "Remove", path: entry.path }
 
-const discard = ({ gone }: Removal): DiskStep => ({ _tag: "DiscardFolder", path: gone })
+const discard = ({ entry, gone }: Removal): ReadonlyArray<DiskStep> => [
+  ...(entry.isFolder ? [{ _tag: "DiscardFolder", path: gone } as const] : []),
+  ...(entry.attempts === undefined ? [] : [{ _tag: "Discard", path: entry.attempts } as const])
+]
 
 /** An order ends with the first step that fails, which says nothing of the other entries. */
 const byItself = (disk: DiskService, removal: Removal) =>
-  Effect.flatMap(disk.status(removal.gone), (moved) =>
-    disk.sequence([...(moved === undefined ? [move(removal)] : []), discard(removal)])
-  ).pipe(
+  (removal.entry.isFolder ? folderByItself(disk, removal) : fileByItself(disk, removal)).pipe(
     Effect.exit,
     Effect.map((exit) => Deferred.unsafeDone(removal.outcome, exit))
+  )
+
+const folderByItself = (disk: DiskService, removal: Removal) =>
+  Effect.flatMap(disk.status(removal.gone), (moved) =>
+    disk.sequence([...(moved === undefined ? [take(removal)] : []), ...discard(removal)])
+  )
+
+const fileByItself = (disk: DiskService, removal: Removal) =>
+  Effect.catchIf(
+    disk.sequence([take(removal), ...discard(removal)]),
+    ({ code }) => code === "EISDIR" || code === "EPERM",
+    // A folder that somebody put in the place of a file.
+    () => folderByItself(disk, { ...removal, entry: { ...removal.entry, isFolder: true } })
   )

@@ -4,7 +4,7 @@
  * Whoever reads or changes what there is of a file is alone with that file meanwhile (`FileLocks`). Of several versions
  * of a file only the newest counts, so a stop between any two steps leaves nothing to repair.
  */
-import type { Effect, Option, Scope } from "effect"
+import { type Effect, Option, type Scope } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
@@ -23,6 +23,19 @@ export interface Amounts {
   readonly waiting: Amount
   readonly refused: Amount
 }
+
+/** An entry as it is to be sent. */
+export interface LoadedEntry {
+  /** What was asked for; none where that can't be read as what was written. */
+  readonly record: Option.Option<EntryRecord>
+  /** Whether it is as it was written, as far as it was read. */
+  readonly isWhole: boolean
+  /** All of the content, where that is small; undefined: it is to be read piece by piece. */
+  readonly bytes: Uint8Array | undefined
+}
+
+/** An entry that can't be read as one. */
+export const damaged: LoadedEntry = { record: Option.none(), isWhole: false, bytes: undefined }
 
 /** What can be done with the entries of an outbox. `DiskError`: the storage failed, and the entry is as it was. */
 export interface Spool {
@@ -51,12 +64,13 @@ export interface Spool {
   readonly record: (entry: EntryName) => Effect.Effect<Option.Option<EntryRecord>, DiskError>
   /** What was tried; none where nothing was, or where it can't be read as what was written. */
   readonly attempts: (entry: EntryName) => Effect.Effect<Option.Option<Attempts>, DiskError>
-  /** Whether the content is there, whole. */
-  readonly isWhole: (entry: EntryName) => Effect.Effect<boolean, DiskError>
-  /** The content, piece by piece. The memory of a piece is used again for the next one. Throws a `DiskError`. */
+  /** All that it takes to send it. */
+  readonly load: (entry: EntryName) => Effect.Effect<LoadedEntry, DiskError>
+  /**
+   * The content, piece by piece. The memory of a piece is used again for the next one. Throws a `DiskError`; one of which
+   * `isNotOfItsKind` is true before the last piece of what is not as it was written.
+   */
   readonly content: (entry: EntryName) => AsyncIterable<Uint8Array>
-  /** All of the content, where that is small; undefined: it is to be read piece by piece. */
-  readonly smallContent: (entry: EntryName) => Effect.Effect<Uint8Array | undefined, DiskError>
   /**
    * Gives an entry another state and time, and notes what was tried. What is `durable` is on the disk afterwards; where a
    * stop loses the rest, the entry is only tried again sooner.

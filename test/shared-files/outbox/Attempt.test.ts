@@ -10,6 +10,7 @@ import {
   nameOf,
   outboxLayer,
   pass,
+  spoil,
   topology,
   upload
 } from "../../support/Outboxes.ts"
@@ -22,7 +23,8 @@ const setUp = () => {
   const upstream = new ScriptedUpstream()
   const nodes = topology()
   upstream.answer = () => "fail"
-  return { upstream, nodes, layer: outboxLayer({ upstream, disk: memory(), topology: nodes }) }
+  const disk = memory()
+  return { upstream, nodes, disk, layer: outboxLayer({ upstream, disk, topology: nodes }) }
 }
 
 const entries = Effect.gen(function* () {
@@ -111,6 +113,28 @@ describe("an attempt", () => {
       expect(yield* Effect.flip(outbox.has(name, hashOf("hello")))).toMatchObject({ status: 403 })
     }).pipe(Effect.provide(layer))
   })
+
+  for (const isBelow of [false, true])
+    it.effect(
+      `does not ${isBelow ? "store" : "send"} the last of a great content that is not what was written`,
+      () => {
+        const { upstream, nodes, disk, layer } = setUp()
+        return Effect.gen(function* () {
+          yield* upload(name, "hello ".repeat(30_000))
+          yield* spoil(disk)
+          upstream.answer = () => "take"
+          if (isBelow) nodes.tree = { ...nodes.tree, ...far }
+          yield* pass("1 second")
+          expect(upstream.attempts).toBe(isBelow ? 1 : 2)
+          expect(upstream.taken).toEqual([])
+          expect(yield* (yield* SharedFileStore).has(location, hashOf("hello ".repeat(30_000)))).toBe(false)
+          expect(yield* (yield* Outbox).status).toMatchObject({
+            waiting: { entries: 0 },
+            refused: { entries: 0 }
+          })
+        }).pipe(Effect.provide(layer))
+      }
+    )
 
   it.effect("is put off while the nodes list was never loaded, and says so", () => {
     const { upstream, nodes, layer } = setUp()

@@ -30,7 +30,7 @@ const setUp = Effect.gen(function* () {
     sending: 0,
     most: 0
   }
-  const attempt: Attempt = (entry, _record, answered) =>
+  const attempt: Attempt = (entry, _loaded, answered) =>
     Effect.suspend(() => {
       attempted.push({ entry, calls: storage.calls.splice(0) })
       world.most = Math.max(world.most, ++world.sending)
@@ -338,7 +338,7 @@ describe("a delivery that fails", () => {
     readonly begins: (world: Effect.Effect.Success<typeof setUp>) => void
     readonly ends: (world: Effect.Effect.Success<typeof setUp>) => void
   }> = [
-    ...["versions", "record", "remove"].map((call) => ({
+    ...["versions", "load", "remove"].map((call) => ({
       what: `by the disk: ${call}`,
       begins: ({ storage }: Effect.Effect.Success<typeof setUp>) => {
         storage.fails = (found) => found === call

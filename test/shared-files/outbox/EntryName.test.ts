@@ -13,8 +13,9 @@ const anyEntry: FastCheck.Arbitrary<EntryName.EntryName> = FastCheck.record({
   order: hex(16),
   size: FastCheck.integer({ min: 0, max: 10 ** 15 - 1 }),
   time,
-  state: FastCheck.constantFrom("waiting", "refused")
-})
+  state: FastCheck.constantFrom("waiting" as const, "refused" as const),
+  isFolder: FastCheck.boolean()
+}).map(({ isFolder, ...entry }) => (isFolder ? { ...entry, isFolder } : entry))
 
 const fileId = FastCheck.stringMatching(/^[A-Za-z0-9_-]{1,20}$/)
 

@@ -12,6 +12,7 @@ import type { Spool } from "../../../src/shared-files/outbox/Spool.ts"
 import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
 import { alone, Leases } from "../../../src/testing/Leases.ts"
 import { MemoryStorage } from "../../support/MemoryStorage.ts"
+import { makeOlder } from "../../support/OlderEntries.ts"
 import { memory, metadataOf, nameOf } from "../../support/Outboxes.ts"
 import { openDisk } from "../../support/Stores.ts"
 
@@ -67,6 +68,9 @@ const textOf = (spool: Spool, entry: EntryName.EntryName) =>
     return Buffer.concat(pieces).toString()
   })
 
+const pathOf = (entry: EntryName.EntryName) =>
+  `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}/${EntryName.print(entry)}`
+
 const keys = ["a", "b", "c"].map((fileId) => EntryName.keyOf(nameOf(fileId)))
 
 /** All that there is to see of an outbox. */
@@ -82,7 +86,7 @@ const seen = (spool: Spool) =>
         Effect.all({
           record: spool.record(entry),
           attempts: spool.attempts(entry),
-          isWhole: spool.isWhole(entry),
+          isWhole: Effect.map(spool.load(entry), ({ isWhole }) => isWhole),
           content: textOf(spool, entry)
         })
       )
@@ -133,6 +137,22 @@ const triedTwice: Array<Step> = [
   { do: "remove", at: 0, replaced: false }
 ]
 
+/** What an older relay left is tried again, and then goes, too. */
+const triedBefore: Array<Step> = [
+  ...triedTwice.slice(0, 2),
+  { do: "reopen" },
+  ...triedTwice.slice(2, 3),
+  { do: "reopen" },
+  ...triedTwice.slice(3)
+]
+
+/** Without what tells folders from files. */
+const likeFiles = ({ all, files, ...rest }: Effect.Effect.Success<ReturnType<typeof seen>>) => ({
+  ...rest,
+  all: all.map((name) => name.replace(/\.entry$/, "")),
+  files: files.map((entries) => entries.map(({ isFolder, ...entry }) => entry))
+})
+
 /** Does one thing to an outbox. @param version of what is committed */
 const perform = (spool: Spool, step: Step, version: number) =>
   Effect.gen(function* () {
@@ -159,9 +179,9 @@ const perform = (spool: Spool, step: Step, version: number) =>
 
 describe("an outbox in a folder", () => {
   it.effect.prop(
-    "has what an outbox in memory has, whatever is done to it, and over restarts",
-    [FastCheck.array(step, { maxLength: 15 })],
-    ([steps]) =>
+    "has what an outbox in memory has, whatever is done to it, and over restarts, also of an older relay's",
+    [FastCheck.array(step, { maxLength: 15 }), FastCheck.boolean()],
+    ([steps, isOlder]) =>
       Effect.gen(function* () {
         const { disk } = CrashingDisk.make()
         const model = new MemoryStorage().spool()
@@ -170,17 +190,27 @@ describe("an outbox in a folder", () => {
         for (const [at, step] of steps.entries()) {
           if (step.do === "reopen") {
             yield* Scope.close(scope, Exit.void)
+            if (isOlder) yield* makeOlder(disk, "/outbox")
             scope = yield* Scope.make()
             spool = yield* Scope.extend(open(disk), scope)
           }
           yield* perform(spool, step, at + 1)
           yield* perform(model, step, at + 1)
-          expect(yield* seen(spool)).toEqual(yield* seen(model))
+          expect(likeFiles(yield* seen(spool))).toEqual(likeFiles(yield* seen(model)))
           expect(yield* disk.list("/outbox/~tmp")).toEqual([])
         }
         yield* Scope.close(scope, Exit.void)
       }),
-    { fastCheck: { numRuns: 40, examples: [[triedTwice]] }, timeout: 120_000 }
+    {
+      fastCheck: {
+        numRuns: 40,
+        examples: [
+          [triedTwice, false],
+          [triedBefore, true]
+        ]
+      },
+      timeout: 120_000
+    }
   )
 
   it.scoped("is one that a person can read, and nobody else", () =>
@@ -194,28 +224,32 @@ describe("an outbox in a folder", () => {
         { attempts: attemptsOf(3), durable: false }
       )
       const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}`
-      expect(fs.readdirSync(shard)).toEqual([EntryName.print(later)])
-      const folder = `${shard}/${EntryName.print(later)}`
-      expect(fs.readdirSync(folder).sort()).toEqual(["attempts", "content", "request"])
-      expect(String(fs.readFileSync(`${folder}/content`))).toBe("version 1")
-      expect(String(fs.readFileSync(`${folder}/request`))).toMatch(/^target=far\nsource=source\nfile_id=a\n/)
-      expect(String(fs.readFileSync(`${folder}/attempts`))).toMatch(/^attempts=3\n/)
-      for (const path of [`${folder}/content`, `${folder}/request`, `${folder}/attempts`])
+      const [file, attempts] = [EntryName.print(later), EntryName.printAttempts(later)]
+      expect(fs.readdirSync(shard).map(String).sort()).toEqual([file, attempts].sort())
+      expect(String(fs.readFileSync(`${shard}/${file}`))).toMatch(
+        /^version 1\ntarget=far\nsource=source\nfile_id=a\n(?:\w+=.*\n)+entry content=000000000000009 request=000\d{3} crc32=[0-9a-f]{8}\n$/
+      )
+      expect(String(fs.readFileSync(`${shard}/${attempts}`))).toMatch(/^attempts=3\n/)
+      for (const path of [`${shard}/${file}`, `${shard}/${attempts}`])
         expect(Number(fs.statSync(path).mode) & 0o777).toBe(0o600)
-      for (const path of ["/outbox", "/outbox/~tmp", "/outbox/entries", shard, folder])
+      for (const path of ["/outbox", "/outbox/~tmp", "/outbox/entries", shard])
         expect(Number(fs.statSync(path).mode) & 0o777).toBe(0o700)
     })
   )
 
   it.scoped(
-    "gives none for a record that was not written by a relay, and takes a cut content for what it is",
+    "gives none for a record of an older relay that was not written by it, and knows a cut content",
     () =>
       Effect.gen(function* () {
         const { fs, disk } = openDisk()
+        const before = yield* Scope.make()
+        const first = yield* Scope.extend(open(disk), before)
+        for (const [at, file] of ["a", "b"].entries()) yield* commit(first, file, at + 1)
+        yield* Scope.close(before, Exit.void)
+        yield* makeOlder(disk, "/outbox")
         const spool = yield* open(disk)
-        const [one, other] = [yield* commit(spool, "a", 1), yield* commit(spool, "b", 2)]
-        const pathOf = (entry: EntryName.EntryName) =>
-          `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}/${EntryName.print(entry)}`
+        const [one, other] = (yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()
+        if (one === undefined || other === undefined) throw new Error("nothing was committed")
         fs.writeFileSync(`${pathOf(one)}/request`, "nonsense")
         fs.writeFileSync(`${pathOf(one)}/attempts`, "attempts=many\n")
         fs.truncateSync(`${pathOf(one)}/content`, 3)
@@ -225,9 +259,118 @@ describe("an outbox in a folder", () => {
           expect(yield* spool.record(entry)).toEqual(Option.none())
           expect(yield* spool.attempts(entry)).toEqual(Option.none())
         }
-        expect(yield* spool.isWhole(one)).toBe(false)
-        expect(yield* spool.isWhole(other)).toBe(true)
+        expect(yield* spool.load(one)).toMatchObject({ record: Option.none(), isWhole: false })
+        expect(yield* spool.load(other)).toMatchObject({ record: Option.none(), isWhole: true })
       })
+  )
+
+  it.scoped(
+    "takes no file for an entry that is not all that was written, wherever it is cut or changed",
+    () =>
+      Effect.gen(function* () {
+        const { fs, disk } = openDisk()
+        const spool = yield* open(disk)
+        const [entry, other] = [yield* commit(spool, "a", 1), yield* commit(spool, "b", 2)]
+        const path = pathOf(entry)
+        const whole = fs.readFileSync(path) as Buffer
+        const looked = Effect.gen(function* () {
+          const { isWhole } = yield* spool.load(entry)
+          return { isWhole, isRead: Exit.isSuccess(yield* Effect.exit(textOf(spool, entry))) }
+        })
+        expect(yield* looked).toEqual({ isWhole: true, isRead: true })
+        for (let length = 0; length < whole.length; length++) {
+          fs.writeFileSync(path, whole.subarray(0, length))
+          expect({ length, ...(yield* looked) }).toEqual({ length, isWhole: false, isRead: false })
+          expect({ length, record: yield* spool.record(entry) }).toEqual({ length, record: Option.none() })
+        }
+        for (let at = 0; at < whole.length; at++) {
+          const changed = Buffer.from(whole)
+          changed[at] = (whole[at] ?? 0) ^ 1
+          fs.writeFileSync(path, changed)
+          expect({ at, ...(yield* looked) }).toEqual({ at, isWhole: false, isRead: false })
+        }
+        for (const more of [Buffer.from("\n"), whole]) {
+          fs.writeFileSync(path, Buffer.concat([whole, more]))
+          expect(yield* looked).toEqual({ isWhole: false, isRead: false })
+        }
+        // That of another content, which is whole itself, is none of this one.
+        fs.writeFileSync(path, Buffer.concat([Buffer.from("and "), whole]))
+        expect(yield* looked).toEqual({ isWhole: false, isRead: false })
+        for (const put of [() => fs.mkdirSync(path), () => fs.symlinkSync(pathOf(other), path)]) {
+          fs.unlinkSync(path)
+          put()
+          expect(yield* looked).toEqual({ isWhole: false, isRead: false })
+          expect(yield* spool.record(entry)).toEqual(Option.none())
+          if (fs.lstatSync(path).isDirectory()) {
+            yield* spool.remove(entry)
+            fs.writeFileSync(path, whole)
+            expect(yield* looked).toEqual({ isWhole: true, isRead: true })
+          }
+        }
+        yield* spool.remove(entry)
+        expect(fs.existsSync(path)).toBe(false)
+        expect((yield* spool.load(other)).isWhole).toBe(true)
+      })
+  )
+
+  it.scoped(
+    "has a great content in pieces, and gives the last one only where all of them are as they were written",
+    () =>
+      Effect.gen(function* () {
+        const { fs, disk } = openDisk()
+        const spool = yield* open(disk)
+        for (const size of [16 * 1024, 64 * 1024, 64 * 1024 + 1, 16 * 1024 + (1 << 20), 3_000_000]) {
+          const content = Buffer.alloc(size, `${size} bytes; `)
+          const name = nameOf(`of-${size}`)
+          const metadata = metadataOf(content.toString())
+          const entry = yield* Effect.gen(function* () {
+            const incoming = yield* spool.begin
+            for (let from = 0; from < size; from += 50_000)
+              yield* incoming.write(content.subarray(from, from + 50_000))
+            const record = { name, began: 0, accepted: 0, metadata }
+            return yield* spool.commit(incoming, record, { key: EntryName.keyOf(name), order: orderOf(1) })
+          }).pipe(Effect.scoped)
+          expect(fs.readdirSync("/outbox/~tmp")).toEqual([])
+          expect(yield* spool.load(entry)).toMatchObject({ record: { value: { name } }, isWhole: true })
+          expect(yield* spool.record(entry)).toMatchObject({ value: { name } })
+          expect((yield* textOf(spool, entry)) === content.toString()).toBe(true)
+          const whole = fs.readFileSync(pathOf(entry)) as Buffer
+          fs.writeFileSync(pathOf(entry), Buffer.from(whole).fill(0, 5000, 9000))
+          let given = 0
+          const read = Effect.promise(async () => {
+            for await (const piece of spool.content(entry)) given += piece.length
+          })
+          expect(Exit.isFailure(yield* Effect.exit(read))).toBe(true)
+          expect(given).toBeLessThan(size)
+          fs.truncateSync(pathOf(entry), size)
+          expect((yield* spool.load(entry)).isWhole).toBe(false)
+        }
+      })
+  )
+
+  it.effect("keeps nothing of what was tried once its entry is gone, though a stop came between", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const path = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const spool = yield* open(crashing.disk)
+          const [one, other] = [yield* commit(spool, "a", 1), yield* commit(spool, "b", 2)]
+          for (const entry of [one, other])
+            yield* spool.change(
+              entry,
+              { state: "waiting", time: 7 },
+              { attempts: attemptsOf(2), durable: true }
+            )
+          const [later] = yield* spool.versions(one.key)
+          if (later !== undefined) yield* crashing.disk.remove(pathOf(later))
+          return pathOf(one).replace(EntryName.print(one), EntryName.printAttempts(one))
+        })
+      )
+      expect(crashing.file(path)).toBeDefined()
+      yield* Effect.scoped(open(crashing.disk))
+      expect(crashing.file(path)).toBeUndefined()
+      expect([...crashing.files().keys()].filter((each) => each.endsWith(".attempts"))).toHaveLength(1)
+    })
   )
 
   it.scoped("leaves alone what somebody else put among its entries", () =>
@@ -261,17 +404,16 @@ describe("an outbox in a folder", () => {
       const entries = yield* Effect.forEach([1, 2, 3], (version) => commit(spool, "a", version))
       const [, gone] = entries
       if (gone === undefined) throw new Error("nothing was committed")
-      const path = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(gone.key))}/${EntryName.print(gone)}`
-      yield* crashing.disk.rename(path, "/elsewhere")
+      yield* crashing.disk.rename(pathOf(gone), "/elsewhere")
       orders = 0
       const removed = yield* Effect.forEach(entries, (entry) => Effect.either(spool.remove(entry)), {
         concurrency: "unbounded"
       })
-      expect(removed.map(({ _tag }) => _tag)).toEqual(["Right", "Left", "Right"])
-      expect(removed[1]).toMatchObject({ left: { code: "ENOENT" } })
+      expect(removed.map(({ _tag }) => _tag)).toEqual(["Right", "Right", "Right"])
       expect(yield* spool.versions(gone.key)).toEqual([])
       expect(yield* crashing.disk.list("/outbox/~tmp")).toEqual([])
-      expect(orders).toBe(1 + entries.length)
+      expect(orders).toBe(1)
+      expect(spool.amounts().waiting).toEqual({ entries: 0, bytes: 0 })
       yield* commit(spool, "b", 1)
       yield* commit(spool, "c", 1)
       const others = (yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()
@@ -279,6 +421,23 @@ describe("an outbox in a folder", () => {
       yield* Effect.forEach(others, (entry) => spool.remove(entry), { concurrency: "unbounded" })
       expect(orders).toBe(1)
       expect((yield* Effect.forEach(keys, (key) => spool.versions(key))).flat()).toEqual([])
+    })
+  )
+
+  it.scoped("says of which one the disk failed, where it removes several at once", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const spool = yield* open(crashing.disk)
+      const entries = yield* Effect.forEach([1, 2, 3], (version) => commit(spool, "a", version))
+      const stays = entries[1] === undefined ? "" : pathOf(entries[1])
+      crashing.failWhen(({ kind, paths }) => (kind === "unlink" && paths[0] === stays ? "EIO" : undefined))
+      const removed = yield* Effect.forEach(entries, (entry) => Effect.either(spool.remove(entry)), {
+        concurrency: "unbounded"
+      })
+      expect(removed.map(({ _tag }) => _tag)).toEqual(["Right", "Left", "Right"])
+      expect(removed[1]).toMatchObject({ left: { code: "EIO" } })
+      expect(yield* spool.versions(keys[0] ?? "")).toEqual(entries.slice(1, 2))
+      expect(spool.amounts().waiting.entries).toBe(1)
     })
   )
 

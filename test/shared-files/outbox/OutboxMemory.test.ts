@@ -4,18 +4,15 @@ import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect, Either, Option } from "effect"
 import type { DiskEntry, DiskService } from "../../../src/disk/Disk.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
-import * as EntryRecord from "../../../src/shared-files/outbox/EntryRecord.ts"
+import * as EntryTail from "../../../src/shared-files/outbox/EntryTail.ts"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { metadataOf, nameOf, outboxLayer, pass } from "../../support/Outboxes.ts"
 
 const size = 5
-const request = EntryRecord.print({
-  name: nameOf("file.txt"),
-  began: 0,
-  accepted: 0,
-  metadata: metadataOf("hello")
-})
+const content = Buffer.from("hello")
+const record = { name: nameOf("file.txt"), began: 0, accepted: 0, metadata: metadataOf("hello") }
+const whole = Buffer.concat([content, EntryTail.print(record, size, EntryTail.check(content))])
 
 /** The n-th entry. @param time when it is due, in milliseconds since 1970 */
 const entry = (number: number, time: number): DiskEntry => ({
@@ -26,20 +23,25 @@ const entry = (number: number, time: number): DiskEntry => ({
     state: "waiting",
     time
   }),
-  kind: "folder"
+  kind: "file"
 })
 
 const range = (from: number, to: number, step: number) =>
   Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step)
 
+/** Nothing was tried, and all the rest is there. */
 const look: DiskService["look"] = (path) =>
-  Either.right({
-    kind: path.endsWith("/content") ? "file" : "folder",
-    size,
-    modified: 0,
-    inode: 0,
-    changed: 0
-  })
+  Either.right(
+    path.endsWith(".attempts")
+      ? undefined
+      : {
+          kind: path.endsWith(".entry") ? "file" : "folder",
+          size: whole.length,
+          modified: 0,
+          inode: 0,
+          changed: 0
+        }
+  )
 
 /** A disk with so many entries, which it makes up whenever it is asked: it holds none itself. Nothing changes it. */
 const diskOf = (count: number, time: number): DiskService => ({
@@ -70,10 +72,11 @@ const diskOf = (count: number, time: number): DiskService => ({
     }),
   status: (path) => look(path),
   look,
-  readText: (path) => Effect.succeed(path.endsWith("/request") ? request : undefined),
-  readSmall: () => Effect.succeed(Buffer.from("hello")),
+  readText: () => Effect.succeed(undefined),
+  readSmall: () => Effect.succeed(whole),
+  readEnd: () => Effect.succeed({ bytes: whole, length: whole.length }),
   read: async function* () {
-    yield Buffer.from("hello")
+    yield whole
   },
   checkWritable: () => Effect.void,
   free: () => Effect.succeed(Number.MAX_SAFE_INTEGER)

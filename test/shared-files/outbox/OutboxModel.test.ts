@@ -90,9 +90,9 @@ const violationsOf = (
   steps: ReadonlyArray<Step>,
   seed: number,
   retriesRefused: boolean,
-  { firstKilledAt, commits }: { readonly firstKilledAt?: number; readonly commits?: Commits } = {}
+  more: { readonly firstKilledAt?: number; readonly commits?: Commits; readonly isOlder?: boolean } = {}
 ) =>
-  run(steps, { seed, retriesRefused, firstKilledAt, commits }).pipe(
+  run(steps, { seed, retriesRefused, ...more }).pipe(
     Effect.withRandom(Random.make(seed)),
     Logger.withMinimumLogLevel(LogLevel.None),
     Effect.runPromise
@@ -127,20 +127,28 @@ const examples: Array<[Array<Step>, number, boolean]> = [
 ]
 
 describe("the outbox", () => {
-  it.each<{ readonly how: string; readonly commits: Commits; readonly numRuns: number }>([
-    { how: "one step after the other", commits: oneByOne, numRuns: 120 },
-    { how: "by the thread", commits: threaded, numRuns: 60 }
+  it.each<{
+    readonly how: string
+    readonly commits: Commits
+    readonly isOlder: boolean
+    readonly numRuns: number
+  }>([
+    { how: "where it commits one step after the other", commits: oneByOne, isOlder: false, numRuns: 120 },
+    { how: "where it commits by the thread", commits: threaded, isOlder: false, numRuns: 60 },
+    { how: "where an older relay has left it", commits: oneByOne, isOlder: true, numRuns: 60 }
   ])(
-    "loses nothing that it acknowledged, and never goes back to an older version, where it commits $how",
+    "loses nothing that it acknowledged, and never goes back to an older version, $how",
     async (given) => {
-      const { commits, numRuns } = given
+      const { commits, isOlder, numRuns } = given
       await FastCheck.assert(
         FastCheck.asyncProperty(
           FastCheck.array(step, { maxLength: 25 }),
           seed,
           FastCheck.boolean(),
           async (steps, seed, retriesRefused) => {
-            expect((await violationsOf(steps, seed, retriesRefused, { commits })).join("\n")).toBe("")
+            expect((await violationsOf(steps, seed, retriesRefused, { commits, isOlder })).join("\n")).toBe(
+              ""
+            )
           }
         ),
         { numRuns, examples }

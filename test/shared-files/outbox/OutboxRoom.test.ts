@@ -23,35 +23,22 @@ const files = Effect.gen(function* () {
 const fillable = (free: number) => {
   const disk = memory()
   const filling = { free }
-  const change = (path: string, bytes: number) => {
-    if (path.endsWith("/content")) filling.free += bytes
-  }
+  /** All that is written is contents of these, and what is behind them. */
+  const contentIn = (bytes: Uint8Array | string) => /^x*/.exec(String(bytes))?.[0].length ?? 0
+  const removed = (path: string) =>
+    Effect.map(disk.readSmall(path), (bytes = new Uint8Array(0)) => {
+      filling.free += contentIn(Buffer.from(bytes).toString())
+    })
   const counting: DiskService = {
     ...disk,
     free: () => Effect.sync(() => filling.free),
-    create: (path, mode) =>
-      Effect.map(disk.create(path, mode), (file) => ({
-        ...file,
-        write: (bytes) => {
-          change(path, -bytes.length)
-          return file.write(bytes)
-        }
-      })),
-    remove: (path) =>
-      Effect.flatMap(disk.status(path), (found) => {
-        change(path, found?.size ?? 0)
-        return disk.remove(path)
-      }),
     sequence: (steps) =>
       Effect.forEach(
         steps,
         (step) =>
           Effect.gen(function* () {
-            if (step._tag === "Write") change(step.path, -step.bytes.length)
-            if (step._tag === "DiscardFolder") {
-              const path = `${step.path}/content`
-              change(path, (yield* disk.status(path))?.size ?? 0)
-            }
+            if (step._tag === "Write") filling.free -= contentIn(Buffer.from(step.bytes).toString())
+            if (step._tag === "Remove") yield* removed(step.path)
             yield* disk.sequence([step])
           }),
         { discard: true }
