@@ -48,15 +48,26 @@ const hearErrors = (source: EventEmitter): void => {
 
 const nothing = (): void => {}
 
+/** What is under way on a connection. */
+interface Line {
+  answering: Http.ServerResponse | undefined
+  /** Requests that wait for the answer to the one before. */
+  readonly queued: Array<() => void>
+}
+
 /** The connections of one listener. */
 export class Connections {
-  private readonly sockets = new Set<Socket>()
+  /**
+   * What changes with each request is in the value. V8 lays a Map out anew when so much was added and removed; each layout
+   * leads to the next, so that one which the collector has among what is old keeps alive what was in all that followed.
+   */
+  private readonly sockets = new Map<Socket, Line>()
   /** Those of the sockets on which nothing was asked yet, with the time of the accept. */
   private readonly fresh = new Map<Socket, number>()
   /** Connections whose TLS handshake goes on, by their ends: node does not tell which of them has become secure. */
   private readonly handshakes = new Map<string, Handshake>()
-  private readonly answering = new Map<Socket, Http.ServerResponse>()
-  private readonly queued = new Map<Socket, Array<() => void>>()
+  /** Answers that are under way. */
+  private answering = 0
   private acceptedSoFar = 0
   private handlers = 0
   private stopping = false
@@ -121,7 +132,7 @@ export class Connections {
 
   /** Succeeds when no answer is under way. */
   readonly answered: Effect.Effect<void> = Effect.suspend(() =>
-    this.until(() => this.answering.size === 0 && this.fresh.size === 0 && this.handshakes.size === 0)
+    this.until(() => this.answering === 0 && this.fresh.size === 0 && this.handshakes.size === 0)
   )
 
   /** Closes everything, and waits a second for it and for the handlers. */
@@ -137,7 +148,7 @@ export class Connections {
   })
 
   private open(): ReadonlyArray<Socket> {
-    return [...this.sockets, ...Array.from(this.handshakes.values(), ({ socket }) => socket)]
+    return [...this.sockets.keys(), ...Array.from(this.handshakes.values(), ({ socket }) => socket)]
   }
 
   private beginHandshake(socket: Socket, within: number): void {
@@ -173,13 +184,12 @@ export class Connections {
 
   private accepted(socket: Socket, since: number): void {
     hearErrors(socket)
-    this.sockets.add(socket)
+    this.sockets.set(socket, { answering: undefined, queued: [] })
     this.fresh.set(socket, since)
     socket.destroySoon = lingering(socket)
     socket.once("close", () => {
       this.sockets.delete(socket)
       this.fresh.delete(socket)
-      this.queued.delete(socket)
       this.changed()
     })
   }
@@ -187,8 +197,7 @@ export class Connections {
   private stopListening(): void {
     this.server.close()
     const youngest = Date.now() - firstRequestMillis
-    for (const socket of this.sockets) {
-      const response = this.answering.get(socket)
+    for (const [socket, { answering: response }] of this.sockets) {
       if (response === undefined) {
         if ((this.fresh.get(socket) ?? 0) < youngest) socket.destroy()
       } else if (!response.headersSent) response.setHeader("connection", "close")
@@ -204,7 +213,7 @@ export class Connections {
   private answerConnect(request: Http.IncomingMessage): void {
     const { socket } = request
     // Node has taken its listeners off the socket: an answer that is under way there could not go on.
-    if (this.answering.has(socket)) {
+    if (this.sockets.get(socket)?.answering !== undefined) {
       socket.destroy()
       return
     }
@@ -229,24 +238,24 @@ export class Connections {
     // Node takes the bytes that came together with an upgrade for the other protocol, and drops them: the client sends them
     // again on another connection.
     if (this.stopping || request.headers.upgrade !== undefined) response.setHeader("connection", "close")
-    if (!this.answering.has(socket)) {
-      this.answer(socket, request, response)
-      return
-    }
-    const answer = () => this.answer(socket, request, response)
-    const queue = this.queued.get(socket)
-    if (queue === undefined) this.queued.set(socket, [answer])
-    else if (queue.length < maxPipelined) queue.push(answer)
+    const line = this.sockets.get(socket)
+    // One that is not there was closed.
+    if (line === undefined) return
+    if (line.answering === undefined) this.answer(line, request, response)
+    else if (line.queued.length < maxPipelined) line.queued.push(() => this.answer(line, request, response))
     else socket.destroy()
   }
 
-  private answer(socket: Socket, request: Http.IncomingMessage, response: Http.ServerResponse): void {
-    this.answering.set(socket, response)
+  private answer(line: Line, request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    const { socket } = request
+    line.answering = response
+    this.answering++
     if (this.stopping && !response.headersSent) response.setHeader("connection", "close")
     response.on("close", () => {
-      if (this.answering.get(socket) !== response) return
-      this.answering.delete(socket)
-      const next = this.queued.get(socket)?.shift()
+      if (line.answering !== response) return
+      line.answering = undefined
+      this.answering--
+      const next = line.queued.shift()
       if (next !== undefined && socket.writable) return next()
       if (this.stopping) socket.destroySoon()
       this.changed()

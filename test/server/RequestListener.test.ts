@@ -563,8 +563,9 @@ describe("requests that only ask", () => {
       )
       const listener = yield* RequestListener.make(ofHttpApp(app), watch).pipe(untraced)
       const server = yield* listening((request, response) => {
-        listener(request, response)
-        if (request.url !== "/first") request.socket.destroy()
+        if (request.url === "/first") return listener(request, response)
+        response.once("close", () => listener(request, response))
+        request.socket.destroy()
       })
       const [client] = yield* connected(server, 1)
       client?.on("error", () => {}).write("GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
