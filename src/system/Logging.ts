@@ -57,7 +57,7 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
 /** So much waits for a reader of the log that stands still; what comes then is left out. Bytes. */
 const maxWaiting = 1024 * 1024
 
-/** What was logged since the last write: what comes in one go is written in one piece, and has to be by its end. */
+/** What was logged in this turn of the event loop. It is written in one piece, since each write waits for the system. */
 let gathered = ""
 
 const write = (): void => {
@@ -71,7 +71,7 @@ const write = (): void => {
 const gather = (line: string): void => {
   if (gathered === "") {
     process.once("exit", write)
-    process.nextTick(() => {
+    setImmediate(() => {
       if (gathered !== "") write()
     })
   }

@@ -56,6 +56,8 @@ describe("the lines of one turn", () => {
   it.effect("are written in one piece, by its end", () =>
     logged((written) =>
       Effect.gen(function* () {
+        // What a request makes that is read in the same turn.
+        yield* Effect.promise(() => new Promise<void>((resolve) => process.nextTick(resolve)))
         expect(written).toEqual([])
         yield* turnOver
         yield* Effect.logInfo("three")
