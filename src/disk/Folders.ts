@@ -36,6 +36,8 @@ export interface Folders {
   readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
   /** The folder of these names, one in the other, below the root, which is made again too; `EFTYPE`: a link or a file is in the way. */
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
+  /** The same by a look, now, where all of it is there and known to be on the disk, as nearly always; undefined: it is to be made. */
+  readonly made: (names: ReadonlyArray<string>) => string | undefined
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
   /** What does the same each time that it is called, for who asks for one folder again and again. */
@@ -86,7 +88,6 @@ interface Parts {
   readonly found: Map<string, DiskStatus>
 }
 
-/** The folder of these names, if all of it is there and known to be on the disk: as it is nearly always. */
 const made = ({ disk, root, durable }: Parts, names: ReadonlyArray<string>): string | undefined => {
   let folder = root
   for (const name of names) {
@@ -226,6 +227,7 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
     temporary,
     prepare,
     again,
+    made: (names) => made(parts, names),
     make: (names) =>
       Effect.suspend(() => {
         const folder = made(parts, names)
