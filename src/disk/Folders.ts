@@ -88,16 +88,6 @@ interface Parts {
   readonly found: Map<string, DiskStatus>
 }
 
-const made = ({ disk, root, durable }: Parts, names: ReadonlyArray<string>): string | undefined => {
-  let folder = root
-  for (const name of names) {
-    folder = `${folder}/${name}`
-    if (!durable.has(folder)) return undefined
-    if (Option.getOrUndefined(Either.getRight(disk.look(folder)))?.kind !== "folder") return undefined
-  }
-  return folder
-}
-
 /**
  * The system tells the time of a change by a clock that stands still for some milliseconds: of a folder that changed just
  * now it could not be told that it changed again.
@@ -145,6 +135,14 @@ const find = (
     above = seen.right
   }
   return last
+}
+
+/** Where something is in the way, making it says so. */
+const made = (parts: Parts, names: ReadonlyArray<string>): string | undefined => {
+  const paths = pathsOf(parts.root, names)
+  if (!paths.every((path) => parts.durable.has(path))) return undefined
+  const found = find(parts, paths, Either.right(paths.at(-1) ?? parts.root))
+  return Either.isRight(found) ? found.right : undefined
 }
 
 const finder = (
