@@ -1,5 +1,15 @@
 /** What is held for a request until its scope ends. */
-import { Cause, Context, Effect, ExecutionStrategy, Exit, Pipeable, Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Effect,
+  ExecutionStrategy,
+  Exit,
+  type Fiber,
+  FiberRef,
+  Pipeable,
+  Scope
+} from "effect"
 
 /**
  * What `make` gives; `release` is run when the scope ends. Effect's own `acquireRelease` also gives the release back all
@@ -15,29 +25,37 @@ export const acquire = <A>(
     return { made, release: release(made) }
   })
 
-/** The same, where what is made does not say itself what releases it. */
+/** What releases something: an effect, or what is called, and may give one for what is left to do. */
+type Release = Effect.Effect<unknown> | (() => Effect.Effect<unknown> | undefined) | (() => void)
+
+/** What is left to do once it was called. */
+const restOf = (release: Release): Effect.Effect<unknown> | undefined => {
+  const rest = typeof release === "function" ? release() : release
+  return Effect.isEffect(rest) ? rest : undefined
+}
+
+/** The same, where what is made does not say itself what releases it; it is told of the fiber that it is made by. */
 export const acquireWith = <A>(
-  make: () => { readonly made: A; readonly release: Effect.Effect<unknown> | (() => void) }
+  make: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => { readonly made: A; readonly release: Release }
 ): Effect.Effect<A, never, Scope.Scope> =>
-  Effect.withFiberRuntime((fiber) => {
+  Effect.withFiberRuntime<A, never, Scope.Scope>((fiber) => {
     // The type of what is acquired says that there is one.
     const scope = Context.unsafeGet(fiber.currentContext, Scope.Scope)
     // Both in one step, which nothing interrupts.
     if (scope instanceof PlainScope && scope.isOpen) {
-      const { made, release } = make()
+      const { made, release } = make(fiber)
       scope.add(release)
       return Effect.succeed(made)
     }
     return Effect.uninterruptible(
       Effect.suspend(() => {
-        const { made, release } = make()
-        const finalizer = typeof release === "function" ? Effect.sync(release) : release
+        const { made, release } = make(fiber)
+        const finalizer =
+          typeof release === "function" ? Effect.suspend(() => restOf(release) ?? Effect.void) : release
         return Effect.as(Scope.addFinalizer(scope, finalizer), made)
       })
     )
   })
-
-type Release = Effect.Effect<unknown> | (() => void)
 
 /**
  * A scope for what is done so often that Effect's own, which takes some ten steps for each thing that is released, would be
@@ -73,22 +91,25 @@ export class PlainScope implements Scope.Scope {
 
   /** Releases all; what of that fails does not keep the rest. */
   end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.ended ??= exit
-      return this.releaseRest(Cause.empty)
-    })
+    return Effect.suspend(() => this.endNow(exit))
+  }
+
+  /** The same, begun with this call; what it gives does what of it has to be waited for. */
+  endNow(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    this.ended ??= exit
+    return this.releaseRest(Cause.empty)
   }
 
   private releaseRest(failed: Cause.Cause<never>): Effect.Effect<void> {
     let cause = failed
     for (let next = this.releases.pop(); next !== undefined; next = this.releases.pop()) {
-      if (typeof next !== "function")
-        return Effect.matchCauseEffect(next, {
+      try {
+        const rest = restOf(next)
+        if (rest === undefined) continue
+        return Effect.matchCauseEffect(rest, {
           onFailure: (more) => this.releaseRest(both(cause, more)),
           onSuccess: () => this.releaseRest(cause)
         })
-      try {
-        next()
       } catch (defect) {
         cause = both(cause, Cause.die(defect))
       }
@@ -101,6 +122,38 @@ export class PlainScope implements Scope.Scope {
     return Pipeable.pipeArguments(this, arguments)
   }
 }
+
+/**
+ * The effect in a plain scope of its own; `left` is called once that has ended. For where nothing interrupts, but the effect
+ * itself: what gives it its scope is no acquisition of its own, as Effect's own `Scope.extend` has one, of twenty steps.
+ */
+export const scoped = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  left: () => void
+): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+  Effect.withFiberRuntime<A, E, Exclude<R, Scope.Scope>>((fiber) => {
+    const scope = new PlainScope()
+    const around = fiber.currentContext
+    const end = (exit: Exit.Exit<A, E>) =>
+      Effect.flatMap(FiberRef.set(FiberRef.currentContext, around), () => {
+        const ended = (cause: Cause.Cause<never>) => {
+          left()
+          return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
+        }
+        const rest = scope.endNow(exit)
+        if (rest === Effect.void) return ended(Cause.empty)
+        return Effect.matchCauseEffect(rest, { onFailure: ended, onSuccess: () => ended(Cause.empty) })
+      })
+    const begun = Effect.flatMap(
+      FiberRef.set(FiberRef.currentContext, Context.add(around, Scope.Scope, scope)),
+      // What it asks for besides the scope is around it.
+      () => effect as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+    )
+    return Effect.matchCauseEffect(begun, {
+      onFailure: (cause) => end(Exit.failCause(cause)),
+      onSuccess: (value) => end(Exit.succeed(value))
+    })
+  })
 
 const both = (before: Cause.Cause<never>, more: Cause.Cause<never>): Cause.Cause<never> =>
   Cause.isEmptyType(before) ? more : Cause.sequential(before, more)

@@ -101,6 +101,9 @@ export class CurrentReport extends Context.Reference<CurrentReport>()("rudder-re
   defaultValue: () => none
 }) {}
 
+/** The same, of the context that something is done in. */
+export const of = (context: Context.Context<never>): RequestReport => Context.get(context, CurrentReport)
+
 /** Whether a report is of a request. */
 export const isInRequest = (report: RequestReport): boolean => report !== none
 

@@ -1,6 +1,6 @@
 /** What is held for a request, and the plain scope that holds what every upload has. */
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import * as Acquired from "../src/Acquired.ts"
 
 /** In a plain scope; gives what was released, in its order, with the end of the scope. */
@@ -104,6 +104,71 @@ describe("a plain scope", () => {
         yield* scopes[at]?.end(Exit.void) ?? Effect.void
         expect(words).toEqual([`Failure of ${at}`, `first of ${at}`])
       }
+    })
+  )
+})
+
+describe("an effect in a plain scope of its own", () => {
+  /** What it acquires is noted when it is let go, and who is told of the end notes that. */
+  const noted = () => {
+    const words: Array<string> = []
+    const acquired = Acquired.acquire(
+      () => "made",
+      () => Effect.sync(() => words.push("released"))
+    )
+    return { words, acquired, left: () => void words.push("left") }
+  }
+
+  it.effect("has let go of all that it acquired before it is left, however it ends", () =>
+    Effect.gen(function* () {
+      const { words, acquired, left } = noted()
+      const ended = [
+        yield* Effect.exit(Acquired.scoped(acquired, left)),
+        yield* Effect.exit(Acquired.scoped(Effect.zipRight(acquired, Effect.fail("why")), left)),
+        yield* Effect.exit(Acquired.scoped(Effect.zipRight(acquired, Effect.die("why")), left))
+      ]
+      expect(ended).toEqual([Exit.succeed("made"), Exit.fail("why"), Exit.die("why")])
+      expect(words).toEqual(["released", "left", "released", "left", "released", "left"])
+      const fiber = yield* Effect.fork(
+        Effect.uninterruptibleMask((restore) =>
+          Acquired.scoped(restore(Effect.zipRight(acquired, Effect.never)), left)
+        )
+      )
+      yield* Effect.yieldNow()
+      expect(Exit.isInterrupted(yield* Fiber.interrupt(fiber))).toBe(true)
+      expect(words.slice(6)).toEqual(["released", "left"])
+    })
+  )
+
+  it.effect("leaves the scope around it as that was, for what comes behind it", () =>
+    Effect.gen(function* () {
+      const around = yield* Scope.make()
+      const { words, acquired, left } = noted()
+      const behind = yield* Effect.provideService(
+        Effect.gen(function* () {
+          const within = yield* Acquired.scoped(Effect.serviceOption(Scope.Scope), left)
+          expect(Option.contains(within, around)).toBe(false)
+          yield* Effect.ignore(Acquired.scoped(Effect.fail("why"), left))
+          yield* acquired
+          return yield* Effect.serviceOption(Scope.Scope)
+        }),
+        Scope.Scope,
+        around
+      )
+      expect(Option.getOrUndefined(behind)).toBe(around)
+      expect(words).toEqual(["left", "left"])
+      yield* Scope.close(around, Exit.void)
+      expect(words).toEqual(["left", "left", "released"])
+    })
+  )
+
+  it.effect("ends with what releases it as with its own end, and is left all the same", () =>
+    Effect.gen(function* () {
+      const { words, left } = noted()
+      const badly = Acquired.acquireWith(() => ({ made: 1, release: () => Effect.die("not released") }))
+      const ended = yield* Effect.exit(Acquired.scoped(badly, left))
+      expect(Exit.isFailure(ended) && Cause.squash(ended.cause)).toBe("not released")
+      expect(words).toEqual(["left"])
     })
   )
 })

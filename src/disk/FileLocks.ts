@@ -1,5 +1,5 @@
 /** One at a time for each file, and of two that write it, the one whose request began later wins. */
-import { Effect, Exit, type Scope } from "effect"
+import { Clock, Context, Effect, Exit, type Fiber, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 import * as Line from "../Line.ts"
 
@@ -44,18 +44,19 @@ const release = (lock: Lock): void => {
 }
 
 /**
- * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for. Nobody
- * else is at the file, as a rule: then this costs nothing, while a permit of a semaphore, even one that is free, costs a
- * turn of the scheduler.
+ * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for, and
+ * before that `done` where the effect succeeded. Nobody else is at the file, as a rule: then this costs nothing, while a
+ * permit of a semaphore, even one that is free, costs a turn of the scheduler.
  */
 const holding = <A, E, R>(
   begin: () => Lock,
   effect: Effect.Effect<A, E, R>,
-  end: (lock: Lock) => void = () => {}
+  { end = () => {}, done = () => {} }: { end?: (lock: Lock) => void; done?: (lock: Lock) => void } = {}
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
     const lock = begin()
     const ended = (exit: Exit.Exit<A, E>) => {
+      if (Exit.isSuccess(exit)) done(lock)
       release(lock)
       end(lock)
       return exit
@@ -96,39 +97,34 @@ export const make = (): FileLocks => {
     if (--lock.users === 0) locks.delete(name)
   }
 
-  const begin = (name: string, turnOf: (lock: Lock) => Turn): Effect.Effect<Turn, never, Scope.Scope> =>
-    Acquired.acquireWith(() => {
+  const begin = (
+    name: string,
+    turnOf: (lock: Lock, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Turn
+  ): Effect.Effect<Turn, never, Scope.Scope> =>
+    Acquired.acquireWith((fiber) => {
       const lock = enter(name)
-      return { made: turnOf(lock), release: () => leave(name, lock) }
+      return { made: turnOf(lock, fiber), release: () => leave(name, lock) }
     })
 
   return {
     isFree: (name) => locks.size === 0 || !locks.has(name()),
-    alone: (name) => (effect) =>
-      holding(
-        () => enter(name),
-        effect,
-        (lock) => leave(name, lock)
-      ),
+    alone: (name) => (effect) => holding(() => enter(name), effect, { end: (lock) => leave(name, lock) }),
     turn: (name) =>
-      Effect.clockWith((clock) =>
-        begin(name, (lock) => {
-          const turn = ++lock.begun
-          return {
-            began: clock.unsafeCurrentTimeMillis(),
-            write: (effect) =>
-              holding(
-                () => lock,
-                Effect.suspend(() => {
-                  if (lock.written > turn) return Effect.void
-                  return Effect.map(effect, () => {
-                    lock.written = turn
-                  })
-                })
-              )
-          }
-        })
-      ),
+      begin(name, (lock, { currentDefaultServices }) => {
+        const turn = ++lock.begun
+        const done = () => {
+          lock.written = Math.max(lock.written, turn)
+        }
+        return {
+          began: Context.get(currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis(),
+          write: (effect) =>
+            holding(
+              () => lock,
+              Effect.suspend(() => (lock.written > turn ? Effect.void : effect)),
+              { done }
+            )
+        }
+      }),
     pastTurn: (name) =>
       begin(name, (lock) => {
         const before = lock.written

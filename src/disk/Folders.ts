@@ -37,6 +37,8 @@ export interface Folders {
   readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
   /** The folder of these names, one in the other, below the root, which is made again too; `EFTYPE`: a link or a file is in the way. */
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
+  /** The same by a look, now, where all of it is there and known to be on the disk, as nearly always; undefined: it is to be made. */
+  readonly made: (names: ReadonlyArray<string>) => string | undefined
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
   /** What does the same each time that it is called, by these looks, for who asks for one folder again and again. */
@@ -89,17 +91,6 @@ interface Parts {
   readonly found: Map<string, DiskStatus>
 }
 
-/** The folder of these names, if all of it is there and known to be on the disk: as it is nearly always. */
-const made = ({ disk, root, durable }: Parts, names: ReadonlyArray<string>): string | undefined => {
-  let folder = root
-  for (const name of names) {
-    folder = `${folder}/${name}`
-    if (!durable.has(folder)) return undefined
-    if (Option.getOrUndefined(Either.getRight(disk.look(folder)))?.kind !== "folder") return undefined
-  }
-  return folder
-}
-
 /**
  * The system tells the time of a change by a clock that stands still for some milliseconds: of a folder that changed just
  * now it could not be told that it changed again.
@@ -148,6 +139,14 @@ const find = (
     above = seen.right
   }
   return last
+}
+
+/** Where something is in the way, making it says so. */
+const made = (parts: Parts, names: ReadonlyArray<string>): string | undefined => {
+  const paths = pathsOf(parts.root, names)
+  if (!paths.every((path) => parts.durable.has(path))) return undefined
+  const found = find(parts, paths, Either.right(paths.at(-1) ?? parts.root), undefined)
+  return Either.isRight(found) ? found.right : undefined
 }
 
 const finder = (parts: Parts, names: ReadonlyArray<string>): ReturnType<Folders["finder"]> => {
@@ -227,6 +226,7 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
     temporary,
     prepare,
     again,
+    made: (names) => made(parts, names),
     make: (names) =>
       Effect.suspend(() => {
         const folder = made(parts, names)

@@ -8,6 +8,8 @@ export interface FreeSpace<E> {
    * was asked for since; else what is free now.
    */
   readonly beside: (size: number, least: number) => Effect.Effect<number, E>
+  /** The same without a look at the disk, at this time (milliseconds since 1970); undefined: there has to be one. */
+  readonly known: (size: number, least: number, now: number) => number | undefined
   /** Something was written that nobody asked for: the next one asks the system. */
   readonly forget: () => void
 }
@@ -25,17 +27,20 @@ const small = 1024 * 1024
 export const make = <E>(look: Effect.Effect<number, E>): FreeSpace<E> => {
   let left = 0
   let seen = Number.NEGATIVE_INFINITY
+  const known = (size: number, least: number, now: number): number | undefined => {
+    const age = now - seen
+    if (size > small || age < 0 || age >= moment || left - size - least < slack) return undefined
+    const before = left
+    left -= size
+    return before
+  }
   return {
+    known,
     beside: (size, least) =>
       Effect.clockWith((clock) => {
         const now = clock.unsafeCurrentTimeMillis()
-        const age = now - seen
-        if (size <= small && age >= 0 && age < moment && left - size - least >= slack)
-          return Effect.sync(() => {
-            const before = left
-            left -= size
-            return before
-          })
+        const before = known(size, least, now)
+        if (before !== undefined) return Effect.succeed(before)
         return Effect.map(look, (free) => {
           left = free - size
           seen = now

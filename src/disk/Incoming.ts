@@ -36,17 +36,17 @@ export const open = (
   name: string,
   create: Effect.Effect<DiskFile, DiskError>,
   room: (size: number) => Effect.Effect<void, StorageFull | StorageError> | undefined,
-  { mostHeld = 0, opened = () => {}, discard = () => Effect.void }: OpenOptions = {}
+  { mostHeld = 0, opened = () => {}, discard = () => undefined }: OpenOptions = {}
 ): Effect.Effect<Incoming, never, Scope.Scope> =>
   Acquired.acquireWith(() => {
     const { incoming, close } = begin(name, create, room, mostHeld)
     opened(incoming)
-    const release = Effect.suspend(() => {
+    const release = () => {
       const closing = close()
       return closing === undefined
         ? discard(incoming, false)
-        : Effect.andThen(closing, discard(incoming, true))
-    })
+        : Effect.andThen(closing, () => discard(incoming, true) ?? Effect.void)
+    }
     return { made: incoming, release }
   })
 
@@ -55,8 +55,8 @@ export interface OpenOptions {
   /** So much is kept in memory until it is known what becomes of it: bytes. */
   readonly mostHeld?: number
   readonly opened?: (incoming: Incoming) => void
-  /** Done when the scope ends, and the file is closed; whether there may be one. */
-  readonly discard?: (incoming: Incoming, mayBeThere: boolean) => Effect.Effect<void>
+  /** Called when the scope ends, and the file is closed; whether there may be one. What it gives is done. */
+  readonly discard?: (incoming: Incoming, mayBeThere: boolean) => Effect.Effect<void> | undefined
 }
 
 /** Such a file; `close` gives what closes it, where one may have been made. */

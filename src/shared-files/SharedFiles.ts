@@ -1,6 +1,7 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
 import type { KeyObject } from "node:crypto"
 import { Context, Effect, Either, Layer, Option, type Scope } from "effect"
+import * as AtOnce from "../AtOnce.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
 import * as ContentHash from "../disk/ContentHash.ts"
@@ -153,12 +154,13 @@ const make = Effect.gen(function* () {
 })
 
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
-  Effect.flatMap(RequestReport.CurrentReport, (report) => {
+  Effect.withFiberRuntime<Accepted, UploadError>(({ currentContext }) => {
+    const report = RequestReport.of(currentContext)
     report.add(fieldsOf(given.name))
-    return Effect.flatMap(destined(parts, given), (destination) =>
+    return AtOnce.flatMap(destined(parts, given), (destination) =>
       Effect.flatMap(verifyAndKeep(parts, given, destination), ({ file, kept }) => {
         report.add({ size: file.size, hash: ContentHash.print(file.hash) })
-        return Effect.map(kept.forwarded, (result): Accepted => {
+        return AtOnce.map(kept.forwarded, (result): Accepted => {
           UploadMetrics.accepted(result, file.size)
           report.add({ result }, "shared file accepted")
           return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
@@ -170,9 +172,13 @@ const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadErro
     Span.within("SharedFiles.upload", () => ({ ...given.name }))
   )
 
+/** By the list of now, which most often is a value. */
+const withNodes = <A, E>({ nodesList }: Parts, use: (nodes: Nodes) => Effect.Effect<A, E>) =>
+  nodesList.now === undefined ? Effect.flatMap(nodesList.current, use) : use(nodesList.now())
+
 /** Where an upload goes, if its target, its size and its source allow it. */
 const destined = (parts: Parts, { name, announced }: Upload) =>
-  Effect.flatMap(parts.nodesList.current, (nodes): Effect.Effect<Destination.Destination, UploadError> => {
+  withNodes(parts, (nodes): Effect.Effect<Destination.Destination, UploadError> => {
     const location = checkedLocation(parts, nodes, name)
     if (Either.isLeft(location)) return location.left
     const found = location.right
@@ -184,7 +190,7 @@ const destined = (parts: Parts, { name, announced }: Upload) =>
       return Effect.succeed(
         Option.isNone(found)
           ? Destination.inOutbox(parts.outbox, name)
-          : Destination.inStore(parts.store, name, found.value, locationNow(parts, name))
+          : Destination.inStore(parts.store, name, found.value, () => locationNow(parts, name))
       )
     }
     return Option.isNone(found) ? Effect.andThen(checkTarget(parts, name.target), source) : source()
@@ -201,7 +207,7 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
 
 /** Where a file belongs by the list of now. */
 const locationNow = (parts: Parts, name: SharedFileName) =>
-  Effect.map(parts.nodesList.current, (nodes) => StoredLook.locationOf(parts, nodes, name))
+  withNodes(parts, (nodes) => Effect.succeed(StoredLook.locationOf(parts, nodes, name)))
 
 /** Where a file belongs by this list. `InvalidRequest`: a file may not have its name. */
 const checkedLocation = (
@@ -245,7 +251,7 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
   Effect.flatMap(destination.turn, (turn) =>
     Effect.flatMap(given.announcement, (announcement) => {
       const expected = Option.map(given.announced, (whole) => whole - announcement.length)
-      return Effect.flatMap(signers(parts, given, destination, announcement.claim, expected), (signer) =>
+      return AtOnce.flatMap(signers(parts, given, destination, announcement.claim, expected), (signer) =>
         Effect.flatMap(destination.begin, (incoming) =>
           Effect.flatMap(given.body, (body) =>
             Effect.flatMap(ReceivedContent.receive(parts, body, announcement, expected, incoming), (file) =>
@@ -272,15 +278,17 @@ const signers = (
   claim: Claim,
   expected: Option.Option<number>
 ) =>
-  Effect.flatMap(parts.nodesList.current, (nodes): Effect.Effect<Signer, UploadError> => {
+  withNodes(parts, (nodes): Effect.Effect<Signer, UploadError> => {
     // By the list of now: what was announced may have taken its time.
     const source = sourceIn(nodes, name.source)
     if (source === undefined) return stranger(parts, name.source)
-    return Effect.flatMap(SourceKey.resolve(parts.certificates, source, claim.key), (keys) => {
+    return AtOnce.flatMap(SourceKey.resolve(parts.certificates, source, claim.key), (keys) => {
+      const signer = Effect.succeed({ source, keys })
+      const dated = Effect.clockWith((clock) =>
+        Effect.zipRight(Verification.checkDate(claim, clock.unsafeCurrentTimeMillis()), signer)
+      )
       const room = Effect.flatMap(checkRoom(Option.getOrElse(expected, () => 0)), () =>
-        Effect.clockWith((clock) =>
-          Either.map(Verification.checkDate(claim, clock.unsafeCurrentTimeMillis()), () => ({ source, keys }))
-        )
+        Option.isNone(claim.scope) ? signer : dated
       )
       return checkHash !== undefined && Option.isSome(claim.hash)
         ? Effect.andThen(checkHash(claim.hash.value), room)

@@ -116,6 +116,24 @@ describe("the folders below a root", () => {
     })
   )
 
+  it.scopedLive(
+    "are looked at by turns where they were made, and not followed where they have become links",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* temporaryFolder
+        const { folders, looked } = settledFolders(root)
+        for (let time = 0; time < 4; time++) expect(yield* folders.make(["a", "b"])).toBe(join(root, "a/b"))
+        // The first time they are made.
+        expect(looked).toEqual(["a", "a/b", "a", "a"])
+        yield* changing(join(root, "a"), () => {
+          fs.rmSync(join(root, "a/b"), { recursive: true, force: true })
+          fs.symlinkSync(root, join(root, "a/b"))
+        })
+        expect(folders.made(["a", "b"])).toBeUndefined()
+        expect(yield* Effect.flip(folders.make(["a", "b"]))).toMatchObject({ code: "EFTYPE" })
+      })
+  )
+
   it.scopedLive("are never followed where they have become links, to what was there before too", () =>
     Effect.gen(function* () {
       const root = yield* temporaryFolder

@@ -34,8 +34,11 @@ export interface Intents {
     incoming: Incoming,
     metadata: Metadata.Metadata
   ) => Effect.Effect<void, DiskError>
-  /** Removes the file of a content that came in, if it `mayBeThere`, unless it was stored or may still be. */
-  readonly discard: (name: string, mayBeThere: boolean) => Effect.Effect<void>
+  /**
+   * What removes the file of a content that came in, if it `mayBeThere`, unless it was stored or may still be: then there is
+   * nothing to remove.
+   */
+  readonly discard: (name: string, mayBeThere: boolean) => Effect.Effect<void> | undefined
   /** Completes what was decided before this start, and removes what was not. */
   readonly recover: Effect.Effect<void, DiskError>
   /**
@@ -333,9 +336,7 @@ export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileM
     complete: (location) => complete(parts, location),
     store: (...file) => store(parts, ...file),
     discard: (name, mayBeThere) =>
-      Effect.suspend(() =>
-        parts.intended.delete(name) || !mayBeThere ? Effect.void : removeTemporary(parts, name)
-      ),
+      parts.intended.delete(name) || !mayBeThere ? undefined : removeTemporary(parts, name),
     recover: Effect.ensuring(
       recover(parts),
       Effect.suspend(() => (parts.isUnread || parts.left.size > 0 ? parts.isCutOff.open : Effect.void))

@@ -6,6 +6,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import { Disk, type DiskError, notOfItsKind } from "../../disk/Disk.ts"
@@ -173,11 +174,17 @@ export const make = Effect.gen(function* () {
 /** Whether this many bytes stay free, after so many more. */
 const checkFree =
   (free: FreeSpace.FreeSpace<DiskError>, minFree: number) =>
-  (size: number): Effect.Effect<void, StorageFull | StorageError> =>
-    Effect.matchEffect(free.beside(size, minFree), {
-      onFailure: StorageFailure.failed,
-      onSuccess: (bytes) => (bytes - size < minFree ? full : Effect.void)
+  (size: number): Effect.Effect<void, StorageFull | StorageError> => {
+    const enough = (bytes: number) => (bytes - size < minFree ? full : Effect.void)
+    return Effect.clockWith((clock): Effect.Effect<void, StorageFull | StorageError> => {
+      const known = free.known(size, minFree, clock.unsafeCurrentTimeMillis())
+      if (known !== undefined) return enough(known)
+      return Effect.matchEffect(free.beside(size, minFree), {
+        onFailure: StorageFailure.failed,
+        onSuccess: enough
+      })
     })
+  }
 
 const full = Effect.suspend(
   () => new StorageFull({ message: "shared_files.min_free would not be left on the disk" })
@@ -189,7 +196,7 @@ const begin = (
 ): SharedFileStoreService["begin"] =>
   Effect.suspend(() => {
     const name = randomUUID()
-    const create = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
+    const create = Effect.suspend(() => folders.again(disk.create(`${folders.temporary}/${name}`, fileMode)))
     return Incoming.open(name, create, room, {
       mostHeld,
       discard: (_, mayBeThere) => intents.discard(name, mayBeThere)
@@ -202,25 +209,24 @@ const contentAt = ({ disk }: Parts, path: string) =>
     content === undefined || content.kind === "file" ? Effect.succeed(content) : notOfItsKind(path)
   )
 
-/** What is known of a file that is there. */
+/** What is known of a file that is there. It is looked at by this call. */
 const current = (
   { disk }: Parts,
   folder: string,
   name: string
-): Effect.Effect<Option.Option<Metadata.Metadata>, DiskError> =>
-  Effect.suspend(() => {
-    const [path, beside] = [`${folder}/${name}`, `${folder}/${name}${metadataSuffix}`]
-    const content = disk.look(path)
-    if (Either.isLeft(content)) return content.left
-    const metadata = disk.look(beside)
-    if (Either.isLeft(metadata)) return metadata.left
-    if (content.right !== undefined && content.right.kind !== "file") return notOfItsKind(path)
-    if (metadata.right !== undefined && metadata.right.kind !== "file") return notOfItsKind(beside)
-    // To open what is not there costs more than to look.
-    return content.right === undefined || metadata.right === undefined
-      ? nothing
-      : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
-  })
+): Effect.Effect<Option.Option<Metadata.Metadata>, DiskError> => {
+  const [path, beside] = [`${folder}/${name}`, `${folder}/${name}${metadataSuffix}`]
+  const content = disk.look(path)
+  if (Either.isLeft(content)) return content.left
+  const metadata = disk.look(beside)
+  if (Either.isLeft(metadata)) return metadata.left
+  if (content.right !== undefined && content.right.kind !== "file") return notOfItsKind(path)
+  if (metadata.right !== undefined && metadata.right.kind !== "file") return notOfItsKind(beside)
+  // To open what is not there costs more than to look.
+  return content.right === undefined || metadata.right === undefined
+    ? nothing
+    : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
+}
 
 const nothing = Effect.succeed(Option.none<Metadata.Metadata>())
 
@@ -234,22 +240,20 @@ const commit = (
     const { folders, intents } = parts
     let kept = metadata
     const store = (folder: string) =>
-      Effect.flatMap(current(parts, folder, location.file), (before): Stored => {
+      AtOnce.flatMap(current(parts, folder, location.file), (before): Stored => {
         if (Option.isNone(before)) return intents.store(location, folder, incoming, metadata)
         const succeeding = Succession.succeed(before.value, metadata)
         if (Either.isLeft(succeeding)) return succeeding.left
         kept = succeeding.right
         return intents.store(location, folder, incoming, kept)
       })
-    const writing = Effect.flatMap(
-      Effect.suspend(() => {
-        const making = folders.make(location.folders)
-        return intents.mayBeLeft(() => keyOf(location))
-          ? Effect.andThen(intents.complete(location), making)
-          : making
-      }),
-      store
-    )
+    const writing = Effect.suspend(() => {
+      const isLeft = intents.mayBeLeft(() => keyOf(location))
+      const folder = isLeft ? undefined : folders.made(location.folders)
+      if (folder !== undefined) return store(folder)
+      const making = folders.make(location.folders)
+      return Effect.flatMap(isLeft ? Effect.andThen(intents.complete(location), making) : making, store)
+    })
     return Effect.map(turn.write(writing), () => kept)
   }).pipe(
     Effect.catchTag("DiskError", StorageFailure.failedToWrite),

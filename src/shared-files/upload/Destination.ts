@@ -1,5 +1,6 @@
 /** Where an upload goes: into the store, or, where its target is not below this relay, into the outbox. */
 import { Effect, Option, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { Turn } from "../../disk/FileLocks.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
@@ -34,8 +35,8 @@ export interface Destination {
   /** A file on its way in: gone with its scope, unless it was committed. */
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
   /**
-   * On the disk when this returns. `BadSignature` (stale): what is there does not allow it; `TooBusy`: by now the file
-   * belongs elsewhere.
+   * On the disk when this returns. `BadSignature` (stale): what is there does not allow it; `TooBusy`: by the time of the call
+   * the file belongs elsewhere.
    */
   readonly commit: (
     turn: Turn,
@@ -47,13 +48,13 @@ export interface Destination {
 /**
  * The place of a file in the store.
  *
- * @param locationNow where a file of this name belongs by now
+ * @param locationNow where a file of this name belongs by now, asked for by the call
  */
 export const inStore = (
   store: SharedFileStoreService,
   name: SharedFileName,
   location: Location,
-  locationNow: Effect.Effect<Option.Option<Location>>
+  locationNow: () => Effect.Effect<Option.Option<Location>>
 ): Destination => {
   /**
    * Requests that begin where the file belongs by now don't know of one that began elsewhere, so that it might take the
@@ -73,8 +74,8 @@ export const inStore = (
     checkRoomFor: (incoming) => store.checkRoom(incoming.held()?.length ?? 0),
     begin: store.begin,
     commit: (turn, incoming, metadata) =>
-      Effect.flatMap(
-        locationNow,
+      AtOnce.flatMap(
+        locationNow(),
         (found): ReturnType<Destination["commit"]> =>
           Option.exists(found, (now) => keyOf(now) === keyOf(location))
             ? Effect.map(store.commit(location, turn, incoming, metadata), stored)

@@ -1,5 +1,5 @@
 /** How many uploads there may be at once: in all, from one address, and from one source. */
-import { Cause, Effect, Exit, Scope } from "effect"
+import { Effect, Either, type Scope } from "effect"
 import * as Acquired from "../../Acquired.ts"
 import * as AddressBlock from "../../access/AddressBlock.ts"
 import type { NodeId } from "../../NodeId.ts"
@@ -32,16 +32,15 @@ export const make = (most: number, mostPerAddress: number): UploadSlots => {
     `address ${AddressBlock.of(address)}`,
     `source ${source}`
   ]
-  const enter = (uploader: Uploader) =>
-    Effect.suspend(() => {
-      const keys = countedAs(uploader)
-      if (all >= most) return Effect.fail(busy("max_uploads"))
-      if (keys.some((key) => (taken.get(key) ?? 0) >= mostPerAddress))
-        return Effect.fail(busy("max_uploads_per_address"))
-      all++
-      for (const key of keys) taken.set(key, (taken.get(key) ?? 0) + 1)
-      return Effect.succeed(keys)
-    })
+  const enter = (uploader: Uploader): Either.Either<ReadonlyArray<string>, TooBusy> => {
+    const keys = countedAs(uploader)
+    if (all >= most) return Either.left(busy("max_uploads"))
+    if (keys.some((key) => (taken.get(key) ?? 0) >= mostPerAddress))
+      return Either.left(busy("max_uploads_per_address"))
+    all++
+    for (const key of keys) taken.set(key, (taken.get(key) ?? 0) + 1)
+    return Either.right(keys)
+  }
   const leave = (keys: ReadonlyArray<string>): void => {
     all--
     for (const key of keys) {
@@ -50,31 +49,14 @@ export const make = (most: number, mostPerAddress: number): UploadSlots => {
       else taken.set(key, own)
     }
   }
-  /** In few steps, since every upload goes through them: what is acquired is left behind it, and then the slot. */
-  const hold = <A, E, R>(
-    keys: ReadonlyArray<string>,
-    use: (scope: Scope.Scope) => Effect.Effect<A, E, R>
-  ) => {
-    const scope = new Acquired.PlainScope()
-    const end = (exit: Exit.Exit<A, E>) => {
-      const left = (cause: Cause.Cause<never>) => {
-        leave(keys)
-        return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
-      }
-      return Effect.matchCauseEffect(scope.end(exit), {
-        onFailure: left,
-        onSuccess: () => left(Cause.empty)
+  const take =
+    (uploader: Uploader) =>
+    <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.uninterruptibleMask((restore): Effect.Effect<A, E | TooBusy, Exclude<R, Scope.Scope>> => {
+        const keys = enter(uploader)
+        if (Either.isLeft(keys)) return keys.left
+        // What was acquired is let go, and then the slot.
+        return Acquired.scoped(restore(effect), () => leave(keys.right))
       })
-    }
-    return Effect.matchCauseEffect(use(scope), {
-      onFailure: (cause) => end(Exit.failCause(cause)),
-      onSuccess: (value) => end(Exit.succeed(value))
-    })
-  }
-  return {
-    take: (uploader) => (effect) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(enter(uploader), (keys) => hold(keys, (scope) => restore(Scope.extend(effect, scope))))
-      )
-  }
+  return { take }
 }

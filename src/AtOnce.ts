@@ -1,0 +1,23 @@
+/**
+ * Effects that have their values when they are made, most of the time, such as what is decided by a look. What goes on from
+ * such a one is called at once: a fiber's step for it would cost more than most of what is done in it.
+ *
+ * To be called in a step of an effect (`Effect.suspend`, `Effect.flatMap`), where a defect of what is called is the fiber's.
+ */
+import { Effect, Exit } from "effect"
+
+/** Whether an effect is its own value. `Exit.isExit` does not know of what. */
+const isValue = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
+/** `Effect.flatMap` */
+export const flatMap = <A, E, R, B, E2, R2>(
+  effect: Effect.Effect<A, E, R>,
+  next: (value: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2, R | R2> => (isValue(effect) ? next(effect.value) : Effect.flatMap(effect, next))
+
+/** `Effect.map` */
+export const map = <A, E, R, B>(
+  effect: Effect.Effect<A, E, R>,
+  next: (value: A) => B
+): Effect.Effect<B, E, R> => (isValue(effect) ? Effect.succeed(next(effect.value)) : Effect.map(effect, next))
