@@ -110,97 +110,103 @@ const logOf = ({ path, mode }, logs) => {
   return log
 }
 
+/** The commits that wait for a folder. */
+const waitingFor = (path, folders) => {
+  const known = folders.get(path)
+  if (known !== undefined) return known
+  const commits = []
+  folders.set(path, commits)
+  return commits
+}
+
 /** A commit goes on as far as something that is to be synced: what it wrote, and folders. */
-const goOn = (commit, logs) => {
-  commit.files = []
-  commit.folders = []
-  let isNoted = false
+const goOn = (commit, { files, logs, folders }) => {
+  let isWritten = false
+  let isFolder = false
   for (; commit.failure === null && commit.at < commit.steps.length; commit.at++) {
     const step = commit.steps[commit.at]
-    if (step._tag === "SyncFolder") commit.folders.push(step.path)
-    else if (commit.folders.length > 0) return
+    if (step._tag === "SyncFolder") {
+      isFolder = true
+      waitingFor(step.path, folders).push(commit)
+    } else if (isFolder) return
     else if (step._tag === "Write")
       commit.failure = failureOf(() => {
         const file = write(step)
-        if (file !== undefined) commit.files.push(file)
+        if (file === undefined) return
+        isWritten = true
+        files.push({ file, commits: [commit] })
       })
     else if (step._tag === "Note") {
-      isNoted = true
+      isWritten = true
       commit.failure = failureOf(() => {
         const log = logOf(step, logs)
         log.commits.push(commit)
         put(log.file, padded(step.bytes, step.length), step.at)
       })
-    } else if (commit.files.length > 0 || isNoted) return
+    } else if (isWritten) return
     else commit.failure = failureOf(() => performs[step._tag](step))
   }
 }
-
-let syncs = 0
-const waiting = []
-
-/** Syncs what is open by `how`, and closes it; gives what failed, or null. */
-const sync = (file, how) =>
-  new Promise((resolve) => {
-    const begin = () => {
-      syncs++
-      how(file, (error) => {
-        syncs--
-        waiting.shift()?.()
-        const unclosed = failureOf(() => fs.closeSync(file))
-        resolve(error === null ? unclosed : { message: error.message, code: error.code })
-      })
-    }
-    if (syncs < mostSyncs) begin()
-    else waiting.push(begin)
-  })
 
 const failAll = (commits, failure) => {
   for (const commit of commits) commit.failure ??= failure
 }
 
-const syncFiles = (commit) => commit.files.map(async (file) => failAll([commit], await sync(file, fs.fsync)))
+let syncs = 0
+const waiting = []
 
-/** For all commits that wrote to it. Its length is synced too, and no time of it matters. */
-const syncLog = async ({ file, commits }) => failAll(commits, await sync(file, fs.fdatasync))
-
-/** For all commits that wait for it. */
-const syncFolder = async (path, commits) => {
-  let folder
-  const unopened = failureOf(() => {
-    folder = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
+/** Syncs what is open by `how`, for these commits of a batch, and closes it. */
+const begin = (wanted) => {
+  const { how, file, commits, batch } = wanted
+  syncs++
+  how(file, (error) => {
+    syncs--
+    if (waiting.length > 0) begin(waiting.shift())
+    const unclosed = failureOf(() => fs.closeSync(file))
+    failAll(commits, error === null ? unclosed : { message: error.message, code: error.code })
+    ended(batch)
   })
-  failAll(commits, unopened ?? (await sync(folder, fs.fsync)))
 }
 
-const handle = async ({ id, commits: given }) => {
-  const commits = given.map((steps) => ({ steps, at: 0, failure: null, files: [], folders: [] }))
-  while (true) {
-    const logs = new Map()
-    for (const commit of commits) goOn(commit, logs)
-    const underWay = [
-      ...commits.flatMap(syncFiles),
-      ...Array.from(logs.values(), syncLog),
-      ...Array.from(grouped(commits), ([path, all]) => syncFolder(path, all))
-    ]
-    if (underWay.length === 0) break
-    await Promise.all(underWay)
+const sync = (wanted) => {
+  wanted.batch.left++
+  if (syncs < mostSyncs) begin(wanted)
+  else waiting.push(wanted)
+}
+
+const syncFolder = (path, commits, batch) => {
+  let file
+  const unopened = failureOf(() => {
+    file = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
+  })
+  if (unopened === null) sync({ how: fs.fsync, file, commits, batch })
+  else failAll(commits, unopened)
+}
+
+/** All commits of a batch go on, until there is nothing left that is to be synced. */
+const goOnAll = (batch) => {
+  const found = { files: [], logs: new Map(), folders: new Map() }
+  for (const commit of batch.commits) goOn(commit, found)
+  const { files, logs, folders } = found
+  if (files.length + logs.size + folders.size === 0) {
+    const { id, commits } = batch
+    parentPort.postMessage({ id, failures: commits.map(({ failure }) => failure) })
+    return
   }
-  parentPort.postMessage({ id, failures: commits.map(({ failure }) => failure) })
+  // One more than there are syncs: they have not ended before all have begun.
+  batch.left = 1
+  for (const { file, commits } of files) sync({ how: fs.fsync, file, commits, batch })
+  // The length of a log is synced too, and no time of it matters.
+  for (const { file, commits } of logs.values()) sync({ how: fs.fdatasync, file, commits, batch })
+  for (const [path, commits] of folders) syncFolder(path, commits, batch)
+  ended(batch)
 }
 
-/** Those that wait for a folder, by its path. One that has failed waits for none. */
-const grouped = (commits) => {
-  const folders = new Map()
-  for (const commit of commits) {
-    if (commit.failure !== null) continue
-    for (const path of commit.folders) {
-      const all = folders.get(path)
-      if (all === undefined) folders.set(path, [commit])
-      else all.push(commit)
-    }
-  }
-  return folders
+/** The last sync of a batch has it go on. */
+const ended = (batch) => {
+  if (--batch.left === 0) goOnAll(batch)
 }
 
-parentPort.on("message", handle)
+parentPort.on("message", ({ id, commits }) => {
+  goOnAll({ id, commits: commits.map((steps) => ({ steps, at: 0, failure: null })), left: 0 })
+})

@@ -112,10 +112,10 @@ const watched = async (
       const paths = new Map()
       const calls = []
       let [underWay, most] = [0, 0]
-      const begin = () => {
+      const beginsSync = () => {
         most = Math.max(most, ++underWay)
       }
-      const end = (file) => {
+      const endsSync = (file) => {
         underWay--
         calls.push("sync " + paths.get(file))
       }
@@ -127,16 +127,16 @@ const watched = async (
           return file
         },
         fsync: (file, done) => {
-          begin()
+          beginsSync()
           real.fsync(file, (error) => {
-            end(file)
+            endsSync(file)
             done(error)
           })
         },
         fdatasync: (file, done) => {
-          begin()
+          beginsSync()
           real.fdatasync(file, (error) => {
-            end(file)
+            endsSync(file)
             done(error)
           })
         },
