@@ -6,6 +6,7 @@ import { Disk, type DiskService } from "../../../src/disk/Disk.ts"
 import { StorageFull } from "../../../src/RelayError.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
 import type { Attempts } from "../../../src/shared-files/outbox/EntryRecord.ts"
+import * as EntryTail from "../../../src/shared-files/outbox/EntryTail.ts"
 import * as OutboxFolder from "../../../src/shared-files/outbox/OutboxFolder.ts"
 import { type MakeRoom, OutboxStorage } from "../../../src/shared-files/outbox/OutboxStorage.ts"
 import type { Spool } from "../../../src/shared-files/outbox/Spool.ts"
@@ -15,6 +16,7 @@ import { MemoryStorage } from "../../support/MemoryStorage.ts"
 import { makeOlder } from "../../support/OlderEntries.ts"
 import { memory, metadataOf, nameOf } from "../../support/Outboxes.ts"
 import { openDisk } from "../../support/Stores.ts"
+import { oneByOne, threaded } from "../../support/ThreadedDisk.ts"
 
 interface Options {
   readonly maxSize?: number
@@ -212,6 +214,50 @@ describe("an outbox in a folder", () => {
       timeout: 120_000
     }
   )
+
+  for (const [how, commits] of [
+    ["one step after the other", oneByOne] as const,
+    ["by the thread", threaded] as const
+  ])
+    for (const size of [9, 100_000])
+      it.scoped(
+        `has ${size} bytes that are committed ${how} on the disk when it says so, and never a part of them`,
+        () =>
+          Effect.gen(function* () {
+            const crashing = CrashingDisk.make()
+            const spool = yield* open(commits(crashing))
+            const content = Buffer.alloc(size, "content; ")
+            /** What a stop now would leave in place of entries: whether each is whole. */
+            const leftIn = (seeds: number) =>
+              Array.from({ length: seeds }, (_, seed) =>
+                Array.from(crashing.ifStopped(seed).files(), ([path, { content: all }]) => ({ path, all }))
+                  .filter(({ path }) => path.startsWith("/outbox/entries/"))
+                  .map(({ all }) => {
+                    const tail = EntryTail.parse({ bytes: all, length: all.length }, size)
+                    return all.subarray(0, size).equals(content) && tail !== undefined
+                  })
+              )
+            const broken: Array<string> = []
+            crashing.onOperation = ({ kind, paths }) => {
+              if (leftIn(8).flat().includes(false)) broken.push(`${kind} ${paths.join(" ")}`)
+            }
+            for (const version of [1, 2]) {
+              yield* Effect.gen(function* () {
+                const incoming = yield* spool.begin
+                yield* incoming.write(content)
+                const record = {
+                  name: nameOf("a"),
+                  began: 0,
+                  accepted: 0,
+                  metadata: metadataOf(content.toString())
+                }
+                yield* spool.commit(incoming, record, { key: keys[0] ?? "", order: orderOf(version) })
+              }).pipe(Effect.scoped)
+              expect(leftIn(20)).toEqual(Array.from({ length: 20 }, () => Array(version).fill(true)))
+            }
+            expect(broken).toEqual([])
+          })
+      )
 
   it.scoped("is one that a person can read, and nobody else", () =>
     Effect.gen(function* () {
