@@ -2,12 +2,14 @@
 import { Clock, Duration, Effect, Option } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
 import * as Durations from "../config/Durations.ts"
+import * as RunListQuery from "../remote-run/RunListQuery.ts"
 import type { NodeState, RunDetail, RunSummary } from "../remote-run/RunRecord.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
 import * as NodeNames from "./NodeNames.ts"
+import * as Refused from "./Refused.ts"
 import * as RunName from "./RunName.ts"
 import * as RunText from "./RunText.ts"
 import * as Screen from "./Screen.ts"
@@ -48,14 +50,28 @@ const columns: ReadonlyArray<Column<RunSummary>> = [
   { title: "REASON", cell: ({ by }) => by?.reason ?? "", least: 8 }
 ]
 
+/** When the runs are to have started; refused, as the actor is, where the relay would. */
+const checkedSince = (given: ListOptions) =>
+  Effect.gen(function* () {
+    const since = yield* Effect.transposeMapOption(given.since, sinceOf)
+    const said = [
+      ...Option.toArray(Option.map(since, (text) => ["since", text] as const)),
+      ...Option.toArray(Option.map(given.actor, (text) => ["actor", text] as const))
+    ]
+    yield* Effect.mapError(RunListQuery.decode(said), Refused.option)
+    return since
+  })
+
 /** Lists runs. */
 export const list = (given: ListOptions) =>
+  Effect.flatMap(checkedSince(given), (since) => listSince(given, since))
+
+const listSince = (given: ListOptions, since: Option.Option<string>) =>
   asking(
     given,
     Effect.gen(function* () {
       const { routes } = yield* RelayClient
       const node = yield* Effect.transposeMapOption(given.node, NodeNames.idOf)
-      const since = yield* Effect.transposeMapOption(given.since, sinceOf)
       const before = yield* Effect.transposeMapOption(given.before, RunName.find)
       const filters = {
         node: Option.getOrUndefined(node),

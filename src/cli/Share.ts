@@ -2,16 +2,17 @@
 import { basename } from "node:path"
 import { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Either, Option, Redacted } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
 import type { Shared } from "../client/Sharing.ts"
 import * as NodeId from "../NodeId.ts"
 import * as FileId from "../shared-files/file/FileId.ts"
-import * as Ttl from "../shared-files/file/Ttl.ts"
+import * as SharedFileRequest from "../shared-files/SharedFileRequest.ts"
 import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
+import * as Refused from "./Refused.ts"
 import * as Screen from "./Screen.ts"
 import { exitCode, StartError } from "./StartError.ts"
 import * as TransferLine from "./TransferLine.ts"
@@ -54,14 +55,10 @@ const answer = (shared: Shared): string => {
 /** The ttl as it was said. It is signed, and so the relay looks at it last. */
 const ttlOf = ({ ttl }: ShareOptions): Effect.Effect<string, StartError> => {
   const text = Option.getOrElse(ttl, () => "")
-  return Option.isSome(Ttl.parse(text))
-    ? Effect.succeed(text)
-    : Effect.fail(
-        wrong(
-          "--ttl",
-          `expected a time such as '2d 12h', or seconds, not ${JSON.stringify(text.slice(0, 100))}`
-        )
-      )
+  return SharedFileRequest.decodeTtl(text).pipe(
+    Either.flatMap(() => SharedFileRequest.decodeSignedTtl(text)),
+    Effect.mapError(Refused.option)
+  )
 }
 
 /** A file that is there already is not sent, and its end stays what it was. */

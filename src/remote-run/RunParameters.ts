@@ -80,7 +80,8 @@ const merge = (query: Entries, form: Entries): Decoded<ReadonlyMap<string, Reado
 export const classesName = (given: RunParameters["given"]): "classes" | "conditions" =>
   given.has("conditions") ? "conditions" : "classes"
 
-const decodeClasses = (names: string, alias: string): Decoded<ReadonlyArray<ClassName>> =>
+/** The classes of a comma list; `alias` is what the list is called. */
+export const decodeClasses = (names: string, alias: string): Decoded<ReadonlyArray<ClassName>> =>
   Buffer.byteLength(names) > maxClassesLength
     ? Either.left(invalid(alias, `expected at most ${maxClassesLength / 1024} KiB in all`))
     : decodeList(alias, list([names]), ClassName)

@@ -81,7 +81,7 @@ const decodeDate = (text: string): Decoded<string> =>
     : Either.left(invalid("date", "an RFC 3339 date such as 2026-01-05T09:00:00Z"))
 
 /** A signed ttl is handed on in a header block, which loses spaces around a value: with them the signature would be wrong. */
-const decodeSignedTtl = (text: string): Decoded<string> =>
+export const decodeSignedTtl = (text: string): Decoded<string> =>
   text === text.trim() ? Either.right(text) : Either.left(invalid("ttl", "no spaces around what is signed"))
 
 const optional = <A>(

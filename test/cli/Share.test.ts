@@ -22,6 +22,7 @@ describe("what is shared", () => {
     ...["soon", "2 fortnights", "-1", "1.5h"].map(
       (ttl) => [{ ttl: Option.some(ttl) }, "--ttl: expected a time"] as const
     ),
+    [{ ttl: Option.some(" 1d") }, "--ttl: expected no spaces around"],
     [{ source: "a/b" }, "--source: expected a node's id"],
     [{ target: ".." }, "--target: expected a node's id"],
     [{ fileId: Option.some("a b") }, "--file-id: expected 1 to 200 letters"],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as RunOrder from "../../../src/cli/run/RunOrder.ts"
 import * as RunRequest from "../../../src/client/RunRequest.ts"
+import * as ControlParameters from "../../../src/remote-run/ControlParameters.ts"
 
 const names = ["classes", "batch", "batchWait", "canary", "maxFailures", "splay", "actor", "reason"] as const
 const order = (given: Partial<Record<(typeof names)[number], string>>) =>
@@ -64,6 +65,26 @@ describe("an order", () => {
           code: 2,
           message: expect.stringContaining(`${option}: expected`)
         })
+    })
+  )
+
+  it.effect("that the relay would refuse is refused in its words", () =>
+    Effect.gen(function* () {
+      for (const [name, value, parameter] of [
+        ["batch", "0", "batch"],
+        ["batch", "100.001%", "batch"],
+        ["canary", "0.000%", "canary"],
+        ["maxFailures", "101%", "max_failures"],
+        ["batchWait", "8d", "batch_wait"],
+        ["splay", "700000", "splay"]
+      ] as const) {
+        const decoded = ControlParameters.decode((asked) => (asked === parameter ? value : undefined))
+        const { message } = yield* Effect.flip(decoded)
+        expect(yield* Effect.flip(order({ [name]: value }))).toMatchObject({
+          code: 2,
+          message: `rudder-relay: --${message.replace(parameter, parameter.replace("_", "-"))}`
+        })
+      }
     })
   )
 })
