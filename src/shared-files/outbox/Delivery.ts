@@ -58,12 +58,13 @@ const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError
     if (left.length === 0) return Effect.void
     const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
     // One that was stopped is interrupted for good: the newer version has a delivery of its own, at once.
-    const goesOn = isNewer && !flight.isStopped && verdict._tag !== "Unreachable"
+    const goesOn =
+      isNewer && !flight.isStopped && verdict._tag !== "Unreachable" && verdict._tag !== "Delivered"
     return goesOn ? deliver(parts, entry.key, flight, permit) : DueFiles.dueByName(parts.files, left)
   })
-  return verdict._tag === "Unreachable"
-    ? Effect.andThen(permit.failed(verdict.message), concluded)
-    : concluded
+  if (verdict._tag === "Unreachable") return Effect.andThen(permit.failed(verdict.message), concluded)
+  // The next file may be sent while this one is removed; a newer version of it is due now, and has a delivery of its own.
+  return verdict._tag === "Delivered" ? Effect.andThen(permit.sent, concluded) : concluded
 }
 
 /**

@@ -12,6 +12,11 @@ export interface Permit {
   readonly answered: Effect.Effect<void>
   /** It can't be reached. Of all that were under way, the first to say so pauses the rest. */
   readonly failed: (message: string) => Effect.Effect<void>
+  /**
+   * Nothing more is sent with this: somebody else may send, while its bearer sees to what was taken. So many do that as may
+   * send at once; past them the place is kept to the end.
+   */
+  readonly sent: Effect.Effect<void>
   /** Always at the end. */
   readonly release: Effect.Effect<void>
 }
@@ -50,6 +55,8 @@ interface Parts {
   readonly retry: RetrySettings
   /** Places that are taken. */
   taken: number
+  /** Those who have left their place, and still see to what was taken. */
+  finishing: number
   /** Those who wait for one, in their order: each is given the place that somebody leaves. */
   readonly line: Line.Line
   open: boolean
@@ -69,6 +76,7 @@ export const make = (retry: RetrySettings): UpstreamGate => {
   const parts: Parts = {
     retry,
     taken: 0,
+    finishing: 0,
     line: [],
     open: false,
     probing: false,
@@ -164,6 +172,7 @@ const decide = (parts: Parts) =>
 
 const permit = (parts: Parts, isProbe: boolean): Permit => {
   let isMine = isProbe
+  let isSent = false
   // A probe is over once it was answered, or failed: nobody has to wait for what else its bearer does.
   const endProbe = () => {
     if (!isMine) return
@@ -183,9 +192,16 @@ const permit = (parts: Parts, isProbe: boolean): Permit => {
       Effect.suspend(() => (parts.open || isMine ? close(parts, message) : Effect.void)).pipe(
         Effect.andThen(Effect.sync(endProbe))
       ),
+    sent: Effect.sync(() => {
+      if (isSent || parts.finishing >= maxSending) return
+      isSent = true
+      parts.finishing++
+      leavePlace(parts)
+    }),
     release: Effect.sync(() => {
       endProbe()
-      leavePlace(parts)
+      if (isSent) parts.finishing--
+      else leavePlace(parts)
     })
   }
 }

@@ -26,6 +26,8 @@ const setUp = Effect.gen(function* () {
     attempted,
     /** What becomes of an attempt. */
     verdict: (_entry: EntryName): Effect.Effect<Verdict> => Effect.succeed({ _tag: "Delivered" }),
+    /** Before an entry is removed. */
+    removing: Effect.void,
     /** Now, and the most there were. */
     sending: 0,
     most: 0
@@ -40,8 +42,16 @@ const setUp = Effect.gen(function* () {
       Effect.ensuring(Effect.sync(() => world.sending--))
     )
   const gate = UpstreamGate.make(retry)
+  const spool = storage.spool()
   const deliveries = Deliveries.make({
-    spool: storage.spool(),
+    spool: {
+      ...spool,
+      remove: (...entry) =>
+        Effect.andThen(
+          Effect.suspend(() => world.removing),
+          spool.remove(...entry)
+        )
+    },
     gate,
     locks: FileLocks.make(),
     retry,
@@ -105,6 +115,27 @@ describe("deliveries", () => {
       expect(world.most).toBe(UpstreamGate.maxSending)
       expect(storage.kept.size).toBe(0)
     })
+  )
+
+  it.scoped(
+    "go on while files that were taken are removed, as long as those are no more than are sent at once",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* setUp
+        const { storage, attempted, deliveries, gate } = world
+        const hangs = yield* Deferred.make<void>()
+        world.removing = Deferred.await(hangs)
+        for (let file = 0; file < 40; file++) storage.put({ fileId: `file-${file}` })
+        yield* gate.answered
+        yield* deliveries.allDue
+        yield* rest
+        expect(attempted).toHaveLength(2 * UpstreamGate.maxSending)
+        yield* Deferred.succeed(hangs, undefined)
+        yield* rest
+        expect(attempted).toHaveLength(40)
+        expect(world.most).toBeLessThanOrEqual(UpstreamGate.maxSending)
+        expect(storage.kept.size).toBe(0)
+      })
   )
 
   it.scoped("have older versions gone for good before the newest is tried, and tell who waits for them", () =>
