@@ -294,9 +294,11 @@ describe("the rules of who may call", () => {
     expect(await from("127.0.0.2", run)).toEqual({ status: 200, denied: false })
     expect(await from("127.0.0.3", run)).toEqual(denied)
     expect(await from("127.0.0.3", run, "-H", "X-Forwarded-For: 127.0.0.2")).toEqual(denied)
-    expect(logfmtOf(relay).filter(({ tag }) => tag === "AccessDenied")).toMatchObject([
-      { key: "access.policy_server", address: "127.0.0.3", request: expect.stringMatching(/\S/) }
-    ])
+    await expect
+      .poll(() => logfmtOf(relay).filter(({ tag }) => tag === "AccessDenied"))
+      .toMatchObject([
+        { key: "access.policy_server", address: "127.0.0.3", request: expect.stringMatching(/\S/) }
+      ])
     expect(await from("127.0.0.3", "system/info")).toEqual({ status: 200, denied: false })
     expect(await from("127.0.0.2", "system/info")).toEqual(denied)
     // Apache's own rule comes first.

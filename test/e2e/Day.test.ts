@@ -227,7 +227,7 @@ describe("the log", () => {
     const refused = Array.from({ length: 100 }, () => `${relay.url}/remote-run/node/a?classes=%25`)
     await curl("-o", "/dev/null", ...refused)
     const lines = () => logfmtOf(relay).filter(({ tag }) => tag === "InvalidRequest")
-    expect(lines()).toHaveLength(30)
+    await expect.poll(lines).toHaveLength(30)
     expect(lines()[0]).toMatchObject({
       level: "WARN",
       status: "400",
@@ -249,15 +249,15 @@ describe("the log", () => {
       `classes=${"a,".repeat(50)}b`,
       `${relay.url}/remote-run/node/a`
     )
+    const line = await until("its line", () => logfmtOf(relay).find(isOfRequest("a-b")))
     expect(relay.log()).not.toContain("\u001b")
-    const line = logfmtOf(relay).find(isOfRequest("a-b"))
     expect(line).toMatchObject({ classes: "a b", status: "404", tag: "UnknownTarget" })
   })
 
   it("has every request at debug, and nothing where it is off", async () => {
     const loud = await start({ config: { log: { level: "debug" } } })
     await curl("-H", "X-Request-Id: look", `${loud.url}/1/system/info`)
-    expect(logfmtOf(loud).find(isOfRequest("look"))).toMatchObject({
+    expect(await until("its line", () => logfmtOf(loud).find(isOfRequest("look")))).toMatchObject({
       level: "DEBUG",
       route: "/system/info",
       status: "200"
@@ -413,8 +413,9 @@ describe("the status", () => {
     const { status, body } = await share(relay, sharing, "-H", "X-Request-Id: disk")
     expect(status).toBe(500)
     expect(body).not.toContain(relay.directory)
-    const lines = logfmtOf(relay).filter(isOfRequest("disk"))
-    expect(lines).toMatchObject([
+    const lines = () => logfmtOf(relay).filter(isOfRequest("disk"))
+    await until("its line", () => lines().length > 0)
+    expect(lines()).toMatchObject([
       {
         level: "ERROR",
         message: "the disk failed a request",
@@ -423,6 +424,6 @@ describe("the status", () => {
         target: "good"
       }
     ])
-    expect(lines[0]?.error).toContain(relay.directory)
+    expect(lines()[0]?.error).toContain(relay.directory)
   })
 })
