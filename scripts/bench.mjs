@@ -8,7 +8,7 @@ import requests from "./bench/rows/requests.mjs"
 import runs from "./bench/rows/runs.mjs"
 import starts from "./bench/rows/starts.mjs"
 import uploads from "./bench/rows/uploads.mjs"
-import { measureProgram, removeFolder } from "./bench/support.mjs"
+import { end, endAtSignals, measureProgram } from "./bench/support.mjs"
 import { installCommands } from "./debian.mjs"
 import { build, install } from "./setup.mjs"
 
@@ -84,6 +84,7 @@ else measureProgram(values.program)
 
 const isText = !values.json && !values.markdown
 const measured = []
+endAtSignals()
 try {
   for (const row of rows) {
     const taken = await measure(row, { rounds, isShort: values.short })
@@ -92,7 +93,7 @@ try {
     else console.error(row.name)
   }
 } finally {
-  removeFolder()
+  await end()
 }
 if (values.json)
   console.log(

@@ -1,4 +1,9 @@
 /** What `npm run bench` says of its figures: medians, ratios within a round, and whether an aim is reached. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { measure, print } from "../scripts/bench/rounds.mjs"
 
@@ -103,4 +108,64 @@ describe("a row of the bench", () => {
       ].join("\n")
     )
   })
+})
+
+describe("a bench that is told to stop", () => {
+  /**
+   * Begins to measure something that never ends, and says which process it has started for that. What it is told it is told
+   * twice, as by a terminal and npm.
+   */
+  const measuring = `
+    import { end, endAtSignals, get, newFolder, peer } from ${JSON.stringify(new URL("../scripts/bench/support.mjs", import.meta.url).href)}
+    endAtSignals()
+    newFolder()
+    const { pid, port } = await peer("http")
+    for (const signal of ["SIGINT", "SIGTERM"])
+      process.once(signal, () =>
+        setImmediate(() => {
+          Promise.reject(new Error("something else that fails by the end"))
+          process.kill(process.pid, signal)
+        })
+      )
+    console.log(pid)
+    try {
+      for (;;) await get("http://127.0.0.1:" + port)
+    } finally {
+      await end()
+    }`
+
+  const isRunning = (pid: number) => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143]
+  ] as const)
+    it(`ends what it has started, and removes its folder: ${signal}`, async () => {
+      const folder = mkdtempSync(join(tmpdir(), "bench-test-"))
+      const bench = spawn(process.execPath, ["--input-type=module", "-e", measuring], {
+        env: { ...process.env, TMPDIR: folder },
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      let pid = 0
+      try {
+        const [line] = await once(bench.stdout, "data")
+        pid = Number(String(line))
+        expect(isRunning(pid)).toBe(true)
+        expect(readdirSync(folder)).toHaveLength(1)
+        bench.kill(signal)
+        expect(await once(bench, "exit")).toEqual([code, null])
+        expect(isRunning(pid)).toBe(false)
+        expect(readdirSync(folder)).toEqual([])
+      } finally {
+        bench.kill("SIGKILL")
+        if (pid > 0 && isRunning(pid)) process.kill(pid)
+        rmSync(folder, { recursive: true })
+      }
+    })
 })

@@ -3,7 +3,7 @@ import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { createHash, createPublicKey, generateKeyPairSync, sign } from "node:crypto"
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { connect, createServer } from "node:net"
-import { tmpdir } from "node:os"
+import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -20,10 +20,6 @@ const makeRoot = () => {
   const path = mkdtempSync(join(tmpdir(), "rudder-relay-bench-"))
   spawnSync("chattr", ["+T", path], { stdio: "ignore" })
   return path
-}
-
-export const removeFolder = () => {
-  if (root !== undefined) rmSync(root, { recursive: true, force: true })
 }
 
 let folders = 0
@@ -61,21 +57,65 @@ export const freePort = async () => {
   return port
 }
 
+/** The processes that were started, and have not ended. */
+const underWay = new Set()
+
 /** A process, and the promise of its end. */
-const running = (command, args, options) => {
-  const child = spawn(command, args, options)
+const running = (start) => {
+  if (ending !== undefined) throw new Error("the bench is at its end")
+  const child = start()
   const gone = new Promise((resolve) => {
     child.once("exit", resolve)
     child.once("error", resolve)
   })
-  return { child, gone }
+  const process_ = { child, gone }
+  underWay.add(process_)
+  gone.then(() => underWay.delete(process_))
+  return process_
 }
 
-const stop = async ({ child, gone }) => {
+const askToEnd = async ({ child, gone }) => {
   child.kill("SIGTERM")
   const hard = setTimeout(() => child.kill("SIGKILL"), 20_000)
   await gone
   clearTimeout(hard)
+}
+
+/** Asks once: a relay that is told to stop twice does not tidy up. */
+const stop = (process_) => {
+  process_.stopped ??= askToEnd(process_)
+  return process_.stopped
+}
+
+const endAll = async () => {
+  await Promise.all([...underWay].map(stop))
+  // Again where the descendants of what was ended still write into it.
+  if (root !== undefined) rmSync(root, { recursive: true, force: true, maxRetries: 5 })
+}
+
+let ending
+/** Ends the processes that were started, and removes all that was written: nothing can be started any more. */
+export const end = () => {
+  ending ??= endAll()
+  return ending
+}
+
+/** Has this process do that before a signal ends it. */
+export const endAtSignals = () => {
+  // Each time: of Ctrl-C there come two, from the terminal and from npm.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.on(signal, () => {
+      if (ending !== undefined) return
+      // What is measured fails by that, which is of no interest any more.
+      process.on("uncaughtException", () => {})
+      end().then(
+        () => process.exit(128 + constants.signals[signal]),
+        (error) => {
+          console.error(error)
+          process.exit(1)
+        }
+      )
+    })
 }
 
 /** Which relay is measured: the program as it is built here, unless another one is said. */
@@ -103,9 +143,13 @@ nodes_list_file = "${directory}/nodes.json"\n${general}
 ${tls === undefined ? "" : `[tls]\n${tls}\n`}${upstream === undefined ? "" : `[output.upstream]\n${upstream}\n`}${more}`
   )
   const began = performance.now()
-  const process_ = running(process.execPath, [programs.main, "serve", "--config", directory], {
-    stdio: ["ignore", "ignore", "pipe"]
-  })
+  const process_ = running(() =>
+    spawn(process.execPath, [programs.main, "serve", "--config", directory], {
+      stdio: ["ignore", "ignore", "pipe"],
+      // Out of reach of the terminal's Ctrl-C: it is told to stop here, once.
+      detached: true
+    })
+  )
   const { child } = process_
   const bound = await new Promise((resolve, reject) => {
     let log = ""
@@ -137,14 +181,23 @@ const peersFolder = fileURLToPath(new URL("peers", import.meta.url))
 /** Where one of the programs in `peers` is. */
 export const peerFile = (name) => join(peersFolder, `${name}.mjs`)
 
+const runToItsEnd = promisify(execFile)
+
 /** Runs a program and gives what it printed. */
-export const run = promisify(execFile)
+export const run = async (...args) => {
+  let printed
+  running(() => {
+    printed = runToItsEnd(...args)
+    return printed.child
+  })
+  return printed
+}
 
 /** Starts one of the programs in `peers`, which print their port. */
 export const peer = async (name, ...args) => {
-  const process_ = running(process.execPath, [peerFile(name), ...args], {
-    stdio: ["ignore", "pipe", "inherit"]
-  })
+  const process_ = running(() =>
+    spawn(process.execPath, [peerFile(name), ...args], { stdio: ["ignore", "pipe", "inherit"] })
+  )
   const port = await new Promise((resolve, reject) => {
     process_.child.stdout.once("data", (bytes) => resolve(Number(String(bytes))))
     process_.child.once("exit", () => reject(new Error(`${name} did not start`)))
@@ -154,7 +207,7 @@ export const peer = async (name, ...args) => {
 
 /** Starts a server that says nothing when it is ready, and waits until its port answers. */
 export const server = async (port, command, args) => {
-  const process_ = running(command, args, { stdio: "ignore" })
+  const process_ = running(() => spawn(command, args, { stdio: "ignore" }))
   await untilAnswered(port)
   return { port, pid: process_.child.pid, stop: () => stop(process_) }
 }

@@ -35,10 +35,18 @@ const step: FastCheck.Arbitrary<(root: string) => DiskStep> = FastCheck.oneof(
   FastCheck.tuple(
     FastCheck.constantFrom("a/log", "b/log", "none/log"),
     FastCheck.constantFrom(0, 10, 4096),
-    FastCheck.uint8Array()
+    FastCheck.uint8Array(),
+    FastCheck.constantFrom({}, { length: 20 }, { length: 4096 })
   ).map(
-    ([path, at, bytes]) =>
-      (root: string): DiskStep => ({ _tag: "Note", path: `${root}/${path}`, mode: 0o640, at, bytes })
+    ([path, at, bytes, place]) =>
+      (root: string): DiskStep => ({
+        _tag: "Note",
+        path: `${root}/${path}`,
+        mode: 0o640,
+        at,
+        bytes,
+        ...place
+      })
   ),
   FastCheck.tuple(place, place).map(
     ([from, to]) =>

@@ -306,10 +306,11 @@ const recover = (parts: Parts) =>
 /** Ends what is left, each for itself; fails where something can't be ended. */
 const endAll = (parts: Parts, alone: Parameters<Intents["mend"]>[0]) =>
   Effect.gen(function* () {
+    // First: what is cut off from here on opens it again.
+    yield* parts.isCutOff.close
     yield* read(parts)
     for (const key of [...parts.left.keys()]) yield* alone(key)(recoverFile(parts, key))
     if (parts.left.size > 0) return yield* Effect.fail("left")
-    yield* parts.isCutOff.close
   })
 
 const mend = (parts: Parts, alone: Parameters<Intents["mend"]>[0]) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Option, TestClock } from "effect"
+import { Duration, Effect, Fiber, FiberId, Option, TestClock } from "effect"
 import * as UpstreamGate from "../../../src/shared-files/outbox/UpstreamGate.ts"
 
 const retry = { initial: Duration.seconds(1), max: Duration.minutes(5) }
@@ -189,4 +189,29 @@ describe("the gate to the policy server", () => {
       expect(passes).toHaveLength(1 + UpstreamGate.maxSending)
     })
   })
+
+  for (const [when, interruptsFirst] of [
+    ["before somebody leaves one", true],
+    ["in the turn in which it is given one", false]
+  ] as const)
+    it.effect(`loses no place where one who waits is interrupted ${when}`, () => {
+      const { passes, enter, enterAll, last } = setUp()
+      return Effect.gen(function* () {
+        yield* enterAll(UpstreamGate.maxSending)
+        yield* rest
+        yield* (yield* last).answered
+        yield* rest
+        expect(passes).toHaveLength(UpstreamGate.maxSending)
+        const impatient = yield* enter
+        yield* rest
+        yield* enter
+        yield* rest
+        const interrupt = Effect.sync(() => impatient.unsafeInterruptAsFork(FiberId.none))
+        if (interruptsFirst) yield* Effect.andThen(interrupt, rest)
+        yield* Effect.andThen((yield* last).release, interruptsFirst ? Effect.void : interrupt)
+        yield* rest
+        expect(Option.isSome(yield* Fiber.poll(impatient))).toBe(true)
+        expect(passes).toHaveLength(1 + UpstreamGate.maxSending)
+      })
+    })
 })

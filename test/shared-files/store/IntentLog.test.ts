@@ -58,6 +58,19 @@ describe("the log of intents", () => {
       })
   )
 
+  it.effect("writes whole places: no record gives the file another end within one", () =>
+    Effect.gen(function* () {
+      const { disk, files, log } = logs()
+      yield* disk.makeFolder("/log", 0o750)
+      const lengths = []
+      for (const text of ["short", "é".repeat(1000), "short"]) {
+        yield* disk.sequence([log.note(text).step])
+        lengths.push(...Array.from(files().values(), ({ length }) => length))
+      }
+      expect(lengths).toEqual([4096, 8192, 12_288])
+    })
+  )
+
   it.effect("writes over a place that is free, and begins another file where one may be broken", () =>
     Effect.gen(function* () {
       const { disk, files, log } = logs()

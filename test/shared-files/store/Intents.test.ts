@@ -1,13 +1,16 @@
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, TestClock } from "effect"
-import type { DiskService } from "../../../src/disk/Disk.ts"
+import { Effect, Fiber, Layer, Runtime, Scheduler, TestClock } from "effect"
+import { DiskError, type DiskService } from "../../../src/disk/Disk.ts"
+import * as Folders from "../../../src/disk/Folders.ts"
+import * as HashCheck from "../../../src/disk/HashCheck.ts"
 import { keyOf } from "../../../src/shared-files/file/Location.ts"
 import * as Metadata from "../../../src/shared-files/file/Metadata.ts"
 import * as IntentLog from "../../../src/shared-files/store/IntentLog.ts"
+import * as Intents from "../../../src/shared-files/store/Intents.ts"
 import { SharedFileStore } from "../../../src/shared-files/store/SharedFileStore.ts"
 import { CrashingDisk } from "../../../src/testing/CrashingDisk.ts"
-import { hashOf, metadataOf } from "../../support/Outboxes.ts"
+import { hashOf, metadataOf, pass } from "../../support/Outboxes.ts"
 import { listening, locationOf, openDisk, storeLayer, upload } from "../../support/Stores.ts"
 
 const location = locationOf("a")
@@ -180,4 +183,77 @@ describe("an intent that the disk cut off", () => {
       expect(fs.readdirSync("/store/~tmp")).toEqual([])
     }).pipe(Effect.provide(storeLayer(watched)))
   })
+
+  /**
+   * One is cut off while the fiber that ends another one yields behind so many steps, if it takes so many: whether it is left
+   * for good.
+   */
+  const cutOffAfter = (steps: number) =>
+    Effect.gen(function* () {
+      const { disk } = openDisk()
+      let isBroken = true
+      const broken = () => Effect.fail(new DiskError({ code: "EIO", message: "broken" }))
+      const folders = Folders.make(disk, { root: "/store", mode: 0o750, within: [Folders.temporaryName] })
+      yield* folders.prepare
+      const intents = Intents.make({
+        disk: {
+          ...disk,
+          sequence: (commit) => (isBroken ? broken() : disk.sequence(commit)),
+          status: (at) => (isBroken ? broken() : disk.status(at))
+        },
+        folders,
+        hashesTo: HashCheck.make(),
+        fileMode: 0o640
+      })
+      yield* intents.recover
+      const cutOff = (file: string) =>
+        Effect.suspend(() => {
+          isBroken = true
+          const held = { name: file, write: () => Effect.void, sync: () => Effect.void }
+          const incoming = { ...held, held: () => Buffer.from(file) }
+          return intents
+            .store(locationOf(file), "/store", incoming, metadataOf(file))
+            .pipe(Effect.exit, Effect.andThen(Effect.sync(() => (isBroken = false))))
+        })
+      yield* cutOff("a")
+      const fork = Runtime.runFork(yield* Effect.runtime())
+      let step = Number.NEGATIVE_INFINITY
+      const scheduler: Scheduler.Scheduler = {
+        scheduleTask: (...task) => Scheduler.defaultScheduler.scheduleTask(...task),
+        shouldYield: () => {
+          if (step++ !== steps) return false
+          fork(cutOff("b"))
+          return 0
+        }
+      }
+      const mending = yield* intents
+        .mend(
+          () => (effect) =>
+            Effect.ensuring(
+              effect,
+              Effect.sync(() => (step = Math.max(step, 0)))
+            )
+        )
+        .pipe(Effect.withScheduler(scheduler), Effect.fork)
+      for (let times = 0; times < 3; times++) yield* pass("2 seconds")
+      const isCutOff = step > steps
+      const isLeft = intents.mayBeLeft(() => keyOf(locationOf("b")))
+      yield* Fiber.interrupt(mending)
+      return { isCutOff, isLeft }
+    })
+
+  it.effect("is tried again also where that happens in the moment in which the last one was ended", () =>
+    Effect.gen(function* () {
+      const left: Array<number> = []
+      let steps = 0
+      // Until it has ended that one, and waits for the next.
+      for (; ; steps++) {
+        const { isCutOff, isLeft } = yield* cutOffAfter(steps)
+        if (!isCutOff) break
+        if (isLeft) left.push(steps)
+      }
+      expect(left).toEqual([])
+      expect(steps).toBeGreaterThan(10)
+    })
+  )
 })
