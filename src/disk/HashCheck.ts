@@ -1,6 +1,7 @@
 /** Whether a stored content has the hashes that somebody asks for: it is read for that, and only so many at once are. */
 import { createHash } from "node:crypto"
 import { Effect } from "effect"
+import * as Permits from "../Permits.ts"
 import type * as ContentHash from "./ContentHash.ts"
 import { type DiskError, diskError } from "./Disk.ts"
 
@@ -15,7 +16,7 @@ const most = 2
 
 /** A check that has its own bound on how much is read at once. */
 export const make = (): HashCheck => {
-  const reading = Effect.unsafeMakeSemaphore(most)
+  const reading = Permits.make(most)
   return (content, hashes) =>
     Effect.suspend(() => {
       const made = hashes.map(({ algorithm, hex }) => ({ hash: createHash(algorithm), hex }))
@@ -25,7 +26,7 @@ export const make = (): HashCheck => {
         }),
         () => made.every(({ hash, hex }) => hash.digest("hex") === hex)
       )
-    }).pipe(reading.withPermits(1))
+    }).pipe(reading)
 }
 
 /** An interruption waits for the piece that is being read, and until the file is closed: only then may the next in line read. */

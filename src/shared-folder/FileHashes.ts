@@ -3,6 +3,7 @@ import { Cache, Data, Duration, Effect, Exit, Fiber, Option, type Scope } from "
 import type { HashAlgorithm } from "../disk/ContentHash.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
 import * as StorageFailure from "../disk/StorageFailure.ts"
+import * as Permits from "../Permits.ts"
 import type { StorageError } from "../RelayError.ts"
 import * as OpenedFile from "./OpenedFile.ts"
 
@@ -67,8 +68,8 @@ export const over = (node: OpenedFile.FolderFs): Effect.Effect<FileHashes, never
   Effect.gen(function* () {
     const hasher = yield* Hasher
     const scope = yield* Effect.scope
-    const hashing = yield* Effect.makeSemaphore(maxHashing)
-    const hashOf = (content: Content) => hashing.withPermits(1)(make(hasher, node, content))
+    const hashing = Permits.make(maxHashing)
+    const hashOf = (content: Content) => hashing(make(hasher, node, content))
     const hashes = yield* Cache.makeWith({
       capacity: maxHashes,
       lookup: hashOf,

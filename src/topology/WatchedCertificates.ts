@@ -2,6 +2,7 @@
 import { Effect, Layer, Option, Ref } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
+import * as Permits from "../Permits.ts"
 import * as CertificateEnds from "./CertificateEnds.ts"
 import * as CertificateFile from "./CertificateFile.ts"
 import { Certificates, CertificatesUnreadable } from "./Certificates.ts"
@@ -55,7 +56,7 @@ const make = Effect.gen(function* () {
   const path = general.nodesCertsFile
   const file = yield* WatchedFile.make(path)
   const known = yield* Ref.make<Known>({ found: new Map(), ends: new Float64Array() })
-  const reloading = yield* Effect.makeSemaphore(1)
+  const reloading = Permits.make(1)
 
   const told = yield* Ref.make("")
 
@@ -90,7 +91,7 @@ const make = Effect.gen(function* () {
           : Effect.logWarning("node certificates can't be loaded").pipe(Effect.annotateLogs({ problem }))
       )
     ),
-    reloading.withPermits(1),
+    reloading,
     Effect.withSpan("Certificates.reload")
   )
   yield* Effect.ignore(reload)

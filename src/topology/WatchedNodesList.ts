@@ -3,6 +3,7 @@ import { Clock, Effect, Layer, Option } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import * as EventLoop from "../EventLoop.ts"
 import type { NodeId } from "../NodeId.ts"
+import * as Permits from "../Permits.ts"
 import type { Node } from "./Node.ts"
 import { type Nodes, NodesList, type NodesListFreshness, type NodesListStatus } from "./NodesList.ts"
 import { type ParsedNodesList, parse } from "./NodesListFile.ts"
@@ -76,7 +77,7 @@ const make = Effect.gen(function* () {
     neverLoaded: true,
     freshness: Option.none()
   }
-  const reloading = yield* Effect.makeSemaphore(1)
+  const reloading = Permits.make(1)
 
   const load = Effect.gen(function* () {
     // Of what is read now: what is written meanwhile is read at the next look.
@@ -110,7 +111,7 @@ const make = Effect.gen(function* () {
   const reload = load.pipe(
     Effect.catchAll(keepPrevious),
     Effect.andThen(Effect.sync(() => loaded.status)),
-    reloading.withPermits(1),
+    reloading,
     Effect.withSpan("NodesList.reload")
   )
 

@@ -1,5 +1,6 @@
 /** Keeps up which process belongs to which agent. One look at /proc serves everyone who asks at the same time. */
 import { Clock, Effect, Schedule, type Scope } from "effect"
+import * as Permits from "../../Permits.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import type { Marks } from "./Marks.ts"
 import * as ProcessTable from "./ProcessTable.ts"
@@ -69,7 +70,7 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
   Effect.gen(function* () {
     const families = new Set<AgentFamily.AgentFamily>()
     const traces = new SeenTraces(marks)
-    const alone = Effect.unsafeMakeSemaphore(1)
+    const alone = Permits.make(1)
     let asked = 0
     let answered = 0
     let nextLook = 0
@@ -92,7 +93,7 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
 
     const take = Effect.suspend(() => {
       const mine = ++asked
-      return alone.withPermits(1)(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
+      return alone(Effect.suspend(() => (answered >= mine ? Effect.void : look)))
     })
     if (marks !== undefined)
       yield* Effect.suspend(() => (marks.resting() ? take : Effect.void)).pipe(

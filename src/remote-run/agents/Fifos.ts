@@ -10,6 +10,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import { Clock, Effect } from "effect"
+import * as Permits from "../../Permits.ts"
 import * as FifoFolder from "./FifoFolder.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
@@ -113,7 +114,7 @@ const discardAbandoned = Effect.suspend(() =>
 
 /** The folder of FIFOs is removed at the end of the scope. Folders of daemons that were killed are removed before this returns. */
 export const make = Effect.gen(function* () {
-  const alone = yield* Effect.makeSemaphore(1)
+  const alone = Permits.make(1)
   const pairs: Array<FifoPair> = []
   let current: Claimed | undefined
   let failure: SpawnFailure.SpawnFailure | undefined
@@ -176,7 +177,7 @@ export const make = Effect.gen(function* () {
   const fifos: Fifos = {
     take: Effect.suspend(() => {
       const pair = pairs.pop()
-      return pair === undefined ? alone.withPermits(1)(next) : Effect.succeed(pair)
+      return pair === undefined ? alone(next) : Effect.succeed(pair)
     }),
     give: (pair) => {
       if (current !== undefined && path.dirname(pair[0]) === current.folder) pairs.push(pair)

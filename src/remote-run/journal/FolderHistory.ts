@@ -7,6 +7,7 @@ import type { Settings } from "../../config/Settings.ts"
 import { Disk, type DiskService } from "../../disk/Disk.ts"
 import * as Lease from "../../disk/Lease.ts"
 import { storageError } from "../../disk/StorageFailure.ts"
+import * as Permits from "../../Permits.ts"
 import type { StorageError } from "../../RelayError.ts"
 import type { RunStarted } from "../RunEvent.ts"
 import { type RunId, startedAt } from "../RunId.ts"
@@ -44,7 +45,7 @@ interface Parts {
   readonly index: RunIndex.RunIndex
   readonly keys: FolderKeys.FolderKeys
   /** Held while a journal is repaired. */
-  readonly repairing: Effect.Semaphore
+  readonly repairing: Permits.Permits
 }
 
 const make = Effect.gen(function* () {
@@ -103,7 +104,7 @@ const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) 
       pruning,
       keys: yield* FolderKeys.make(disk, folders.keysPath),
       index: RunIndex.make({ fs, folders, fork, wrote: pruning.add }),
-      repairing: yield* Effect.makeSemaphore(1)
+      repairing: Permits.make(1)
     }
     return parts
   })
@@ -172,7 +173,7 @@ const repair = (parts: Parts, id: RunId) =>
     yield* Effect.provideService(JournalRepair.repair(path, folders.finalPath(id)), FileSystem.FileSystem, fs)
     // The index of what a crash cut off may have been cut off too.
     yield* Effect.ignore(indexPast(parts, id))
-  }).pipe(parts.repairing.withPermits(1))
+  }).pipe(parts.repairing)
 
 const find = (parts: Parts, id: RunId): Effect.Effect<Option.Option<JournalSource>, StorageError> =>
   Effect.gen(function* () {

@@ -7,6 +7,7 @@ import { Clock, Duration, Effect, Option, RcMap, Schema, Scope } from "effect"
 import type { DiskError, DiskService } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import { failed, failedToWrite } from "../../disk/StorageFailure.ts"
+import * as Permits from "../../Permits.ts"
 import { type StorageError, TooBusy } from "../../RelayError.ts"
 import { RunId, startedAt } from "../RunId.ts"
 import { digestOf, type RunKey } from "../RunKey.ts"
@@ -35,7 +36,7 @@ interface Parts {
   /** Whether the folder is known to be on the disk. */
   isPrepared: boolean
   /** Held while the folder is read, or made. */
-  readonly preparing: Effect.Semaphore
+  readonly preparing: Permits.Permits
   /** What can't be removed, as the log said last. */
   lastProblem: string
 }
@@ -58,16 +59,14 @@ export const make = (
       most,
       entries: undefined,
       isPrepared: false,
-      preparing: yield* Effect.makeSemaphore(1),
+      preparing: Permits.make(1),
       lastProblem: ""
     }
-    const locks = yield* RcMap.make({ lookup: (_: string) => Effect.makeSemaphore(1) })
+    const locks = yield* RcMap.make({ lookup: (_: string) => Effect.sync(() => Permits.make(1)) })
     return {
       alone: (key, effect) =>
         Effect.scopedWith((scope) =>
-          Effect.flatMap(Scope.extend(RcMap.get(locks, digestOf(key)), scope), (lock) =>
-            lock.withPermits(1)(effect)
-          )
+          Effect.flatMap(Scope.extend(RcMap.get(locks, digestOf(key)), scope), (lock) => lock(effect))
         ),
       find: (key) => find(parts, key),
       reserve: (key, order, run) => reserve(parts, digestOf(key), order, run),
@@ -105,8 +104,8 @@ const read = (parts: Parts) =>
 
 /** Where the folder can't be read, nobody knows which keys were used: no run is started by a key then. */
 const known = (parts: Parts): Effect.Effect<Map<string, Entry>, StorageError> =>
-  parts.preparing
-    .withPermits(1)(
+  parts
+    .preparing(
       Effect.suspend(() =>
         parts.entries === undefined
           ? Effect.tap(read(parts), (entries) => {
@@ -190,7 +189,7 @@ const prepareFolder = (parts: Parts) =>
 const write = (parts: Parts, key: string, entry: Entry): Effect.Effect<void, DiskError> =>
   Effect.gen(function* () {
     const { disk, folders } = parts
-    yield* parts.preparing.withPermits(1)(prepareFolder(parts))
+    yield* parts.preparing(prepareFolder(parts))
     const create = Effect.flatMap(
       disk.create(`${folders.root}/${nameOf(key, entry)}`, 0o600),
       (file) => file.close

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Exit, Scope } from "effect"
+import * as Permits from "../../Permits.ts"
 import type { JournalPart } from "./JournalSource.ts"
 import { windowLength } from "./JournalWindow.ts"
 import * as RunFolders from "./RunFolders.ts"
@@ -31,7 +32,7 @@ interface OpenFile {
 interface Substitute extends OpenFile {
   readonly from: number
   /** Who reads sets the file's position first: one at a time. */
-  readonly alone: Effect.Semaphore
+  readonly alone: Permits.Permits
 }
 
 /** More than this of one write is not kept in memory. Bytes. */
@@ -143,7 +144,7 @@ export class JournalFiles {
   readonly discard: Effect.Effect<void> = Effect.suspend(() => {
     const { substitute } = this
     this.substitute = undefined
-    return substitute === undefined ? Effect.void : substitute.alone.withPermits(1)(close(substitute))
+    return substitute === undefined ? Effect.void : substitute.alone(close(substitute))
   })
 
   private wrote(bytes: Buffer): void {
@@ -201,7 +202,7 @@ export class JournalFiles {
         Effect.andThen(opened.file.writeAll(bytes)),
         Effect.onError(() => close(opened))
       )
-      this.substitute = { ...opened, from: this.written, alone: Effect.unsafeMakeSemaphore(1) }
+      this.substitute = { ...opened, from: this.written, alone: Permits.make(1) }
     })
   }
 
@@ -211,7 +212,7 @@ export class JournalFiles {
       if (this.substitute !== substitute) return -1
       yield* substitute.file.seek(offset - substitute.from, "start")
       return Number(yield* substitute.file.read(into))
-    }).pipe(substitute.alone.withPermits(1))
+    }).pipe(substitute.alone)
   }
 
   private bringHome(substitute: Substitute | undefined) {
@@ -255,7 +256,7 @@ const cutShort = new PlatformError.SystemError({
 })
 
 const appendTo = ({ file, from, alone }: Substitute, offset: number, bytes: Buffer) =>
-  Effect.andThen(file.seek(offset - from, "start"), file.writeAll(bytes)).pipe(alone.withPermits(1))
+  Effect.andThen(file.seek(offset - from, "start"), file.writeAll(bytes)).pipe(alone)
 
 const scoped = (open: Effect.Effect<FileSystem.File, PlatformError.PlatformError, Scope.Scope>) =>
   Effect.gen(function* () {

@@ -6,6 +6,7 @@
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Option } from "effect"
 import * as EventLoop from "../../EventLoop.ts"
+import * as Permits from "../../Permits.ts"
 import type { RunId } from "../RunId.ts"
 import * as IndexEntry from "./IndexEntry.ts"
 import { folderOf, type RunFolders } from "./RunFolders.ts"
@@ -62,7 +63,7 @@ export interface RunIndexOptions {
 interface Parts extends RunIndexOptions {
   /** Indexes are read here, one at a time: memory for each would be given back by the collector alone. */
   readonly buffer: Buffer
-  readonly alone: Effect.Semaphore
+  readonly alone: Permits.Permits
   pending: Array<Addition>
   writing: boolean
   /** What the log said last. */
@@ -80,7 +81,7 @@ export const make = (options: RunIndexOptions): RunIndex => {
   const parts: Parts = {
     ...options,
     buffer: Buffer.alloc(4 * IndexEntry.maxBodyLength),
-    alone: Effect.unsafeMakeSemaphore(1),
+    alone: Permits.make(1),
     pending: [],
     writing: false,
     lastProblem: ""
@@ -243,7 +244,7 @@ const read = ({ fs, folders, buffer, alone }: Parts, folder: string, search: Run
     )
     if (Option.isSome(file)) yield* scan(file.value, buffer, (entry) => findings.meet(entry))
     return findings.runs
-  }).pipe(Effect.scoped, alone.withPermits(1))
+  }).pipe(Effect.scoped, alone)
 
 /** Gives each whole entry; what is none is stepped over. The buffer has place for the longest. */
 const scan = (file: FileSystem.File, buffer: Buffer, each: (entry: IndexEntry.IndexEntry) => void) =>

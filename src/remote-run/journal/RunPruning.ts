@@ -1,6 +1,7 @@
 /** Keeps the history within its bounds: what is past its retention goes, and over the size the oldest. */
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
 import { Clock, Duration, Effect, Option } from "effect"
+import * as Permits from "../../Permits.ts"
 import type { StorageError } from "../../RelayError.ts"
 import { type RunId, startedAt } from "../RunId.ts"
 import { folderAt, folderOf, type RunFile, type RunFolders } from "./RunFolders.ts"
@@ -43,7 +44,7 @@ interface Parts extends RunPruningOptions {
 /** Looks at nothing until the first `prune`. */
 export const make = (options: RunPruningOptions): Effect.Effect<RunPruning, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const alone = yield* Effect.makeSemaphore(1)
+    const alone = Permits.make(1)
     const fs = yield* FileSystem.FileSystem
     const parts: Parts = { ...options, fs, total: Option.none(), lastTrouble: "" }
     return {
@@ -51,7 +52,7 @@ export const make = (options: RunPruningOptions): Effect.Effect<RunPruning, neve
         parts.total = Option.map(parts.total, (sum) => sum + bytes)
       },
       isTooMuch: () => isTooMuch(parts),
-      prune: prune(parts).pipe(alone.withPermits(1), Effect.withSpan("RunHistory.prune"))
+      prune: prune(parts).pipe(alone, Effect.withSpan("RunHistory.prune"))
     }
   })
 

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
+import * as Permits from "../../Permits.ts"
 import { type StorageError, StorageFull } from "../../RelayError.ts"
 import * as EntryName from "./EntryName.ts"
 import * as EntryWalk from "./EntryWalk.ts"
@@ -16,9 +17,8 @@ const evictedAtOnce = 100
 /** Opens an outbox's storage, which finds its room here while contents come; one at a time makes room. */
 export const open = (storage: OutboxStorageService, locks: FileLocks) =>
   Effect.gen(function* () {
-    const evicting = yield* Effect.makeSemaphore(1)
-    const makeRoom: MakeRoom = (size) =>
-      evicting.withPermits(1)(Effect.suspend(() => evict(spool, locks, size)))
+    const evicting = Permits.make(1)
+    const makeRoom: MakeRoom = (size) => evicting(Effect.suspend(() => evict(spool, locks, size)))
     const spool: Spool = yield* storage.open(makeRoom)
     return { spool, makeRoom }
   })

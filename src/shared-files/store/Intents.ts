@@ -8,6 +8,7 @@ import { type DiskError, type DiskService, type DiskStep, isNotOfItsKind } from 
 import { type Folders, isMissing } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
+import * as Permits from "../../Permits.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 import * as IntentLog from "./IntentLog.ts"
@@ -87,7 +88,7 @@ interface Parts {
   /** Whether it is not known yet what the process before this one left. */
   isUnread: boolean
   /** One at a time finds that out. */
-  readonly reading: Effect.Semaphore
+  readonly reading: Permits.Permits
   /** Open where something could not be ended. */
   readonly isCutOff: Effect.Latch
 }
@@ -273,7 +274,7 @@ const read = (parts: Parts): Effect.Effect<void, DiskError> =>
       left.set(key, Effect.andThen(left.get(key) ?? Effect.void, completeFound(parts, intent)))
     }
     parts.isUnread = false
-  }).pipe(parts.reading.withPermits(1))
+  }).pipe(parts.reading)
 
 const complete = (parts: Parts, location: Location): Effect.Effect<void, DiskError> =>
   Effect.suspend(() =>
@@ -329,7 +330,7 @@ export const make = (given: Pick<Parts, "disk" | "folders" | "hashesTo" | "fileM
     intended: new Set(),
     left: new Map(),
     isUnread: true,
-    reading: Effect.unsafeMakeSemaphore(1),
+    reading: Permits.make(1),
     isCutOff: Effect.unsafeMakeLatch(false)
   }
   return {
