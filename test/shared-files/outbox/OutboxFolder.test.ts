@@ -508,6 +508,67 @@ describe("an outbox in a folder", () => {
     })
   )
 
+  it.scoped("reads a shard only for a file of which there may be an entry", () =>
+    Effect.gen(function* () {
+      const disk = memory()
+      const reads: Array<string> = []
+      const watched: DiskService = {
+        ...disk,
+        names: (path) =>
+          Effect.andThen(
+            Effect.sync(() => reads.push(path)),
+            disk.names(path)
+          )
+      }
+      const [first = ""] = keys
+      // Of the same shard.
+      const [second, third] = ["00", "ff"].map((kind) => `${first.slice(0, 3)}${kind}${first.slice(5)}`)
+      expect([second, third]).not.toContain(first)
+      const put = (spool: Spool, key = "", version = 1) =>
+        Effect.gen(function* () {
+          const incoming = yield* spool.begin
+          yield* incoming.write(Buffer.from("x"))
+          const record = { name: nameOf("a"), began: 0, accepted: 0, metadata: metadataOf("x") }
+          return yield* spool.commit(incoming, record, { key, order: orderOf(version) })
+        }).pipe(Effect.scoped)
+      const readsFor = (spool: Spool, key = "") =>
+        Effect.gen(function* () {
+          reads.length = 0
+          const versions = yield* spool.versions(key)
+          return { versions, reads: reads.length }
+        })
+      const spool = yield* open(watched)
+      const one = yield* put(spool, first)
+      expect(yield* readsFor(spool, first)).toEqual({ versions: [one], reads: 1 })
+      expect(yield* readsFor(spool, second)).toEqual({ versions: [], reads: 0 })
+      // What somebody else has put there is found where the shard is read for the first time.
+      const two = yield* Effect.scoped(Effect.flatMap(open(disk), (other) => put(other, second)))
+      expect(yield* spool.shard(EntryName.shardOf(first))).toEqual([one, two].sort(EntryName.byAge).reverse())
+      expect(yield* readsFor(spool, second)).toEqual({ versions: [two], reads: 1 })
+      // Behind a restart it is known what is there.
+      const later = yield* open(watched)
+      expect(yield* readsFor(later, first)).toEqual({ versions: [one], reads: 1 })
+      expect(yield* readsFor(later, third)).toEqual({ versions: [], reads: 0 })
+      // A shard that was empty begins anew.
+      for (const entry of [one, two]) yield* later.remove(entry)
+      yield* put(later, third)
+      expect(yield* readsFor(later, first)).toEqual({ versions: [], reads: 0 })
+    })
+  )
+
+  it.scoped("goes into no shard that is a link", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      const spool = yield* open(disk)
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(keys[0] ?? ""))}`
+      fs.mkdirSync("/elsewhere")
+      fs.symlinkSync("/elsewhere", shard)
+      expect(yield* Effect.flip(commit(spool, "a", 1))).toMatchObject({ _tag: "DiskError", code: "EFTYPE" })
+      expect(fs.readdirSync("/elsewhere")).toEqual([])
+      expect(yield* spool.versions(keys[0] ?? "")).toEqual([])
+    })
+  )
+
   it.scoped("does not keep an entry whose place may not be on the disk", () =>
     Effect.gen(function* () {
       const crashing = CrashingDisk.make()
