@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, FastCheck, Layer, Option, Scope, TestClock } from "effect"
 import { makeSettings } from "../../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../../src/config/RelayConfig.ts"
-import { Disk, type DiskService } from "../../../src/disk/Disk.ts"
+import { Disk, DiskError, type DiskService } from "../../../src/disk/Disk.ts"
 import { StorageFull } from "../../../src/RelayError.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
 import type { Attempts } from "../../../src/shared-files/outbox/EntryRecord.ts"
@@ -647,6 +647,24 @@ describe("an outbox in a folder", () => {
         expect(yield* spool.versions(older.key)).toEqual([older])
         expect(spool.amounts().waiting).toEqual({ entries: 1, bytes: older.size })
       }).pipe(Effect.scoped)
+  )
+
+  it.effect("looks for an entry of which the disk says both that it is gone and nothing", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const gone = new DiskError({ message: "gone", code: "ENOENT" })
+      const spool = yield* open({ ...crashing.disk, rename: () => gone })
+      const [key = ""] = keys
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(key))}`
+      let isFailing = false
+      crashing.failWhen(({ kind, paths }) => {
+        isFailing ||= kind === "sync" && paths[0] === shard
+        return isFailing ? "EIO" : undefined
+      })
+      yield* Effect.flip(commit(spool, "a", 1))
+      crashing.failWhen(() => undefined)
+      expect((yield* spool.versions(key)).map(({ order }) => order)).toEqual([orderOf(1)])
+    }).pipe(Effect.scoped)
   )
 })
 
