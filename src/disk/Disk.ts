@@ -51,7 +51,8 @@ export interface DiskFile {
  * - `Note`: these bytes, or this text, in a file that others write to as well, at this place in bytes and over what is
  *   there, with zeros behind them up to this length in bytes; the file is made where it is missing. On the disk afterwards,
  *   if its name is.
- * - `MakeFolder`, `Rename`, `SyncFolder`, `Remove`: as the operations of these names.
+ * - `MakeFolder`, `Rename`, `SyncFolder`, `Remove`: as the operations of these names; but what is in the place of a folder,
+ *   be it a link to one, is `EFTYPE`.
  * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
  */
 export type DiskStep =

@@ -1,6 +1,6 @@
 /** The steps of a commit on any disk, as the thread of `CommitThread` does them on this machine's. */
 import { Effect, type Scope } from "effect"
-import type { DiskError, DiskFile, DiskService, DiskStep } from "./Disk.ts"
+import { type DiskError, type DiskFile, type DiskService, type DiskStep, notOfItsKind } from "./Disk.ts"
 import * as Folders from "./Folders.ts"
 
 /** A file in which several have their place. */
@@ -16,7 +16,7 @@ export interface NoteFile {
 export interface Parts
   extends Pick<
     DiskService,
-    "create" | "rename" | "remove" | "makeFolder" | "removeFolder" | "syncFolder" | "list"
+    "create" | "rename" | "remove" | "makeFolder" | "removeFolder" | "status" | "syncFolder" | "list"
   > {
   /** Opens such a file; it is made with this mode where it is missing. */
   readonly openNotes: (path: string, mode: number) => Effect.Effect<NoteFile, DiskError>
@@ -35,6 +35,14 @@ type Sync = Effect.Effect<void, DiskError>
 
 const opened = <A extends Pick<DiskFile, "close">>(open: Effect.Effect<A, DiskError>) =>
   Effect.acquireRelease(open, ({ close }) => close)
+
+const makeFolder = ({ makeFolder, status }: Parts, path: string, mode: number) =>
+  Effect.andThen(
+    makeFolder(path, mode),
+    Effect.flatMap(status(path), (found) =>
+      found === undefined || found.kind === "folder" ? Effect.void : notOfItsKind(path)
+    )
+  )
 
 /** Does a step, up to what syncs it; undefined: nothing does. */
 const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, DiskError, Scope.Scope> => {
@@ -55,7 +63,7 @@ const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, Di
     case "SyncFolder":
       return Effect.succeed(parts.syncFolder(step.path))
     case "MakeFolder":
-      return Effect.as(parts.makeFolder(step.path, step.mode), undefined)
+      return Effect.as(makeFolder(parts, step.path, step.mode), undefined)
     case "Rename":
       return Effect.as(parts.rename(step.from, step.to), undefined)
     case "Remove":

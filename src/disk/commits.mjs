@@ -50,14 +50,19 @@ const write = ({ path, mode, bytes, modified }) => {
 }
 
 const makeFolder = ({ path, mode }) => {
+  let isNew = true
   try {
     fs.mkdirSync(path, { mode })
   } catch (error) {
-    if (error.code === "EEXIST") return
-    throw error
+    if (error.code !== "EEXIST") throw error
+    isNew = false
   }
-  const made = fs.lstatSync(path).mode
-  if ((made & 0o777) !== mode) fs.chmodSync(path, (made & 0o7000) | mode)
+  const found = fs.lstatSync(path)
+  if (!found.isDirectory()) {
+    const message = `${path} is in the way: a link, or another thing than belongs there`
+    throw Object.assign(new Error(message), { code: "EFTYPE" })
+  }
+  if (isNew && (found.mode & 0o777) !== mode) fs.chmodSync(path, (found.mode & 0o7000) | mode)
 }
 
 const remove = (path) => {

@@ -215,6 +215,35 @@ describe("a commit by a thread", () => {
       })
   )
 
+  it.scopedLive("makes a folder, or leaves the one that is there, and takes nothing else for one", () =>
+    Effect.gen(function* () {
+      const root = yield* newRoot
+      fs.chmodSync(`${root}/a`, 0o711)
+      fs.writeFileSync(`${root}/file`, "")
+      fs.symlinkSync(`${root}/a`, `${root}/link`)
+      const disks = [
+        { name: "one", sequence: yield* CommitThread.make },
+        { ...makeDisk(fs), name: "other" }
+      ]
+      for (const { name, sequence } of disks) {
+        const make = (path: string) =>
+          Effect.map(
+            Effect.exit(sequence([{ _tag: "MakeFolder", path: `${root}/${path}`, mode: 0o750 }])),
+            codeOf
+          )
+        expect(yield* Effect.forEach([name, "a", "file", "link", "none/x"], make)).toEqual([
+          "done",
+          "done",
+          "EFTYPE",
+          "EFTYPE",
+          "ENOENT"
+        ])
+        expect(fs.statSync(`${root}/${name}`).mode & 0o777).toBe(0o750)
+        expect(fs.statSync(`${root}/a`).mode & 0o777).toBe(0o711)
+      }
+    })
+  )
+
   it("syncs as many files at once as node has threads, but for one", async () => {
     const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
     try {

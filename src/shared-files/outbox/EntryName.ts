@@ -3,7 +3,7 @@
  * that none has to be opened for that. `<key>-<order>-<size>-<time>.<state>.entry`; without that end it is a folder, which
  * older relays made. Those take no file for one of their folders, and leave it alone.
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { Option } from "effect"
 import type { SharedFileName } from "../file/FileId.ts"
 
@@ -25,7 +25,7 @@ export interface EntryName {
 
 /** A file's key: 32 hex digits of the hash of its name, under which its versions are found. */
 export const keyOf = ({ target, source, fileId }: SharedFileName): string =>
-  createHash("sha256").update(`${target}/${source}/${fileId}`).digest("hex").slice(0, 32)
+  hash("sha256", `${target}/${source}/${fileId}`, "hex").slice(0, 32)
 
 /** There are this many folders of entries: with 100,000 of them, about 25 in each. */
 export const shardCount = 4096

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto"
 import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
-import { Disk, type DiskError, type DiskService, type DiskStep, notOfItsKind } from "../../disk/Disk.ts"
+import { Disk, type DiskError, type DiskService, type DiskStep } from "../../disk/Disk.ts"
 import * as Folders from "../../disk/Folders.ts"
 import * as FolderUnusable from "../../disk/FolderUnusable.ts"
 import * as Incoming from "../../disk/Incoming.ts"
@@ -22,6 +22,7 @@ import * as OutboxSpace from "./OutboxSpace.ts"
 import { type MakeRoom, OutboxStorage } from "./OutboxStorage.ts"
 import * as RecentShards from "./RecentShards.ts"
 import * as Removals from "./Removals.ts"
+import * as SeenKeys from "./SeenKeys.ts"
 import * as ShardSyncs from "./ShardSyncs.ts"
 import type { Spool } from "./Spool.ts"
 import { Tally } from "./Tally.ts"
@@ -39,6 +40,7 @@ interface Parts {
   readonly tally: Tally
   /** Shards whose folders were seen, and how many entries each has. */
   readonly known: Map<number, number>
+  readonly seen: SeenKeys.SeenKeys
   readonly recent: RecentShards.RecentShards
   readonly removals: Removals.Removals
   /** Contents on their way in that may have a file in `~tmp`. */
@@ -80,6 +82,7 @@ const open = (
       space: OutboxSpace.make({ disk, folders, settings, tally, makeRoom }),
       tally,
       known: new Map(),
+      seen: SeenKeys.make(),
       recent: new Map(),
       removals: Removals.make(disk, folders.temporary),
       begun: new Map(),
@@ -92,7 +95,7 @@ const open = (
 
 const count = (parts: Parts) =>
   Effect.gen(function* () {
-    const { disk, folders, known, syncs, tally } = parts
+    const { disk, folders, known, seen, syncs, tally } = parts
     for (const { name } of yield* disk.list(`${folders.root}/${entriesName}`)) {
       const number = Option.getOrUndefined(EntryName.parseShard(name))
       if (number === undefined) continue
@@ -103,7 +106,10 @@ const count = (parts: Parts) =>
       const left = leftAttempts(names, entries)
       yield* Effect.forEach(left, (each) => Effect.ignore(disk.remove(`${path}/${each}`)), { discard: true })
       known.set(number, entries.length)
-      for (const entry of entries) tally.add(entry)
+      for (const entry of entries) {
+        tally.add(entry)
+        SeenKeys.add(seen, entry.key)
+      }
     }
   })
 
@@ -169,20 +175,25 @@ const namesIn = (parts: Parts, number: number) =>
     (names, now) => {
       const entries = names.flatMap((name) => Option.toArray(EntryName.parse(name)))
       RecentShards.read(parts.recent, number, entries, now)
+      // Somebody else may have put some there.
+      for (const { key } of entries) SeenKeys.add(parts.seen, key)
       return entries
     }
   )
 
 /** An entry came to its shard, or went. */
-const counted = ({ known, recent, tally }: Parts, entry: EntryName.EntryName, sign: 1 | -1): void => {
+const counted = ({ known, recent, seen, tally }: Parts, entry: EntryName.EntryName, sign: 1 | -1): void => {
   const shard = EntryName.shardOf(entry.key)
-  known.set(shard, (known.get(shard) ?? 0) + sign)
+  const count = (known.get(shard) ?? 0) + sign
+  known.set(shard, count)
   if (sign === 1) {
     tally.add(entry)
     RecentShards.add(recent, entry)
+    SeenKeys.add(seen, entry.key)
   } else {
     tally.subtract(entry)
     RecentShards.remove(recent, entry)
+    if (count === 0) SeenKeys.clear(seen, shard)
   }
 }
 
@@ -192,8 +203,14 @@ const versionsOf = (entries: Iterable<EntryName.EntryName>, key: string) => {
   return found.length > 1 ? found.sort(EntryName.byAge) : found
 }
 
-const versions = (parts: Parts, key: string) =>
-  Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => versionsOf(entries, key))
+const versions = (parts: Parts, key: string): Effect.Effect<ReadonlyArray<EntryName.EntryName>, DiskError> =>
+  Effect.suspend(() =>
+    SeenKeys.mayHave(parts.seen, key)
+      ? Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => versionsOf(entries, key))
+      : noVersions
+  )
+
+const noVersions = Effect.succeed<ReadonlyArray<EntryName.EntryName>>([])
 
 /** What can't be removed is in nobody's way: the next start removes it. */
 const discard = ({ disk, folders }: Parts, name: string) =>
@@ -253,26 +270,20 @@ const settle = (
   all: EntrySteps.EntryBytes | undefined,
   { key }: EntryName.EntryName
 ) =>
-  Effect.gen(function* () {
+  Effect.suspend(() => {
     const { disk, folders, known } = parts
     const shard = EntryName.shardOf(key)
-    const isKnown = known.has(shard)
-    if (!isKnown) yield* checkShard(parts, places.shard)
-    yield* disk
-      .sequence(EntrySteps.make(places, all, isKnown))
+    const settled = disk
+      .sequence(EntrySteps.make(places, all, known.has(shard)))
       .pipe(
         Effect.catchIf(Folders.isMissing, () =>
           Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all)))
         )
       )
-    if (!known.has(shard)) known.set(shard, 0)
+    return Effect.map(settled, () => {
+      if (!known.has(shard)) known.set(shard, 0)
+    })
   })
-
-/** What is in the place of a shard that was not seen is no link that leads elsewhere. */
-const checkShard = ({ disk }: Parts, path: string) =>
-  Effect.flatMap(disk.status(path), (found) =>
-    found === undefined || found.kind === "folder" ? Effect.void : notOfItsKind(path)
-  )
 
 const takeBack = (
   parts: Parts,
@@ -286,7 +297,10 @@ const takeBack = (
     const isThere = Either.isRight(found) ? found.right !== undefined : !Folders.isMissing(moved.left)
     if (isThere) counted(parts, entry, 1)
     // Were the shard thought to be empty too soon, nothing in it would be looked at.
-    if (Either.isLeft(found)) parts.known.set(EntryName.shardOf(entry.key), Number.POSITIVE_INFINITY)
+    if (Either.isLeft(found)) {
+      parts.known.set(EntryName.shardOf(entry.key), Number.POSITIVE_INFINITY)
+      SeenKeys.add(parts.seen, entry.key)
+    }
   })
 
 const change = (

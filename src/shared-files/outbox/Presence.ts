@@ -59,9 +59,22 @@ const refusalOf = (
 ): Effect.Effect<Option.Option<UpstreamRejected>, StorageError> => {
   const { spool, locks } = parts
   const key = EntryName.keyOf(name)
-  return Effect.gen(function* () {
+  return Effect.flatMap(spool.versions(key), (versions) =>
+    versions.length === 0 ? notRefused : refusalAmong(parts, versions, hash)
+  ).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
+}
+
+const notRefused = Effect.succeed(Option.none<UpstreamRejected>())
+
+const refusalAmong = (
+  parts: Parts,
+  versions: ReadonlyArray<EntryName.EntryName>,
+  hash: ContentHash.ContentHash
+) =>
+  Effect.gen(function* () {
+    const { spool } = parts
     const now = yield* Clock.currentTimeMillis
-    for (const entry of yield* spool.versions(key)) {
+    for (const entry of versions) {
       if (entry.state !== "refused" || entry.time <= now) continue
       const record = yield* spool.record(entry)
       if (Option.isNone(record) || !(yield* matches(parts, entry, record.value, hash))) continue
@@ -72,8 +85,7 @@ const refusalOf = (
       )
     }
     return Option.none()
-  }).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))
-}
+  })
 
 /** Whether an entry's content has this hash; of another algorithm than its own, the content is read. */
 const matches = (

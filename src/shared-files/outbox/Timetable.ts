@@ -1,4 +1,4 @@
-/** When each shard of the outbox is to be looked at: all that is held in memory of what waits. */
+/** When each shard of the outbox is to be looked at: with `SeenKeys`, all that is held in memory of what waits. */
 import { shardCount } from "./EntryName.ts"
 
 /** The next time of each shard. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, FastCheck, Layer, Option, Scope, TestClock } from "effect"
 import { makeSettings } from "../../../src/config/GivenSettings.ts"
 import { RelayConfig } from "../../../src/config/RelayConfig.ts"
-import { Disk, type DiskService } from "../../../src/disk/Disk.ts"
+import { Disk, DiskError, type DiskService } from "../../../src/disk/Disk.ts"
 import { StorageFull } from "../../../src/RelayError.ts"
 import * as EntryName from "../../../src/shared-files/outbox/EntryName.ts"
 import type { Attempts } from "../../../src/shared-files/outbox/EntryRecord.ts"
@@ -508,6 +508,67 @@ describe("an outbox in a folder", () => {
     })
   )
 
+  it.scoped("reads a shard only for a file of which there may be an entry", () =>
+    Effect.gen(function* () {
+      const disk = memory()
+      const reads: Array<string> = []
+      const watched: DiskService = {
+        ...disk,
+        names: (path) =>
+          Effect.andThen(
+            Effect.sync(() => reads.push(path)),
+            disk.names(path)
+          )
+      }
+      const [first = ""] = keys
+      // Of the same shard.
+      const [second, third] = ["00", "ff"].map((kind) => `${first.slice(0, 3)}${kind}${first.slice(5)}`)
+      expect([second, third]).not.toContain(first)
+      const put = (spool: Spool, key = "", version = 1) =>
+        Effect.gen(function* () {
+          const incoming = yield* spool.begin
+          yield* incoming.write(Buffer.from("x"))
+          const record = { name: nameOf("a"), began: 0, accepted: 0, metadata: metadataOf("x") }
+          return yield* spool.commit(incoming, record, { key, order: orderOf(version) })
+        }).pipe(Effect.scoped)
+      const readsFor = (spool: Spool, key = "") =>
+        Effect.gen(function* () {
+          reads.length = 0
+          const versions = yield* spool.versions(key)
+          return { versions, reads: reads.length }
+        })
+      const spool = yield* open(watched)
+      const one = yield* put(spool, first)
+      expect(yield* readsFor(spool, first)).toEqual({ versions: [one], reads: 1 })
+      expect(yield* readsFor(spool, second)).toEqual({ versions: [], reads: 0 })
+      // What somebody else has put there is found where the shard is read for the first time.
+      const two = yield* Effect.scoped(Effect.flatMap(open(disk), (other) => put(other, second)))
+      expect(yield* spool.shard(EntryName.shardOf(first))).toEqual([one, two].sort(EntryName.byAge).reverse())
+      expect(yield* readsFor(spool, second)).toEqual({ versions: [two], reads: 1 })
+      // Behind a restart it is known what is there.
+      const later = yield* open(watched)
+      expect(yield* readsFor(later, first)).toEqual({ versions: [one], reads: 1 })
+      expect(yield* readsFor(later, third)).toEqual({ versions: [], reads: 0 })
+      // A shard that was empty begins anew.
+      for (const entry of [one, two]) yield* later.remove(entry)
+      yield* put(later, third)
+      expect(yield* readsFor(later, first)).toEqual({ versions: [], reads: 0 })
+    })
+  )
+
+  it.scoped("goes into no shard that is a link", () =>
+    Effect.gen(function* () {
+      const { fs, disk } = openDisk()
+      const spool = yield* open(disk)
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(keys[0] ?? ""))}`
+      fs.mkdirSync("/elsewhere")
+      fs.symlinkSync("/elsewhere", shard)
+      expect(yield* Effect.flip(commit(spool, "a", 1))).toMatchObject({ _tag: "DiskError", code: "EFTYPE" })
+      expect(fs.readdirSync("/elsewhere")).toEqual([])
+      expect(yield* spool.versions(keys[0] ?? "")).toEqual([])
+    })
+  )
+
   it.scoped("does not keep an entry whose place may not be on the disk", () =>
     Effect.gen(function* () {
       const crashing = CrashingDisk.make()
@@ -586,6 +647,24 @@ describe("an outbox in a folder", () => {
         expect(yield* spool.versions(older.key)).toEqual([older])
         expect(spool.amounts().waiting).toEqual({ entries: 1, bytes: older.size })
       }).pipe(Effect.scoped)
+  )
+
+  it.effect("looks for an entry of which the disk says both that it is gone and nothing", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const gone = new DiskError({ message: "gone", code: "ENOENT" })
+      const spool = yield* open({ ...crashing.disk, rename: () => gone })
+      const [key = ""] = keys
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(key))}`
+      let isFailing = false
+      crashing.failWhen(({ kind, paths }) => {
+        isFailing ||= kind === "sync" && paths[0] === shard
+        return isFailing ? "EIO" : undefined
+      })
+      yield* Effect.flip(commit(spool, "a", 1))
+      crashing.failWhen(() => undefined)
+      expect((yield* spool.versions(key)).map(({ order }) => order)).toEqual([orderOf(1)])
+    }).pipe(Effect.scoped)
   )
 })
 
