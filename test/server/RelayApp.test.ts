@@ -344,7 +344,7 @@ const echoing = Effect.gen(function* () {
     Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
     () => connections.close
   )
-  return server
+  return { server, connections }
 })
 
 const questions = (paths: ReadonlyArray<string>) =>
@@ -354,7 +354,8 @@ describe("requests that come one behind the other", () => {
   it.scopedLive("are all answered, in their order, with the end of who asks", () =>
     Effect.gen(function* () {
       const paths = ["/a", "/b", "/c"]
-      const answer = yield* answersTo(yield* echoing, questions(paths))
+      const { server } = yield* echoing
+      const answer = yield* answersTo(server, questions(paths))
       expect(answer.match(/\/[abc]$|\/[abc](?=HTTP)/g)).toEqual(paths)
     })
   )
@@ -365,8 +366,19 @@ describe("requests that come one behind the other", () => {
   ] as const)("lose no answer to the first by what comes behind it: %s", ([_, behind]) =>
     Effect.gen(function* () {
       const more = behind.map((line) => `${line} HTTP/1.1\r\nHost: a\r\n\r\n`).join("")
-      const answer = yield* exchangedAt(portOf(yield* echoing), `${questions(["/first"])}${more}`)
+      const { server } = yield* echoing
+      const answer = yield* exchangedAt(portOf(server), `${questions(["/first"])}${more}`)
       expect(answer).toMatch(/^HTTP\/1\.1 200 .*\/first/s)
+    })
+  )
+
+  it.scopedLive("hold up no stop once they are answered, or closed with those that are not", () =>
+    Effect.gen(function* () {
+      const { server, connections } = yield* echoing
+      yield* answersTo(server, questions(["/a", "/b"]))
+      yield* exchangedAt(portOf(server), questions(Array.from({ length: 20 }, () => "/more")))
+      yield* connections.stopAccepting
+      expect((yield* Effect.timeoutOption(connections.answered, "5 seconds"))._tag).toBe("Some")
     })
   )
 })
