@@ -214,7 +214,7 @@ export class Connections {
     const { socket } = request
     // Node has taken its listeners off the socket: an answer that is under way there could not go on.
     if (this.sockets.get(socket)?.answering !== undefined) {
-      socket.destroy()
+      closeBehind(socket)
       return
     }
     const response = new Http.ServerResponse(request)
@@ -243,7 +243,7 @@ export class Connections {
     if (line === undefined) return
     if (line.answering === undefined) this.answer(line, request, response)
     else if (line.queued.length < maxPipelined) line.queued.push(() => this.answer(line, request, response))
-    else socket.destroy()
+    else closeBehind(socket)
   }
 
   private answer(line: Line, request: Http.IncomingMessage, response: Http.ServerResponse): void {
@@ -279,6 +279,14 @@ export class Connections {
       return Effect.sync(() => this.waiting.delete(check))
     })
   }
+}
+
+/**
+ * Closes behind what was read before and is begun at the end of this turn of the event loop: of what is answered then, the
+ * answers still go out.
+ */
+const closeBehind = (socket: Socket): void => {
+  setImmediate(() => socket.destroy())
 }
 
 /**

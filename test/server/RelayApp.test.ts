@@ -331,26 +331,54 @@ const answersTo = (server: Server, text: string) =>
     return answer
   })
 
-describe("requests that come one behind the other, with the end of who asks", () => {
-  it.scopedLive("are all answered, in their order", () =>
+/** A server whose app answers each request at once, with its address. */
+const echoing = Effect.gen(function* () {
+  const app: BegunRequest.Begin<never, never, never> = ({ request }) => ({
+    response: HttpServerResponse.text(request.url),
+    headers: []
+  })
+  const server = createServer()
+  const connections = new Connections(server, 1000)
+  server.on("request", yield* RequestListener.make(app, connections).pipe(Effect.withTracerEnabled(false)))
+  yield* Effect.acquireRelease(
+    Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+    () => connections.close
+  )
+  return { server, connections }
+})
+
+const questions = (paths: ReadonlyArray<string>) =>
+  paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join("")
+
+describe("requests that come one behind the other", () => {
+  it.scopedLive("are all answered, in their order, with the end of who asks", () =>
     Effect.gen(function* () {
-      const app: BegunRequest.Begin<never, never, never> = ({ request }) => ({
-        response: HttpServerResponse.text(request.url),
-        headers: []
-      })
-      const server = createServer()
-      const connections = new Connections(server, 1000)
-      server.on(
-        "request",
-        yield* RequestListener.make(app, connections).pipe(Effect.withTracerEnabled(false))
-      )
-      yield* Effect.acquireRelease(
-        Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
-        () => connections.close
-      )
       const paths = ["/a", "/b", "/c"]
-      const text = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join("")
-      expect((yield* answersTo(server, text)).match(/\/[abc]$|\/[abc](?=HTTP)/g)).toEqual(paths)
+      const { server } = yield* echoing
+      const answer = yield* answersTo(server, questions(paths))
+      expect(answer.match(/\/[abc]$|\/[abc](?=HTTP)/g)).toEqual(paths)
+    })
+  )
+
+  it.scopedLive.each([
+    ["more of them than wait for each other", Array.from({ length: 20 }, () => "GET /more")],
+    ["what is no request for this server", ["CONNECT a:1"]]
+  ] as const)("lose no answer to the first by what comes behind it: %s", ([_, behind]) =>
+    Effect.gen(function* () {
+      const more = behind.map((line) => `${line} HTTP/1.1\r\nHost: a\r\n\r\n`).join("")
+      const { server } = yield* echoing
+      const answer = yield* exchangedAt(portOf(server), `${questions(["/first"])}${more}`)
+      expect(answer).toMatch(/^HTTP\/1\.1 200 .*\/first/s)
+    })
+  )
+
+  it.scopedLive("hold up no stop once they are answered, or closed with those that are not", () =>
+    Effect.gen(function* () {
+      const { server, connections } = yield* echoing
+      yield* answersTo(server, questions(["/a", "/b"]))
+      yield* exchangedAt(portOf(server), questions(Array.from({ length: 20 }, () => "/more")))
+      yield* connections.stopAccepting
+      expect((yield* Effect.timeoutOption(connections.answered, "5 seconds"))._tag).toBe("Some")
     })
   )
 })
@@ -382,6 +410,31 @@ describe("a request with a body that nobody wants", () => {
         expect(statusesOf(cut)).toEqual(["404"])
         expect(cut.toLowerCase()).toContain("\r\nconnection: close\r\n")
       }).pipe(Effect.provide(relay))
+    })
+  )
+})
+
+describe("the line of a request", () => {
+  it.scopedLive("counts the time from when it was read, not from when it was begun", () =>
+    Effect.gen(function* () {
+      const { lines, layer } = logLines()
+      yield* Effect.gen(function* () {
+        const app = yield* RelayApp.make.pipe(
+          Effect.provide(Layer.provideMerge(Relay.api, HttpApiBuilder.Router.Live))
+        )
+        const readBefore: typeof app = (given) => app({ ...given, since: given.since - 5000 })
+        const server = yield* RequestListener.make(readBefore, { begin: () => {}, end: () => {} }).pipe(
+          Effect.withTracerEnabled(false),
+          Effect.flatMap(listening)
+        )
+        yield* askServer(server, "POST", "/rudder/relay-api/system/info")
+        yield* eventually(() => lines.some((line) => line.includes("request=one")))
+        expect(lines.join("\n")).toMatch(/request=one .*seconds=5\b/)
+      }).pipe(
+        Effect.provide(
+          servedRelay(yield* temporaryFolder, nodesListLayer(tree)).pipe(Layer.provideMerge(layer))
+        )
+      )
     })
   )
 })

@@ -86,6 +86,16 @@ describe("a line that has its fields with it", () => {
       })
   )
 
+  it.effect("has the spans of its fiber, also where that has nothing else for it", () =>
+    Effect.gen(function* () {
+      const [ours, theirs] = yield* both((write) =>
+        Effect.withLogSpan(write(LogLevel.Info, "said", upload), "span")
+      )
+      expect(ours).toBe(theirs)
+      expect(ours).toContain("span=0ms")
+    })
+  )
+
   it.effect("is not there below the log's level", () =>
     Effect.gen(function* () {
       expect(yield* both((write) => write(LogLevel.Debug, "said", upload))).toEqual(["", ""])

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, LogLevel, Option } from "effect"
 import { afterEach, vi } from "vitest"
 import { Logging } from "../../src/system/Logging.ts"
+import * as LogLine from "../../src/system/LogLine.ts"
 
 afterEach(() => {
   vi.restoreAllMocks()
@@ -18,24 +19,31 @@ describe("a log whose reader stands still", () => {
       const written: Array<string> = []
       vi.spyOn(process.stderr, "writableLength", "get").mockImplementation(() => waiting)
       vi.spyOn(process.stderr, "write").mockImplementation((line) => written.push(String(line)) > 0)
-      return Effect.gen(function* () {
-        yield* Effect.logInfo("first")
-        yield* turnOver
-        waiting = 2 * 1024 * 1024
-        yield* Effect.logInfo("second")
-        yield* Effect.logInfo("third")
-        waiting = 0
-        yield* Effect.logInfo("fourth")
-        yield* Effect.logInfo("fifth")
-        yield* turnOver
-        const lines = written.join("").split("\n").slice(0, -1)
-        expect(lines.map((line) => /message=\w+/.exec(line)?.[0])).toEqual([
-          "message=first",
-          "message=fourth",
-          "message=fifth"
-        ])
-        expect(lines.map((line) => line.includes("omitted_lines=2"))).toEqual([false, true, false])
-      }).pipe(Effect.provide(Logging.layer({ level: "info", format: Option.some("logfmt") }, false)))
+      const omitting = (say: (text: string) => Effect.Effect<void>) =>
+        Effect.gen(function* () {
+          written.length = 0
+          yield* say("first")
+          yield* turnOver
+          waiting = 2 * 1024 * 1024
+          yield* say("second")
+          yield* say("third")
+          waiting = 0
+          yield* say("fourth")
+          yield* say("fifth")
+          yield* turnOver
+          const lines = written.join("").split("\n").slice(0, -1)
+          expect(lines.map((line) => /message=\w+/.exec(line)?.[0])).toEqual([
+            "message=first",
+            "message=fourth",
+            "message=fifth"
+          ])
+          expect(lines.map((line) => line.includes("omitted_lines=2"))).toEqual([false, true, false])
+        })
+      return Effect.andThen(
+        omitting(Effect.logInfo),
+        // A line that is made from its fields as they are.
+        omitting((text) => LogLine.write(LogLevel.Info, text, {}))
+      ).pipe(Effect.provide(Logging.layer({ level: "info", format: Option.some("logfmt") }, false)))
     }
   )
 })
