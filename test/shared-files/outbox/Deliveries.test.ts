@@ -133,6 +133,16 @@ describe("deliveries", () => {
         yield* Deferred.succeed(hangs, undefined)
         yield* rest
         expect(attempted).toHaveLength(40)
+        // Whoever was done with a file left room for the next who is.
+        const hangsAgain = yield* Deferred.make<void>()
+        world.removing = Deferred.await(hangsAgain)
+        for (let file = 40; file < 80; file++) storage.put({ fileId: `file-${file}` })
+        yield* deliveries.allDue
+        yield* rest
+        expect(attempted).toHaveLength(40 + 2 * UpstreamGate.maxSending)
+        yield* Deferred.succeed(hangsAgain, undefined)
+        yield* rest
+        expect(attempted).toHaveLength(80)
         expect(world.most).toBeLessThanOrEqual(UpstreamGate.maxSending)
         expect(storage.kept.size).toBe(0)
       })

@@ -394,6 +394,25 @@ describe("an outbox in a folder", () => {
       })
   )
 
+  it.scoped("has a request that is long, as that of a source with a long key is", () =>
+    Effect.gen(function* () {
+      const spool = yield* open(memory())
+      for (const size of [100, 64 * 1024 + 1]) {
+        const content = "x".repeat(size)
+        const name = nameOf(`of-${size}`)
+        const metadata = metadataOf(content, { digest: "ab".repeat(20_000) })
+        const entry = yield* Effect.gen(function* () {
+          const incoming = yield* spool.begin
+          yield* incoming.write(Buffer.from(content))
+          const record = { name, began: 0, accepted: 0, metadata }
+          return yield* spool.commit(incoming, record, { key: EntryName.keyOf(name), order: orderOf(1) })
+        }).pipe(Effect.scoped)
+        expect(yield* spool.record(entry)).toMatchObject({ value: { name, metadata } })
+        expect(yield* spool.load(entry)).toMatchObject({ record: { value: { metadata } }, isWhole: true })
+      }
+    })
+  )
+
   it.scoped("keeps nothing of what was tried once its entry is gone, though a stop came between", () =>
     Effect.gen(function* () {
       const crashing = CrashingDisk.make()

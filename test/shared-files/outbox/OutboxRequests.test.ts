@@ -2,14 +2,15 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
-import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, upload } from "../../support/Outboxes.ts"
+import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, spoil, upload } from "../../support/Outboxes.ts"
 
 const name = nameOf("file.txt")
 
 const setUp = (answer: Answer) => {
   const upstream = new ScriptedUpstream()
   upstream.answer = () => answer
-  return { upstream, layer: outboxLayer({ upstream, disk: memory() }) }
+  const disk = memory()
+  return { upstream, disk, layer: outboxLayer({ upstream, disk }) }
 }
 
 const has = (content: string) => Effect.flatMap(Outbox, (outbox) => outbox.has(name, hashOf(content)))
@@ -91,6 +92,24 @@ describe("whether a file is here", () => {
         yield* upload(name, "other")
         expect(yield* has("hello")).toBe(false)
         expect(yield* has("other")).toBe(true)
+      }).pipe(Effect.provide(layer))
+    }
+  )
+
+  it.effect(
+    "is not said of a content that is no longer what was written, and that is no fault of who asks",
+    () => {
+      const { upstream, disk, layer } = setUp("reject")
+      return Effect.gen(function* () {
+        const outbox = yield* Outbox
+        yield* Effect.flip(upload(name, "hello"))
+        yield* spoil(disk)
+        yield* outbox.checkRefused(name, sha256Of("hello"))
+        upstream.answer = () => "hang"
+        yield* Effect.fork(upload(name, "other"))
+        yield* pass("10 seconds")
+        yield* spoil(disk)
+        expect(yield* outbox.has(name, sha256Of("other"))).toBe(false)
       }).pipe(Effect.provide(layer))
     }
   )
