@@ -16,6 +16,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Acquired.ts",
     "Race.ts",
     "Line.ts",
+    "LogLine.ts",
     "AtOnce.ts",
     "EventLoop.ts",
     "Printable.ts",
