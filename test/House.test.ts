@@ -17,6 +17,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Race.ts",
     "Line.ts",
     "LogLine.ts",
+    "Outcome.ts",
     "AtOnce.ts",
     "EventLoop.ts",
     "Printable.ts",
