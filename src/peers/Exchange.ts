@@ -1,7 +1,7 @@
 /** One request to a peer and its answer. Every way in which an answer can end is a result here, and none takes for ever. */
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { Duration, Effect, type Scope } from "effect"
+import { Duration, Effect, Exit, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 import * as StreamReader from "../http/StreamReader.ts"
 import * as Outcome from "../Outcome.ts"
@@ -141,19 +141,19 @@ export const exchange = <A, E>(
   watch: SilenceWatch,
   use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | PeerUnreachable> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      const begun = begin(via, request, watch.patience)
-      const end = watch.begin(begun)
-      return Effect.ensuring(
-        restore(conduct(begun, use)),
-        Effect.sync(() => {
-          end()
-          begun.request.destroy()
-        })
-      )
+  Effect.uninterruptibleMask((restore) => {
+    const begun = begin(via, request, watch.patience)
+    const end = watch.begin(begun)
+    const ended = <Ended>(exit: Ended): Ended => {
+      end()
+      begun.request.destroy()
+      return exit
+    }
+    return Effect.matchCauseEffect(restore(conduct(begun, use)), {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: (value) => ended(Exit.succeed(value))
     })
-  )
+  })
 
 const conduct = <A, E>(begun: Exchange, use: (response: Http.IncomingMessage) => Effect.Effect<A, E>) =>
   Effect.flatMap(Outcome.wait(begun.answer), (response) => {
