@@ -17,6 +17,8 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Race.ts",
     "Line.ts",
     "Permits.ts",
+    "LogLine.ts",
+    "Outcome.ts",
     "AtOnce.ts",
     "EventLoop.ts",
     "Printable.ts",

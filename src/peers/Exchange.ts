@@ -1,9 +1,10 @@
 /** One request to a peer and its answer. Every way in which an answer can end is a result here, and none takes for ever. */
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { Deferred, Duration, Effect, FiberId, type Scope } from "effect"
+import { Duration, Effect, Exit, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
 import * as StreamReader from "../http/StreamReader.ts"
+import * as Outcome from "../Outcome.ts"
 import * as Race from "../Race.ts"
 import { PeerUnreachable, text, unreachable } from "./PeerUnreachable.ts"
 import type { SilenceWatch, Watched } from "./SilenceWatch.ts"
@@ -23,9 +24,9 @@ interface Exchange extends Watched {
   readonly request: Http.ClientRequest
   readonly url: URL
   /** What came of it: its first answer, or why there is none. */
-  readonly answer: Deferred.Deferred<Http.IncomingMessage, PeerUnreachable>
+  readonly answer: Outcome.Outcome<Http.IncomingMessage, PeerUnreachable>
   /** Fails when it falls silent, or has: that may be while nobody waits for it. */
-  readonly silence: Deferred.Deferred<never, PeerUnreachable>
+  readonly silence: Outcome.Outcome<never, PeerUnreachable>
   /** There is a head of an answer. */
   isAnswered: boolean
   steps: number
@@ -37,8 +38,8 @@ const fellSilent = (exchange: Exchange, patience: Duration.Duration): void => {
   const { request, url, read } = exchange
   const what = (request.socket?.bytesRead ?? read) > read ? "no whole answer" : "silent"
   const error = unreachable("silent", `${url.host}: ${what} for ${Duration.format(patience)}`)
-  Deferred.unsafeDone(exchange.answer, error)
-  Deferred.unsafeDone(exchange.silence, error)
+  Outcome.end(exchange.answer, error)
+  Outcome.end(exchange.silence, error)
 }
 
 const ignoreError = () => {}
@@ -58,8 +59,8 @@ const begin = (
   const exchange: Exchange = {
     request,
     url,
-    answer: Deferred.unsafeMake(FiberId.none),
-    silence: Deferred.unsafeMake(FiberId.none),
+    answer: Outcome.make(),
+    silence: Outcome.make(),
     isAnswered: false,
     steps: 0,
     read: 0,
@@ -68,7 +69,7 @@ const begin = (
   const step = () => {
     exchange.steps++
   }
-  const failed = (error: PeerUnreachable) => Deferred.unsafeDone(exchange.answer, error)
+  const failed = (error: PeerUnreachable) => Outcome.end(exchange.answer, error)
   const broken = (message: string) =>
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
   request.on("error", ignoreError)
@@ -87,7 +88,7 @@ const begin = (
     response.on("error", ignoreError)
     exchange.isAnswered = true
     if (response.statusCode === 101) otherProtocol()
-    else Deferred.unsafeDone(exchange.answer, Effect.succeed(response))
+    else Outcome.end(exchange.answer, Effect.succeed(response))
   })
   request.once("socket", (socket) => {
     step()
@@ -114,7 +115,7 @@ export const ask = (
   via: Net.Socket | Http.Agent,
   request: PeerRequest
 ): Effect.Effect<Http.IncomingMessage, PeerUnreachable, Scope.Scope> =>
-  Effect.flatMap(beginScoped(via, request), ({ answer }) => Deferred.await(answer))
+  Effect.flatMap(beginScoped(via, request), ({ answer }) => Outcome.wait(answer))
 
 /** Whether the request is sent, or will never be. */
 const isOver = ({ request }: Exchange): boolean => request.writableFinished || request.closed
@@ -140,24 +141,24 @@ export const exchange = <A, E>(
   watch: SilenceWatch,
   use: (response: Http.IncomingMessage) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | PeerUnreachable> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      const begun = begin(via, request, watch.patience)
-      const end = watch.begin(begun)
-      return Effect.ensuring(
-        restore(conduct(begun, use)),
-        Effect.sync(() => {
-          end()
-          begun.request.destroy()
-        })
-      )
+  Effect.uninterruptibleMask((restore) => {
+    const begun = begin(via, request, watch.patience)
+    const end = watch.begin(begun)
+    const ended = <Ended>(exit: Ended): Ended => {
+      end()
+      begun.request.destroy()
+      return exit
+    }
+    return Effect.matchCauseEffect(restore(conduct(begun, use)), {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      onSuccess: (value) => ended(Exit.succeed(value))
     })
-  )
+  })
 
 const conduct = <A, E>(begun: Exchange, use: (response: Http.IncomingMessage) => Effect.Effect<A, E>) =>
-  Effect.flatMap(Deferred.await(begun.answer), (response) => {
+  Effect.flatMap(Outcome.wait(begun.answer), (response) => {
     // What came whole is not waited for.
-    const used = response.complete ? use(response) : Race.first(use(response), Deferred.await(begun.silence))
+    const used = response.complete ? use(response) : Race.first(use(response), Outcome.wait(begun.silence))
     return Effect.flatMap(used, (result) => (isOver(begun) ? Effect.succeed(result) : offered(begun, result)))
   })
 
@@ -166,7 +167,7 @@ const offered = <A>(begun: Exchange, result: A) =>
   Effect.suspend(() => {
     // The answer itself was a step.
     begun.steps++
-    return Effect.as(Effect.ignore(Race.first(sent(begun), Deferred.await(begun.silence))), result)
+    return Effect.as(Effect.ignore(Race.first(sent(begun), Outcome.wait(begun.silence))), result)
   })
 
 /** What was read of an answer's body. */

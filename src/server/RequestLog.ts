@@ -7,9 +7,9 @@ import { Context, Effect, Either, FiberRef, Layer, LogLevel, Option } from "effe
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import * as RefusalLog from "../access/RefusalLog.ts"
+import * as LogLine from "../LogLine.ts"
 import * as RequestReport from "../RequestReport.ts"
 import { Logging } from "../system/Logging.ts"
-import * as LogLine from "../system/LogLine.ts"
 
 /** A request that has come to its end. */
 export interface EndedRequest {

@@ -3,8 +3,8 @@
  * it begins a line, or reaches a terminal as anything but text.
  */
 import { Array as Arr, Cause, FiberId, HashMap, Inspectable, List, Logger, LogSpan } from "effect"
+import type { Line } from "../LogLine.ts"
 import * as Printable from "../Printable.ts"
-import type { Line } from "./LogLine.ts"
 
 const nameOf = (label: string): string => (/[\s="]/.test(label) ? label.replace(/[\s="]/g, "_") : label)
 

@@ -1,7 +1,7 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
 import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
 import type { LogLevelName, Settings } from "../config/Settings.ts"
-import * as LogLine from "./LogLine.ts"
+import * as LogLine from "../LogLine.ts"
 import * as LogText from "./LogText.ts"
 
 const levels: Record<LogLevelName, LogLevel.LogLevel> = {

@@ -1,6 +1,6 @@
 /** One attempt to get rid of an entry: what is looked at before it is sent, the sending, and what the answer means. */
 import { Readable } from "node:stream"
-import { Clock, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { DiskError, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as Incoming from "../../disk/Incoming.ts"
@@ -102,11 +102,9 @@ const attemptWhole = (
 ): Effect.Effect<Verdict> =>
   Effect.flatMap(parts.nodesList.neverLoaded, (neverLoaded) => {
     if (neverLoaded) return Effect.succeed(deferred("the nodes list was not loaded yet"))
-    return Effect.zipWith(
-      parts.nodesList.current,
-      Clock.currentTimeMillis,
-      (nodes, now): Effect.Effect<Verdict> => {
-        const ttl = EntryRecord.remainingTtl(record.metadata, now)
+    return Effect.flatMap(parts.nodesList.current, (nodes) =>
+      Effect.clockWith((clock): Effect.Effect<Verdict> => {
+        const ttl = EntryRecord.remainingTtl(record.metadata, clock.unsafeCurrentTimeMillis())
         if (Option.isNone(ttl)) return Effect.succeed({ _tag: "Expired" })
         const location = Location.find(parts.layout, nodes, record.name)
         if (Option.isSome(location)) return keep(parts, entry, record, location.value)
@@ -118,8 +116,8 @@ const attemptWhole = (
             status: 403
           })
         return send(parts, entry, record, ttl.value, bytes, answered)
-      }
-    ).pipe(Effect.flatten)
+      })
+    )
   })
 
 const deferred = (message: string): Verdict => ({ _tag: "Deferred", message })

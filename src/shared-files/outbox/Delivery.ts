@@ -1,5 +1,6 @@
 /** One file's delivery: its newest version is tried, what the attempt says is done to the entry, and so on while newer ones come. */
 import { Cause, Clock, Duration, Effect, FiberId, Option } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { Attempt, Verdict } from "./Attempt.ts"
@@ -32,14 +33,16 @@ export const deliver = (
   flight: Flights.Flight,
   permit: Permit
 ): Effect.Effect<void, DiskError> =>
-  Effect.flatMap(choose(parts, key, flight), (entry) =>
-    entry === undefined
-      ? Effect.void
-      : Effect.flatMap(parts.spool.load(entry), (loaded) =>
-          Effect.flatMap(untilStopped(flight, parts.attempt(entry, loaded, permit.answered)), (verdict) =>
-            goOn(parts, { entry, flight, permit, record: loaded.record, verdict })
+  Effect.clockWith((clock) =>
+    AtOnce.flatMap(choose(parts, key, flight, clock), (entry) =>
+      entry === undefined
+        ? Effect.void
+        : Effect.flatMap(parts.spool.load(entry), (loaded) =>
+            Effect.flatMap(untilStopped(flight, parts.attempt(entry, loaded, permit.answered)), (verdict) =>
+              goOn(parts, { entry, flight, permit, record: loaded.record, verdict })
+            )
           )
-        )
+    )
   )
 
 interface Tried {
@@ -85,16 +88,15 @@ const untilStopped = (flight: Flights.Flight, attempt: Effect.Effect<Verdict>): 
 const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
 
 /** The version to send. */
-const choose = (parts: DeliveryParts, key: string, flight: Flights.Flight) =>
-  Effect.clockWith((clock) => {
-    const { spool, locks } = parts
-    const versions = locks.isFree(() => key) ? spool.recent(key, clock.unsafeCurrentTimeMillis()) : undefined
-    const [only] = versions ?? []
-    // As it is nearly always: nothing has to be waited for, and so nobody to be kept from the file.
-    return versions?.length === 1 && only?.state === "waiting" && !spool.mayComeBack(key)
-      ? Effect.succeed(board(flight, only))
-      : chooseAlone(parts, key, flight)
-  })
+const choose = (parts: DeliveryParts, key: string, flight: Flights.Flight, clock: Clock.Clock) => {
+  const { spool, locks } = parts
+  const versions = locks.isFree(() => key) ? spool.recent(key, clock.unsafeCurrentTimeMillis()) : undefined
+  const [only] = versions ?? []
+  // As it is nearly always: nothing has to be waited for, and so nobody to be kept from the file.
+  return versions?.length === 1 && only?.state === "waiting" && !spool.mayComeBack(key)
+    ? Effect.succeed(board(flight, only))
+    : chooseAlone(parts, key, flight)
+}
 
 /** Older versions are gone from the disk before: none may come back once the newest was sent. */
 const chooseAlone = ({ spool, locks, flights }: DeliveryParts, key: string, flight: Flights.Flight) =>
@@ -148,12 +150,18 @@ const finish = (
   others: ReadonlyArray<EntryName>
 ): Effect.Effect<ReadonlyArray<EntryName>, DiskError> => {
   const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
-  return Effect.flatMap(attemptsBefore(parts, current, record), (before) =>
+  return AtOnce.flatMap(attemptsBefore(parts, current, record), (before) =>
     Effect.flatMap(apply(parts, entry, verdict, before + 1, isReplaced), (left) =>
-      tell(endOf(verdict, isReplaced), entry, record, {
-        attempts: before + 1,
-        ...("message" in verdict ? { error: verdict.message } : {})
-      }).pipe(Effect.andThen(Flights.notify(parts.flights, entry, verdict)), Effect.as([...left, ...others]))
+      Effect.map(
+        tell(endOf(verdict, isReplaced), entry, record, {
+          attempts: before + 1,
+          ...("message" in verdict ? { error: verdict.message } : {})
+        }),
+        () => {
+          Flights.notify(parts.flights, entry, verdict)
+          return [...left, ...others]
+        }
+      )
     )
   )
 }

@@ -49,12 +49,10 @@ const tailOf = (
   })
 
 /** A link or a folder in the place of the file was not written by a relay, no more than what is too long for it. */
+const isForeign = (error: DiskError): boolean => isNotOfItsKind(error) || error.code === "EFBIG"
+
 const unlessForeign = <A>(read: Effect.Effect<A | undefined, DiskError>) =>
-  Effect.catchIf(
-    read,
-    (error) => isNotOfItsKind(error) || error.code === "EFBIG",
-    () => Effect.succeed(undefined)
-  )
+  Effect.catchIf(read, isForeign, () => Effect.succeed(undefined))
 
 /** An entry as it is to be sent. */
 export const load = (disk: DiskService, place: EntryPlace): Effect.Effect<LoadedEntry, DiskError> => {
@@ -63,7 +61,10 @@ export const load = (disk: DiskService, place: EntryPlace): Effect.Effect<Loaded
     ? Effect.map(tailOf(disk, place, usualTail), (tail) =>
         tail === undefined ? damaged : { record: EntryTail.recordOf(tail), isWhole: true, bytes: undefined }
       )
-    : Effect.map(unlessForeign(disk.readSmall(place.path)), (all) => wholeOf(place, all))
+    : Effect.matchEffect(disk.readSmall(place.path), {
+        onFailure: (error) => (isForeign(error) ? Effect.succeed(damaged) : error),
+        onSuccess: (all) => Effect.succeed(wholeOf(place, all))
+      })
 }
 
 /** The same of all that the file has. */

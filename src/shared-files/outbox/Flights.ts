@@ -55,16 +55,15 @@ export const unlisten = ({ listeners }: Flights, entry: Entry): Effect.Effect<vo
   Effect.sync(() => listeners.delete(EntryName.idOf(entry)))
 
 /** Tells who waits for an entry, if somebody does. */
-export const notify = ({ listeners }: Flights, entry: Entry, notice: Notice): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const listener = listeners.get(EntryName.idOf(entry))
-    return listener === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(listener, notice))
-  })
+export const notify = ({ listeners }: Flights, entry: Entry, notice: Notice): void => {
+  const listener = listeners.get(EntryName.idOf(entry))
+  if (listener !== undefined) Deferred.unsafeDone(listener, Effect.succeed(notice))
+}
 
 /** The entry is no longer there: who waits for it learns why, and its sending, if it is being sent, stops. */
 export const ended = (flights: Flights, entry: Entry, notice: Notice): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    yield* notify(flights, entry, notice)
+  Effect.sync(() => {
+    notify(flights, entry, notice)
     const flight = flights.files.get(entry.key)
     if (flight === undefined || flight.current !== entry.order) return
     flight.isStopped = true

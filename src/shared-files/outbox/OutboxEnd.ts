@@ -1,7 +1,8 @@
 /** What becomes of entries, told to the log and counted. */
-import { Effect, Option } from "effect"
+import { Effect, LogLevel, Option } from "effect"
 import * as Counters from "../../Counters.ts"
 import type { DiskError } from "../../disk/Disk.ts"
+import * as LogLine from "../../LogLine.ts"
 import { fieldsOf } from "../file/FileId.ts"
 import { type EntryName, idOf } from "./EntryName.ts"
 import type { EntryRecord } from "./EntryRecord.ts"
@@ -56,14 +57,13 @@ export const tell = (
   entry: EntryName,
   record: Option.Option<EntryRecord>,
   details: Record<string, unknown> = {}
-): Effect.Effect<void> => {
-  const log = worrying.has(end) ? Effect.logWarning(message[end]) : Effect.logInfo(message[end])
-  const name = Option.match(record, { onNone: () => ({}), onSome: ({ name }) => fieldsOf(name) })
-  return log.pipe(
-    Effect.annotateLogs({ entry: idOf(entry), ...name, size: entry.size, ...details }),
-    Effect.andThen(Effect.sync(() => count(end)))
-  )
-}
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const name = Option.isSome(record) ? fieldsOf(record.value.name) : {}
+    const fields = { entry: idOf(entry), ...name, size: entry.size, ...details }
+    const level = worrying.has(end) ? LogLevel.Warning : LogLevel.Info
+    return Effect.map(LogLine.write(level, message[end], fields), () => count(end))
+  })
 
 /** Removes an entry that nobody sends, and tells why. */
 export const drop = (spool: Spool, entry: EntryName, end: OutboxEnd): Effect.Effect<void, DiskError> =>

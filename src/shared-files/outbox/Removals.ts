@@ -3,8 +3,9 @@
  * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
  */
 import { randomUUID } from "node:crypto"
-import { Deferred, Effect, Exit, FiberId } from "effect"
+import { Effect, Exit } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
+import * as Outcome from "../../Outcome.ts"
 
 /** An entry that is to go. */
 export interface Leaving {
@@ -19,7 +20,7 @@ interface Removal {
   readonly entry: Leaving
   /** Where a folder is moved, in one piece. */
   readonly gone: string
-  readonly outcome: Deferred.Deferred<void, DiskError>
+  readonly outcome: Outcome.Outcome<void, DiskError>
 }
 
 /** What removes entries. */
@@ -51,13 +52,13 @@ export const remove = (removals: Removals, entry: Leaving): Effect.Effect<void, 
       const removal: Removal = {
         entry,
         gone: `${removals.temporary}/${randomUUID()}`,
-        outcome: Deferred.unsafeMake(FiberId.none)
+        outcome: Outcome.make()
       }
       const count = removals.next.push(removal)
       if (count === mostTogether) removals.isFull()
       return count === 1
-        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), Deferred.await(removal.outcome))
-        : Deferred.await(removal.outcome)
+        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), Outcome.wait(removal.outcome))
+        : Outcome.wait(removal.outcome)
     })
   )
 
@@ -84,7 +85,7 @@ const give = (removals: Removals) =>
     // Nothing that is thrown away has to wait for what is still to be removed.
     return Effect.flatMap(Effect.exit(disk.sequence([...all.map(take), ...all.flatMap(discard)])), (exit) => {
       if (Exit.isFailure(exit)) return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
-      for (const each of all) Deferred.unsafeDone(each.outcome, exit)
+      for (const each of all) Outcome.end(each.outcome, exit)
       return Effect.void
     })
   })
@@ -102,7 +103,7 @@ const discard = ({ entry, gone }: Removal): ReadonlyArray<DiskStep> => [
 const byItself = (disk: DiskService, removal: Removal) =>
   (removal.entry.isFolder ? folderByItself(disk, removal) : fileByItself(disk, removal)).pipe(
     Effect.exit,
-    Effect.map((exit) => Deferred.unsafeDone(removal.outcome, exit))
+    Effect.map((exit) => Outcome.end(removal.outcome, exit))
   )
 
 const folderByItself = (disk: DiskService, removal: Removal) =>

@@ -2,6 +2,7 @@
 import type { Agent, ClientRequest, IncomingMessage } from "node:http"
 import { FileSystem } from "@effect/platform"
 import { Duration, Effect, Layer, Option, Schema } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { ContentHash } from "../../disk/ContentHash.ts"
 import { exchange, type Heard, hear, type PeerRequest } from "../../peers/Exchange.ts"
@@ -100,7 +101,7 @@ const ask = <A, E>(
   use: (response: IncomingMessage) => Effect.Effect<A, E>
 ) =>
   Effect.suspend(() => {
-    const once = Effect.flatMap(connections.current, (agent) => exchange(agent, request, watch, use))
+    const once = AtOnce.flatMap(connections.current, (agent) => exchange(agent, request, watch, use))
     return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
   })
 

@@ -150,6 +150,9 @@ const leavePlace = (parts: Parts): void => {
 
 /** Who has a place waits until something may be sent. */
 const admitted = (parts: Parts): Effect.Effect<Permit> =>
+  Effect.suspend(() => (parts.open ? Effect.succeed(permit(parts, false)) : admittedByTime(parts)))
+
+const admittedByTime = (parts: Parts): Effect.Effect<Permit> =>
   Effect.flatMap(decide(parts), (decided) =>
     "wait" in decided
       ? Effect.interruptible(decided.wait).pipe(
@@ -181,11 +184,12 @@ const permit = (parts: Parts, isProbe: boolean): Permit => {
     change(parts)
   }
   return {
-    answered: Effect.map(Clock.currentTimeMillis, (now) => {
+    answered: Effect.clockWith((clock) => {
       const wasOpen = parts.open
-      reopen(parts, now)
+      reopen(parts, clock.unsafeCurrentTimeMillis())
       endProbe()
       if (!wasOpen) change(parts)
+      return Effect.void
     }),
     // Others that were under way when the first one failed say the same thing once more.
     failed: (message) =>

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, HashMap, Logger, LogLevel, Option, Tracer } from "effect"
 import { afterEach, vi } from "vitest"
-import { Logging } from "../../src/system/Logging.ts"
-import * as LogLine from "../../src/system/LogLine.ts"
-import * as LogText from "../../src/system/LogText.ts"
+import * as LogLine from "../src/LogLine.ts"
+import { Logging } from "../src/system/Logging.ts"
+import * as LogText from "../src/system/LogText.ts"
 
 afterEach(() => {
   vi.restoreAllMocks()
