@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, LogLevel, Option } from "effect"
 import { afterEach, vi } from "vitest"
+import * as LogLine from "../../src/LogLine.ts"
 import { Logging } from "../../src/system/Logging.ts"
-import * as LogLine from "../../src/system/LogLine.ts"
 
 afterEach(() => {
   vi.restoreAllMocks()
