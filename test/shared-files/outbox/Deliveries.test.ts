@@ -148,6 +148,29 @@ describe("deliveries", () => {
       })
   )
 
+  it.scoped("send a newer version of what was taken by a place of its own, not by one that was left", () =>
+    Effect.gen(function* () {
+      const world = yield* setUp
+      const { storage, attempted, deliveries, gate } = world
+      const [older, newer] = [yield* Deferred.make<Verdict>(), yield* Deferred.make<Verdict>()]
+      world.verdict = ({ order }) => Deferred.await(Number.parseInt(order, 16) === 1 ? older : newer)
+      const files = Array.from({ length: 20 }, (_, file) => `file-${file}`)
+      for (const fileId of files) storage.put({ fileId })
+      yield* gate.answered
+      yield* deliveries.allDue
+      yield* rest
+      for (const fileId of files) storage.put({ fileId, version: 2 })
+      yield* Deferred.succeed(older, { _tag: "Delivered" })
+      yield* rest
+      expect(world.sending).toBe(UpstreamGate.maxSending)
+      yield* Deferred.succeed(newer, { _tag: "Delivered" })
+      yield* rest
+      expect(versionsOf(attempted).filter((version) => version === 2)).toHaveLength(20)
+      expect(world.most).toBe(UpstreamGate.maxSending)
+      expect(storage.kept.size).toBe(0)
+    })
+  )
+
   it.scoped("have older versions gone for good before the newest is tried, and tell who waits for them", () =>
     Effect.gen(function* () {
       const { storage, attempted, deliveries } = yield* setUp
