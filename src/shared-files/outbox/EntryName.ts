@@ -101,3 +101,10 @@ export const byAge = (one: EntryName, other: EntryName): number => {
   const [a, b] = [idOf(one), idOf(other)]
   return a < b ? 1 : a > b ? -1 : 0
 }
+
+/** Those of one file, the oldest first. */
+export const versionsOf = (entries: Iterable<EntryName>, key: string): ReadonlyArray<EntryName> => {
+  const found: Array<EntryName> = []
+  for (const entry of entries) if (entry.key === key) found.push(entry)
+  return found.length > 1 ? found.sort(byAge) : found
+}

@@ -130,7 +130,7 @@ const spoolOf = (parts: Parts): Spool => {
     versions: (key) => versions(parts, key),
     recent: (key, now) => {
       const entries = RecentShards.entriesOf(parts.recent, EntryName.shardOf(key), now)
-      return entries === undefined ? undefined : versionsOf(entries, key)
+      return entries === undefined ? undefined : EntryName.versionsOf(entries, key)
     },
     shard: (number) => shard(parts, number),
     shards: () => [...known.keys()],
@@ -197,16 +197,10 @@ const counted = ({ known, recent, seen, tally }: Parts, entry: EntryName.EntryNa
   }
 }
 
-const versionsOf = (entries: Iterable<EntryName.EntryName>, key: string) => {
-  const found: Array<EntryName.EntryName> = []
-  for (const entry of entries) if (entry.key === key) found.push(entry)
-  return found.length > 1 ? found.sort(EntryName.byAge) : found
-}
-
 const versions = (parts: Parts, key: string): Effect.Effect<ReadonlyArray<EntryName.EntryName>, DiskError> =>
   Effect.suspend(() =>
     SeenKeys.mayHave(parts.seen, key)
-      ? Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => versionsOf(entries, key))
+      ? Effect.map(shard(parts, EntryName.shardOf(key)), (entries) => EntryName.versionsOf(entries, key))
       : noVersions
   )
 
@@ -344,11 +338,8 @@ const leaving = (parts: Parts, entry: EntryName.EntryName): Removals.Leaving => 
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
   Effect.suspend(() => {
     if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
-    return Effect.matchEffect(Removals.remove(parts.removals, leaving(parts, entry)), {
-      onSuccess: () => {
-        counted(parts, entry, -1)
-        return Effect.void
-      },
-      onFailure: (error) => Effect.andThen(forget(parts, entry), error)
+    return Effect.tapBoth(Removals.remove(parts.removals, leaving(parts, entry)), {
+      onSuccess: () => Effect.sync(() => counted(parts, entry, -1)),
+      onFailure: () => forget(parts, entry)
     })
   }).pipe(Effect.uninterruptible)

@@ -623,10 +623,10 @@ EOF
     it.scopedLive("returns though a process that shook off all traces holds its output open", () =>
       Effect.gen(function* () {
         const agent = yield* node(`
-          // Its parent is a trace as well, until it is gone.
-          const alone = "until read -r pid name state parent rest </proc/$$/stat && [ $parent != $PPID ]; do sleep 0.01; done"
+          // Its parent is a trace as well, until it is gone: which it may be before the shell looks.
+          const alone = "until read -r pid name state parent rest </proc/$$/stat && [ $parent != $0 ]; do sleep 0.01; done"
           const last = alone + "; echo $$ >>" + dir + "/escaped; exec sleep 300"
-          const between = "require('node:child_process').spawn('/bin/sh', ['-c', '" + last + "'], " +
+          const between = "require('node:child_process').spawn('/bin/sh', ['-c', '" + last + "', String(process.pid)], " +
             "{ detached: true, stdio: 'inherit', env: {} }).unref()"
           spawn(process.execPath, ["-e", between], { env: {}, stdio: "inherit" })
           const wait = setInterval(() => {
