@@ -143,7 +143,7 @@ It manages ${behaviours.length + 1} simulated nodes. Here is one run of all of t
 /** How this program is called: by its name where it has been installed, else by node. */
 const itself = (): string => {
   const [, file = "rudder-relay"] = process.argv
-  return file.endsWith(".js") ? `node ${quoted(file)}` : quoted(file)
+  return /\.c?js$/.test(file) ? `node ${quoted(file)}` : quoted(file)
 }
 
 const invitation = (url: string, lastRun: string) => `
