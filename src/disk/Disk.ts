@@ -131,6 +131,9 @@ export const diskError = (cause: unknown): DiskError =>
     ? cause
     : new DiskError({ message: cause instanceof Error ? cause.message : String(cause), code: codeOf(cause) })
 
+/** Nothing has room there any more, or nothing of this user's. */
+export const isFull = ({ code }: DiskError): boolean => code === "ENOSPC" || code === "EDQUOT"
+
 /** What is at a path is not what belongs there: a link, a folder, a pipe or a device in place of a file, say. */
 export const notOfItsKind = (path: string): DiskError =>
   new DiskError({

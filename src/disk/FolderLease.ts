@@ -9,7 +9,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { hostname } from "node:os"
 import { Data, Effect, Exit, Layer, Option, Scope } from "effect"
-import { DiskError, diskError, notOfItsKind } from "./Disk.ts"
+import { DiskError, diskError, isFull, notOfItsKind } from "./Disk.ts"
 import { isMissing } from "./Folders.ts"
 import * as FolderUnusable from "./FolderUnusable.ts"
 import { FolderTaken, Lease } from "./Lease.ts"
@@ -70,12 +70,22 @@ const holderIn = (file: fs.promises.FileHandle) =>
     return /^[\x20-\x7e]+$/.test(text) ? text : "it does not say which process it is"
   })
 
+/**
+ * In the place of what the one before it wrote, which needs no room where that is there still. It is the lock that counts: on
+ * a full disk nobody is told who has it, and what waits there can go.
+ */
 const signFile = (file: fs.promises.FileHandle) =>
   Effect.tryPromise({
     try: async () => {
       await file.chmod(0o600)
-      await file.truncate(0)
-      await file.write(`process ${process.pid} on ${hostname()}\n`, 0)
+      const text = Buffer.from(`process ${process.pid} on ${hostname()}\n`)
+      try {
+        await file.write(text, 0, text.length, 0)
+        await file.truncate(text.length)
+      } catch (error) {
+        if (!isFull(diskError(error))) throw error
+        await file.truncate(0)
+      }
     },
     catch: diskError
   })

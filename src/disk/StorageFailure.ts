@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { StorageError, StorageFull } from "../RelayError.ts"
 import { CurrentReport, isInRequest } from "../RequestReport.ts"
-import type { DiskError } from "./Disk.ts"
+import { type DiskError, isFull } from "./Disk.ts"
 
 /** It is the disk's fault, not the sender's. What there is to know of it may be the disk's word, or the platform's. */
 export const storageError = ({ message }: { readonly message: string }): StorageError =>
@@ -10,9 +10,7 @@ export const storageError = ({ message }: { readonly message: string }): Storage
 
 /** The same, where something is written: the disk may only be full. */
 export const writeError = (error: DiskError): StorageError | StorageFull =>
-  error.code === "ENOSPC" || error.code === "EDQUOT"
-    ? new StorageFull({ message: "the disk is full" })
-    : storageError(error)
+  isFull(error) ? new StorageFull({ message: "the disk is full" }) : storageError(error)
 
 const logged = <E extends StorageError | StorageFull>(error: E): Effect.Effect<never, E> =>
   error instanceof StorageFull

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { layer, lockName } from "../../src/disk/FolderLease.ts"
 import { Lease } from "../../src/disk/Lease.ts"
@@ -89,6 +89,35 @@ describe("a lease on a folder", () => {
       fs.symlinkSync(join(folder, "elsewhere"), join(folder, lockName))
       expect(yield* Effect.flip(take(folder))).toMatchObject({ _tag: "FolderUnusable", folder })
       expect(fs.existsSync(join(folder, "elsewhere"))).toBe(false)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scopedLive("is had on a disk with no room for a word of whose it is", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, lockName)
+      fs.writeFileSync(path, `process 1 on ${"another".repeat(20)}\n`)
+      const file = yield* Effect.promise(() => fs.promises.open(path))
+      // That of all that are opened.
+      const prototype: fs.promises.FileHandle = Object.getPrototypeOf(file)
+      yield* Effect.promise(() => file.close())
+      const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" })
+      const write = vi.spyOn(prototype, "write").mockRejectedValue(full)
+      yield* Effect.addFinalizer(() => Effect.sync(() => write.mockRestore()))
+      yield* take(folder)
+      expect(write).toHaveBeenCalledOnce()
+      expect(yield* Effect.flip(take(folder))).toMatchObject({
+        holder: expect.stringContaining("does not say")
+      })
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scopedLive("says whose it is in the place of one who said more", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      fs.writeFileSync(join(folder, lockName), `process 1 on ${"another".repeat(20)}\n`)
+      yield* take(folder)
+      expect(fs.readFileSync(join(folder, lockName), "utf8")).toMatch(/^process \d+ on (?!another)\S+\n$/)
     }).pipe(Effect.provide(layer))
   )
 

@@ -484,6 +484,20 @@ const mountedSetUps: ReadonlyArray<SetUp> = [
     subject: "folder",
     key: "shared_files.path",
     says: /ENOSPC/
+  },
+  {
+    // A relay starts there all the same: what waits in the outbox may be what fills it.
+    name: "a file system is full",
+    make: (directory) => {
+      const folder = join(directory, "shared-files")
+      mkdirSync(folder)
+      const small = `mount -t tmpfs -o size=64k tmpfs ${folder} && mkdir ${folder}/~tmp`
+      return { by: mounted(`${small} && { cat /dev/zero >${folder}/filler 2>/dev/null; true; }`) }
+    },
+    subject: "room",
+    key: "shared_files.path",
+    says: /are free for .* files are refused with 507/,
+    is: "warning"
   }
 ]
 

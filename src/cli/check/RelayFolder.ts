@@ -9,6 +9,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { Effect } from "effect"
 import type { Settings } from "../../config/Settings.ts"
+import { diskError, isFull } from "../../disk/Disk.ts"
 import { temporaryName } from "../../disk/Folders.ts"
 import { root } from "../../NodeId.ts"
 import { type Finding, type Findings, finding, nothing, together } from "./Finding.ts"
@@ -22,9 +23,12 @@ const nameless = 0o20_000_000 | O_DIRECTORY
 /** File systems such as NFS have no files without names. */
 const hasNone = ({ code }: SystemFailure) => ["EOPNOTSUPP", "EISDIR", "EINVAL"].includes(code)
 
+/** A disk that is full can be written once what fills it is gone, such as what waits in the outbox for a relay to send it. */
 const write = async (file: fs.FileHandle) => {
   try {
     await file.write("x")
+  } catch (error) {
+    if (!isFull(diskError(error))) throw error
   } finally {
     await file.close()
   }
