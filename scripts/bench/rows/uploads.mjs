@@ -51,7 +51,7 @@ const small = {
     { figure: "cpu", most: 600 }
   ],
   prepare: async (scope, isShort) => {
-    const count = isShort ? 500 : 2000
+    const count = isShort ? 2000 : 4000
     const here = scope(await relay(list, { shared_files: "max_uploads_per_address = 64\n" }))
     const bare = await durable(scope, "files")
     const dav = scope(await nginx())
@@ -126,7 +126,7 @@ const accept = {
     { figure: "cpu", most: 600 }
   ],
   prepare: async (scope, isShort) => {
-    const count = isShort ? 300 : 1000
+    const count = isShort ? 1000 : 3000
     // Nobody is there: to be refused, over and over, is work of its own.
     const here = scope(await relay(below, elsewhere(`base_url = "http://127.0.0.1:${await freePort()}"\n`)))
     const bare = await durable(scope, "entries")
