@@ -6,6 +6,7 @@ import { TLSSocket } from "node:tls"
 import type { HttpServerRequest } from "@effect/platform"
 import { Option } from "effect"
 import * as HeaderCount from "../http/HeaderCount.ts"
+import { perObject } from "../PerObject.ts"
 import { uidOf } from "../topology/CertificateFile.ts"
 import * as KeyHash from "../topology/KeyHash.ts"
 
@@ -27,22 +28,14 @@ export interface ClientCertificate {
   readonly x509: X509Certificate
 }
 
-/** Reading a certificate costs more than the rest of a request, and a connection has only one. */
-const certificates = new WeakMap<Socket, Option.Option<ClientCertificate>>()
-
 const readCertificate = (socket: Socket): Option.Option<ClientCertificate> => {
   const x509 = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
   if (x509 === undefined) return Option.none()
   return Option.some({ keyHash: KeyHash.of(x509.publicKey), uid: uidOf(x509.subject), x509 })
 }
 
-const certificateOf = (socket: Socket): Option.Option<ClientCertificate> => {
-  const known = certificates.get(socket)
-  if (known !== undefined) return known
-  const certificate = readCertificate(socket)
-  certificates.set(socket, certificate)
-  return certificate
-}
+/** Reading a certificate costs more than the rest of a request, and a connection has only one. */
+const certificateOf = perObject(readCertificate)
 
 /** The caller of a request; served by another server than node's, it has an address at most. */
 export const callerOf = (request: HttpServerRequest.HttpServerRequest): Caller => {

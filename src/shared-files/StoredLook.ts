@@ -3,6 +3,7 @@ import { Option } from "effect"
 import type { Settings } from "../config/Settings.ts"
 import type { ContentHash } from "../disk/ContentHash.ts"
 import type { Batch } from "../EventLoop.ts"
+import { perObject } from "../PerObject.ts"
 import type { Nodes, NodesList } from "../topology/NodesList.ts"
 import type { SharedFileName } from "./file/FileId.ts"
 import * as Location from "./file/Location.ts"
@@ -37,15 +38,7 @@ const lookBy = (parts: Parts, nodes: Nodes, name: SharedFileName, hash: ContentH
 }
 
 /** What stands for a list, and does not keep it in memory once there is another one. */
-const versions = new WeakMap<Nodes, symbol>()
-
-const versionOf = (nodes: Nodes): symbol => {
-  const known = versions.get(nodes)
-  if (known !== undefined) return known
-  const version = Symbol("nodes")
-  versions.set(nodes, version)
-  return version
-}
+const versionOf = perObject((_: Nodes) => Symbol("nodes"))
 
 /** Looks at the file each time that it is called, by the list of then. */
 export const make = (parts: Parts, name: SharedFileName, hash: ContentHash): Look => {

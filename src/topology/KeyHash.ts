@@ -2,6 +2,7 @@
 
 import { createHash, type KeyObject, timingSafeEqual } from "node:crypto"
 import { Option } from "effect"
+import { perObject } from "../PerObject.ts"
 
 /** The bytes of such a hash. */
 export interface KeyHash {
@@ -21,28 +22,22 @@ export const parse = (text: string): Option.Option<KeyHash> => {
   return digest.length === lengths[algorithm] ? Option.some({ algorithm, digest }) : Option.none()
 }
 
-/** A key's hashes are made once: the same key comes with each request of its owner. */
-const known = { sha256: new WeakMap<KeyObject, Hashes>(), sha512: new WeakMap<KeyObject, Hashes>() }
-
-type Hashes = ReadonlyArray<Uint8Array>
-
-/** Of each form of this key's DER. */
-const hashesOf = (key: KeyObject, algorithm: KeyHash["algorithm"]): Hashes => {
-  const found = known[algorithm].get(key)
-  if (found !== undefined) return found
+/** Of each form of a key's DER. */
+const hashedBy = (algorithm: KeyHash["algorithm"]) => (key: KeyObject) => {
   const forms = key.asymmetricKeyType === "rsa" ? (["spki", "pkcs1"] as const) : (["spki"] as const)
-  const made = forms.map((type) =>
+  return forms.map((type) =>
     createHash(algorithm)
       .update(key.export({ type, format: "der" }))
       .digest()
   )
-  known[algorithm].set(key, made)
-  return made
 }
+
+/** A key's hashes are made once: the same key comes with each request of its owner. */
+const hashesBy = { sha256: perObject(hashedBy("sha256")), sha512: perObject(hashedBy("sha512")) }
 
 /** Whether it is the hash of this key's DER, in SPKI or (RSA) PKCS#1 form. */
 export const isOf = ({ algorithm, digest }: KeyHash, key: KeyObject): boolean =>
-  hashesOf(key, algorithm).some((hash) => timingSafeEqual(hash, digest))
+  hashesBy[algorithm](key).some((hash) => timingSafeEqual(hash, digest))
 
 /** The same of such a hash as text. */
 export const matches = (text: string, key: KeyObject): boolean =>

@@ -11,6 +11,7 @@ import {
 } from "node:crypto"
 import { Either, Option } from "effect"
 import type { HashAlgorithm } from "../../disk/ContentHash.ts"
+import { perObject } from "../../PerObject.ts"
 import { InvalidRequest } from "../../RelayError.ts"
 
 /** What stands before the hash in what is signed: the ASN.1 that names the algorithm (RFC 8017, 9.2). */
@@ -59,16 +60,8 @@ const formsOf = (key: KeyObject): KeyForms => {
   }
 }
 
-/** A key's forms are made once. */
-const knownForms = new WeakMap<KeyObject, KeyForms>()
-
-const forms = (key: KeyObject): KeyForms => {
-  const known = knownForms.get(key)
-  if (known !== undefined) return known
-  const made = formsOf(key)
-  knownForms.set(key, made)
-  return made
-}
+/** A key has one set of them, made once. */
+const forms = perObject(formsOf)
 
 /** Bits of a key: a smaller one proves nothing, and a larger one costs too much to check. */
 export const isUsable = (key: KeyObject): boolean => {

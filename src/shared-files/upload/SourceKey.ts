@@ -1,6 +1,7 @@
 /** Which keys a source signs with: what the nodes list and the certificates say, never the sender alone. */
 import type { KeyObject } from "node:crypto"
 import { Effect, Option } from "effect"
+import { perObject } from "../../PerObject.ts"
 import { InvalidRequest } from "../../RelayError.ts"
 import type { Certificates } from "../../topology/Certificates.ts"
 import * as KeyHash from "../../topology/KeyHash.ts"
@@ -15,15 +16,7 @@ const readNamedKey = ({ keyHash }: Node): NamedKey =>
   Option.map(Option.flatMap(keyHash, KeyHash.parse), (named) => (key) => KeyHash.isOf(named, key))
 
 /** What a list names is read once: each upload of a node asks for it. */
-const namedKeys = new WeakMap<Node, NamedKey>()
-
-const namedKey = (source: Node): NamedKey => {
-  const known = namedKeys.get(source)
-  if (known !== undefined) return known
-  const read = readNamedKey(source)
-  namedKeys.set(source, read)
-  return read
-}
+const namedKey = perObject(readNamedKey)
 
 /** The keys of a node's certificates that can sign and that the nodes list does not contradict. */
 const certifiedKeys = (certificates: Certificates["Type"], source: Node) =>
