@@ -16,7 +16,7 @@ const row = (here: ReadonlyArray<number>, peer: ReadonlyArray<number>, aim: obje
     row: {
       name: "row",
       what: "what is measured",
-      isWarmedUp: false,
+      warmUps: 0,
       aims: [aim],
       prepare: async (scope: (thing: { readonly stop: () => void }) => unknown) => {
         scope({ stop: () => stopped++ })

@@ -5,7 +5,7 @@ export type Figures = Readonly<Record<string, number | undefined>>
 export interface Row {
   readonly name: string
   readonly what: string
-  readonly isWarmedUp?: boolean
+  readonly warmUps?: number
   readonly rounds?: number
   readonly aims: ReadonlyArray<object>
   readonly prepare: (

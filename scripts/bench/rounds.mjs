@@ -33,9 +33,13 @@ const judged = (aim, rounds) => {
   return { ...aim, value, reached, halfway, isRatio: aim.over !== undefined && aim.difference !== true }
 }
 
+/** Passes before the first round that the short form takes at most. */
+const mostShort = 2
+
 /**
  * Measures a row.
- * @param row `name`, `what`, `aims`, and `prepare(scope, isShort)`, which gives the subjects: by name, functions that give
+ * @param row `name`, `what`, `aims`, `warmUps` (how often each subject is run before the first round: 1), and
+ * `prepare(scope, isShort)`, which gives the subjects: by name, functions that give
  * figures; what is to be stopped is given to `scope`
  */
 export const measure = async (row, { rounds, isShort }) => {
@@ -47,7 +51,9 @@ export const measure = async (row, { rounds, isShort }) => {
   try {
     const subjects = await row.prepare(scope, isShort)
     const taken = []
-    if (row.isWarmedUp !== false) for (const subject of Object.values(subjects)) await subject()
+    const { warmUps = 1 } = row
+    for (let pass = 0; pass < (isShort ? Math.min(warmUps, mostShort) : warmUps); pass++)
+      for (const subject of Object.values(subjects)) await subject()
     for (let round = 0; round < Math.min(rounds, row.rounds ?? rounds); round++) {
       const names = Object.keys(subjects)
       const figures = {}

@@ -76,7 +76,7 @@ const liner = {
 const sleepers = {
   name: "sleepers",
   what: "200 agents of 1 s, 50 at once: 4 s at best",
-  isWarmedUp: false,
+  warmUps: 0,
   rounds: 3,
   aims: [
     { figure: "time", over: "ideal", most: 1.05 },
@@ -204,7 +204,7 @@ const lines = {
 const growth = {
   name: "growth-nodes",
   what: "a run of agents that print a line, by how many nodes it has; memory is the relay's highest",
-  isWarmedUp: false,
+  warmUps: 0,
   rounds: 1,
   aims: [
     { figure: "cpu", of: "1,000 nodes", over: "100 nodes", most: 1.2 },
