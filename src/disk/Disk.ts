@@ -51,6 +51,7 @@ export interface DiskFile {
  * - `Note`: these bytes, or this text, in a file that others write to as well, at this place in bytes and over what is
  *   there, with zeros behind them up to this length in bytes; the file is made where it is missing. On the disk afterwards,
  *   if its name is.
+ * - `CheckFile`: what is there, if anything is, is a file; else `EFTYPE`.
  * - `MakeFolder`, `Rename`, `SyncFolder`, `Remove`: as the operations of these names; but what is in the place of a folder,
  *   be it a link to one, is `EFTYPE`.
  * - `Discard`, `DiscardFolder`: removes a file, or a folder of files; where that fails, nothing is lost.
@@ -73,7 +74,10 @@ export type DiskStep =
     }
   | { readonly _tag: "MakeFolder"; readonly path: string; readonly mode: number }
   | { readonly _tag: "Rename"; readonly from: string; readonly to: string }
-  | { readonly _tag: "SyncFolder" | "Remove" | "Discard" | "DiscardFolder"; readonly path: string }
+  | {
+      readonly _tag: "CheckFile" | "SyncFolder" | "Remove" | "Discard" | "DiscardFolder"
+      readonly path: string
+    }
 
 /** The operations. Each fails with the system's word for it; none is tried again. */
 export interface DiskService {

@@ -44,6 +44,11 @@ const makeFolder = ({ makeFolder, status }: Parts, path: string, mode: number) =
     )
   )
 
+const checkFile = ({ status }: Parts, path: string) =>
+  Effect.flatMap(status(path), (found) =>
+    found === undefined || found.kind === "file" ? Effect.void : notOfItsKind(path)
+  )
+
 /** Does a step, up to what syncs it; undefined: nothing does. */
 const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, DiskError, Scope.Scope> => {
   switch (step._tag) {
@@ -62,6 +67,8 @@ const begin = (parts: Parts, step: DiskStep): Effect.Effect<Sync | undefined, Di
       })
     case "SyncFolder":
       return Effect.succeed(parts.syncFolder(step.path))
+    case "CheckFile":
+      return Effect.as(checkFile(parts, step.path), undefined)
     case "MakeFolder":
       return Effect.as(makeFolder(parts, step.path, step.mode), undefined)
     case "Rename":

@@ -49,6 +49,16 @@ const write = ({ path, mode, bytes, modified }) => {
   }
 }
 
+const inTheWay = (path) =>
+  Object.assign(new Error(`${path} is in the way: a link, or another thing than belongs there`), {
+    code: "EFTYPE"
+  })
+
+const checkFile = (path) => {
+  const found = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (found !== undefined && !found.isFile()) throw inTheWay(path)
+}
+
 const makeFolder = ({ path, mode }) => {
   let isNew = true
   try {
@@ -58,10 +68,7 @@ const makeFolder = ({ path, mode }) => {
     isNew = false
   }
   const found = fs.lstatSync(path)
-  if (!found.isDirectory()) {
-    const message = `${path} is in the way: a link, or another thing than belongs there`
-    throw Object.assign(new Error(message), { code: "EFTYPE" })
-  }
+  if (!found.isDirectory()) throw inTheWay(path)
   if (isNew && (found.mode & 0o777) !== mode) fs.chmodSync(path, (found.mode & 0o7000) | mode)
 }
 
@@ -87,6 +94,7 @@ const discardFolder = (path) => {
 }
 
 const performs = {
+  CheckFile: ({ path }) => checkFile(path),
   MakeFolder: makeFolder,
   Rename: ({ from, to }) => fs.renameSync(from, to),
   Remove: ({ path }) => remove(path),

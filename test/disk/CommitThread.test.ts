@@ -244,6 +244,25 @@ describe("a commit by a thread", () => {
     })
   )
 
+  it.scopedLive("finds what is in a file's place, and follows no link to a file", () =>
+    Effect.gen(function* () {
+      const root = yield* newRoot
+      fs.writeFileSync(`${root}/file`, "")
+      fs.symlinkSync(`${root}/file`, `${root}/link`)
+      for (const { sequence } of [{ sequence: yield* CommitThread.make }, makeDisk(fs)]) {
+        const check = (path: string) =>
+          Effect.map(Effect.exit(sequence([{ _tag: "CheckFile", path: `${root}/${path}` }])), codeOf)
+        expect(yield* Effect.forEach(["none", "none/x", "file", "a", "link"], check)).toEqual([
+          "done",
+          "done",
+          "done",
+          "EFTYPE",
+          "EFTYPE"
+        ])
+      }
+    })
+  )
+
   it("syncs as many files at once as node has threads, but for one", async () => {
     const root = fs.mkdtempSync(join(tmpdir(), "commit-thread-"))
     try {

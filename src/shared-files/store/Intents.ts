@@ -226,7 +226,9 @@ const store = (parts: Parts, ...[location, folder, incoming, metadata]: Paramete
     const files = held === undefined ? [beside] : [{ name, bytes: held }, beside]
     const committed = Effect.suspend(() => {
       const { step, release } = log.note(JSON.stringify(intent))
-      const steps = [...writesOf(parts, files, modified, step), ...movesTo(parts, intent, folder)]
+      // A link in the content's place is not replaced.
+      const check: DiskStep = { _tag: "CheckFile", path: `${folder}/${intent.file}` }
+      const steps = [check, ...writesOf(parts, files, modified, step), ...movesTo(parts, intent, folder)]
       const stored = Effect.catchIf(disk.sequence(steps), isMissing, (error) =>
         movedAgain(parts, intent, error)
       )

@@ -209,21 +209,25 @@ const contentAt = ({ disk }: Parts, path: string) =>
     content === undefined || content.kind === "file" ? Effect.succeed(content) : notOfItsKind(path)
   )
 
-/** What is known of a file that is there. It is looked at by this call. */
+/**
+ * What is known of a file that is there. Its metadata is looked at by this call: a content without one is none, whatever it
+ * is, and a commit looks at its place itself.
+ */
 const current = (
   { disk }: Parts,
   folder: string,
   name: string
 ): Effect.Effect<Option.Option<Metadata.Metadata>, DiskError> => {
   const [path, beside] = [`${folder}/${name}`, `${folder}/${name}${metadataSuffix}`]
-  const content = disk.look(path)
-  if (Either.isLeft(content)) return content.left
   const metadata = disk.look(beside)
   if (Either.isLeft(metadata)) return metadata.left
+  if (metadata.right === undefined) return nothing
+  if (metadata.right.kind !== "file") return notOfItsKind(beside)
+  const content = disk.look(path)
+  if (Either.isLeft(content)) return content.left
   if (content.right !== undefined && content.right.kind !== "file") return notOfItsKind(path)
-  if (metadata.right !== undefined && metadata.right.kind !== "file") return notOfItsKind(beside)
   // To open what is not there costs more than to look.
-  return content.right === undefined || metadata.right === undefined
+  return content.right === undefined
     ? nothing
     : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
 }

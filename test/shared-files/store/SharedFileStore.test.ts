@@ -366,6 +366,25 @@ describe("links below the store", () => {
       }).pipe(Effect.provide(storeLayer(disk).pipe(Layer.provideMerge(layer))))
     })
 
+  it.effect("are not replaced where there is a link alone", () => {
+    const { fs, disk } = openDisk()
+    fs.mkdirSync("/store/target/source", { recursive: true })
+    fs.mkdirSync("/elsewhere")
+    fs.symlinkSync("/elsewhere/a", path)
+    return Effect.gen(function* () {
+      expect(yield* Effect.flip(upload(location, "hello"))).toMatchObject({
+        _tag: "StorageError",
+        message: expect.stringContaining(path)
+      })
+      expect(fs.readlinkSync(path)).toBe("/elsewhere/a")
+      expect(fs.readdirSync("/store/target/source")).toEqual(["a"])
+      expect(fs.readdirSync("/store/~tmp")).toEqual([])
+      fs.unlinkSync(path)
+      yield* upload(location, "hello")
+      expect(yield* has("hello")).toBe(true)
+    }).pipe(Effect.provide(storeLayer(disk)))
+  })
+
   it.effect("are not followed by the clean-up", () => {
     const { fs, disk } = openDisk()
     fs.mkdirSync("/store", { recursive: true })
