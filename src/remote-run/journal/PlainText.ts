@@ -12,18 +12,24 @@ const isPlainFrom = (bytes: Uint8Array, from: number, to: number): boolean => {
 
 /** The same byte four times. */
 const four = (byte: number): number => byte * 0x01010101
-const highBits = 0x80808080 | 0
+const highBits = four(0x80) | 0
 
-/** Whether one of the four bytes is less than a space, a quote or a backslash: each is where a subtraction borrows. */
-const isSuspect = (word: number): boolean =>
-  (((word - four(0x20)) | ((word ^ four(0x22)) - four(1)) | ((word ^ four(0x5c)) - four(1))) &
-    ~word &
-    highBits) !==
-  0
+/** Four bytes, each newline among them made an asterisk. */
+const withoutNewlines = (word: number): number => {
+  const other = word ^ four(newline)
+  const isNewline = ~(((other & four(0x7f)) + four(0x7f)) | other | four(0x7f))
+  return word | (isNewline >>> 2)
+}
+
+/** Whether one of the four bytes is less than a space, a quote or a backslash: then a subtraction borrows its high bit. */
+const isEscaped = (word: number): boolean => {
+  const borrows = (word - four(0x20)) | ((word ^ four(0x22)) - four(1)) | ((word ^ four(0x5c)) - four(1))
+  return (borrows & ~word & highBits) !== 0
+}
 
 /**
  * Whether JSON has these bytes of UTF-8 in a string as they are, newlines aside: there is no quote, no backslash and no
- * other control character. Four at a time, since that takes a quarter of what a regular expression does.
+ * other control character. Four at a time, since that takes a third of what a regular expression does.
  */
 export const isPlain = (bytes: Uint8Array): boolean => {
   // In so few there may be no place where four can be read together.
@@ -32,9 +38,6 @@ export const isPlain = (bytes: Uint8Array): boolean => {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + begin, (bytes.length - begin) >> 2)
   const end = begin + words.length * 4
   if (!isPlainFrom(bytes, 0, begin) || !isPlainFrom(bytes, end, bytes.length)) return false
-  for (let at = 0; at < words.length; at++) {
-    const from = begin + at * 4
-    if (isSuspect(words[at] ?? 0) && !isPlainFrom(bytes, from, from + 4)) return false
-  }
+  for (const word of words) if (isEscaped(withoutNewlines(word))) return false
   return true
 }

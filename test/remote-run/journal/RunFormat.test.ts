@@ -11,7 +11,16 @@ const line = FastCheck.oneof(
   FastCheck.constantFrom('","', '\\","', "\\n", "\\", '"', "\u2028", "\u007f", "$&", "😀")
 ).map((text) => text.replaceAll("\n", " "))
 
-const lines = FastCheck.array(line, { minLength: 1, maxLength: 20 })
+const few = FastCheck.array(line, { minLength: 1, maxLength: 20 })
+/** More than are made JSON at once, wherever they are cut. */
+const many = FastCheck.tuple(few, FastCheck.integer({ min: 7000, max: 9000 })).map(([lines, length]) => [
+  ...lines,
+  "é".repeat(length),
+  ...lines,
+  '"\\'.repeat(length),
+  ...lines
+])
+const lines = FastCheck.oneof({ weight: 4, arbitrary: few }, { weight: 1, arbitrary: many })
 
 /** The record at some place of a buffer that holds more than it. */
 const recordOf = (node: string, payload: Buffer, at: number) => {
