@@ -73,8 +73,8 @@ class Reader {
   private plan: Array<number> = []
   private planned = 0
   private out: Array<Buffer> = []
-  /** So many of them are nobody else's; the bytes of others may be the window's. */
-  private owned = 0
+  /** Bytes of some of them are the window's. */
+  private isBorrowed = false
   private size = 0
   /** raw: the node whose last line is still without its newline. */
   private unterminated: string | undefined
@@ -142,7 +142,6 @@ class Reader {
   private readonly take = Effect.gen(this, function* () {
     const bytes = this.own()
     this.out = []
-    this.owned = 0
     this.size = 0
     this.lastLine = yield* Clock.currentTimeMillis
     return bytes
@@ -291,6 +290,7 @@ class Reader {
     if (format === "raw" && parts.length > 0) this.separate(record)
     for (const bytes of parts) {
       this.out.push(bytes)
+      this.isBorrowed ||= bytes.buffer === record.payload.buffer
       this.size += bytes.length
     }
   }
@@ -299,15 +299,15 @@ class Reader {
   private own(): Buffer {
     const [only] = this.out
     const bytes =
-      only !== undefined && this.out.length === 1 && this.owned === 1 ? only : Buffer.concat(this.out)
+      only !== undefined && this.out.length === 1 && !this.isBorrowed ? only : Buffer.concat(this.out)
     this.out = [bytes]
-    this.owned = 1
+    this.isBorrowed = false
     return bytes
   }
 
   /** Fills the window anew, whose bytes may be among those that were collected. */
   private load(at: number): Effect.Effect<void, StorageError> {
-    if (this.out.length > this.owned) this.own()
+    if (this.isBorrowed) this.own()
     return this.window.load(at)
   }
 

@@ -24,9 +24,10 @@ interface Printed {
 const bytes = FastCheck.oneof(
   {
     weight: 6,
-    arbitrary: FastCheck.array(FastCheck.constantFrom("\n", "a", "é", "{}", ":", "a line\n"), {
-      maxLength: 8
-    }).map((parts) => new Uint8Array(Buffer.from(parts.join(""))))
+    arbitrary: FastCheck.array(
+      FastCheck.constantFrom("\n", "a", "é", "{}", ":", "a line\n", '","', "\\", "\t"),
+      { maxLength: 8 }
+    ).map((parts) => new Uint8Array(Buffer.from(parts.join(""))))
   },
   { weight: 3, arbitrary: FastCheck.uint8Array({ maxLength: 30 }) },
   {
