@@ -9,6 +9,10 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { top } from "../setup.mjs"
 
+// Node reads these at each start, before it runs anything: with all of a system's authorities that is as much as to start
+// node. No service has it in its environment, and nothing here asks another machine.
+delete process.env.NODE_EXTRA_CA_CERTS
+
 /** Where all that is measured writes; undefined until something is. */
 let root
 

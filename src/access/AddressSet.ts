@@ -1,5 +1,5 @@
 /** A set of addresses, as the access rules have it: CIDRs, addresses and host names. */
-import { BlockList, isIP } from "node:net"
+import { BlockList } from "node:net"
 import { Option } from "effect"
 import * as AccessEntry from "../config/AccessEntry.ts"
 
@@ -23,13 +23,13 @@ export const make = (entries: Iterable<string>): AddressSet => {
   for (const text of entries) {
     const entry = Option.getOrUndefined(AccessEntry.parse(text))
     if (entry?._tag !== "Network") continue
-    const family = isIP(entry.address) === 4 ? "ipv4" : "ipv6"
+    const family = AccessEntry.familyOf(entry.address) === 4 ? "ipv4" : "ipv6"
     lists[family].addSubnet(entry.address, entry.prefix, family)
   }
   const has: AddressSet = (text) => {
     const address = AccessEntry.normalizeAddress(text)
     if (address === undefined) return false
-    const family = isIP(address) === 4 ? "ipv4" : "ipv6"
+    const family = AccessEntry.familyOf(address) === 4 ? "ipv4" : "ipv6"
     return lists[family].check(address, family)
   }
   const known = new Map<string, boolean>()

@@ -4,8 +4,8 @@ import * as Values from "./Values.ts"
 
 interface Facts {
   readonly doc: string
-  /** As the documentation shows it. */
-  readonly shown: string
+  /** The default, as the documentation shows it, which alone asks for it. */
+  readonly shown: () => string
   /** The key's last part, where it is not the field's name in snake case. */
   readonly name: string | undefined
 }
@@ -32,7 +32,7 @@ export const setting = <A, I>(
     schema.annotations({
       [FactsId]: {
         doc,
-        shown: more.shown ?? shownValue(Schema.encodeSync(schema)(fallback)),
+        shown: () => more.shown ?? shownValue(Schema.encodeSync(schema)(fallback)),
         name: more.name
       } satisfies Facts
     }),
@@ -42,7 +42,9 @@ export const setting = <A, I>(
 /** A key that may be absent. */
 export const optional = <A, I>(schema: Schema.Schema<A, I>, doc: string, more: More = {}) =>
   Schema.optionalWith(
-    schema.annotations({ [FactsId]: { doc, shown: more.shown ?? "–", name: more.name } satisfies Facts }),
+    schema.annotations({
+      [FactsId]: { doc, shown: () => more.shown ?? "–", name: more.name } satisfies Facts
+    }),
     { as: "Option" }
   )
 
@@ -87,7 +89,9 @@ export const keysOf = (
         key: `${prefix}${facts.name ?? snake(name)}`,
         path: [...path, name],
         expected: Option.getOrElse(SchemaAST.getDescriptionAnnotation(ast), () => "another value"),
-        fallback: facts.shown,
+        get fallback() {
+          return facts.shown()
+        },
         doc: facts.doc,
         fromText: (text) => Values.fromText(ast, text)
       }

@@ -2,7 +2,6 @@
  * The kinds of values that a configuration has, as schemas: encoded they are what TOML has, `description` completes
  * "expected …", and what an environment variable says is first turned into that by `fromText`.
  */
-import { isIP } from "node:net"
 import { isAbsolute, resolve } from "node:path"
 import { Duration, Option, ParseResult, Schema, SchemaAST } from "effect"
 import { isResolvable } from "../Hostname.ts"
@@ -145,13 +144,16 @@ export const Listen = reading(
     const host = found?.[1] ?? found?.[2]
     const port = Number(found?.[3])
     if (host === undefined || port > 65_535) return Option.none()
-    const isHost = found?.[1] === undefined ? isIP(host) === 4 || isResolvable(host) : isIP(host) === 6
+    const isHost =
+      found?.[1] === undefined
+        ? AccessEntry.familyOf(host) === 4 || isResolvable(host)
+        : AccessEntry.familyOf(host) === 6
     return isHost ? Option.some({ host, port }) : Option.none()
   },
   ({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`
 ).annotations(expecting('an address and a port such as "127.0.0.1:3030"'))
 
-const isHost = (text: string): boolean => isIP(text) !== 0 || isResolvable(text)
+const isHost = (text: string): boolean => AccessEntry.familyOf(text) !== 0 || isResolvable(text)
 
 /** The name or address of a machine. */
 export const Host = Schema.String.pipe(Schema.filter(isHost)).annotations(expecting("a host name or address"))

@@ -7,7 +7,7 @@
  * is found out each time. So the first is kept of addresses that are asked for again and again.
  */
 import {
-  HttpApi,
+  type HttpApi,
   HttpApiBuilder,
   type HttpApiEndpoint,
   type HttpApiGroup,
@@ -19,6 +19,7 @@ import { Context, Effect, type Layer, Scope } from "effect"
 import type { Batch } from "../EventLoop.ts"
 import * as RequestReport from "../RequestReport.ts"
 import { BasePath } from "./BasePath.ts"
+import * as Endpoints from "./Endpoints.ts"
 import * as Query from "./Query.ts"
 import * as RequestId from "./RequestId.ts"
 
@@ -134,17 +135,13 @@ const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, Ap
       // By their names: a route's parameters are those of its endpoint's path.
       const handlers = new Map(Object.entries<unknown>(yield* make)) as Map<string, Handler>
       const routes: Array<HttpRouter.Route<unknown, never>> = []
-      HttpApi.reflect(api, {
-        predicate: ({ group: { identifier } }) => identifier === name,
-        onGroup: () => {},
-        onEndpoint: ({ endpoint }) => {
-          const handler = handlers.get(endpoint.name)
-          if (handler === undefined) return
-          const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
-          raw.set(route, handler)
-          routes.push(route)
-        }
-      })
+      for (const { endpoint, group } of Endpoints.of(api)) {
+        const handler = group.identifier === name ? handlers.get(endpoint.name) : undefined
+        if (handler === undefined) continue
+        const route = HttpRouter.makeRoute(endpoint.method, endpoint.path, handled(handler))
+        raw.set(route, handler)
+        routes.push(route)
+      }
       yield* router.concat(HttpRouter.fromIterable(routes))
     })
   )

@@ -2,9 +2,10 @@
  * The routes of an API by path: the one place where a request's path is matched. It says which methods there are, who may
  * ask, which of them have an effect, and what of the path is a parameter.
  */
-import { HttpApi, type HttpApiGroup } from "@effect/platform"
+import type { HttpApi, HttpApiGroup } from "@effect/platform"
 import { Context } from "effect"
 import { AskedBy, HasEffect, type RouteKind } from "../access/RouteAccess.ts"
+import * as Endpoints from "../http/Endpoints.ts"
 
 /** A route as its API has it. */
 export interface Route {
@@ -102,31 +103,31 @@ export const make = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup
   /** By the first segment of their paths, which is always text. */
   const places = new Map<string, Array<Place>>()
   const neighbours = new Map<string | undefined, RouteKind>()
-  HttpApi.reflect(api, {
-    onGroup: () => {},
-    onEndpoint: ({ endpoint, group, mergedAnnotations }) => {
-      const annotation = <I, A>(tag: Context.Tag<I, A>, annotations: Context.Context<never>): A => {
-        const value = Context.getOption(annotations, tag)
-        if (value._tag === "Some") return value.value
-        throw new Error(`endpoint ${group.identifier}.${endpoint.name} has no annotation ${tag.key}`)
-      }
-      const askedBy = annotation(AskedBy, mergedAnnotations)
-      const first = firstSegment(endpoint.path)
-      if (/^\/[:*]/.test(first))
-        throw new Error(`endpoint ${group.identifier}.${endpoint.name}: expected its path to begin with text`)
-      const beside = places.get(first) ?? []
-      places.set(first, beside)
-      add(beside, {
-        method: endpoint.method,
-        path: endpoint.path,
-        group: group.identifier,
-        askedBy,
-        hasEffect: annotation(HasEffect, endpoint.annotations),
-        names: namesOf(endpoint.path)
-      })
-      neighbours.set(neighbourhood(endpoint.path), askedBy)
+  for (const { endpoint, group } of Endpoints.of(api)) {
+    const annotation = <I, A>(tag: Context.Tag<I, A>, annotations: Context.Context<never>): A => {
+      const value = Context.getOption(annotations, tag)
+      if (value._tag === "Some") return value.value
+      throw new Error(`endpoint ${group.identifier}.${endpoint.name} has no annotation ${tag.key}`)
     }
-  })
+    const askedBy = annotation(
+      AskedBy,
+      Context.mergeAll(api.annotations, group.annotations, endpoint.annotations)
+    )
+    const first = firstSegment(endpoint.path)
+    if (/^\/[:*]/.test(first))
+      throw new Error(`endpoint ${group.identifier}.${endpoint.name}: expected its path to begin with text`)
+    const beside = places.get(first) ?? []
+    places.set(first, beside)
+    add(beside, {
+      method: endpoint.method,
+      path: endpoint.path,
+      group: group.identifier,
+      askedBy,
+      hasEffect: annotation(HasEffect, endpoint.annotations),
+      names: namesOf(endpoint.path)
+    })
+    neighbours.set(neighbourhood(endpoint.path), askedBy)
+  }
   return {
     at: (path) => {
       for (const { pattern, routes } of places.get(firstSegment(path)) ?? []) {

@@ -2,34 +2,56 @@
  * A policy server's refusal in the API, where it may have any 4xx; and the errors of HEAD, whose answers have no body.
  */
 import { HttpApiSchema } from "@effect/platform"
-import { ParseResult, Schema } from "effect"
+import { ParseResult, Schema, SchemaAST } from "effect"
 import type * as Operation from "../http/Operation.ts"
 import { isRefusal } from "../peers/RefusalStatus.ts"
 import { InvalidRequest, StorageError, TooBusy, UpstreamRejected } from "../RelayError.ts"
 
 const statuses = Array.from({ length: 100 }, (_, n) => 400 + n).filter(isRefusal)
 
-/** `UpstreamRejected` with any of its statuses. */
-export const ofUpload: Schema.Schema<UpstreamRejected, typeof UpstreamRejected.Encoded> = Schema.Union(
-  UpstreamRejected,
-  ...statuses.map((status) => UpstreamRejected.annotations(HttpApiSchema.annotations({ status })))
+/**
+ * `UpstreamRejected` with any of its statuses. Of each there is the description alone: to make schemas of a hundred would be
+ * a tenth of a start.
+ */
+export const ofUpload = Schema.make<UpstreamRejected, typeof UpstreamRejected.Encoded>(
+  SchemaAST.Union.make([
+    UpstreamRejected.ast,
+    ...statuses.map((status) =>
+      SchemaAST.annotations(UpstreamRejected.ast, HttpApiSchema.annotations({ status }))
+    )
+  ])
 )
+
+/** What `bodiless` is to be, as its description. */
+const bodilessAst = (of: SchemaAST.AST, status: number, meaning: unknown): SchemaAST.AST =>
+  new SchemaAST.Transformation(
+    SchemaAST.voidKeyword,
+    of,
+    new SchemaAST.FinalTransformation(
+      () => ParseResult.succeed(meaning),
+      (value, _, ast) => ParseResult.fail(new ParseResult.Forbidden(ast, value, "only read"))
+    ),
+    { ...HttpApiSchema.annotations({ status }), [HttpApiSchema.AnnotationEmptyDecodeable]: true }
+  )
 
 /** The error that a client reads from a status alone, where the answer has no body. Only decoded, never encoded. */
 export const bodiless = <A, I>(of: Schema.Schema<A, I>, status: number, meaning: A): Schema.Schema<A, void> =>
-  Schema.transformOrFail(Schema.Void, Schema.typeSchema(of), {
-    strict: true,
-    decode: () => ParseResult.succeed(meaning),
-    encode: (value, _, ast) => ParseResult.fail(new ParseResult.Forbidden(ast, value, "only read"))
-  }).annotations({
-    ...HttpApiSchema.annotations({ status }),
-    [HttpApiSchema.AnnotationEmptyDecodeable]: true
-  })
+  Schema.make(bodilessAst(SchemaAST.typeAST(of.ast), status, meaning))
 
 const message = (status: number): string => `answered ${status}`
 
-const rejection = (status: number) =>
-  bodiless(UpstreamRejected, status, new UpstreamRejected({ message: message(status), status }))
+const refused = SchemaAST.typeAST(UpstreamRejected.ast)
+
+/** `UpstreamRejected` by the status alone. */
+const byStatus = Schema.make<UpstreamRejected, void>(
+  SchemaAST.Union.make(
+    statuses
+      .filter((status) => status !== 400 && status !== 404)
+      .map((status) =>
+        bodilessAst(refused, status, new UpstreamRejected({ message: message(status), status }))
+      )
+  )
+)
 
 /** The errors of a HEAD, told apart by status alone: a status that may be a refusal is taken for one. */
 export const ofCheck: Schema.Schema<InvalidRequest | TooBusy | StorageError | UpstreamRejected, void> =
@@ -37,7 +59,7 @@ export const ofCheck: Schema.Schema<InvalidRequest | TooBusy | StorageError | Up
     bodiless(InvalidRequest, 400, new InvalidRequest({ message: message(400) })),
     bodiless(StorageError, 500, new StorageError({ message: message(500) })),
     bodiless(TooBusy, 503, new TooBusy({ message: message(503), retryAfterSeconds: 10 })),
-    ...statuses.filter((status) => status !== 400 && status !== 404).map(rejection)
+    byStatus
   )
 
 /**
@@ -50,9 +72,9 @@ export const inShort =
     const kept = Object.entries(operation.responses ?? {}).filter(
       ([status]) => !/^4/.test(status) || own.includes(Number(status))
     )
-    const refused: Operation.Answer = {
+    const refusal: Operation.Answer = {
       description: "the policy server's refusal, with its own status",
       content: { "application/json": { schema: { $ref: "#/components/schemas/UpstreamRejected" } } }
     }
-    return { ...operation, responses: { ...Object.fromEntries(kept), "4XX": refused } }
+    return { ...operation, responses: { ...Object.fromEntries(kept), "4XX": refusal } }
   }
