@@ -93,8 +93,8 @@ const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) 
 /** What was put into its scope is let go; that a request failed, its app has told. */
 const closing = <A, E, Q>(scope: PlainScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
   Effect.matchCauseEffect(effect, {
-    onSuccess: () => scope.end(Exit.void),
-    onFailure: (cause) => scope.end(Exit.failCause(cause))
+    onSuccess: () => scope.endNow(Exit.void),
+    onFailure: (cause) => scope.endNow(Exit.failCause(cause))
   })
 
 /** A request that has been read. */
