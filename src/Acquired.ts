@@ -25,12 +25,14 @@ export const acquire = <A>(
     return { made, release: release(made) }
   })
 
-/** What releases something: an effect, or what is called, and may give one for what is left to do. */
-type Release = Effect.Effect<unknown> | (() => Effect.Effect<unknown> | undefined) | (() => void)
+type Ended = Exit.Exit<unknown, unknown>
 
-/** What is left to do once it was called. */
-const restOf = (release: Release): Effect.Effect<unknown> | undefined => {
-  const rest = typeof release === "function" ? release() : release
+/** What releases something: an effect, or what is called, and may give one for what is left to do. */
+type Release = Effect.Effect<unknown> | ((exit: Ended) => Effect.Effect<unknown> | undefined) | (() => void)
+
+/** What is left to do once it was called. @param exit of what it was held for */
+const restOf = (release: Release, exit: Ended): Effect.Effect<unknown> | undefined => {
+  const rest = typeof release === "function" ? release(exit) : release
   return Effect.isEffect(rest) ? rest : undefined
 }
 
@@ -50,9 +52,8 @@ export const acquireWith = <A>(
     return Effect.uninterruptible(
       Effect.suspend(() => {
         const { made, release } = make(fiber)
-        const finalizer =
-          typeof release === "function" ? Effect.suspend(() => restOf(release) ?? Effect.void) : release
-        return Effect.as(Scope.addFinalizer(scope, finalizer), made)
+        const finalizer = (exit: Ended) => Effect.suspend(() => restOf(release, exit) ?? Effect.void)
+        return Effect.as(Scope.addFinalizerExit(scope, finalizer), made)
       })
     )
   })
@@ -66,10 +67,15 @@ export class PlainScope implements Scope.Scope {
   readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId
   readonly strategy = ExecutionStrategy.sequential
   private readonly releases: Array<Release> = []
-  private ended: Exit.Exit<unknown, unknown> | undefined = undefined
+  private ended: Ended | undefined = undefined
 
   get isOpen(): boolean {
     return this.ended === undefined
+  }
+
+  /** How much is held. */
+  get held(): number {
+    return this.releases.length
   }
 
   /** Only while it is open. */
@@ -80,7 +86,7 @@ export class PlainScope implements Scope.Scope {
   addFinalizer(finalizer: Scope.Scope.Finalizer): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.ended !== undefined) return finalizer(this.ended)
-      this.add(Effect.suspend(() => finalizer(this.ended ?? Exit.void)))
+      this.add(finalizer)
       return Effect.void
     })
   }
@@ -90,25 +96,27 @@ export class PlainScope implements Scope.Scope {
   }
 
   /** Releases all; what of that fails does not keep the rest. */
-  end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+  end(exit: Ended): Effect.Effect<void> {
     return Effect.suspend(() => this.endNow(exit))
   }
 
   /** The same, begun with this call; what it gives does what of it has to be waited for. */
-  endNow(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+  endNow(exit: Ended): Effect.Effect<void> {
     this.ended ??= exit
-    return this.releaseRest(Cause.empty)
+    return this.release(0, this.ended)
   }
 
-  private releaseRest(failed: Cause.Cause<never>): Effect.Effect<void> {
+  /** Releases in the same way what was acquired last, down to where no more than so much is held. */
+  release(held: number, exit: Ended, failed: Cause.Cause<never> = Cause.empty): Effect.Effect<void> {
     let cause = failed
-    for (let next = this.releases.pop(); next !== undefined; next = this.releases.pop()) {
+    while (this.releases.length > held) {
+      const next = this.releases.pop()
       try {
-        const rest = restOf(next)
+        const rest = next === undefined ? undefined : restOf(next, exit)
         if (rest === undefined) continue
         return Effect.matchCauseEffect(rest, {
-          onFailure: (more) => this.releaseRest(both(cause, more)),
-          onSuccess: () => this.releaseRest(cause)
+          onFailure: (more) => this.release(held, exit, both(cause, more)),
+          onSuccess: () => this.release(held, exit, cause)
         })
       } catch (defect) {
         cause = both(cause, Cause.die(defect))
@@ -124,36 +132,58 @@ export class PlainScope implements Scope.Scope {
 }
 
 /**
- * The effect in a plain scope of its own; `left` is called once that has ended. For where nothing interrupts, but the effect
- * itself: what gives it its scope is no acquisition of its own, as Effect's own `Scope.extend` has one, of twenty steps.
+ * What the effect acquires is let go with its end, and `left` is called once that is done. For where nothing interrupts, but
+ * the effect itself: what gives it its scope is no acquisition of its own, as Effect's own `Scope.extend` has one, of twenty
+ * steps.
+ *
+ * In a plain scope, such as a request's, no other is made: what was acquired since the effect began is let go. Nobody else
+ * acquires anything there meanwhile, since a request is answered by one fiber.
  */
 export const scoped = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   left: () => void
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
-  Effect.withFiberRuntime<A, E, Exclude<R, Scope.Scope>>((fiber) => {
+  Effect.withFiberRuntime<A, E, Exclude<R, Scope.Scope>>(({ currentContext: around }) => {
+    // What it asks for besides the scope is around it.
+    const begun = effect as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+    const outer: unknown = around.unsafeMap.get(Scope.Scope.key)
+    if (outer instanceof PlainScope && outer.isOpen) {
+      const { held } = outer
+      return released(begun, (exit) => outer.release(held, exit), left)
+    }
     const scope = new PlainScope()
-    const around = fiber.currentContext
-    const end = (exit: Exit.Exit<A, E>) =>
-      Effect.flatMap(FiberRef.set(FiberRef.currentContext, around), () => {
-        const ended = (cause: Cause.Cause<never>) => {
-          left()
-          return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
-        }
-        const rest = scope.endNow(exit)
-        if (rest === Effect.void) return ended(Cause.empty)
-        return Effect.matchCauseEffect(rest, { onFailure: ended, onSuccess: () => ended(Cause.empty) })
-      })
-    const begun = Effect.flatMap(
+    const within = Effect.zipRight(
       FiberRef.set(FiberRef.currentContext, Context.add(around, Scope.Scope, scope)),
-      // What it asks for besides the scope is around it.
-      () => effect as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+      begun
     )
-    return Effect.matchCauseEffect(begun, {
-      onFailure: (cause) => end(Exit.failCause(cause)),
-      onSuccess: (value) => end(Exit.succeed(value))
+    const outside = FiberRef.set(FiberRef.currentContext, around)
+    const behind = Effect.matchCauseEffect(within, {
+      onFailure: (cause) => Effect.zipRight(outside, Effect.failCause(cause)),
+      onSuccess: (value) => Effect.as(outside, value)
     })
+    return released(behind, (exit) => scope.endNow(exit), left)
   })
+
+/** The effect, and behind it `release`, whose failure is one of the whole. */
+const released = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  release: (exit: Exit.Exit<A, E>) => Effect.Effect<void>,
+  left: () => void
+): Effect.Effect<A, E, R> => {
+  const end = (exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
+    const ended = (cause: Cause.Cause<never>) => {
+      left()
+      return Cause.isEmptyType(cause) ? exit : Exit.zipRight(exit, Exit.failCause(cause))
+    }
+    const rest = release(exit)
+    if (rest === Effect.void) return ended(Cause.empty)
+    return Effect.matchCauseEffect(rest, { onFailure: ended, onSuccess: () => ended(Cause.empty) })
+  }
+  return Effect.matchCauseEffect(effect, {
+    onFailure: (cause) => end(Exit.failCause(cause)),
+    onSuccess: (value) => end(Exit.succeed(value))
+  })
+}
 
 const both = (before: Cause.Cause<never>, more: Cause.Cause<never>): Cause.Cause<never> =>
   Cause.isEmptyType(before) ? more : Cause.sequential(before, more)

@@ -16,8 +16,11 @@ export const flatMap = <A, E, R, B, E2, R2>(
   next: (value: A) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<B, E | E2, R | R2> => (isValue(effect) ? next(effect.value) : Effect.flatMap(effect, next))
 
-/** `Effect.map` */
+/** `Effect.map`, which takes a step more: one of its own for the call. */
 export const map = <A, E, R, B>(
   effect: Effect.Effect<A, E, R>,
   next: (value: A) => B
-): Effect.Effect<B, E, R> => (isValue(effect) ? Effect.succeed(next(effect.value)) : Effect.map(effect, next))
+): Effect.Effect<B, E, R> =>
+  isValue(effect)
+    ? Effect.succeed(next(effect.value))
+    : Effect.flatMap(effect, (value) => Effect.succeed(next(value)))

@@ -3,6 +3,11 @@
 /** C0 and C1 controls, line separators, and what turns the direction of text. */
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
+const ascii = /^[ -~]*$/
+
+/** Whether all of it is printable ASCII, as most is: then `line` and `json` leave it as it is. */
+export const isAscii = (text: string): boolean => ascii.test(text)
+
 const escape = (character: string): string => {
   const code = character.charCodeAt(0)
   if (code === 0x0a) return "\\n"

@@ -171,4 +171,55 @@ describe("an effect in a plain scope of its own", () => {
       expect(words).toEqual(["left"])
     })
   )
+
+  it.effect(
+    "lets go of what it acquired in a plain scope around it, by its own end, and of nothing else",
+    () =>
+      Effect.gen(function* () {
+        const words: Array<string> = []
+        const note = (word: string) => Effect.sync(() => void words.push(word))
+        const around = new Acquired.PlainScope()
+        const acquired = (name: string) =>
+          Acquired.acquire(
+            () => name,
+            () => note(`${name} released`)
+          )
+        const uploads = Effect.gen(function* () {
+          yield* acquired("around")
+          for (const end of [Effect.void, Effect.fail("why")]) {
+            const held = Effect.gen(function* () {
+              yield* acquired("within")
+              yield* Effect.addFinalizer(({ _tag }) => note(`finalizer ${_tag}`))
+              yield* Acquired.scoped(acquired("inmost"), () => void words.push("inmost left"))
+              yield* end
+            })
+            yield* Effect.exit(Acquired.scoped(held, () => void words.push("left")))
+            yield* note("behind")
+          }
+        })
+        yield* Effect.provideService(uploads, Scope.Scope, around)
+        const once = ["within released", "left", "behind"]
+        expect(words).toEqual([
+          ...["inmost released", "inmost left", "finalizer Success", ...once],
+          ...["inmost released", "inmost left", "finalizer Failure", ...once]
+        ])
+        yield* around.end(Exit.void)
+        expect(words.at(-1)).toBe("around released")
+      })
+  )
+
+  it.effect("releases at once what is added to its scope behind its end", () =>
+    Effect.gen(function* () {
+      const words: Array<string> = []
+      const { scope } = yield* Acquired.scoped(
+        Effect.map(Effect.scope, (scope) => ({ scope })),
+        () => void words.push("left")
+      )
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.sync(() => words.push("late"))
+      )
+      expect(words).toEqual(["left", "late"])
+    })
+  )
 })

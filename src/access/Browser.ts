@@ -30,11 +30,11 @@ const denied = (message: string): Either.Either<void, AccessDenied> =>
 const hostAndPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d*)?$/
 
 /** A host as it is compared: in lower case, without brackets and final dot. */
-const comparable = (host: string): string =>
-  host
-    .toLowerCase()
-    .replace(/^\[(.*)\]$/, "$1")
-    .replace(/\.$/, "")
+const comparable = (host: string): string => {
+  const lower = host.toLowerCase()
+  const bare = lower.startsWith("[") && lower.endsWith("]") ? lower.slice(1, -1) : lower
+  return bare.endsWith(".") ? bare.slice(0, -1) : bare
+}
 
 /** The name or address in a `Host` header; undefined where that is not of its form. */
 const nameOf = (host: string): string | undefined => {

@@ -44,13 +44,13 @@ const release = (lock: Lock): void => {
 }
 
 /**
- * Holds the lock that `begin` gives while the effect runs; `end` is called behind it, or where it was not waited for, and
+ * Holds the lock that `begin` gives while the effect runs, which is asked for (and must not throw) once it is held; `end` is called behind it, or where it was not waited for, and
  * before that `done` where the effect succeeded. Nobody else is at the file, as a rule: then this costs nothing, while a
  * permit of a semaphore, even one that is free, costs a turn of the scheduler.
  */
 const holding = <A, E, R>(
   begin: () => Lock,
-  effect: Effect.Effect<A, E, R>,
+  effect: () => Effect.Effect<A, E, R>,
   { end = () => {}, done = () => {} }: { end?: (lock: Lock) => void; done?: (lock: Lock) => void } = {}
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
@@ -61,21 +61,22 @@ const holding = <A, E, R>(
       end(lock)
       return exit
     }
-    const held = Effect.matchCauseEffect(restore(effect), {
-      onFailure: (cause) => ended(Exit.failCause(cause)),
-      onSuccess: (value) => ended(Exit.succeed(value))
-    })
+    const held = () =>
+      Effect.matchCauseEffect(restore(effect()), {
+        onFailure: (cause) => ended(Exit.failCause(cause)),
+        onSuccess: (value) => ended(Exit.succeed(value))
+      })
     // From the look at the lock to the place in its line nothing may come between: a fiber may yield at any step.
     if (!lock.isHeld) {
       lock.isHeld = true
-      return held
+      return held()
     }
     const { wait, giveUp } = Line.stand(lock.waiting, () => release(lock))
     const left = Effect.sync(() => {
       giveUp()
       end(lock)
     })
-    return Effect.andThen(
+    return Effect.flatMap(
       Effect.onInterrupt(restore(wait), () => left),
       held
     )
@@ -108,7 +109,12 @@ export const make = (): FileLocks => {
 
   return {
     isFree: (name) => locks.size === 0 || !locks.has(name()),
-    alone: (name) => (effect) => holding(() => enter(name), effect, { end: (lock) => leave(name, lock) }),
+    alone: (name) => (effect) =>
+      holding(
+        () => enter(name),
+        () => effect,
+        { end: (lock) => leave(name, lock) }
+      ),
     turn: (name) =>
       begin(name, (lock, { currentDefaultServices }) => {
         const turn = ++lock.begun
@@ -120,7 +126,7 @@ export const make = (): FileLocks => {
           write: (effect) =>
             holding(
               () => lock,
-              Effect.suspend(() => (lock.written > turn ? Effect.void : effect)),
+              () => (lock.written > turn ? Effect.void : effect),
               { done }
             )
         }
@@ -133,7 +139,7 @@ export const make = (): FileLocks => {
           write: (effect) =>
             holding(
               () => lock,
-              Effect.suspend(() => (lock.written > before ? Effect.void : effect))
+              () => (lock.written > before ? Effect.void : effect)
             )
         }
       })

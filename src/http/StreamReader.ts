@@ -89,94 +89,157 @@ type State = "open" | "ended" | "cut"
 const stateOf = (stream: Readable, isCut: boolean): State =>
   stream.readableEnded ? "ended" : isCut || stream.destroyed ? "cut" : "open"
 
-const listen = <E>(stream: Readable, cut: E, isCut: boolean, taken = takenOf(stream)) => {
+/** Whether node has all of a message in memory: it can be taken, and nothing is to be heard of it any more. */
+const hasCome = (stream: Readable): boolean => stream instanceof IncomingMessage && stream.complete
+
+/** What a reader hears of its stream. */
+interface Ears {
+  readonly onData: (bytes: Buffer) => void
+  readonly onEnd: () => void
+  readonly onCut: () => void
+}
+
+/** What it has is made when that is asked for: a small body is read by one of these effects. */
+class Reader<E> implements StreamReader<E> {
+  private readonly stream: Readable
+  private readonly cut: E
+  private readonly taken: (piece: Buffer) => void
   /** What came, and was not taken yet. */
-  const held: Array<Buffer> = []
-  let state = stateOf(stream, isCut)
-  let received = 0
+  private readonly held: Array<Buffer> = []
+  private state: State
+  private count = 0
   /** Looks whether enough has come for the effect that waits; undefined: none waits. */
-  let look: (() => void) | undefined
+  private look: (() => void) | undefined = undefined
+  private readonly ears: Ears | undefined
 
-  const onData = (bytes: Buffer) => {
-    received += bytes.length
-    held.push(bytes)
-    if (look === undefined) stream.pause()
-    else look()
-  }
-  const onEnd = () => {
-    if (state === "open") state = "ended"
-    look?.()
-  }
-  const onCut = () => {
-    // "close" also follows the end of a whole stream.
-    if (state === "open") takeRest()
-    look?.()
-  }
-  /** A stream that broke off emits no more "data", but what it still holds can be read: all at once, since it is paused. */
-  const takeRest = () => {
-    state = "cut"
-    stream.off("data", onData).pause()
-    const rest: unknown = stream.read()
-    if (!(rest instanceof Buffer)) return
-    received += rest.length
-    held.push(rest)
-  }
-  stream.pause()
-  if (state === "cut") takeRest()
-  stream.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut)
-
-  /** Waits until `enough` gives an effect; as long as it gives undefined, more bytes are needed. */
-  const wait = <A>(enough: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
-    Effect.async((resume) => {
-      look = () => {
-        const found = enough()
-        if (found === undefined) return
-        look = undefined
-        resume(found)
-      }
-      look()
-      if (look === undefined) return
-      stream.resume()
-      return Effect.sync(() => watch(undefined))
-    })
-
-  const watch = (next: (() => void) | undefined) => {
-    look = next
-    if (next === undefined) stream.pause()
-    else stream.resume()
+  constructor(stream: Readable, cut: E, isCut: boolean) {
+    this.stream = stream
+    this.cut = cut
+    this.taken = takenOf(stream)
+    this.state = stateOf(stream, isCut)
+    if (this.state === "open" && hasCome(stream)) {
+      this.takeRest("ended")
+      this.ears = undefined
+      return
+    }
+    stream.pause()
+    if (this.state === "cut") this.takeRest("cut")
+    this.ears = this.listen()
   }
 
-  const reader: StreamReader<E> = {
-    isWhole: Effect.map(
-      withinTurn(() => (state === "open" ? undefined : true), watch),
+  get isWhole(): Effect.Effect<boolean> {
+    return Effect.map(
+      withinTurn(
+        () => (this.state === "open" ? undefined : true),
+        (look) => this.watch(look)
+      ),
       Boolean
-    ),
-    whole: withinTurn(() => (state === "ended" ? joined(held) : undefined), watch),
-    next: wait(() => {
-      const bytes = held.shift()
+    )
+  }
+
+  get whole(): Effect.Effect<Buffer | undefined> {
+    return withinTurn(
+      () => (this.state === "ended" ? joined(this.held) : undefined),
+      (look) => this.watch(look)
+    )
+  }
+
+  get next(): Effect.Effect<Buffer | undefined, E> {
+    return this.wait(() => {
+      const bytes = this.held.shift()
       if (bytes !== undefined) return Effect.succeed(bytes)
-      return state === "cut" ? Effect.fail(cut) : state === "ended" ? Effect.succeed(undefined) : undefined
-    }),
-    fill: (memory) =>
+      if (this.state === "cut") return Effect.fail(this.cut)
+      return this.state === "ended" ? Effect.succeed(undefined) : undefined
+    })
+  }
+
+  get fill(): (memory: Uint8Array) => Effect.Effect<number, E> {
+    return (memory) =>
       Effect.suspend(() => {
         let used = 0
-        return wait(() => {
-          used += pour(held, memory.subarray(used), taken)
-          if (used === memory.length || state === "ended") return Effect.succeed(used)
-          return state === "cut" ? Effect.fail(cut) : undefined
+        return this.wait(() => {
+          used += pour(this.held, memory.subarray(used), this.taken)
+          if (used === memory.length || this.state === "ended") return Effect.succeed(used)
+          return this.state === "cut" ? Effect.fail(this.cut) : undefined
         })
-      }),
-    putBack: ({ buffer, byteOffset, length }) => {
-      if (length > 0) held.unshift(Buffer.from(buffer, byteOffset, length))
-    },
-    isWaiting: () => look !== undefined,
-    received: () => received
+      })
   }
-  const leave = () => {
-    stream.off("data", onData).off("end", onEnd).off("error", onCut).off("close", onCut)
-    stream.pause()
+
+  get putBack(): (bytes: Uint8Array) => void {
+    return ({ buffer, byteOffset, length }) => {
+      if (length > 0) this.held.unshift(Buffer.from(buffer, byteOffset, length))
+    }
   }
-  return { reader, leave }
+
+  get isWaiting(): () => boolean {
+    return () => this.look !== undefined
+  }
+
+  get received(): () => number {
+    return () => this.count
+  }
+
+  /** Lets go of the stream. */
+  leave(): void {
+    if (this.ears === undefined) return
+    const { onData, onEnd, onCut } = this.ears
+    this.stream.off("data", onData).off("end", onEnd).off("error", onCut).off("close", onCut)
+    this.stream.pause()
+  }
+
+  private listen(): Ears {
+    const onData = (bytes: Buffer) => {
+      this.count += bytes.length
+      this.held.push(bytes)
+      if (this.look === undefined) this.stream.pause()
+      else this.look()
+    }
+    const onEnd = () => {
+      if (this.state === "open") this.state = "ended"
+      this.look?.()
+    }
+    const onCut = () => {
+      // "close" also follows the end of a whole stream.
+      if (this.state === "open") {
+        this.stream.off("data", onData).pause()
+        this.takeRest("cut")
+      }
+      this.look?.()
+    }
+    this.stream.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut)
+    return { onData, onEnd, onCut }
+  }
+
+  /** Of a stream that broke off, or has come, nothing more is heard, but what it still holds can be read: all at once, as it is paused. */
+  private takeRest(state: State): void {
+    this.state = state
+    const rest: unknown = this.stream.read()
+    if (!(rest instanceof Buffer)) return
+    this.count += rest.length
+    this.held.push(rest)
+  }
+
+  /** Waits until `enough` gives an effect; as long as it gives undefined, more bytes are needed. */
+  private wait<A>(enough: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
+    return Effect.async((resume) => {
+      this.look = () => {
+        const found = enough()
+        if (found === undefined) return
+        this.look = undefined
+        resume(found)
+      }
+      this.look()
+      if (this.look === undefined) return
+      this.stream.resume()
+      return Effect.sync(() => this.watch(undefined))
+    })
+  }
+
+  private watch(next: (() => void) | undefined): void {
+    this.look = next
+    if (next === undefined) this.stream.pause()
+    else this.stream.resume()
+  }
 }
 
 /**
@@ -191,6 +254,6 @@ export const open = <E>(
   isCut = false
 ): Effect.Effect<StreamReader<E>, never, Scope.Scope> =>
   Acquired.acquireWith(() => {
-    const { reader, leave } = listen(stream, cut, isCut)
-    return { made: reader, release: leave }
+    const reader = new Reader(stream, cut, isCut)
+    return { made: reader, release: () => reader.leave() }
   })

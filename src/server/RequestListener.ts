@@ -2,8 +2,8 @@
  * What node's server calls with each request: an app, run in a fiber of the request's own, and its answer written.
  *
  * A request that waits for nothing is begun, answered and forgotten in one go; where the app knows the answer when it has
- * read the request, without a fiber. One that only asks is begun behind those that are read in the same turn of the event
- * loop, any other before the call returns. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes
+ * read the request, without a fiber. One that only asks, or whose body is small, is begun behind those that are read in the
+ * same turn of the event loop, any other before the call returns. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes
  * scope, context, request and answer in steps of an effect each: most of what a small request costs. What it has that this
  * has not: upgrades, which the relay does not know, and `HttpApp.ejectDefaultScopeClose`.
  */
@@ -93,8 +93,8 @@ const responded = <E, Q>(flight: Flight, answer: Effect.Effect<Response, E, Q>) 
 /** What was put into its scope is let go; that a request failed, its app has told. */
 const closing = <A, E, Q>(scope: PlainScope, effect: Effect.Effect<A, E, Q>): Effect.Effect<void, never, Q> =>
   Effect.matchCauseEffect(effect, {
-    onSuccess: () => scope.end(Exit.void),
-    onFailure: (cause) => scope.end(Exit.failCause(cause))
+    onSuccess: () => scope.endNow(Exit.void),
+    onFailure: (cause) => scope.endNow(Exit.failCause(cause))
   })
 
 /** A request that has been read. */
@@ -188,8 +188,17 @@ const isQuestion = ({ complete, headers, method }: IncomingMessage): boolean =>
   headers["transfer-encoding"] === undefined
 
 /**
- * Questions are begun behind the last of those that are read in the same turn of the event loop: what a look finds then
- * was so after each of them had been asked, so that one look may answer all of them.
+ * Whether a request brings so little that node holds it all, though nobody reads it: as a rule it has come by the end of this
+ * turn of the event loop, and who reads it then has it without waiting. Not one that waits to be asked for its body.
+ */
+const bringsLittle = ({ complete, headers, readableHighWaterMark }: IncomingMessage): boolean => {
+  const length = Number(headers["content-length"] ?? 0)
+  return !complete && length > 0 && length < readableHighWaterMark && headers.expect === undefined
+}
+
+/**
+ * Questions, and what brings little, are begun behind the last of those that are read in the same turn of the event loop:
+ * what a look finds then was so after each of them had been asked, so that one look may answer all of them.
  */
 const listener = (start: Start, watch: Watch): RequestListener => {
   const begin = (read: Read, batch: Batch | undefined): void => {
@@ -207,12 +216,12 @@ const listener = (start: Start, watch: Watch): RequestListener => {
     if (node.destroyed) left()
     else node.once("close", left)
   }
-  const questions = together(begin)
+  const later = together(begin)
   const heard = new WeakSet<Socket>()
   return (message, node) => {
     watch.begin()
     const read = { request: new NodeRequest(message, node), since: performance.now() }
-    if (!isQuestion(message)) {
+    if (!isQuestion(message) && !bringsLittle(message)) {
       begin(read, undefined)
       return
     }
@@ -220,8 +229,8 @@ const listener = (start: Start, watch: Watch): RequestListener => {
     if (!heard.has(socket)) {
       heard.add(socket)
       // Node ends its own side then: who sends no more behind a request is answered before that.
-      socket.prependListener("end", questions.begin)
+      socket.prependListener("end", later.begin)
     }
-    questions.add(read)
+    later.add(read)
   }
 }

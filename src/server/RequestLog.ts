@@ -96,25 +96,24 @@ export const make: Effect.Effect<RequestLog, never, Access | RefusedRequests> = 
     }
   }
 
-  const tell = ({ request, id, report, hasEffect, error, status, seconds }: EndedRequest) =>
-    Effect.suspend(() => {
-      const who = whoAsked(request)
-      const words = report.message() ?? usualWords(status)
-      const line: Record<string, unknown> = {
-        request: id,
-        ...who,
-        method: report.method,
-        route: report.route
-      }
-      if (Option.isSome(error)) Object.assign(line, errorOf(error.value))
-      Object.assign(line, report.about())
-      line.status = status
-      line.seconds = Math.round(seconds * 1e4) / 1e4
-      if (isFailure(status)) return Effect.annotateLogs(Effect.logError(words), line)
-      if (status >= 400 && status !== left && (hasEffect || isRefusal(status)))
-        return warn(words, `${status} ${textAt(Option.getOrNull(error), "_tag") ?? ""} ${who.address}`, line)
-      return LogLine.write(hasEffect ? LogLevel.Info : LogLevel.Debug, words, line)
-    })
+  const tell = ({ request, id, report, hasEffect, error, status, seconds }: EndedRequest) => {
+    const who = whoAsked(request)
+    const words = report.message() ?? usualWords(status)
+    const line: Record<string, unknown> = {
+      request: id,
+      ...who,
+      method: report.method,
+      route: report.route
+    }
+    if (Option.isSome(error)) Object.assign(line, errorOf(error.value))
+    Object.assign(line, report.about())
+    line.status = status
+    line.seconds = Math.round(seconds * 1e4) / 1e4
+    if (isFailure(status)) return Effect.annotateLogs(Effect.logError(words), line)
+    if (status >= 400 && status !== left && (hasEffect || isRefusal(status)))
+      return warn(words, `${status} ${textAt(Option.getOrNull(error), "_tag") ?? ""} ${who.address}`, line)
+    return LogLine.write(hasEffect ? LogLevel.Info : LogLevel.Debug, words, line)
+  }
 
   return {
     isTold: (hasEffect, status) => hasEffect || isRefusal(status) || isDebug(),

@@ -1,6 +1,6 @@
 /** Files that nodes share: who may send what to whom, and that it is what its source signed. */
 import type { KeyObject } from "node:crypto"
-import { Context, Effect, Either, Layer, Option, type Scope } from "effect"
+import { Clock, Context, Effect, Either, Layer, Option, type Scope } from "effect"
 import * as AtOnce from "../AtOnce.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
@@ -154,22 +154,26 @@ const make = Effect.gen(function* () {
 })
 
 const upload = (parts: Parts, given: Upload): Effect.Effect<Accepted, UploadError> =>
-  Effect.withFiberRuntime<Accepted, UploadError>(({ currentContext }) => {
-    const report = RequestReport.of(currentContext)
-    report.add(fieldsOf(given.name))
-    return AtOnce.flatMap(destined(parts, given), (destination) =>
-      Effect.flatMap(verifyAndKeep(parts, given, destination), ({ file, kept }) => {
-        report.add({ size: file.size, hash: ContentHash.print(file.hash) })
-        return AtOnce.map(kept.forwarded, (result): Accepted => {
-          UploadMetrics.accepted(result, file.size)
-          report.add({ result }, "shared file accepted")
-          return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
-        })
-      })
-    )
-  }).pipe(
-    Effect.tapError(UploadMetrics.refused),
-    Span.within("SharedFiles.upload", () => ({ ...given.name }))
+  Span.begun(
+    "SharedFiles.upload",
+    ({ currentContext, currentDefaultServices }) => {
+      const report = RequestReport.of(currentContext)
+      report.add(fieldsOf(given.name))
+      const clock = Context.get(currentDefaultServices, Clock.Clock)
+      return UploadMetrics.counted(
+        AtOnce.flatMap(destined(parts, given), (destination) =>
+          Effect.flatMap(verifyAndKeep(parts, given, destination, clock), ({ file, kept }) => {
+            report.add({ size: file.size, hash: ContentHash.print(file.hash) })
+            return AtOnce.map(kept.forwarded, (result): Accepted => {
+              UploadMetrics.accepted(result, file.size)
+              report.add({ result }, "shared file accepted")
+              return { result, hash: file.hash, size: file.size, expires: kept.metadata.expires }
+            })
+          })
+        )
+      )
+    },
+    () => ({ ...given.name })
   )
 
 /** By the list of now, which most often is a value. */
@@ -190,7 +194,9 @@ const destined = (parts: Parts, { name, announced }: Upload) =>
       return Effect.succeed(
         Option.isNone(found)
           ? Destination.inOutbox(parts.outbox, name)
-          : Destination.inStore(parts.store, name, found.value, () => locationNow(parts, name))
+          : Destination.inStore(parts.store, name, found.value, () =>
+              locationNow(parts, name, { nodes, found })
+            )
       )
     }
     return Option.isNone(found) ? Effect.andThen(checkTarget(parts, name.target), source) : source()
@@ -206,8 +212,8 @@ const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) 
   }).pipe(Span.within("SharedFiles.has", () => ({ ...name })))
 
 /** Where a file belongs by the list of now. */
-const locationNow = (parts: Parts, name: SharedFileName) =>
-  withNodes(parts, (nodes) => Effect.succeed(StoredLook.locationOf(parts, nodes, name)))
+const locationNow = (parts: Parts, name: SharedFileName, before: StoredLook.Found) =>
+  withNodes(parts, (nodes) => Effect.succeed(StoredLook.locationSince(parts, nodes, name, before)))
 
 /** Where a file belongs by this list. `InvalidRequest`: a file may not have its name. */
 const checkedLocation = (
@@ -247,7 +253,12 @@ const stranger = ({ nodesList }: Parts, id: string): Effect.Effect<never, BadSig
   )
 
 /** Takes a file to the disk. */
-const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Destination) =>
+const verifyAndKeep = (
+  parts: Parts,
+  given: Upload,
+  destination: Destination.Destination,
+  clock: Clock.Clock
+) =>
   Effect.flatMap(destination.turn, (turn) =>
     Effect.flatMap(given.announcement, (announcement) => {
       const expected = Option.map(given.announced, (whole) => whole - announcement.length)
@@ -255,7 +266,7 @@ const verifyAndKeep = (parts: Parts, given: Upload, destination: Destination.Des
         Effect.flatMap(destination.begin, (incoming) =>
           Effect.flatMap(given.body, (body) =>
             Effect.flatMap(ReceivedContent.receive(parts, body, announcement, expected, incoming), (file) =>
-              keep({ given, destination, turn, claim: announcement.claim, signer, incoming, file })
+              keep({ given, destination, clock, turn, claim: announcement.claim, signer, incoming, file })
             )
           )
         )
@@ -287,12 +298,13 @@ const signers = (
       const dated = Effect.clockWith((clock) =>
         Effect.zipRight(Verification.checkDate(claim, clock.unsafeCurrentTimeMillis()), signer)
       )
-      const room = Effect.flatMap(checkRoom(Option.getOrElse(expected, () => 0)), () =>
-        Option.isNone(claim.scope) ? signer : dated
-      )
+      const room = () =>
+        AtOnce.flatMap(checkRoom(Option.getOrElse(expected, () => 0)), () =>
+          Option.isNone(claim.scope) ? signer : dated
+        )
       return checkHash !== undefined && Option.isSome(claim.hash)
-        ? Effect.andThen(checkHash(claim.hash.value), room)
-        : room
+        ? Effect.flatMap(checkHash(claim.hash.value), room)
+        : room()
     })
   })
 
@@ -306,6 +318,7 @@ interface Taken {
 interface Arrived {
   readonly given: Upload
   readonly destination: Destination.Destination
+  readonly clock: Clock.Clock
   readonly turn: Turn
   readonly claim: Claim
   readonly signer: Signer
@@ -314,19 +327,20 @@ interface Arrived {
 }
 
 /** Keeps a file, if it is what its source signed. */
-const keep = ({ given, destination, turn, claim, signer: { source, keys }, incoming, file }: Arrived) =>
-  Effect.clockWith((clock): Effect.Effect<Taken, UploadError> => {
-    const { checkHash } = destination
-    const now = clock.unsafeCurrentTimeMillis()
-    const key = Verification.verify(given.name, claim, keys, file, now)
-    if (Either.isLeft(key)) return key.left
-    const verified = { ...claim, source, key: key.right, hash: file.hash }
-    const metadata = Metadata.describe(verified, file.size, now)
-    // What was free when the body began may have gone to others meanwhile.
-    const kept = Effect.flatMap(destination.checkRoomFor(incoming), () =>
-      Effect.map(destination.commit(turn, incoming, metadata), (kept) => ({ file, kept }))
+const keep = (arrived: Arrived): Effect.Effect<Taken, UploadError> => {
+  const { given, destination, clock, turn, claim, signer, incoming, file } = arrived
+  const { checkHash } = destination
+  const now = clock.unsafeCurrentTimeMillis()
+  const key = Verification.verify(given.name, claim, signer.keys, file, now)
+  if (Either.isLeft(key)) return key.left
+  const verified = { ...claim, source: signer.source, key: key.right, hash: file.hash }
+  const metadata = Metadata.describe(verified, file.size, now)
+  // What was free when the body began may have gone to others meanwhile.
+  const kept = () =>
+    AtOnce.flatMap(destination.checkRoomFor(incoming), () =>
+      AtOnce.map(destination.commit(turn, incoming, metadata), (kept): Taken => ({ file, kept }))
     )
-    return checkHash === undefined ? kept : Effect.andThen(checkHash(file.hash), kept)
-  })
+  return checkHash === undefined ? kept() : Effect.flatMap(checkHash(file.hash), kept)
+}
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })

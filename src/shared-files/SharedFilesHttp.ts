@@ -2,6 +2,7 @@
 
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either, Exit, Option, Schema } from "effect"
+import * as AtOnce from "../AtOnce.ts"
 import { Access } from "../access/Access.ts"
 import { callerOf } from "../access/Caller.ts"
 import { RelayConfig } from "../config/RelayConfig.ts"
@@ -16,6 +17,7 @@ import type { SharedFileName } from "./file/FileId.ts"
 import * as SharedFileRequest from "./SharedFileRequest.ts"
 import {
   type Accepted,
+  type Announcement,
   SharedFiles,
   type SharedFilesService,
   type Upload,
@@ -74,7 +76,7 @@ const upload = (
   if (Either.isLeft(plain)) return plain.left
   const announced = RequestBody.announced(request)
   const given = { name, announced, announcement, body, address: address.right }
-  return Effect.map(sharedFiles.upload(given), answerTo).pipe(Effect.catchTag("UpstreamRejected", passOn))
+  return AtOnce.map(sharedFiles.upload(given), answerTo).pipe(Effect.catchTag("UpstreamRejected", passOn))
 }
 
 const noSource = () => Query.invalid("source-uuid", "the id of the node that sends the file")
@@ -98,9 +100,10 @@ const share = (services: Services, { path, query }: RawHandlers.Address<NodePath
   if (Either.isLeft(known)) return () => known.left
   const name = nameOf(search, path)
   if (Either.isLeft(name)) return () => name.left
-  const announcement = Effect.suspend(() =>
-    Either.map(SharedFileRequest.decodePost(search), (claim) => ({ claim, length: 0 }))
-  )
+  const announcement = Effect.suspend((): Effect.Effect<Announcement, InvalidRequest> => {
+    const claim = SharedFileRequest.decodePost(search)
+    return Either.isLeft(claim) ? claim.left : Effect.succeed({ claim: claim.right, length: 0 })
+  })
   return ({ request }: RawHandlers.Given) =>
     upload(services, request, name.right, RequestBody.open(request), announcement)
 }

@@ -23,6 +23,20 @@ export type Look = (batch?: Batch) => boolean | undefined
 export const locationOf = ({ settings }: Pick<Parts, "settings">, nodes: Nodes, name: SharedFileName) =>
   Location.find(settings.sharedFiles.layout, nodes, name)
 
+/** Where a file was found to belong by a list. */
+export interface Found {
+  readonly nodes: Nodes
+  readonly found: Option.Option<Location.Location>
+}
+
+/** Where a file belongs by this list, which as a rule is the one by which that was found before. */
+export const locationSince = (
+  parts: Pick<Parts, "settings">,
+  nodes: Nodes,
+  name: SharedFileName,
+  before: Found
+) => (nodes === before.nodes ? before.found : locationOf(parts, nodes, name))
+
 /** In layout `tree` the folder of a relay is beside those of nodes and sources, whose names might be the same. */
 export const isNameOfNode = (
   { settings }: Pick<Parts, "settings">,

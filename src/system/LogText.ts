@@ -10,10 +10,17 @@ const nameOf = (label: string): string => (/[\s="]/.test(label) ? label.replace(
 
 const quoted = (value: string): string => (/[\s="]/.test(value) ? JSON.stringify(value) : value)
 
+/** Printable ASCII in which nothing is to be quoted. */
+const word = /^[!#-<>-~]*$/
+
 const field = (label: string, value: string): string => `${nameOf(label)}=${quoted(value)}`
 
 const text = (value: unknown): string =>
-  typeof value === "string" ? value : Inspectable.toStringUnknown(value, 0)
+  typeof value === "string"
+    ? value
+    : typeof value === "number"
+      ? String(value)
+      : Inspectable.toStringUnknown(value, 0)
 
 /** One line of `key=value` for each entry: as Effect's own, which takes twice as long for each field. */
 export const logfmt: Logger.Logger<unknown, string> = Logger.make(
@@ -36,6 +43,7 @@ interface Label {
   readonly field: string
   /** With the space before it. */
   readonly text: string
+  readonly isPrintable: boolean
 }
 
 /** The labels of fields by their names, one after the other: lines have the same names again and again. */
@@ -68,7 +76,7 @@ const labelsOf = (fields: ReadonlyArray<string>): ReadonlyArray<Label> => {
   for (const name of fields) found = after(found, name)
   found.labels ??= Array.from(
     HashMap.keys(HashMap.fromIterable(fields.map((name) => [name, undefined] as const))),
-    (name) => ({ field: name, text: ` ${nameOf(name)}=` })
+    (name) => ({ field: name, text: ` ${nameOf(name)}=`, isPrintable: Printable.isAscii(name) })
   )
   return found.labels
 }
@@ -76,8 +84,17 @@ const labelsOf = (fields: ReadonlyArray<string>): ReadonlyArray<Label> => {
 /** What `logfmt` makes of an entry with these fields as its annotations, and nothing else in it. */
 export const logfmtOf = ({ date, fiberId, fields, level, message }: Line): string => {
   let line = `timestamp=${date.toISOString()} level=${level.label} fiber=#${fiberId.id} message=${quoted(message)}`
-  for (const label of labelsOf(Object.keys(fields))) line += label.text + quoted(text(fields[label.field]))
-  return Printable.line(line)
+  let isPrintable = Printable.isAscii(message)
+  for (const label of labelsOf(Object.keys(fields))) {
+    const value = text(fields[label.field])
+    // A word is itself, as nearly all are; what is quoted stays as printable as it was.
+    const isPlain = word.test(value)
+    line += label.text
+    line += isPlain ? value : quoted(value)
+    isPrintable &&= isPlain || Printable.isAscii(value)
+    isPrintable &&= label.isPrintable
+  }
+  return isPrintable ? line : Printable.line(line)
 }
 
 /** One line of JSON for each entry. */

@@ -40,6 +40,12 @@ describe("a date", () => {
     }
   )
 
+  it("is none on 30 February and 31 April, however it is written", () => {
+    for (const day of ["2026-02-30", "2026-04-31"])
+      for (const time of ["12:00:00Z", "12:00:00.000Z", "12:00:00.000+01:00"])
+        expect(DateTime.parse(`${day}T${time}`)).toEqual(Option.none())
+  })
+
   it("is none for other text", () => {
     for (const text of ["", "2026-01-05", "2026-01-05T09:00Z", "2026-01-05T09:00:00", "2026-01-05T25:00:00Z"])
       expect(DateTime.parse(text)).toEqual(Option.none())

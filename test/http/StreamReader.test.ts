@@ -218,4 +218,51 @@ describe("StreamReader", () => {
       expect(String(yield* cutShort.next)).toBe("some")
     })
   )
+
+  /** A message of which node has all. */
+  const messageOf = (...pieces: ReadonlyArray<string>): IncomingMessage => {
+    const message = new IncomingMessage(new Socket())
+    for (const piece of pieces) message.push(Buffer.from(piece))
+    message.complete = true
+    message.push(null)
+    return message
+  }
+
+  it.scoped("has all of a message that has come, and hears nothing more of it", () =>
+    Effect.gen(function* () {
+      const heard = (message: IncomingMessage) =>
+        ["data", "end", "error", "close"].map((name) => message.listenerCount(name))
+      const before = heard(messageOf())
+      const inOne = messageOf("some", "more")
+      const reader = yield* open(inOne)
+      expect(heard(inOne)).toEqual(before)
+      expect(reader.received()).toBe(8)
+      expect(yield* reader.isWhole).toBe(true)
+      expect(String(yield* reader.whole)).toBe("somemore")
+      expect(yield* reader.next).toBe(undefined)
+      for (const sizes of [[0], [3], [8]]) {
+        const other = yield* open(messageOf("some", "more"))
+        expect((yield* readAll(other, sizes)).toString()).toBe("somemore")
+      }
+      const given = yield* open(messageOf("some"))
+      given.putBack((yield* given.next)?.subarray(1) ?? Buffer.alloc(0))
+      expect(String(yield* given.whole)).toBe("ome")
+      const empty = yield* open(messageOf())
+      expect((yield* empty.whole)?.length).toBe(0)
+      const once = messageOf("some")
+      yield* Effect.scoped(open(once))
+      // Node, too, sees that it has been read.
+      yield* Effect.repeatN(EventLoop.turn, 2)
+      expect(once.readableEnded).toBe(true)
+    })
+  )
+
+  it.scoped("finds a message cut short that is broken off, though node had all of it", () =>
+    Effect.gen(function* () {
+      const broken = yield* StreamReader.open(messageOf("some"), "cut" as const, true)
+      expect(yield* broken.whole).toBe(undefined)
+      expect(String(yield* broken.next)).toBe("some")
+      expect(yield* Effect.flip(broken.next)).toBe("cut")
+    })
+  )
 })

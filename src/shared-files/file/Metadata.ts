@@ -53,9 +53,11 @@ export const dateOf = ({ date }: Metadata): Option.Option<number> =>
 
 /** Its ttl counts from now, and a signed one also from the date that was signed. Unix time; none: never. */
 const expiryOf = ({ ttl, scope }: VerifiedFile, now: number): Option.Option<number> => {
-  const signed = Option.map(Option.flatMap(scope, SignedScope.end), (time) => Math.ceil(time / 1000))
-  const ends = Option.toArray(Ttl.expiry(ttl, now)).concat(Option.toArray(signed))
-  return ends.length === 0 ? Option.none() : Option.some(Math.min(...ends))
+  const own = Ttl.expiry(ttl, now)
+  if (Option.isNone(scope)) return own
+  const signed = Option.map(SignedScope.end(scope.value), (time) => Math.ceil(time / 1000))
+  if (Option.isNone(own) || Option.isNone(signed)) return Option.orElse(own, () => signed)
+  return Option.some(Math.min(own.value, signed.value))
 }
 
 const isPlainText = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?$/.test(text)

@@ -118,6 +118,16 @@ export const keyId = (key: KeyObject): string => forms(key).id
 export const ofHash = (key: KeyObject, algorithm: HashAlgorithm, hash: Uint8Array): Buffer =>
   privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.concat([digestInfo[algorithm], hash]))
 
+/** Whether what was signed is this hash, behind what names its algorithm. */
+const isInfoOf = (signed: Buffer, algorithm: HashAlgorithm, hash: Uint8Array): boolean => {
+  const info = digestInfo[algorithm]
+  return (
+    signed.length === info.length + hash.length &&
+    signed.compare(info, 0, info.length, 0, info.length) === 0 &&
+    signed.compare(hash, 0, hash.length, info.length) === 0
+  )
+}
+
 /** Whether this is the key's signature of something with this hash. Node itself has no such check of a finished hash. */
 export const verifies = (
   key: KeyObject,
@@ -126,10 +136,11 @@ export const verifies = (
   signature: Uint8Array
 ): boolean => {
   if (signature.length !== Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8)) return false
-  const signed = Option.liftThrowable(() =>
-    publicDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, signature)
-  )()
-  return Option.exists(signed, (info) => info.equals(Buffer.concat([digestInfo[algorithm], hash])))
+  try {
+    return isInfoOf(publicDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, signature), algorithm, hash)
+  } catch {
+    return false
+  }
 }
 
 /** Whether this is the key's signature of this text. */

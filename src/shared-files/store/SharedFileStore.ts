@@ -135,7 +135,7 @@ export const make = Effect.gen(function* () {
   const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }
   const looksOf = Looks.ofBatches(disk, () => clock.unsafeCurrentTimeMillis())
   const free = FreeSpace.make(folders.again(disk.free(folders.root)))
-  const checkRoom = checkFree(free, sharedFiles.minFree)
+  const checkRoom = checkFree(free, sharedFiles.minFree, () => clock.unsafeCurrentTimeMillis())
   const watchRoom = RoomWatch.make((size) => {
     free.forget()
     return checkRoom(size)
@@ -171,18 +171,16 @@ export const make = Effect.gen(function* () {
   })
 })
 
-/** Whether this many bytes stay free, after so many more. */
+/** Whether this many bytes stay free, after so many more: known with the call, as a rule. @param now milliseconds since 1970 */
 const checkFree =
-  (free: FreeSpace.FreeSpace<DiskError>, minFree: number) =>
+  (free: FreeSpace.FreeSpace<DiskError>, minFree: number, now: () => number) =>
   (size: number): Effect.Effect<void, StorageFull | StorageError> => {
     const enough = (bytes: number) => (bytes - size < minFree ? full : Effect.void)
-    return Effect.clockWith((clock): Effect.Effect<void, StorageFull | StorageError> => {
-      const known = free.known(size, minFree, clock.unsafeCurrentTimeMillis())
-      if (known !== undefined) return enough(known)
-      return Effect.matchEffect(free.beside(size, minFree), {
-        onFailure: StorageFailure.failed,
-        onSuccess: enough
-      })
+    const known = free.known(size, minFree, now())
+    if (known !== undefined) return enough(known)
+    return Effect.matchEffect(free.beside(size, minFree), {
+      onFailure: StorageFailure.failed,
+      onSuccess: enough
     })
   }
 
@@ -258,7 +256,7 @@ const commit = (
       const making = folders.make(location.folders)
       return Effect.flatMap(isLeft ? Effect.andThen(intents.complete(location), making) : making, store)
     })
-    return Effect.map(turn.write(writing), () => kept)
+    return AtOnce.map(turn.write(writing), () => kept)
   }).pipe(
     Effect.catchTag("DiskError", StorageFailure.failedToWrite),
     Span.within("SharedFileStore.commit", () => ({ file: keyOf(location) }))

@@ -77,8 +77,8 @@ export const inStore = (
       AtOnce.flatMap(
         locationNow(),
         (found): ReturnType<Destination["commit"]> =>
-          Option.exists(found, (now) => keyOf(now) === keyOf(location))
-            ? Effect.map(store.commit(location, turn, incoming, metadata), stored)
+          Option.exists(found, (now) => now === location || keyOf(now) === keyOf(location))
+            ? AtOnce.map(store.commit(location, turn, incoming, metadata), stored)
             : moved
       )
   }
@@ -95,5 +95,5 @@ export const inOutbox = (outbox: OutboxService, name: SharedFileName): Destinati
   checkRoomFor: () => Effect.void,
   begin: outbox.begin,
   commit: (turn, incoming, metadata) =>
-    Effect.map(outbox.commit(name, turn, incoming, metadata), (forwarded) => ({ metadata, forwarded }))
+    AtOnce.map(outbox.commit(name, turn, incoming, metadata), (forwarded) => ({ metadata, forwarded }))
 })

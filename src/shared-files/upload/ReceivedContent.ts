@@ -1,5 +1,6 @@
 /** A file's content, as it came: taken to the disk, hashed, and no larger than it may be. */
 import { Effect, Option, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import type { Settings } from "../../config/Settings.ts"
 import * as ContentHash from "../../disk/ContentHash.ts"
 import type { HasherService } from "../../disk/Hasher.ts"
@@ -69,7 +70,7 @@ export const receive = (
   // Of a small body nothing is waited for, as a rule, and then there is no pace to watch.
   return Effect.flatMap(body.whole, (whole) => {
     if (whole !== undefined && whole.length <= most)
-      return Effect.map(incoming.write(whole, true), () =>
+      return AtOnce.map(incoming.write(whole, true), () =>
         contentOf(claim.algorithm, whole.length, ContentHash.digestOf(claim.algorithm, whole))
       )
     if (whole !== undefined) body.putBack(whole)

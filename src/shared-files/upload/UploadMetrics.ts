@@ -1,5 +1,5 @@
 /** What is counted of uploads. */
-import { Effect } from "effect"
+import { Cause, Effect, Option } from "effect"
 import * as Counters from "../../Counters.ts"
 import { BadSignatureReason } from "../file/SharedFileError.ts"
 
@@ -37,8 +37,15 @@ export const accepted = (result: "stored" | "queued", size: number): void => {
   bytes(size)
 }
 
-/** A file was not. */
-export const refused = (error: { readonly _tag: string; readonly reason?: unknown }): Effect.Effect<void> =>
-  Effect.sync(() =>
-    refusals(error._tag === "BadSignature" && typeof error.reason === "string" ? error.reason : error._tag)
-  )
+/** A file was not, if it fails by an error. Of a file that was taken over this takes no step. */
+export const counted = <A, E extends { readonly _tag: string; readonly reason?: unknown }, R>(
+  upload: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.catchAllCause(upload, (cause) => {
+    const failure = Cause.failureOption(cause)
+    if (Option.isSome(failure)) {
+      const { _tag, reason } = failure.value
+      refusals(_tag === "BadSignature" && typeof reason === "string" ? reason : _tag)
+    }
+    return Effect.failCause(cause)
+  })

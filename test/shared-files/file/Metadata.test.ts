@@ -123,6 +123,18 @@ describe("metadata", () => {
     expect(printed).toContain("\nrequest_signature=beef\nttl=5min\n")
   })
 
+  it("expires when the ttl is over, or the signed one, whichever there is", () => {
+    const scopeOf = (ttl: string) =>
+      Option.some({ date: "2026-01-05T09:00:00Z", ttl, requestSignature: Buffer.from("beef", "hex") })
+    const seconds = { _tag: "Seconds", seconds: 300 } as const
+    const expires = (given: Parameters<typeof verified>[0]) =>
+      Option.getOrUndefined(Metadata.describe(verified(given), 7, now).expires)
+    const ends = Date.parse("2026-01-05T09:00:00Z") / 1000 + 3600
+    expect(expires({ ttl: { _tag: "Forever" }, scope: scopeOf("1h") })).toBe(ends)
+    expect(expires({ ttl: seconds, scope: scopeOf("") })).toBe(Math.ceil(now / 1000) + 300)
+    expect(expires({ ttl: { _tag: "Forever" }, scope: scopeOf("") })).toBe(undefined)
+  })
+
   it("has nothing in a line that could begin another", () => {
     const node = { ...verified().source, hostname: "a\nexpires=1" }
     const printed = Metadata.print(

@@ -60,6 +60,10 @@ describe("a signature", () => {
     expect(verifies(made(info))).toBe(true)
     expect(verifies(made(Buffer.concat([info, Buffer.from("00")])))).toBe(false)
     expect(verifies(made(digest("sha512")))).toBe(false)
+    // The hash of another algorithm whose hashes are as long.
+    const named = Buffer.from(info)
+    named.writeUInt8(0x0a, info.length - digest("sha512").length - 3)
+    expect(verifies(made(named))).toBe(false)
     const block = Buffer.concat([
       Buffer.from([0, 1]),
       Buffer.alloc(256 - 3 - info.length, 0xfe),
