@@ -18,6 +18,9 @@ const longestRest = 3_600_000
 /** By a clock that is never set. Milliseconds. */
 const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
+/** Earlier than any time of that clock's: what is due now is due whatever the time. */
+const longSince = Number.NEGATIVE_INFINITY
+
 /** Nothing is due yet. */
 export const make = (longestDelay: Duration.Duration): DueFiles => ({
   timetable: new Timetable(),
@@ -30,17 +33,21 @@ export const dueNow = (
   { timetable, wake }: DueFiles,
   shards: () => ReadonlyArray<number>
 ): Effect.Effect<void> =>
-  Effect.map(monotonic, (now) => {
-    for (const shard of shards()) timetable.add(shard, now)
+  Effect.sync(() => {
+    for (const shard of shards()) timetable.add(shard, longSince)
     wake.unsafeOpen()
   })
 
 /** A file is to be looked at in so many milliseconds, or sooner. */
-export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> =>
-  Effect.map(monotonic, (now) => {
-    timetable.add(EntryName.shardOf(key), now + Math.max(0, inMillis))
+export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> => {
+  const dueAt = (time: number) => {
+    timetable.add(EntryName.shardOf(key), time)
     wake.unsafeOpen()
-  })
+  }
+  return inMillis > 0
+    ? Effect.map(monotonic, (now) => dueAt(now + inMillis))
+    : Effect.sync(() => dueAt(longSince))
+}
 
 /**
  * In how many milliseconds an entry is to be looked at; 0: it is due.

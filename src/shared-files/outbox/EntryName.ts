@@ -81,16 +81,10 @@ export const parseId = (text: string): Option.Option<Pick<EntryName, "order" | "
 }
 
 /** A version's order, from the time: the next one behind the latest version's, when the clock was stepped back. */
-export const nextOrder = (now: number, latest: Option.Option<string>): string => {
-  const byClock = BigInt(Math.max(0, Math.floor(now))) << 16n
-  const order = Option.match(latest, {
-    onNone: () => byClock,
-    onSome: (text) => {
-      const behind = BigInt(`0x${text}`) + 1n
-      return behind > byClock ? behind : byClock
-    }
-  })
-  return order.toString(16).padStart(16, "0")
+export const nextOrder = (now: number, latest: string | undefined): string => {
+  const byClock = `${Math.max(0, Math.floor(now)).toString(16)}0000`.padStart(16, "0")
+  if (latest === undefined || latest < byClock) return byClock
+  return (BigInt(`0x${latest}`) + 1n).toString(16).padStart(16, "0")
 }
 
 /** When it was accepted: milliseconds since 1970. */

@@ -40,12 +40,16 @@ export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions)
       return makeRoom(size)
     }),
     missing: (size) =>
-      Effect.suspend(() => {
+      Effect.clockWith((clock) => {
         let held = 0
         for (const content of incoming) held += content.held()?.length ?? 0
-        return Effect.map(free.beside(size, settings.minFree + held), (bytes) =>
-          Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (bytes - held - size))
-        )
+        const least = settings.minFree + held
+        const missing = (bytes: number) =>
+          Math.max(0, tally.bytes + size - settings.outboxMaxSize, least - (bytes - size))
+        const known = free.known(size, least, clock.unsafeCurrentTimeMillis())
+        return known === undefined
+          ? Effect.map(free.beside(size, least), missing)
+          : Effect.succeed(missing(known))
       })
   }
 }
