@@ -29,25 +29,17 @@ export const make = (longestDelay: Duration.Duration): DueFiles => ({
 })
 
 /** The files of these shards are to be looked at now. */
-export const dueNow = (
-  { timetable, wake }: DueFiles,
-  shards: () => ReadonlyArray<number>
-): Effect.Effect<void> =>
-  Effect.sync(() => {
-    for (const shard of shards()) timetable.add(shard, longSince)
-    wake.unsafeOpen()
-  })
+export const dueNow = ({ timetable, wake }: DueFiles, shards: ReadonlyArray<number>): void => {
+  for (const shard of shards) timetable.add(shard, longSince)
+  wake.unsafeOpen()
+}
 
 /** A file is to be looked at in so many milliseconds, or sooner. */
-export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> => {
-  const dueAt = (time: number) => {
-    timetable.add(EntryName.shardOf(key), time)
+export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> =>
+  Effect.map(monotonic, (now) => {
+    timetable.add(EntryName.shardOf(key), now + Math.max(0, inMillis))
     wake.unsafeOpen()
-  }
-  return inMillis > 0
-    ? Effect.map(monotonic, (now) => dueAt(now + inMillis))
-    : Effect.sync(() => dueAt(longSince))
-}
+  })
 
 /**
  * In how many milliseconds an entry is to be looked at; 0: it is due.

@@ -23,9 +23,17 @@ export interface EntryName {
   readonly isFolder?: true
 }
 
+/** What was asked for last: an upload asks for the key of the same name at each of its steps. */
+let last: { readonly name: SharedFileName; readonly key: string } | undefined
+
 /** A file's key: 32 hex digits of the hash of its name, under which its versions are found. */
-export const keyOf = ({ target, source, fileId }: SharedFileName): string =>
-  hash("sha256", `${target}/${source}/${fileId}`, "hex").slice(0, 32)
+export const keyOf = (name: SharedFileName): string => {
+  if (last?.name === name) return last.key
+  const { target, source, fileId } = name
+  const key = hash("sha256", `${target}/${source}/${fileId}`, "hex").slice(0, 32)
+  last = { name, key }
+  return key
+}
 
 /** There are this many folders of entries: with 100,000 of them, about 25 in each. */
 export const shardCount = 4096

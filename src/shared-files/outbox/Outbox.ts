@@ -1,5 +1,6 @@
 /** Files for targets that are not below this relay: kept on disk until the policy server has them. */
 import { Clock, Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { DiskError } from "../../disk/Disk.ts"
@@ -197,15 +198,15 @@ const accept = (
       const order = EntryName.nextOrder(accepted, versions[0]?.order)
       return Effect.matchEffect(spool.commit(incoming, record, { key, order }), {
         // A disk that fails may have left it in its place: then it is sent like all that is there.
-        onFailure: (error) => Effect.zipRight(deliveries.due(key, 0), Effect.fail(error)),
-        onSuccess: (entry) => {
-          const told = Effect.map(forward(parts, entry), (answer) => {
+        onFailure: (error) => {
+          deliveries.dueNow(key)
+          return Effect.fail(error)
+        },
+        onSuccess: (entry) =>
+          AtOnce.flatMap(forward(parts, entry), (answer) => {
             forwarded = answer
+            return versions.length === 0 ? Effect.void : Effect.ignoreLogged(replace(parts, versions))
           })
-          return versions.length === 0
-            ? told
-            : Effect.zipRight(told, Effect.ignoreLogged(replace(parts, versions)))
-        }
       })
     })
   const writing = Effect.suspend(() =>
@@ -251,13 +252,18 @@ const forward = (
   parts: OutboxParts,
   entry: EntryName.EntryName
 ): Effect.Effect<Effect.Effect<Forwarded, UpstreamRejected>> => {
-  const later = Effect.as(parts.deliveries.due(entry.key, 0), queued)
+  const later = () => {
+    parts.deliveries.dueNow(entry.key)
+    return isQueued
+  }
   return Duration.toMillis(parts.forwardWait) === 0
-    ? later
+    ? later()
     : Effect.flatMap(parts.gate.status, ({ pause }) =>
-        pause > 0 ? later : Effect.map(sendAtOnce(parts, entry), Fiber.join)
+        pause > 0 ? later() : Effect.map(sendAtOnce(parts, entry), Fiber.join)
       )
 }
+
+const isQueued = Effect.succeed(queued)
 
 /** It belongs to the daemon: what the sender does not wait for is seen to all the same. */
 const sendAtOnce = ({ deliveries, forwardWait, gate, scope }: OutboxParts, entry: EntryName.EntryName) =>
@@ -271,7 +277,7 @@ const sendAtOnce = ({ deliveries, forwardWait, gate, scope }: OutboxParts, entry
     return yield* tried.pipe(
       Effect.ensuring(deliveries.unlisten(entry)),
       // Nobody else has been told of it yet.
-      Effect.tap((ended) => (Option.isNone(ended) ? deliveries.due(entry.key, 0) : Effect.void)),
+      Effect.tap((ended) => Effect.sync(() => Option.isNone(ended) && deliveries.dueNow(entry.key))),
       Effect.flatMap(Option.match({ onNone: () => queued, onSome: answerOf })),
       Effect.interruptible,
       RequestReport.outside,

@@ -7,6 +7,7 @@ import * as FreeSpace from "../../disk/FreeSpace.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
+import { mostHeld } from "./EntryFiles.ts"
 import type { MakeRoom } from "./OutboxStorage.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -41,15 +42,15 @@ export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions)
     }),
     missing: (size) =>
       Effect.clockWith((clock) => {
+        const beyond = Math.max(0, tally.bytes + size - settings.outboxMaxSize)
+        // Of a disk on which much more than this is free nothing has to be counted.
+        const most = settings.minFree + incoming.size * mostHeld
+        if (free.known(size, most, clock.unsafeCurrentTimeMillis()) !== undefined)
+          return Effect.succeed(beyond)
         let held = 0
         for (const content of incoming) held += content.held()?.length ?? 0
         const least = settings.minFree + held
-        const missing = (bytes: number) =>
-          Math.max(0, tally.bytes + size - settings.outboxMaxSize, least - (bytes - size))
-        const known = free.known(size, least, clock.unsafeCurrentTimeMillis())
-        return known === undefined
-          ? Effect.map(free.beside(size, least), missing)
-          : Effect.succeed(missing(known))
+        return Effect.map(free.beside(size, least), (bytes) => Math.max(beyond, least - (bytes - size)))
       })
   }
 }

@@ -86,6 +86,14 @@ describe("the order of versions", () => {
     }
   })
 
+  it.prop("goes on within a millisecond", [time], ([now]) => {
+    const first = EntryName.nextOrder(now, undefined)
+    const second = EntryName.nextOrder(now, first)
+    const third = EntryName.nextOrder(now, second)
+    expect(new Set([first, second, third]).size).toBe(3)
+    expect([third, first, second].toSorted()).toEqual([first, second, third])
+  })
+
   it.prop("of different files is by the clock", [time, time], ([one, other]) => {
     const [a, b] = [EntryName.nextOrder(one, undefined), EntryName.nextOrder(other, undefined)]
     expect(a < b).toBe(one < other)
