@@ -144,6 +144,7 @@ export class MemoryStorage {
           this.keep({ name, record: Option.some(record), attempts: Option.none(), content })
           return name
         }),
+      mayHave: (key) => this.names.some((name) => name.key === key),
       versions: (key) => this.versions(key),
       recent: () => undefined,
       mayComeBack: () => true,

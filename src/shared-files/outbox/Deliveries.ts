@@ -22,6 +22,8 @@ type Entry = EntryName.EntryName
 export interface Deliveries {
   /** A file is to be looked at in so many milliseconds, or sooner. */
   readonly due: (key: string, inMillis: number) => Effect.Effect<void>
+  /** A file is to be looked at now. */
+  readonly dueNow: (key: string) => void
   /** All are to be looked at now. */
   readonly allDue: Effect.Effect<void>
   /** Tries a file as soon as something may be sent; returns when that has begun. */
@@ -58,7 +60,8 @@ export const make = (options: DeliveriesOptions): Deliveries => {
   const parts: Parts = { ...options, flights, files }
   return {
     due: (key, inMillis) => DueFiles.due(files, key, inMillis),
-    allDue: DueFiles.dueNow(files, options.spool.shards),
+    dueNow: (key) => DueFiles.dueNow(files, [EntryName.shardOf(key)]),
+    allDue: Effect.sync(() => DueFiles.dueNow(files, options.spool.shards())),
     start: (key) => start(parts, key),
     run: Effect.forever(look(parts)),
     isSending: (entry) => Flights.isSending(flights, entry),

@@ -18,6 +18,9 @@ const longestRest = 3_600_000
 /** By a clock that is never set. Milliseconds. */
 const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
+/** Earlier than any time of that clock's: what is due now is due whatever the time. */
+const longSince = Number.NEGATIVE_INFINITY
+
 /** Nothing is due yet. */
 export const make = (longestDelay: Duration.Duration): DueFiles => ({
   timetable: new Timetable(),
@@ -26,14 +29,10 @@ export const make = (longestDelay: Duration.Duration): DueFiles => ({
 })
 
 /** The files of these shards are to be looked at now. */
-export const dueNow = (
-  { timetable, wake }: DueFiles,
-  shards: () => ReadonlyArray<number>
-): Effect.Effect<void> =>
-  Effect.map(monotonic, (now) => {
-    for (const shard of shards()) timetable.add(shard, now)
-    wake.unsafeOpen()
-  })
+export const dueNow = ({ timetable, wake }: DueFiles, shards: ReadonlyArray<number>): void => {
+  for (const shard of shards) timetable.add(shard, longSince)
+  wake.unsafeOpen()
+}
 
 /** A file is to be looked at in so many milliseconds, or sooner. */
 export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> =>

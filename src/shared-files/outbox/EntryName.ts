@@ -23,9 +23,17 @@ export interface EntryName {
   readonly isFolder?: true
 }
 
+/** What was asked for last: an upload asks for the key of the same name at each of its steps. */
+let last: { readonly name: SharedFileName; readonly key: string } | undefined
+
 /** A file's key: 32 hex digits of the hash of its name, under which its versions are found. */
-export const keyOf = ({ target, source, fileId }: SharedFileName): string =>
-  hash("sha256", `${target}/${source}/${fileId}`, "hex").slice(0, 32)
+export const keyOf = (name: SharedFileName): string => {
+  if (last?.name === name) return last.key
+  const { target, source, fileId } = name
+  const key = hash("sha256", `${target}/${source}/${fileId}`, "hex").slice(0, 32)
+  last = { name, key }
+  return key
+}
 
 /** There are this many folders of entries: with 100,000 of them, about 25 in each. */
 export const shardCount = 4096
@@ -81,16 +89,10 @@ export const parseId = (text: string): Option.Option<Pick<EntryName, "order" | "
 }
 
 /** A version's order, from the time: the next one behind the latest version's, when the clock was stepped back. */
-export const nextOrder = (now: number, latest: Option.Option<string>): string => {
-  const byClock = BigInt(Math.max(0, Math.floor(now))) << 16n
-  const order = Option.match(latest, {
-    onNone: () => byClock,
-    onSome: (text) => {
-      const behind = BigInt(`0x${text}`) + 1n
-      return behind > byClock ? behind : byClock
-    }
-  })
-  return order.toString(16).padStart(16, "0")
+export const nextOrder = (now: number, latest: string | undefined): string => {
+  const byClock = `${Math.max(0, Math.floor(now)).toString(16)}0000`.padStart(16, "0")
+  if (latest === undefined || latest < byClock) return byClock
+  return (BigInt(`0x${latest}`) + 1n).toString(16).padStart(16, "0")
 }
 
 /** When it was accepted: milliseconds since 1970. */

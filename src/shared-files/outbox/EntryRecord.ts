@@ -33,13 +33,12 @@ const iso = (millis: number): string => new Date(millis).toISOString()
 
 /** The text of `request`. */
 export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>
-  HeaderBlock.print([
-    ["target", name.target],
-    ["source", name.source],
-    ["file_id", name.fileId],
-    ["began", iso(began)],
-    ["accepted", iso(accepted)]
-  ]) + Metadata.print(metadata)
+  HeaderBlock.line("target", name.target) +
+  HeaderBlock.line("source", name.source) +
+  HeaderBlock.line("file_id", name.fileId) +
+  HeaderBlock.line("began", iso(began)) +
+  HeaderBlock.line("accepted", iso(accepted)) +
+  Metadata.print(metadata)
 
 /** What `request` says; none for what `print` did not make. */
 export const parse = (text: string): Option.Option<EntryRecord> => {

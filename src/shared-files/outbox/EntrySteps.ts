@@ -33,13 +33,15 @@ export const make = (
   { begun, place, shard, entries }: EntryPlaces,
   all: EntryBytes | undefined,
   isShardKnown: boolean
-): ReadonlyArray<DiskStep> => [
-  ...(isShardKnown ? [] : [{ _tag: "MakeFolder", path: shard, mode: folderMode } as const]),
-  ...(all === undefined ? [] : [{ _tag: "Write", path: begun, mode: fileMode, ...all } as const]),
-  ...(isShardKnown ? [] : [{ _tag: "SyncFolder", path: entries } as const]),
-  { _tag: "Rename", from: begun, to: place },
-  { _tag: "SyncFolder", path: shard }
-]
+): ReadonlyArray<DiskStep> => {
+  const steps: Array<DiskStep> = []
+  if (!isShardKnown) steps.push({ _tag: "MakeFolder", path: shard, mode: folderMode })
+  if (all !== undefined)
+    steps.push({ _tag: "Write", path: begun, mode: fileMode, bytes: all.bytes, modified: all.modified })
+  if (!isShardKnown) steps.push({ _tag: "SyncFolder", path: entries })
+  steps.push({ _tag: "Rename", from: begun, to: place }, { _tag: "SyncFolder", path: shard })
+  return steps
+}
 
 /** The same where some of these steps were done already. */
 export const makeAnew = (places: EntryPlaces, all: EntryBytes | undefined): ReadonlyArray<DiskStep> => [

@@ -57,6 +57,19 @@ export const print = (record: EntryRecord.EntryRecord, size: number, checked: nu
   return Buffer.concat([request, Buffer.from(printLast(last))])
 }
 
+/** A whole file: a content with its tail. */
+export const append = (content: Uint8Array, record: EntryRecord.EntryRecord): Buffer => {
+  const request = `\n${EntryRecord.print(record)}`
+  const length = Buffer.byteLength(request)
+  const end = content.length + length
+  const file = Buffer.allocUnsafe(end + lastLength)
+  file.set(content)
+  file.write(request, content.length)
+  const last = { content: content.length, request: length, check: check(file.subarray(0, end)) }
+  file.write(printLast(last), end, "latin1")
+  return file
+}
+
 /** How long the tail is, of which this is the end; undefined: it is none. */
 export const lengthOf = (end: Uint8Array): number | undefined => {
   const last = parseLast(end)

@@ -59,8 +59,7 @@ export const complete = (
   // What there is no file of is in memory.
   const content = incoming.held() ?? nothing
   entries.set(incoming.name, { file, check })
-  const tail = EntryTail.print(record, size, EntryTail.check(content))
-  return Effect.succeed({ bytes: Buffer.concat([content, tail]), modified: record.accepted })
+  return Effect.succeed({ bytes: EntryTail.append(content, record), modified: record.accepted })
 }
 
 const nothing = new Uint8Array(0)

@@ -1,7 +1,9 @@
 /** Files for targets that are not below this relay: kept on disk until the policy server has them. */
 import { Clock, Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
+import type { DiskError } from "../../disk/Disk.ts"
 import * as FileLocks from "../../disk/FileLocks.ts"
 import * as HashCheck from "../../disk/HashCheck.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
@@ -32,7 +34,7 @@ import type { OutboxParts } from "./OutboxParts.ts"
 import * as OutboxRoom from "./OutboxRoom.ts"
 import { OutboxStorage } from "./OutboxStorage.ts"
 import * as Presence from "./Presence.ts"
-import type { Amounts } from "./Spool.ts"
+import type { Amounts, Spool } from "./Spool.ts"
 import { Upstream } from "./Upstream.ts"
 import * as UpstreamGate from "./UpstreamGate.ts"
 
@@ -147,8 +149,10 @@ const working = (parts: OutboxParts): OutboxService => {
     commit: (name, turn, incoming, metadata) =>
       // Before the file's lock is held: what makes room for it may be an older version of it. What is not on the disk yet
       // is counted in the outbox already, and needs its room on the disk.
-      Effect.flatMap(spool.missing(0), (bytes) => (bytes > 0 ? makeRoom(0) : Effect.void)).pipe(
-        Effect.andThen(accept(parts, name, turn, incoming, metadata)),
+      Effect.flatMap(spool.missing(0), (bytes) => {
+        const accepted = accept(parts, name, turn, incoming, metadata)
+        return bytes > 0 ? Effect.zipRight(makeRoom(0), accepted) : accepted
+      }).pipe(
         Effect.catchTag("DiskError", StorageFailure.failedToWrite),
         Span.within("Outbox.commit", () => ({ ...name }))
       ),
@@ -183,32 +187,51 @@ const accept = (
   turn: FileLocks.Turn,
   incoming: Incoming,
   metadata: Metadata.Metadata
-) =>
-  Effect.gen(function* () {
-    const { spool } = parts
-    const key = EntryName.keyOf(name)
-    let forwarded: Effect.Effect<Forwarded, UpstreamRejected> = queued
-    yield* turn.write(
-      Effect.gen(function* () {
-        const versions = yield* spool.versions(key)
-        const newest = versions.find(({ state }) => state === "waiting")
-        const before = newest === undefined ? Option.none() : yield* spool.record(newest)
-        const kept = Option.isSome(before)
-          ? yield* Succession.succeed(before.value.metadata, metadata)
-          : metadata
-        const now = yield* Clock.currentTimeMillis
-        const latest = Option.map(Option.fromNullable(versions[0]), ({ order }) => order)
-        const order = EntryName.nextOrder(now, latest)
-        const entry = yield* spool
-          .commit(incoming, { name, began: turn.began, accepted: now, metadata: kept }, { key, order })
-          // A disk that fails may have left it in its place: then it is sent like all that is there.
-          .pipe(Effect.tapError(() => parts.deliveries.due(key, 0)))
-        forwarded = yield* forward(parts, entry)
-        if (versions.length > 0) yield* Effect.ignoreLogged(replace(parts, versions))
-      }).pipe(Effect.uninterruptible)
-    )
-    return forwarded
-  })
+) => {
+  const { spool, deliveries } = parts
+  const key = EntryName.keyOf(name)
+  let forwarded: Effect.Effect<Forwarded, UpstreamRejected> = queued
+  const make = (versions: ReadonlyArray<EntryName.EntryName>, kept: Metadata.Metadata) =>
+    Effect.clockWith((clock) => {
+      const accepted = clock.unsafeCurrentTimeMillis()
+      const record = { name, began: turn.began, accepted, metadata: kept }
+      const order = EntryName.nextOrder(accepted, versions[0]?.order)
+      return Effect.matchEffect(spool.commit(incoming, record, { key, order }), {
+        // A disk that fails may have left it in its place: then it is sent like all that is there.
+        onFailure: (error) => {
+          deliveries.dueNow(key)
+          return Effect.fail(error)
+        },
+        onSuccess: (entry) =>
+          AtOnce.flatMap(forward(parts, entry), (answer) => {
+            forwarded = answer
+            return versions.length === 0 ? Effect.void : Effect.ignoreLogged(replace(parts, versions))
+          })
+      })
+    })
+  const writing = Effect.suspend(() =>
+    spool.mayHave(key)
+      ? Effect.flatMap(spool.versions(key), (versions) =>
+          Effect.flatMap(succeeding(spool, versions, metadata), (kept) => make(versions, kept))
+        )
+      : make([], metadata)
+  )
+  return Effect.map(turn.write(Effect.uninterruptible(writing)), () => forwarded)
+}
+
+/** What is kept of a file's metadata where these versions of it are there. */
+const succeeding = (
+  spool: Spool,
+  versions: ReadonlyArray<EntryName.EntryName>,
+  metadata: Metadata.Metadata
+): Effect.Effect<Metadata.Metadata, BadSignature | DiskError> => {
+  const newest = versions.find(({ state }) => state === "waiting")
+  return newest === undefined
+    ? Effect.succeed(metadata)
+    : Effect.flatMap(spool.record(newest), (before) =>
+        Option.isSome(before) ? Succession.succeed(before.value.metadata, metadata) : Effect.succeed(metadata)
+      )
+}
 
 /** Removes versions that are older than one that was just accepted; one that is being sent finishes first. */
 const replace = ({ spool, deliveries }: OutboxParts, older: ReadonlyArray<EntryName.EntryName>) =>
@@ -225,12 +248,22 @@ const replace = ({ spool, deliveries }: OutboxParts, older: ReadonlyArray<EntryN
  * Sends an entry at once, unless the policy server is known not to be reached, and gives what becomes of it when that comes in
  * time. Where nobody is to wait for that it is sent like all that is due.
  */
-const forward = (parts: OutboxParts, entry: EntryName.EntryName) =>
-  Effect.flatMap(parts.gate.status, ({ pause }) =>
-    pause > 0 || Duration.toMillis(parts.forwardWait) === 0
-      ? Effect.as(parts.deliveries.due(entry.key, 0), queued)
-      : Effect.map(sendAtOnce(parts, entry), Fiber.join)
-  )
+const forward = (
+  parts: OutboxParts,
+  entry: EntryName.EntryName
+): Effect.Effect<Effect.Effect<Forwarded, UpstreamRejected>> => {
+  const later = () => {
+    parts.deliveries.dueNow(entry.key)
+    return isQueued
+  }
+  return Duration.toMillis(parts.forwardWait) === 0
+    ? later()
+    : Effect.flatMap(parts.gate.status, ({ pause }) =>
+        pause > 0 ? later() : Effect.map(sendAtOnce(parts, entry), Fiber.join)
+      )
+}
+
+const isQueued = Effect.succeed(queued)
 
 /** It belongs to the daemon: what the sender does not wait for is seen to all the same. */
 const sendAtOnce = ({ deliveries, forwardWait, gate, scope }: OutboxParts, entry: EntryName.EntryName) =>
@@ -244,7 +277,7 @@ const sendAtOnce = ({ deliveries, forwardWait, gate, scope }: OutboxParts, entry
     return yield* tried.pipe(
       Effect.ensuring(deliveries.unlisten(entry)),
       // Nobody else has been told of it yet.
-      Effect.tap((ended) => (Option.isNone(ended) ? deliveries.due(entry.key, 0) : Effect.void)),
+      Effect.tap((ended) => Effect.sync(() => Option.isNone(ended) && deliveries.dueNow(entry.key))),
       Effect.flatMap(Option.match({ onNone: () => queued, onSome: answerOf })),
       Effect.interruptible,
       RequestReport.outside,

@@ -6,6 +6,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Effect, Either, Layer, Option, type Scope } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
 import { Disk, type DiskError, type DiskService, type DiskStep } from "../../disk/Disk.ts"
@@ -43,6 +44,8 @@ interface Parts {
   readonly seen: SeenKeys.SeenKeys
   readonly recent: RecentShards.RecentShards
   readonly removals: Removals.Removals
+  /** A name in `~tmp` that nothing else had. */
+  readonly newName: () => string
   /** Contents on their way in that may have a file in `~tmp`. */
   readonly begun: IncomingEntries.IncomingEntries
   readonly syncs: ShardSyncs.ShardSyncs
@@ -75,6 +78,8 @@ const open = (
 ): Effect.Effect<Spool, FolderUnusable.FolderUnusable> =>
   Effect.gen(function* () {
     const tally = new Tally()
+    const names = randomUUID()
+    let given = 0
     const parts: Parts = {
       disk,
       folders,
@@ -85,6 +90,7 @@ const open = (
       seen: SeenKeys.make(),
       recent: new Map(),
       removals: Removals.make(disk, folders.temporary),
+      newName: () => `${names}-${++given}`,
       begun: new Map(),
       syncs: ShardSyncs.make(disk, (shard) => shardPath(folders, shard))
     }
@@ -127,6 +133,7 @@ const spoolOf = (parts: Parts): Spool => {
   return {
     begin: begin(parts),
     commit: (...content) => commit(parts, ...content),
+    mayHave: (key) => SeenKeys.mayHave(parts.seen, key),
     versions: (key) => versions(parts, key),
     recent: (key, now) => {
       const entries = RecentShards.entriesOf(parts.recent, EntryName.shardOf(key), now)
@@ -213,8 +220,8 @@ const discard = ({ disk, folders }: Parts, name: string) =>
 const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | StorageError, Scope.Scope> =>
   Effect.suspend(() => {
     const { disk, folders, settings, space, tally } = parts
-    const name = randomUUID()
-    const file = folders.again(disk.create(`${folders.temporary}/${name}`, fileMode))
+    const name = parts.newName()
+    const file = Effect.suspend(() => folders.again(disk.create(`${folders.temporary}/${name}`, fileMode)))
     const create = IncomingEntries.begin(parts.begun, name, file)
     const counted = tally.count()
     const room = (size: number) => {
@@ -235,49 +242,46 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
     })
   })
 
-const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<Spool["commit"]>) =>
-  Effect.gen(function* () {
-    const { folders, begun } = parts
-    const size = Option.getOrElse(record.metadata.size, () => 0)
-    const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
-    const all = yield* IncomingEntries.complete(begun, incoming, record, size)
-    const places = {
-      begun: `${folders.temporary}/${incoming.name}`,
-      place: pathOf(parts, entry),
-      shard: folderOf(parts, key),
-      entries: `${folders.root}/${entriesName}`
-    }
-    yield* settle(parts, places, all, entry).pipe(
+const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<Spool["commit"]>) => {
+  const { folders, begun, space } = parts
+  const size = Option.getOrElse(record.metadata.size, () => 0)
+  const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
+  const shard = folderOf(parts, key)
+  const places: EntrySteps.EntryPlaces = {
+    begun: `${folders.temporary}/${incoming.name}`,
+    place: `${shard}/${EntryName.print(entry)}`,
+    shard,
+    entries: `${folders.root}/${entriesName}`
+  }
+  const undo = () => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry))
+  return AtOnce.flatMap(IncomingEntries.complete(begun, incoming, record, size), (all) =>
+    Effect.matchEffect(settle(parts, places, all, entry), {
       // An entry whose place may not be on the disk is not acknowledged, and not kept.
-      Effect.tapError(() => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry)))
-    )
-    begun.delete(incoming.name)
-    parts.space.incoming.delete(incoming)
-    counted(parts, entry, 1)
-    return entry
-  }).pipe(Effect.uninterruptible)
+      onFailure: (error) => Effect.zipRight(undo(), Effect.fail(error)),
+      onSuccess: () => {
+        begun.delete(incoming.name)
+        space.incoming.delete(incoming)
+        counted(parts, entry, 1)
+        return Effect.succeed(entry)
+      }
+    })
+  )
+}
 
 /** Makes an entry; once more where the folders that it is made in and moved to were removed since they were seen. */
 const settle = (
-  parts: Parts,
+  { disk, folders, known }: Parts,
   places: EntrySteps.EntryPlaces,
   all: EntrySteps.EntryBytes | undefined,
   { key }: EntryName.EntryName
-) =>
-  Effect.suspend(() => {
-    const { disk, folders, known } = parts
-    const shard = EntryName.shardOf(key)
-    const settled = disk
-      .sequence(EntrySteps.make(places, all, known.has(shard)))
-      .pipe(
-        Effect.catchIf(Folders.isMissing, () =>
-          Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all)))
-        )
-      )
-    return Effect.map(settled, () => {
-      if (!known.has(shard)) known.set(shard, 0)
-    })
-  })
+): Effect.Effect<void, DiskError> => {
+  const isShardKnown = known.has(EntryName.shardOf(key))
+  return Effect.catchAll(disk.sequence(EntrySteps.make(places, all, isShardKnown)), (error) =>
+    Folders.isMissing(error)
+      ? Effect.zipRight(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all)))
+      : Effect.fail(error)
+  )
+}
 
 const takeBack = (
   parts: Parts,

@@ -25,7 +25,11 @@ export const open = (storage: OutboxStorageService, locks: FileLocks) =>
 
 /** Looks whether there is room for so many more bytes, or would be without what was refused. Removes nothing. */
 export const check = (spool: Spool, size: number): Effect.Effect<void, StorageFull | StorageError> =>
-  Effect.catchTag(Effect.asVoid(missing(spool, size)), "DiskError", StorageFailure.failed)
+  Effect.matchEffect(spool.missing(size), {
+    onFailure: StorageFailure.failed,
+    onSuccess: (bytes): Effect.Effect<void, StorageFull> =>
+      bytes === 0 || bytes <= spool.amounts().refused.bytes ? Effect.void : noRoom
+  })
 
 /** Bytes that are missing for so many more. `StorageFull`: even without all that was refused there is no room. */
 const missing = (spool: Spool, size: number): Effect.Effect<number, StorageFull | DiskError> =>

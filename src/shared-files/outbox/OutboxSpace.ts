@@ -7,6 +7,7 @@ import * as FreeSpace from "../../disk/FreeSpace.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
 import * as RoomWatch from "../../disk/RoomWatch.ts"
 import type { StorageError, StorageFull } from "../../RelayError.ts"
+import { mostHeld } from "./EntryFiles.ts"
 import type { MakeRoom } from "./OutboxStorage.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -40,12 +41,16 @@ export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions)
       return makeRoom(size)
     }),
     missing: (size) =>
-      Effect.suspend(() => {
+      Effect.clockWith((clock) => {
+        const beyond = Math.max(0, tally.bytes + size - settings.outboxMaxSize)
+        // Of a disk on which much more than this is free nothing has to be counted.
+        const most = settings.minFree + incoming.size * mostHeld
+        if (free.known(size, most, clock.unsafeCurrentTimeMillis()) !== undefined)
+          return Effect.succeed(beyond)
         let held = 0
         for (const content of incoming) held += content.held()?.length ?? 0
-        return Effect.map(free.beside(size, settings.minFree + held), (bytes) =>
-          Math.max(0, tally.bytes + size - settings.outboxMaxSize, settings.minFree - (bytes - held - size))
-        )
+        const least = settings.minFree + held
+        return Effect.map(free.beside(size, least), (bytes) => Math.max(beyond, least - (bytes - size)))
       })
   }
 }

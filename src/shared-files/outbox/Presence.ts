@@ -30,10 +30,14 @@ export const checkRefused = (
   name: SharedFileName,
   hash: ContentHash.ContentHash
 ): Effect.Effect<void, UpstreamRejected | StorageError> =>
-  Effect.flatMap(
-    refusalOf(parts, name, hash),
-    Option.match({ onNone: () => Effect.void, onSome: (refusal) => refusal })
-  )
+  Effect.suspend(() => {
+    const key = EntryName.keyOf(name)
+    if (!parts.spool.mayHave(key)) return Effect.void
+    return Effect.flatMap(
+      refusalOf(parts, key, hash),
+      Option.match({ onNone: () => Effect.void, onSome: (refusal) => refusal })
+    )
+  })
 
 /** Whether the version that waits has this content; none where none waits. */
 const isWaiting = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) => {
@@ -54,11 +58,10 @@ const isWaiting = (parts: Parts, name: SharedFileName, hash: ContentHash.Content
 /** Why the policy server refused this content, if it did. */
 const refusalOf = (
   parts: Parts,
-  name: SharedFileName,
+  key: string,
   hash: ContentHash.ContentHash
 ): Effect.Effect<Option.Option<UpstreamRejected>, StorageError> => {
   const { spool, locks } = parts
-  const key = EntryName.keyOf(name)
   return Effect.flatMap(spool.versions(key), (versions) =>
     versions.length === 0 ? notRefused : refusalAmong(parts, versions, hash)
   ).pipe(locks.alone(key), Effect.catchTag("DiskError", StorageFailure.failed))

@@ -41,12 +41,14 @@ export const damaged: LoadedEntry = { record: Option.none(), isWhole: false, byt
 export interface Spool {
   /** A content on its way in: gone with its scope unless it was committed. Its writes fail with `StorageFull` too. */
   readonly begin: Effect.Effect<Incoming, StorageFull | StorageError, Scope.Scope>
-  /** Makes a content an entry that waits, due now: on the disk when this returns. */
+  /** Makes a content an entry that waits, due now: on the disk when this returns. To be done where nothing interrupts. */
   readonly commit: (
     incoming: Incoming,
     record: EntryRecord,
     entry: Pick<EntryName, "key" | "order">
   ) => Effect.Effect<EntryName, DiskError>
+  /** Whether there may be versions of a file; false: there are none, and nothing has to be looked at for that. */
+  readonly mayHave: (key: string) => boolean
   /** The versions of a file, newest first. */
   readonly versions: (key: string) => Effect.Effect<ReadonlyArray<EntryName>, DiskError>
   /**

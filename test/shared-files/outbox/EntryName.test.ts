@@ -77,18 +77,32 @@ describe("a file's key", () => {
 
 describe("the order of versions", () => {
   it.prop("goes on when the clock goes back", [FastCheck.array(time, { minLength: 2 })], ([times]) => {
-    let latest = Option.none<string>()
+    let latest: string | undefined
     for (const now of times) {
       const next = EntryName.nextOrder(now, latest)
       expect(next).toMatch(/^[0-9a-f]{16}$/)
-      if (Option.isSome(latest)) expect(next > latest.value).toBe(true)
-      latest = Option.some(next)
+      if (latest !== undefined) expect(next > latest).toBe(true)
+      latest = next
     }
   })
 
+  it.prop("goes on within a millisecond", [time], ([now]) => {
+    const first = EntryName.nextOrder(now, undefined)
+    const second = EntryName.nextOrder(now, first)
+    const third = EntryName.nextOrder(now, second)
+    expect(new Set([first, second, third]).size).toBe(3)
+    expect([third, first, second].toSorted()).toEqual([first, second, third])
+  })
+
   it.prop("of different files is by the clock", [time, time], ([one, other]) => {
-    const [a, b] = [EntryName.nextOrder(one, Option.none()), EntryName.nextOrder(other, Option.none())]
+    const [a, b] = [EntryName.nextOrder(one, undefined), EntryName.nextOrder(other, undefined)]
     expect(a < b).toBe(one < other)
+  })
+
+  it.prop("says when it was accepted", [time, FastCheck.option(time)], ([now, before]) => {
+    const latest = before === null ? undefined : EntryName.nextOrder(before, undefined)
+    const accepted = EntryName.acceptedAt({ order: EntryName.nextOrder(now, latest) })
+    expect(accepted).toBe(Math.max(now, before ?? 0))
   })
 
   it.prop("has the newest first", [FastCheck.array(anyEntry)], ([entries]) => {

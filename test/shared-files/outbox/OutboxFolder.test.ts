@@ -413,6 +413,27 @@ describe("an outbox in a folder", () => {
     })
   )
 
+  it.scoped("is made of its own bytes where several contents come at once", () =>
+    Effect.gen(function* () {
+      const spool = yield* open(memory())
+      const files = ["a", "b", "c"]
+      const texts = yield* Effect.gen(function* () {
+        const coming = yield* Effect.forEach(files, () => spool.begin)
+        const pieces = files.map((file) => file.repeat(50_000))
+        for (let times = 0; times < 2; times++)
+          for (const [at, incoming] of coming.entries()) yield* incoming.write(Buffer.from(pieces[at] ?? ""))
+        return yield* Effect.forEach(coming, (incoming, at) => {
+          const name = nameOf(files[at] ?? "")
+          const metadata = metadataOf(`${pieces[at]}${pieces[at]}`)
+          const record = { name, began: 0, accepted: 0, metadata }
+          const entry = { key: EntryName.keyOf(name), order: orderOf(1) }
+          return Effect.flatMap(spool.commit(incoming, record, entry), (made) => textOf(spool, made))
+        })
+      }).pipe(Effect.scoped)
+      expect(texts).toEqual(files.map((file) => file.repeat(100_000)))
+    })
+  )
+
   it.scoped("keeps nothing of what was tried once its entry is gone, though a stop came between", () =>
     Effect.gen(function* () {
       const crashing = CrashingDisk.make()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Option } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Option } from "effect"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, spoil, upload } from "../../support/Outboxes.ts"
@@ -234,5 +234,31 @@ describe("a file that was sent with scope", () => {
       expect(yield* has("newer")).toBe(true)
       expect(yield* entries).toHaveLength(1)
     }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("an upload that is interrupted", () => {
+  it.effect("while its entry goes to the disk is counted, and sent, as any other", () => {
+    const { upstream, disk } = setUp("fail")
+    const [begun, goesOn] = [Effect.unsafeMakeLatch(false), Effect.unsafeMakeLatch(false)]
+    const slow: typeof disk = {
+      ...disk,
+      sequence: (steps) =>
+        Effect.uninterruptible(
+          Effect.andThen(Effect.zipRight(begun.open, goesOn.await), () => disk.sequence(steps))
+        )
+    }
+    const sharedFiles = { forwardWait: Duration.zero }
+    return Effect.gen(function* () {
+      const uploading = yield* Effect.fork(upload(name, "hello"))
+      yield* begun.await
+      const interrupting = yield* Effect.fork(Fiber.interrupt(uploading))
+      yield* Effect.yieldNow()
+      yield* goesOn.open
+      expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
+      yield* pass("1 second")
+      expect((yield* (yield* Outbox).status).waiting).toEqual({ entries: 1, bytes: 5 })
+      expect(upstream.attempts).toBeGreaterThan(0)
+    }).pipe(Effect.provide(outboxLayer({ upstream, disk: slow, sharedFiles })))
   })
 })
