@@ -87,8 +87,12 @@ const begin = (
     // Whoever reads the response later sees from its state that it failed.
     response.on("error", ignoreError)
     exchange.isAnswered = true
+    const tell = () => Outcome.end(exchange.answer, Effect.succeed(response))
     if (response.statusCode === 101) otherProtocol()
-    else Outcome.end(exchange.answer, Effect.succeed(response))
+    // Of one without a body all came with its head: that is waited for, and its end, in one.
+    else if (response.headers["content-length"] === "0")
+      response.once("end", tell).once("close", tell).resume()
+    else tell()
   })
   request.once("socket", (socket) => {
     step()
@@ -186,6 +190,7 @@ export const hear = (
   { maxLength, within }: { readonly maxLength: number; readonly within: Duration.Duration }
 ): Effect.Effect<Heard> =>
   Effect.suspend(() => {
+    if (message.readableEnded) return Effect.succeed({ text: "", whole: message.complete })
     if (isHere(message)) return taken(message, maxLength)
     const parts: Array<Buffer> = []
     return reading(message, maxLength, within, parts).pipe(
