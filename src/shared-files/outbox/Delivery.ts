@@ -67,7 +67,7 @@ const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError
   })
   if (verdict._tag === "Unreachable") return Effect.andThen(permit.failed(verdict.message), concluded)
   // The next file may be sent while this one is removed; a newer version of it is due now, and has a delivery of its own.
-  return verdict._tag === "Delivered" ? Effect.andThen(permit.sent, concluded) : concluded
+  return verdict._tag === "Delivered" ? Effect.flatMap(permit.sent, () => concluded) : concluded
 }
 
 /**
@@ -152,14 +152,14 @@ const finish = (
   const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
   return AtOnce.flatMap(attemptsBefore(parts, current, record), (before) =>
     Effect.flatMap(apply(parts, entry, verdict, before + 1, isReplaced), (left) =>
-      Effect.map(
+      Effect.flatMap(
         tell(endOf(verdict, isReplaced), entry, record, {
           attempts: before + 1,
           ...("message" in verdict ? { error: verdict.message } : {})
         }),
         () => {
           Flights.notify(parts.flights, entry, verdict)
-          return [...left, ...others]
+          return Effect.succeed(left === undefined ? others : [left, ...others])
         }
       )
     )
@@ -186,15 +186,12 @@ const apply = (
   verdict: Verdict,
   count: number,
   isReplaced: boolean
-): Effect.Effect<ReadonlyArray<EntryName>, DiskError> =>
-  "message" in verdict && !isReplaced
-    ? note(spool, retry, entry, verdict, count)
-    : Effect.as(
-        isReplaced
-          ? Effect.andThen(removed(spool, entry, true), spool.syncReplaced(entry.key))
-          : removed(spool, entry, false),
-        []
-      )
+): Effect.Effect<EntryName | void, DiskError> => {
+  if ("message" in verdict && !isReplaced) return note(spool, retry, entry, verdict, count)
+  return isReplaced
+    ? Effect.andThen(removed(spool, entry, true), spool.syncReplaced(entry.key))
+    : removed(spool, entry, false)
+}
 
 /** Notes an attempt that was not the end of an entry. */
 const note = (
@@ -210,11 +207,11 @@ const note = (
     if (verdict._tag === "Refused") {
       const attempts: Attempts = { count, at: now, error, status: Option.some(verdict.status) }
       const time = now + Duration.toMillis(refusedRetention)
-      return [yield* spool.change(entry, { state: "refused", time }, { attempts, durable: true })]
+      return yield* spool.change(entry, { state: "refused", time }, { attempts, durable: true })
     }
     const time = Math.ceil(now + Duration.toMillis(yield* delayAfter(retry, count)))
     const attempts: Attempts = { count, at: now, error, status: Option.none() }
-    return [yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })]
+    return yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })
   })
 
 /** Removes what may be gone already: somebody else removed it. */

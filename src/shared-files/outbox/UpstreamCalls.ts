@@ -111,17 +111,16 @@ const put = (calls: Calls, file: SentFile) =>
     const send = (request: ClientRequest) => {
       body = new SentBody(request, file)
     }
-    const answered = (response: IncomingMessage) =>
-      Effect.suspend(() => {
-        const isTaken = isSuccess(response)
-        // One that says no is not sent the rest.
-        if (!isTaken) body?.stop()
-        const wanted = calls.listening
-        return Effect.flatMap(
-          hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
-          (heard) => meaning(response, heard, calls.url)
-        )
-      })
+    const answered = (response: IncomingMessage) => {
+      const isTaken = isSuccess(response)
+      // One that says no is not sent the rest.
+      if (!isTaken) body?.stop()
+      const wanted = calls.listening
+      return AtOnce.flatMap(
+        hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
+        (heard) => meaning(response, heard, calls.url)
+      )
+    }
     const headers = {
       "content-type": "application/octet-stream",
       "content-length": Buffer.byteLength(file.header) + file.size
