@@ -126,7 +126,7 @@ const put = (calls: Calls, file: SentFile) =>
       "content-length": Buffer.byteLength(file.header) + file.size
     }
     const { url } = calls
-    const path = address(url, file.name, { ttl: file.ttl })
+    const path = address(url, file.name, `ttl=${inQuery(file.ttl)}`)
     return Effect.catchTag(
       ask(calls, { method: "PUT", url, path, headers, send }, answered),
       "PeerUnreachable",
@@ -141,7 +141,7 @@ const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
     {
       method: "HEAD",
       url: calls.url,
-      path: address(calls.url, name, { hash: hash.hex }),
+      path: address(calls.url, name, `hash=${hash.hex}`),
       headers: {},
       send: (request) => request.end()
     },
@@ -158,16 +158,13 @@ const presence = (response: IncomingMessage): Effect.Effect<boolean, UpstreamRej
     : fatal(response, "")
 }
 
+/** A value of a query, as a form has it. `URLSearchParams` takes as long as all else of an address. */
+const inQuery = (text: string): string => encodeURIComponent(text).replaceAll("%20", "+")
+
 /** Path and query. The names are of characters that stand for themselves there. */
-const address = (
-  base: URL,
-  { target, source, fileId }: SharedFileName,
-  query: Record<string, string>
-): string => {
-  const path = ["rudder", "relay-api", "shared-files", target, source, fileId]
-    .map(encodeURIComponent)
-    .join("/")
-  return `${base.pathname.replace(/\/*$/, "/")}${path}?${new URLSearchParams(query)}`
+const address = (base: URL, { target, source, fileId }: SharedFileName, query: string): string => {
+  const file = [target, source, fileId].map(encodeURIComponent).join("/")
+  return `${base.pathname.replace(/\/*$/, "/")}rudder/relay-api/shared-files/${file}?${query}`
 }
 
 const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300
