@@ -98,10 +98,13 @@ const bytesOf = (node: NodeFs, path: string): Buffer =>
     // A byte to spare: what grew meanwhile is seen, and the end of what did not.
     let buffer = Buffer.allocUnsafe(expected + 1)
     let length = 0
-    for (let more = 1; more > 0; length += more) {
+    for (let more = 1; more > 0; ) {
       if (length > longestText) throw tooLong(path)
       if (length === buffer.length) buffer = Buffer.concat([buffer], length * 2)
       more = node.readSync(file, buffer, length, buffer.length - length, null)
+      length += more
+      // All that it had is there, and more was asked for.
+      if (length === expected) break
     }
     return buffer.subarray(0, length)
   })

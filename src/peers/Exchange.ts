@@ -3,6 +3,7 @@ import * as Http from "node:http"
 import type * as Net from "node:net"
 import { Duration, Effect, Exit, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
+import * as AtOnce from "../AtOnce.ts"
 import * as StreamReader from "../http/StreamReader.ts"
 import * as Outcome from "../Outcome.ts"
 import * as Race from "../Race.ts"
@@ -87,8 +88,12 @@ const begin = (
     // Whoever reads the response later sees from its state that it failed.
     response.on("error", ignoreError)
     exchange.isAnswered = true
+    const tell = () => Outcome.end(exchange.answer, Effect.succeed(response))
     if (response.statusCode === 101) otherProtocol()
-    else Outcome.end(exchange.answer, Effect.succeed(response))
+    // Of one without a body all came with its head: that is waited for, and its end, in one.
+    else if (response.headers["content-length"] === "0")
+      response.once("end", tell).once("close", tell).resume()
+    else tell()
   })
   request.once("socket", (socket) => {
     step()
@@ -159,7 +164,7 @@ const conduct = <A, E>(begun: Exchange, use: (response: Http.IncomingMessage) =>
   Effect.flatMap(Outcome.wait(begun.answer), (response) => {
     // What came whole is not waited for.
     const used = response.complete ? use(response) : Race.first(use(response), Outcome.wait(begun.silence))
-    return Effect.flatMap(used, (result) => (isOver(begun) ? Effect.succeed(result) : offered(begun, result)))
+    return AtOnce.flatMap(used, (result) => (isOver(begun) ? Effect.succeed(result) : offered(begun, result)))
   })
 
 /** Offers the peer the rest of the request, though it has answered. */
@@ -179,19 +184,21 @@ export interface Heard {
 
 /**
  * The beginning of an answer's body: never more than `maxLength` bytes, and what came `within` a time. Never fails: of
- * what breaks off it has what was there.
+ * what breaks off it has what was there. What is over is looked at when this is called, and is its value then (`AtOnce`).
  */
 export const hear = (
   message: Http.IncomingMessage,
   { maxLength, within }: { readonly maxLength: number; readonly within: Duration.Duration }
 ): Effect.Effect<Heard> =>
-  Effect.suspend(() => {
-    if (isHere(message)) return taken(message, maxLength)
-    const parts: Array<Buffer> = []
-    return reading(message, maxLength, within, parts).pipe(
-      Effect.map((whole) => ({ text: Buffer.concat(parts).toString("utf8"), whole }))
-    )
-  })
+  message.readableEnded
+    ? Effect.succeed({ text: "", whole: message.complete })
+    : Effect.suspend(() => {
+        if (isHere(message)) return taken(message, maxLength)
+        const parts: Array<Buffer> = []
+        return reading(message, maxLength, within, parts).pipe(
+          Effect.map((whole) => ({ text: Buffer.concat(parts).toString("utf8"), whole }))
+        )
+      })
 
 /** Whether all of it came already, and nobody has begun to read it. */
 const isHere = (message: Http.IncomingMessage): boolean =>

@@ -89,5 +89,11 @@ export const hearOut = (socket: Net.Socket): void => {
   const write = socket._write.bind(socket)
   const writev = socket._writev?.bind(socket)
   socket._write = (piece, encoding, done) => write(piece, encoding, orStay(done))
-  if (writev !== undefined) socket._writev = (pieces, done) => writev(pieces, orStay(done))
+  if (writev === undefined) return
+  socket._writev = (pieces, done) => {
+    // Node ends each message with an empty piece: what it has besides goes out as it is where that is one.
+    const [piece, ...more] = pieces.filter(({ chunk }) => chunk.length > 0)
+    if (piece !== undefined && more.length === 0) write(piece.chunk, piece.encoding, orStay(done))
+    else writev(pieces, orStay(done))
+  }
 }

@@ -62,7 +62,7 @@ export const make = (options: DeliveriesOptions): Deliveries => {
     due: (key, inMillis) => DueFiles.due(files, key, inMillis),
     dueNow: (key) => DueFiles.dueNow(files, [EntryName.shardOf(key)]),
     allDue: Effect.sync(() => DueFiles.dueNow(files, options.spool.shards())),
-    start: (key) => start(parts, key),
+    start: (key) => Effect.asVoid(start(parts, key)),
     run: Effect.forever(look(parts)),
     isSending: (entry) => Flights.isSending(flights, entry),
     listen: (entry) => Flights.listen(flights, entry),
@@ -76,30 +76,27 @@ const start = (parts: Parts, key: string) =>
   Effect.uninterruptible(Effect.flatMap(parts.gate.enter, (permit) => launch(parts, key, permit)))
 
 /** Delivers a file in a fiber of its own, unless that is under way already. */
-const launch = (parts: Parts, key: string, permit: Permit) =>
-  Effect.suspend(() => {
-    const { flights, scope } = parts
-    const other = flights.files.get(key)
-    if (other !== undefined) {
-      other.missed = true
-      return permit.release
-    }
-    const flight = Flights.begin(flights, key)
-    const end = Effect.suspend(() => {
-      flights.files.delete(key)
-      return flight.missed
-        ? Effect.andThen(permit.release, DueFiles.due(parts.files, key, 0))
-        : permit.release
-    })
-    const flying = Effect.matchCauseEffect(deliver(parts, key, flight, permit), {
-      onSuccess: () => end,
-      onFailure: (cause) => Effect.ensuring(afterFailure(parts, key, cause), end)
-    })
-    return Effect.forkIn(
-      inSpan(flying, () => ({ file: key })),
-      scope
-    )
-  }).pipe(Effect.asVoid)
+const launch = (parts: Parts, key: string, permit: Permit): Effect.Effect<unknown> => {
+  const { flights, scope } = parts
+  const other = flights.files.get(key)
+  if (other !== undefined) {
+    other.missed = true
+    return permit.release
+  }
+  const flight = Flights.begin(flights, key)
+  const end = () => {
+    flights.files.delete(key)
+    return flight.missed ? Effect.andThen(permit.release, DueFiles.due(parts.files, key, 0)) : permit.release
+  }
+  const flying = Effect.matchCauseEffect(deliver(parts, key, flight, permit), {
+    onSuccess: end,
+    onFailure: (cause) => Effect.ensuring(afterFailure(parts, key, cause), Effect.suspend(end))
+  })
+  return Effect.forkIn(
+    inSpan(flying, () => ({ file: key })),
+    scope
+  )
+}
 
 const inSpan = Span.around("Outbox.deliver")
 
@@ -132,26 +129,24 @@ const look = (parts: Parts) =>
   )
 
 const visit = (parts: Parts, shard: number) =>
-  Effect.gen(function* () {
-    const { spool, files } = parts
-    for (const entry of yield* spool.shard(shard)) {
-      const now = yield* Clock.currentTimeMillis
-      const rest = DueFiles.restOf(files, entry, now)
-      if (rest > 0) yield* DueFiles.due(files, entry.key, rest)
-      else if (entry.state === "refused") yield* dropOld(parts, entry)
-      else yield* tryDue(parts, entry.key)
-    }
-  }).pipe(
-    Effect.catchTag("DiskError", (error) => afterDiskFailure(parts, EntryName.printShard(shard), error))
-  )
+  Effect.clockWith((clock) =>
+    Effect.gen(function* () {
+      const { spool, files } = parts
+      for (const entry of yield* spool.shard(shard)) {
+        const rest = DueFiles.restOf(files, entry, clock.unsafeCurrentTimeMillis())
+        if (rest > 0) yield* DueFiles.due(files, entry.key, rest)
+        else if (entry.state === "refused") yield* dropOld(parts, entry)
+        else yield* tryDue(parts, entry.key)
+      }
+    })
+  ).pipe(Effect.catchTag("DiskError", (error) => afterDiskFailure(parts, EntryName.printShard(shard), error)))
 
-const tryDue = (parts: Parts, key: string) =>
-  Effect.suspend(() => {
-    const flight = parts.flights.files.get(key)
-    if (flight === undefined) return start(parts, key)
-    flight.missed = true
-    return Effect.void
-  })
+const tryDue = (parts: Parts, key: string): Effect.Effect<unknown> => {
+  const flight = parts.flights.files.get(key)
+  if (flight === undefined) return start(parts, key)
+  flight.missed = true
+  return Effect.void
+}
 
 /** Removes the refused versions of an entry's file that are kept no longer. */
 const dropOld = ({ spool, locks }: Parts, { key }: Entry) =>

@@ -67,7 +67,7 @@ const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError
   })
   if (verdict._tag === "Unreachable") return Effect.andThen(permit.failed(verdict.message), concluded)
   // The next file may be sent while this one is removed; a newer version of it is due now, and has a delivery of its own.
-  return verdict._tag === "Delivered" ? Effect.andThen(permit.sent, concluded) : concluded
+  return verdict._tag === "Delivered" ? Effect.flatMap(permit.sent, () => concluded) : concluded
 }
 
 /**
@@ -150,20 +150,18 @@ const finish = (
   others: ReadonlyArray<EntryName>
 ): Effect.Effect<ReadonlyArray<EntryName>, DiskError> => {
   const isReplaced = others.some(({ order, state }) => state === "waiting" && order > entry.order)
-  return AtOnce.flatMap(attemptsBefore(parts, current, record), (before) =>
-    Effect.flatMap(apply(parts, entry, verdict, before + 1, isReplaced), (left) =>
-      Effect.map(
-        tell(endOf(verdict, isReplaced), entry, record, {
-          attempts: before + 1,
-          ...("message" in verdict ? { error: verdict.message } : {})
-        }),
-        () => {
-          Flights.notify(parts.flights, entry, verdict)
-          return [...left, ...others]
-        }
-      )
-    )
-  )
+  return AtOnce.flatMap(attemptsBefore(parts, current, record), (before) => {
+    const attempts = before + 1
+    const error = "message" in verdict ? { error: verdict.message } : {}
+    const told = (left: ReadonlyArray<EntryName>) =>
+      Effect.flatMap(tell(endOf(verdict, isReplaced), entry, record, { attempts, ...error }), () => {
+        Flights.notify(parts.flights, entry, verdict)
+        return Effect.succeed([...left, ...others])
+      })
+    return "message" in verdict && !isReplaced
+      ? Effect.flatMap(note(parts, entry, verdict, attempts), (noted) => told([noted]))
+      : Effect.flatMap(leave(parts, entry, isReplaced), () => told([]))
+  })
 }
 
 const attemptsBefore = ({ spool }: DeliveryParts, entry: EntryName, record: Option.Option<EntryRecord>) =>
@@ -175,31 +173,19 @@ const attemptsBefore = ({ spool }: DeliveryParts, entry: EntryName, record: Opti
 const isUntried = ({ time }: EntryName, record: Option.Option<EntryRecord>): boolean =>
   Option.exists(record, ({ accepted }) => accepted === time)
 
+/** Removes an entry that is not to be tried again. */
+const leave = ({ spool }: DeliveryParts, entry: EntryName, isReplaced: boolean) =>
+  isReplaced
+    ? Effect.andThen(removed(spool, entry, true), spool.syncReplaced(entry.key))
+    : removed(spool, entry, false)
+
 /**
- * Removes the entry, or notes the attempt; gives what is left of it.
+ * Notes an attempt that was not the end of an entry.
  *
  * @param count of the attempts, with this one
  */
-const apply = (
-  { spool, retry }: DeliveryParts,
-  entry: EntryName,
-  verdict: Verdict,
-  count: number,
-  isReplaced: boolean
-): Effect.Effect<ReadonlyArray<EntryName>, DiskError> =>
-  "message" in verdict && !isReplaced
-    ? note(spool, retry, entry, verdict, count)
-    : Effect.as(
-        isReplaced
-          ? Effect.andThen(removed(spool, entry, true), spool.syncReplaced(entry.key))
-          : removed(spool, entry, false),
-        []
-      )
-
-/** Notes an attempt that was not the end of an entry. */
 const note = (
-  spool: Spool,
-  retry: RetrySettings,
+  { spool, retry }: DeliveryParts,
   entry: EntryName,
   verdict: Extract<Verdict, { readonly message: string }>,
   count: number
@@ -210,11 +196,11 @@ const note = (
     if (verdict._tag === "Refused") {
       const attempts: Attempts = { count, at: now, error, status: Option.some(verdict.status) }
       const time = now + Duration.toMillis(refusedRetention)
-      return [yield* spool.change(entry, { state: "refused", time }, { attempts, durable: true })]
+      return yield* spool.change(entry, { state: "refused", time }, { attempts, durable: true })
     }
     const time = Math.ceil(now + Duration.toMillis(yield* delayAfter(retry, count)))
     const attempts: Attempts = { count, at: now, error, status: Option.none() }
-    return [yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })]
+    return yield* spool.change(entry, { state: "waiting", time }, { attempts, durable: false })
   })
 
 /** Removes what may be gone already: somebody else removed it. */

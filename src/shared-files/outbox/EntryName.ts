@@ -96,7 +96,8 @@ export const nextOrder = (now: number, latest: string | undefined): string => {
 }
 
 /** When it was accepted: milliseconds since 1970. */
-export const acceptedAt = ({ order }: Pick<EntryName, "order">): number => Number(BigInt(`0x${order}`) >> 16n)
+export const acceptedAt = ({ order }: Pick<EntryName, "order">): number =>
+  Number.parseInt(order.slice(0, -4), 16)
 
 /** A comparison for `sort`: newest first. */
 export const byAge = (one: EntryName, other: EntryName): number => {

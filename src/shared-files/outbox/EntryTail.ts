@@ -36,9 +36,13 @@ const lastLength = printLast({ content: 0, request: 0, check: 0 }).length
 
 const pattern = /^entry content=(\d{15}) request=(\d{6}) crc32=([0-9a-f]{8})\n$/
 
+/** The same memory. */
+const bufferOf = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, length)
+
 const parseLast = (end: Uint8Array): Last | undefined => {
   const [, content, request, check] =
-    pattern.exec(Buffer.from(end.subarray(-lastLength)).toString("latin1")) ?? []
+    pattern.exec(bufferOf(end.subarray(-lastLength)).toString("latin1")) ?? []
   return content === undefined || request === undefined || check === undefined
     ? undefined
     : { content: Number(content), request: Number(request), check: Number.parseInt(check, 16) }
@@ -97,4 +101,4 @@ export const isOf = (tail: EntryTail, checked: number): boolean => check(tail.re
 
 /** What was asked for. */
 export const recordOf = ({ request }: EntryTail): Option.Option<EntryRecord.EntryRecord> =>
-  EntryRecord.parse(Buffer.from(request).toString())
+  EntryRecord.parse(bufferOf(request).toString())

@@ -62,7 +62,8 @@ export const tell = (
     const name = Option.isSome(record) ? fieldsOf(record.value.name) : {}
     const fields = { entry: idOf(entry), ...name, size: entry.size, ...details }
     const level = worrying.has(end) ? LogLevel.Warning : LogLevel.Info
-    return Effect.map(LogLine.write(level, message[end], fields), () => count(end))
+    count(end)
+    return LogLine.write(level, message[end], fields)
   })
 
 /** Removes an entry that nobody sends, and tells why. */

@@ -342,8 +342,11 @@ const leaving = (parts: Parts, entry: EntryName.EntryName): Removals.Leaving => 
 const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =>
   Effect.suspend(() => {
     if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
-    return Effect.tapBoth(Removals.remove(parts.removals, leaving(parts, entry)), {
-      onSuccess: () => Effect.sync(() => counted(parts, entry, -1)),
-      onFailure: () => forget(parts, entry)
+    return Effect.matchEffect(Removals.remove(parts.removals, leaving(parts, entry)), {
+      onSuccess: () => {
+        counted(parts, entry, -1)
+        return Effect.void
+      },
+      onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })
   }).pipe(Effect.uninterruptible)

@@ -3,7 +3,7 @@
  * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
  */
 import { randomUUID } from "node:crypto"
-import { Effect, Exit } from "effect"
+import { Effect } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
 import * as Outcome from "../../Outcome.ts"
 
@@ -56,9 +56,12 @@ export const remove = (removals: Removals, entry: Leaving): Effect.Effect<void, 
       }
       const count = removals.next.push(removal)
       if (count === mostTogether) removals.isFull()
+      const { outcome } = removal
       return count === 1
-        ? Effect.andThen(Effect.andThen(gathered(removals), give(removals)), Outcome.wait(removal.outcome))
-        : Outcome.wait(removal.outcome)
+        ? Effect.flatMap(gathered(removals), () =>
+            Effect.flatMap(give(removals), () => Outcome.wait(outcome))
+          )
+        : Outcome.wait(outcome)
     })
   )
 
@@ -77,18 +80,20 @@ const gathered = (removals: Removals) =>
     removals.isFull = done
   })
 
-const give = (removals: Removals) =>
-  Effect.suspend(() => {
-    const all = removals.next
-    removals.next = []
-    const { disk } = removals
-    // Nothing that is thrown away has to wait for what is still to be removed.
-    return Effect.flatMap(Effect.exit(disk.sequence([...all.map(take), ...all.flatMap(discard)])), (exit) => {
-      if (Exit.isFailure(exit)) return Effect.forEach(all, (each) => byItself(disk, each), { discard: true })
-      for (const each of all) Outcome.end(each.outcome, exit)
+/** To be called in a step of an effect, as `AtOnce` is. */
+const give = (removals: Removals) => {
+  const all = removals.next
+  removals.next = []
+  const { disk } = removals
+  // Nothing that is thrown away has to wait for what is still to be removed.
+  return Effect.matchCauseEffect(disk.sequence([...all.map(take), ...all.flatMap(discard)]), {
+    onFailure: () => Effect.forEach(all, (each) => byItself(disk, each), { discard: true }),
+    onSuccess: () => {
+      for (const each of all) Outcome.end(each.outcome, Effect.void)
       return Effect.void
-    })
+    }
   })
+}
 
 /** From then on it is no entry any more. */
 const take = ({ entry, gone }: Removal): DiskStep =>

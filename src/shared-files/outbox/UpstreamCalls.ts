@@ -111,23 +111,22 @@ const put = (calls: Calls, file: SentFile) =>
     const send = (request: ClientRequest) => {
       body = new SentBody(request, file)
     }
-    const answered = (response: IncomingMessage) =>
-      Effect.suspend(() => {
-        const isTaken = isSuccess(response)
-        // One that says no is not sent the rest.
-        if (!isTaken) body?.stop()
-        const wanted = calls.listening
-        return Effect.flatMap(
-          hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
-          (heard) => meaning(response, heard, calls.url)
-        )
-      })
+    const answered = (response: IncomingMessage) => {
+      const isTaken = isSuccess(response)
+      // One that says no is not sent the rest.
+      if (!isTaken) body?.stop()
+      const wanted = calls.listening
+      return AtOnce.flatMap(
+        hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
+        (heard) => meaning(response, heard, calls.url)
+      )
+    }
     const headers = {
       "content-type": "application/octet-stream",
       "content-length": Buffer.byteLength(file.header) + file.size
     }
     const { url } = calls
-    const path = address(url, file.name, { ttl: file.ttl })
+    const path = address(url, file.name, `ttl=${inQuery(file.ttl)}`)
     return Effect.catchTag(
       ask(calls, { method: "PUT", url, path, headers, send }, answered),
       "PeerUnreachable",
@@ -142,7 +141,7 @@ const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
     {
       method: "HEAD",
       url: calls.url,
-      path: address(calls.url, name, { hash: hash.hex }),
+      path: address(calls.url, name, `hash=${hash.hex}`),
       headers: {},
       send: (request) => request.end()
     },
@@ -159,16 +158,13 @@ const presence = (response: IncomingMessage): Effect.Effect<boolean, UpstreamRej
     : fatal(response, "")
 }
 
+/** A value of a query, as a form has it. `URLSearchParams` takes as long as all else of an address. */
+const inQuery = (text: string): string => encodeURIComponent(text).replaceAll("%20", "+")
+
 /** Path and query. The names are of characters that stand for themselves there. */
-const address = (
-  base: URL,
-  { target, source, fileId }: SharedFileName,
-  query: Record<string, string>
-): string => {
-  const path = ["rudder", "relay-api", "shared-files", target, source, fileId]
-    .map(encodeURIComponent)
-    .join("/")
-  return `${base.pathname.replace(/\/*$/, "/")}${path}?${new URLSearchParams(query)}`
+const address = (base: URL, { target, source, fileId }: SharedFileName, query: string): string => {
+  const file = [target, source, fileId].map(encodeURIComponent).join("/")
+  return `${base.pathname.replace(/\/*$/, "/")}rudder/relay-api/shared-files/${file}?${query}`
 }
 
 const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300

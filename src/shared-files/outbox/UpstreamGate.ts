@@ -130,34 +130,42 @@ const close = (parts: Parts, message: string) =>
     parts.nextProbe = (yield* monotonic) + Math.ceil(Duration.toMillis(delay))
   })
 
+/** Some find a place at once. */
 const enter = (parts: Parts): Effect.Effect<Permit> =>
-  Effect.uninterruptible(Effect.andThen(takePlace(parts), admitted(parts)))
-
-/** Most find a place at once. */
-const takePlace = (parts: Parts): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (parts.taken < maxSending) {
+  Effect.uninterruptible(
+    Effect.suspend(() => {
+      if (parts.taken >= maxSending) return Effect.flatMap(givenPlace(parts), () => admitted(parts))
       parts.taken++
-      return Effect.void
-    }
-    const { wait, giveUp } = Line.stand(parts.line, () => leavePlace(parts))
-    return Effect.onInterrupt(Effect.interruptible(wait), () => Effect.sync(giveUp))
+      return admitted(parts)
+    })
+  )
+
+/** Who is interrupted there, and nothing else ends the wait otherwise, gives up the place. */
+const givenPlace = (parts: Parts): Effect.Effect<void> => {
+  const { wait, giveUp } = Line.stand(parts.line, () => leavePlace(parts))
+  return Effect.matchCauseEffect(Effect.interruptible(wait), {
+    onFailure: (cause) => {
+      giveUp()
+      return Effect.failCause(cause)
+    },
+    onSuccess: () => Effect.void
   })
+}
 
 const leavePlace = (parts: Parts): void => {
   if (!Line.handOver(parts.line)) parts.taken--
 }
 
-/** Who has a place waits until something may be sent. */
+/** Who has a place waits until something may be sent. To be called in a step of an effect. */
 const admitted = (parts: Parts): Effect.Effect<Permit> =>
-  Effect.suspend(() => (parts.open ? Effect.succeed(permit(parts, false)) : admittedByTime(parts)))
+  parts.open ? Effect.succeed(permit(parts, false)) : admittedByTime(parts)
 
 const admittedByTime = (parts: Parts): Effect.Effect<Permit> =>
   Effect.flatMap(decide(parts), (decided) =>
     "wait" in decided
       ? Effect.interruptible(decided.wait).pipe(
           Effect.onInterrupt(() => Effect.sync(() => leavePlace(parts))),
-          Effect.andThen(admitted(parts))
+          Effect.andThen(() => admitted(parts))
         )
       : Effect.succeed(decided)
   )

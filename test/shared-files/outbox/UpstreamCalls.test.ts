@@ -166,6 +166,19 @@ describe("a file sent up", () => {
     )
   )
 
+  it.effect.each([0, 1, 256, 8 * 1024, 8 * 1024 + 1, 64 * 1024])(
+    "arrives as it is where its %i bytes are at hand, whatever bytes they are",
+    (size) =>
+      withUpstream(status(200), (upstream, received) =>
+        Effect.gen(function* () {
+          const bytes = Buffer.from(Array.from({ length: size }, (_, at) => at % 256))
+          const header = "note=é, 語\n\n"
+          yield* upstream.put(file(bytes, { header, bytes }))
+          expect(received.map(({ body }) => body)).toEqual([Buffer.concat([Buffer.from(header), bytes])])
+        })
+      )
+  )
+
   it.effect.each([500, 503, 599, 301, 307, 304, 401, 407, 408, 429])(
     "and answered with %i may be taken another time",
     (code) =>
