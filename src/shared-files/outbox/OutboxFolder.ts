@@ -343,10 +343,7 @@ const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =
   Effect.suspend(() => {
     if (isReplaced) ShardSyncs.replacing(parts.syncs, entry.key)
     return Effect.matchEffect(Removals.remove(parts.removals, leaving(parts, entry)), {
-      onSuccess: () => {
-        counted(parts, entry, -1)
-        return Effect.void
-      },
+      onSuccess: () => Effect.succeed(counted(parts, entry, -1)),
       onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })
   }).pipe(Effect.uninterruptible)
