@@ -2,8 +2,8 @@
  * Commits of small files, each done from its first step to its last by a thread of its own. To ask node's threads for
  * every step would cost a hundred microseconds each, to wake them and to be woken.
  *
- * What comes in one turn of the event loop, or while the thread has enough to do, goes to it in one piece: so commits that
- * come together share the syncs of their folders, and their files are synced side by side, so that the disk's journal
+ * What comes in one turn of the event loop, up to a full batch, or while the thread has enough to do, goes to it in one piece: so
+ * commits that come together share the syncs of their folders, and their files are synced side by side, so that the disk's journal
  * takes them together; and to wake the thread costs as much as to tell it of a commit.
  */
 import { Worker } from "node:worker_threads"
@@ -13,6 +13,12 @@ import { DiskError, type DiskService, type DiskStep } from "./Disk.ts"
 
 /** While the one is synced, the other is written. More of them would leave less to share. */
 const mostBatches = 2
+
+/**
+ * So many do not wait for those that may still come in this turn. Callers who are answered together send their next together
+ * too: were all of these one batch, the thread and the event loop would work by turns, and not side by side.
+ */
+const fullBatch = 16
 
 interface Commit {
   readonly steps: ReadonlyArray<DiskStep>
@@ -91,6 +97,7 @@ export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = 
     Effect.uninterruptible(
       Effect.async((resume) => {
         waiting.push({ steps, ended: resume })
+        if (waiting.length >= fullBatch) handOut()
         if (isTold) return
         isTold = true
         setImmediate(() => {

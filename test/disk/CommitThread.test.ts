@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, FastCheck } from "effect"
+import { Effect, Exit, FastCheck, Fiber } from "effect"
 import * as CommitThread from "../../src/disk/CommitThread.ts"
 import source from "../../src/disk/commits.mjs?raw"
 import type { DiskStep } from "../../src/disk/Disk.ts"
@@ -241,6 +241,24 @@ describe("a commit by a thread", () => {
         expect(fs.statSync(`${root}/${name}`).mode & 0o777).toBe(0o750)
         expect(fs.statSync(`${root}/a`).mode & 0o777).toBe(0o711)
       }
+    })
+  )
+
+  it.scopedLive("has a full batch done while the turn of the event loop that brought it still goes on", () =>
+    Effect.gen(function* () {
+      const root = yield* newRoot
+      const sequence = yield* CommitThread.make
+      const rename = (from: string, to: string) =>
+        sequence([{ _tag: "Rename", from: `${root}/${from}`, to: `${root}/${to}` }])
+      fs.writeFileSync(`${root}/0`, "")
+      yield* rename("0", "begun")
+      for (let at = 1; at <= 16; at++) fs.writeFileSync(`${root}/${at}`, "")
+      const commits = Array.from({ length: 16 }, (_, at) => Effect.runFork(rename(`${at + 1}`, `done-${at}`)))
+      const deadline = performance.now() + 20_000
+      while (!fs.existsSync(`${root}/done-15`) && performance.now() < deadline);
+      const isDone = fs.existsSync(`${root}/done-15`)
+      yield* Fiber.joinAll(commits)
+      expect(isDone).toBe(true)
     })
   )
 
