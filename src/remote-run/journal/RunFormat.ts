@@ -11,7 +11,9 @@ const newline = 0x0a
 const newlineBytes = Buffer.from("\n")
 /** An expression that is but a text is replaced in one piece, and a text one by one. */
 const eachNewline = /\n/g
-const betweenStrings = /","/g
+/** A byte that UTF-8 never has, which JSON leaves as it is. */
+const noByte = "\xff"
+const eachNoByte = /\xff/g
 const pingLine = Buffer.from('{"event":"ping"}\n')
 
 /** Sent after 15 s without a line, so that proxies keep the connection open; raw has nothing to say it with. */
@@ -63,8 +65,8 @@ const sliceLength = 8 * 1024
 
 /**
  * The lines of a payload of UTF-8 as their objects' text would be one by one, but several times as fast: many are made JSON
- * together, in strings of a character for each byte. What is between two strings of an array of JSON, `","`, is in no
- * string, where a backslash is before each quote.
+ * together, in strings of a character for each byte. Where one ends, a byte stands that is in none: whatever JSON itself
+ * writes may be in a line too, or come about where two meet.
  */
 const jsonLines = (record: JournalRecord, payload: Buffer): Buffer => {
   const head = JSON.stringify({
@@ -81,7 +83,7 @@ const jsonLines = (record: JournalRecord, payload: Buffer): Buffer => {
     const text = bytes.toString("latin1")
     const slice = isPlain(bytes)
       ? text.replace(eachNewline, between)
-      : JSON.stringify(text.split("\n")).slice(2, -2).replace(betweenStrings, between)
+      : JSON.stringify(text.replace(eachNewline, noByte)).slice(1, -1).replace(eachNoByte, between)
     slices.push(slice)
     length += slice.length
   }

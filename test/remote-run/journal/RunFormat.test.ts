@@ -8,7 +8,7 @@ import * as RunFormat from "../../../src/remote-run/journal/RunFormat.ts"
 const line = FastCheck.oneof(
   FastCheck.stringMatching(/^[ -~é€]{0,30}$/),
   FastCheck.string({ unit: "binary", maxLength: 30 }),
-  FastCheck.constantFrom('","', '\\","', "\\n", "\\", '"', "\u2028", "\u007f", "$&", "😀")
+  FastCheck.constantFrom('","', '",', ',"', '[",', '\\","', "\\n", "\\", '"', "\u2028", "\u007f", "$&", "😀")
 ).map((text) => text.replaceAll("\n", " "))
 
 const few = FastCheck.array(line, { minLength: 1, maxLength: 20 })
@@ -48,6 +48,20 @@ describe("a record of output", () => {
       )
     }
   )
+
+  it.each([
+    ['{\n  "name": "x",\n  "port": 1\n}\n'],
+    ['",\n'],
+    [',"\n",\n","\n'],
+    ['\\",\n\\\\",\n\\\n"\n'],
+    // Where lines are not made JSON together.
+    [`${"x".repeat(8 * 1024 - 2)}",\n"\n`]
+  ])("has in ndjson its lines, also where one ends as a string of JSON in an array does: %j", (text) => {
+    const shown = { after: 0, streams: RunFormat.streamsOf.ndjson, ids: false }
+    const bytes = Buffer.concat(RunFormat.encode("ndjson", recordOf("n0", Buffer.from(text), 0), 0, shown))
+    const found = bytes.toString().split("\n").slice(0, -1)
+    expect(found.map((line) => JSON.parse(line).line)).toEqual(text.split("\n").slice(0, -1))
+  })
 
   it("is plain where JSON has each of its bytes as it is, newlines aside, wherever that stands", () => {
     const wrong: Array<string> = []
