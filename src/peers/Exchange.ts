@@ -70,7 +70,11 @@ const begin = (
   const step = () => {
     exchange.steps++
   }
-  const failed = (error: PeerUnreachable) => Outcome.end(exchange.answer, error)
+  /** An answer without a body, whose end is still to be told. */
+  let whole: Http.IncomingMessage | undefined
+  // What follows an answer that is whole, be it in the same packet, changes nothing.
+  const failed = (error: PeerUnreachable) =>
+    Outcome.end(exchange.answer, whole?.complete ? Effect.succeed(whole) : error)
   const broken = (message: string) =>
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
   request.on("error", ignoreError)
@@ -91,9 +95,10 @@ const begin = (
     const tell = () => Outcome.end(exchange.answer, Effect.succeed(response))
     if (response.statusCode === 101) otherProtocol()
     // Of one without a body all came with its head: that is waited for, and its end, in one.
-    else if (response.headers["content-length"] === "0")
+    else if (response.headers["content-length"] === "0") {
+      whole = response
       response.once("end", tell).once("close", tell).resume()
-    else tell()
+    } else tell()
   })
   request.once("socket", (socket) => {
     step()

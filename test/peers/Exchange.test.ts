@@ -222,6 +222,20 @@ describe("an answer that came before all was sent", () => {
   )
 })
 
+describe("an answer without a body", () => {
+  it.live.each(["garbage", "\0\0\0\0", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", '{"message":"no"}'])(
+    "is believed, whatever comes with it: %j",
+    (more) =>
+      Effect.gen(function* () {
+        for (const status of [200, 404]) {
+          const answer = `HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n${more}`
+          const connection = (socket: Net.Socket) => socket.once("data", () => socket.write(answer))
+          expect(yield* asking(connection)).toEqual({ status, text: "", whole: true })
+        }
+      })
+  )
+})
+
 describe("a peer that falls silent while nobody waits for that", () => {
   /** A watch whose patience is over when the test says so. */
   const scripted = () => {
