@@ -66,6 +66,9 @@ describe("a row of the bench", () => {
       reached: false,
       halfway: true
     })
+    const orEnough = (or: number) => judge({ figure: "rate", over: "peer", least: 0.7, or })
+    expect(await orEnough(40)).toMatchObject({ reached: true, halfway: true })
+    expect(await orEnough(41)).toMatchObject({ reached: false })
     expect(await judge({ figure: "rate", most: 15 })).toMatchObject({
       reached: false,
       halfway: false,

@@ -27,7 +27,10 @@ const judged = (aim, rounds) => {
   const values = valuesOf(aim, rounds)
   if (values.length === 0) return undefined
   const value = spread(values)
-  const reached = aim.least === undefined ? value.median <= aim.most : value.median >= aim.least
+  // Some are reached by a figure of their own too, however fast the other is.
+  const isEnough =
+    aim.or !== undefined && spread(rounds.map((round) => round.here[aim.figure])).median >= aim.or
+  const reached = isEnough || (aim.least === undefined ? value.median <= aim.most : value.median >= aim.least)
   // In one round at least: what makes all of them worse is no chance, as another program's work in one of them is.
   const halfway = aim.least === undefined ? value.least <= aim.most * 2 : value.most >= aim.least / 2
   return { ...aim, value, reached, halfway, isRatio: aim.over !== undefined && aim.difference !== true }
@@ -116,13 +119,13 @@ export const print = ({ name, what, subjects, aims }) => {
 }
 
 const printAim = (aim) => {
-  const { difference, figure, least, most, of, over, reached, value } = aim
+  const { difference, figure, least, most, of, or, over, reached, value } = aim
   const subject = of === undefined ? "" : `${of}: `
   const unit = aim.isRatio ? "" : units[figure]
   const against = over === undefined ? "" : difference ? ` more than ${over}` : ` × ${over}`
   const wanted = least === undefined ? `≤ ${most}` : `≥ ${least}`
   const name = figure in names ? `${names[figure]} ` : ""
-  return `${reached ? "reached" : "NOT YET"} ${subject}${name}${printedSpread(value)}${unit}${against}, aim ${wanted}${unit}${difference ? " more" : ""}`
+  return `${reached ? "reached" : "NOT YET"} ${subject}${name}${printedSpread(value)}${unit}${against}, aim ${wanted}${unit}${difference ? " more" : ""}${or === undefined ? "" : ` or ${printed(or)}${units[figure]}`}`
 }
 
 const names = { rate: "rate", cpu: "work", time: "time", speed: "speed" }
