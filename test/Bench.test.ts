@@ -66,9 +66,10 @@ describe("a row of the bench", () => {
       reached: false,
       halfway: true
     })
-    const orEnough = (or: number) => judge({ figure: "rate", over: "peer", least: 0.7, or })
+    const orEnough = (or: number) => judge({ figure: "rate", over: "peer", least: 0.9, or })
     expect(await orEnough(40)).toMatchObject({ reached: true, halfway: true })
-    expect(await orEnough(41)).toMatchObject({ reached: false })
+    expect(await orEnough(41)).toMatchObject({ reached: false, halfway: true })
+    expect(await orEnough(81)).toMatchObject({ reached: false, halfway: false })
     expect(await judge({ figure: "rate", most: 15 })).toMatchObject({
       reached: false,
       halfway: false,

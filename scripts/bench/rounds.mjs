@@ -28,11 +28,13 @@ const judged = (aim, rounds) => {
   if (values.length === 0) return undefined
   const value = spread(values)
   // Some are reached by a figure of their own too, however fast the other is.
-  const isEnough =
-    aim.or !== undefined && spread(rounds.map((round) => round.here[aim.figure])).median >= aim.or
-  const reached = isEnough || (aim.least === undefined ? value.median <= aim.most : value.median >= aim.least)
+  const own = aim.or === undefined ? undefined : spread(rounds.map((round) => round.here[aim.figure]))
+  const reached =
+    own?.median >= aim.or || (aim.least === undefined ? value.median <= aim.most : value.median >= aim.least)
   // In one round at least: what makes all of them worse is no chance, as another program's work in one of them is.
-  const halfway = aim.least === undefined ? value.least <= aim.most * 2 : value.most >= aim.least / 2
+  const halfway =
+    own?.most >= aim.or / 2 ||
+    (aim.least === undefined ? value.least <= aim.most * 2 : value.most >= aim.least / 2)
   return { ...aim, value, reached, halfway, isRatio: aim.over !== undefined && aim.difference !== true }
 }
 
