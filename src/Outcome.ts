@@ -22,7 +22,10 @@ export const end = <A, E>(outcome: Outcome<A, E>, known: Effect.Effect<A, E>): v
   outcome.tell(known)
 }
 
-/** Waits until it is known; it is what is known where that is so when this is called. One waits at a time: who comes later takes the place of who was there. */
+/**
+ * Waits until it is known; it is what is known where that is so when this is called. One waits at a time: who comes later
+ * takes the place of who was there.
+ */
 export const wait = <A, E>(outcome: Outcome<A, E>): Effect.Effect<A, E> =>
   outcome.known ??
   Effect.async<A, E>((resume) => {

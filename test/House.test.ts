@@ -17,6 +17,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Race.ts",
     "Line.ts",
     "Permits.ts",
+    "Bytes.ts",
     "PerObject.ts",
     "LogLine.ts",
     "Outcome.ts",

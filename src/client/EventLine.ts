@@ -1,5 +1,7 @@
 /** What a run's stream says, decoded as a client gets it: line by line of ndjson. */
+
 import { Either, Option, ParseResult, Predicate, Schema } from "effect"
+import { bufferOf } from "../Bytes.ts"
 import { type OutputEvent, RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 
 /** The bytes of a line, as the agent printed them, without its newline. */
@@ -22,7 +24,7 @@ const problemOf = (error: ParseResult.ParseError): string => {
 
 /** A line of ndjson; none for an event of a kind that a newer relay has. Fails with what is wrong with the line. */
 export const decode = (line: Uint8Array): Either.Either<Option.Option<RunStreamEvent>, string> =>
-  decodeJson(Buffer.from(line.buffer, line.byteOffset, line.length).toString("utf8")).pipe(
+  decodeJson(bufferOf(line).toString("utf8")).pipe(
     Either.flatMap((value) =>
       isUnknown(value) ? Either.right(Option.none()) : Either.map(decodeEvent(value), Option.some)
     ),

@@ -1,6 +1,8 @@
 /** A run as a stream of events, which is taken up again where it was cut. */
+
 import type { HttpClientResponse } from "@effect/platform"
 import { Chunk, Data, Duration, Effect, Either, Option, Schedule, Schema, Stream } from "effect"
+import { bufferOf } from "../Bytes.ts"
 import type { RunStreamEvent } from "../remote-run/RunStreamEvent.ts"
 import { LineCutter } from "../remote-run/sub-relays/LineCutter.ts"
 import * as Resumption from "../remote-run/sub-relays/Resumption.ts"
@@ -133,10 +135,7 @@ const events = (answer: Answer, state: State) => {
     Stream.mapChunksEffect((pieces) => {
       const found: Array<EventOnLine> = []
       for (const piece of pieces) {
-        const problem = reader.read(
-          cutter.push(Buffer.from(piece.buffer, piece.byteOffset, piece.length)),
-          found
-        )
+        const problem = reader.read(cutter.push(bufferOf(piece)), found)
         if (problem !== undefined)
           return Effect.fail(new UnexpectedAnswer({ status: answer.status, message: problem }))
       }

@@ -2,9 +2,9 @@
  * Commits of small files, each done from its first step to its last by a thread of its own. To ask node's threads for
  * every step would cost a hundred microseconds each, to wake them and to be woken.
  *
- * What comes in one turn of the event loop, up to a full batch, or while the thread has enough to do, goes to it in one piece: so
- * commits that come together share the syncs of their folders, and their files are synced side by side, so that the disk's journal
- * takes them together; and to wake the thread costs as much as to tell it of a commit.
+ * What comes in one turn of the event loop, up to a full batch, or while the thread has enough to do, goes to it in one
+ * piece: so commits that come together share the syncs of their folders, and their files are synced side by side, so that
+ * the disk's journal takes them together; and to wake the thread costs as much as to tell it of a commit.
  */
 import { Worker } from "node:worker_threads"
 import { Effect, type Scope } from "effect"

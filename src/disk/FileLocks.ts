@@ -44,9 +44,10 @@ const release = (lock: Lock): void => {
 }
 
 /**
- * Holds the lock that `begin` gives while the effect runs, which is asked for (and must not throw) once it is held; `end` is called behind it, or where it was not waited for, and
- * before that `done` where the effect succeeded. Nobody else is at the file, as a rule: then this costs nothing, while a
- * permit of a semaphore, even one that is free, costs a turn of the scheduler.
+ * Holds the lock that `begin` gives while the effect runs, which is asked for (and must not throw) once it is held; `end` is
+ * called behind it, or where it was not waited for, and before that `done` where the effect succeeded. Nobody else is at the
+ * file, as a rule: then this costs nothing, while a permit of a semaphore, even one that is free, costs a turn of the
+ * scheduler.
  */
 const holding = <A, E, R>(
   begin: () => Lock,

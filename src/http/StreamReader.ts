@@ -2,15 +2,20 @@
  * Reads a node stream at its reader's pace: while the reader does not ask for more, the stream is paused. It is neither
  * destroyed, since that would also cut off an answer to the sender, nor drained.
  */
+
 import { IncomingMessage } from "node:http"
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"
 import * as Acquired from "../Acquired.ts"
+import { bufferOf } from "../Bytes.ts"
 import * as ReceivedMemory from "./ReceivedMemory.ts"
 
 /** Who reads a stream; only one effect of these runs at a time. */
 export interface StreamReader<E> {
-  /** The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short, behind all that came. */
+  /**
+   * The next bytes, in the pieces in which they come; undefined at the end. Fails where the stream is cut short, behind all
+   * that came.
+   */
   readonly next: Effect.Effect<Buffer | undefined, E>
   /** Fills this memory, and gives how many bytes it put there: fewer than there is place for only at the end. */
   readonly fill: (memory: Uint8Array) => Effect.Effect<number, E>
@@ -166,8 +171,8 @@ class Reader<E> implements StreamReader<E> {
   }
 
   get putBack(): (bytes: Uint8Array) => void {
-    return ({ buffer, byteOffset, length }) => {
-      if (length > 0) this.held.unshift(Buffer.from(buffer, byteOffset, length))
+    return (bytes) => {
+      if (bytes.length > 0) this.held.unshift(bufferOf(bytes))
     }
   }
 
@@ -210,7 +215,10 @@ class Reader<E> implements StreamReader<E> {
     return { onData, onEnd, onCut }
   }
 
-  /** Of a stream that broke off, or has come, nothing more is heard, but what it still holds can be read: all at once, as it is paused. */
+  /**
+   * Of a stream that broke off, or has come, nothing more is heard, but what it still holds can be read: all at once, as it
+   * is paused.
+   */
   private takeRest(state: State): void {
     this.state = state
     const rest: unknown = this.stream.read()

@@ -2,6 +2,7 @@
  * An answer, written to node's response. One whose bytes are all there is written when it is given, in one piece, and
  * nobody waits until the system has it; of the others, what is still to come is an effect.
  */
+
 import type { ServerResponse } from "node:http"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
@@ -13,6 +14,7 @@ import {
   type HttpServerResponse
 } from "@effect/platform"
 import { Chunk, Effect, Stream } from "effect"
+import { bufferOf } from "../Bytes.ts"
 import type { FlatHeaders } from "./BegunRequest.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
@@ -53,7 +55,7 @@ const mostTogether = 16 * 1024
 
 const endWith = (node: ServerResponse, bytes: Uint8Array): void => {
   if (bytes.length > mostTogether) node.end(bytes)
-  else node.end(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"), "latin1")
+  else node.end(bufferOf(bytes).toString("latin1"), "latin1")
 }
 
 /**

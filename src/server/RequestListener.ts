@@ -3,9 +3,10 @@
  *
  * A request that waits for nothing is begun, answered and forgotten in one go; where the app knows the answer when it has
  * read the request, without a fiber. One that only asks, or whose body is small, is begun behind those that are read in the
- * same turn of the event loop, any other before the call returns. In the place of the platform's own (`NodeHttpServer.makeHandler`), which makes
- * scope, context, request and answer in steps of an effect each: most of what a small request costs. What it has that this
- * has not: upgrades, which the relay does not know, and `HttpApp.ejectDefaultScopeClose`.
+ * same turn of the event loop, any other before the call returns. In the place of the platform's own
+ * (`NodeHttpServer.makeHandler`), which makes scope, context, request and answer in steps of an effect each: most of what a
+ * small request costs. What it has that this has not: upgrades, which the relay does not know, and
+ * `HttpApp.ejectDefaultScopeClose`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"

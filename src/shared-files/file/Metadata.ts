@@ -1,6 +1,8 @@
 /** What stands beside a stored file, in `<file_id>.metadata`: the header block, and what the relay knows. */
+
 import type { KeyObject } from "node:crypto"
 import { Option } from "effect"
+import { bufferOf } from "../../Bytes.ts"
 import * as ContentHash from "../../disk/ContentHash.ts"
 import { isHostname } from "../../Hostname.ts"
 import type { Node } from "../../topology/Node.ts"
@@ -44,8 +46,7 @@ export interface VerifiedFile {
   readonly scope: Option.Option<SignedScope.ClaimedScope>
 }
 
-const hex = ({ buffer, byteOffset, length }: Uint8Array): string =>
-  Buffer.from(buffer, byteOffset, length).toString("hex")
+const hex = (bytes: Uint8Array): string => bufferOf(bytes).toString("hex")
 
 /** The time that a stored file's content has as its modification time. Milliseconds; none where an older relay stored it. */
 export const dateOf = ({ date }: Metadata): Option.Option<number> =>

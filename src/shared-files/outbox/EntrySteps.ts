@@ -49,19 +49,24 @@ export const makeAnew = (places: EntryPlaces, all: EntryBytes | undefined): Read
   ...make(places, all, false)
 ]
 
+/** The file of a note of attempts while it is made. */
+export const begunNote = (path: string): string => `${path}.new`
+
 /**
  * Notes what was tried.
  *
  * @param path where that is to stand, in this folder
+ * @param attempts undefined: there is nothing to note
  * @param synced on the disk afterwards, with this modification time: milliseconds since 1970; undefined: when the system likes
  */
 export const note = (
   path: string,
   folder: string,
-  attempts: EntryRecord.Attempts,
+  attempts: EntryRecord.Attempts | undefined,
   synced: number | undefined
 ): ReadonlyArray<DiskStep> => {
-  const begun = `${path}.new`
+  if (attempts === undefined) return []
+  const begun = begunNote(path)
   return [
     { _tag: "Discard", path: begun },
     {

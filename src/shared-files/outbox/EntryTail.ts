@@ -2,8 +2,10 @@
  * What stands in an entry's file behind its content: the request, and a last line that says how long the two are, with a
  * check over both. So the content is at the beginning of the file, as it came, and the rest is found from the file's end.
  */
+
 import { crc32 } from "node:zlib"
 import type { Option } from "effect"
+import { bufferOf } from "../../Bytes.ts"
 import type { FileEnd } from "../../disk/Disk.ts"
 import * as EntryRecord from "./EntryRecord.ts"
 
@@ -35,10 +37,6 @@ const printLast = ({ content, request, check }: Last): string =>
 const lastLength = printLast({ content: 0, request: 0, check: 0 }).length
 
 const pattern = /^entry content=(\d{15}) request=(\d{6}) crc32=([0-9a-f]{8})\n$/
-
-/** The same memory. */
-const bufferOf = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
-  Buffer.from(buffer, byteOffset, length)
 
 const parseLast = (end: Uint8Array): Last | undefined => {
   const [, content, request, check] =

@@ -311,16 +311,16 @@ const change = (
     const now = yield* Clock.currentTimeMillis
     const [from, to] = [placeOf(parts, entry), placeOf(parts, after)]
     const folder = entry.isFolder === true ? from.path : folderOf(parts, entry.key)
-    const noted =
-      attempts === undefined
-        ? []
-        : EntrySteps.note(from.attempts, folder, attempts, durable ? now : undefined)
+    const noted = EntrySteps.note(from.attempts, folder, attempts, durable ? now : undefined)
     const moved: ReadonlyArray<DiskStep> =
       from.path === to.path ? [] : [{ _tag: "Rename", from: from.path, to: to.path }]
     const synced: ReadonlyArray<DiskStep> = durable
       ? [{ _tag: "SyncFolder", path: folderOf(parts, entry.key) }]
       : []
-    yield* Effect.tapError(disk.sequence([...noted, ...moved, ...synced]), () => forget(parts, entry))
+    yield* Effect.tapError(disk.sequence([...noted, ...moved, ...synced]), () =>
+      // A part of a note would take room from a disk that has none.
+      Effect.andThen(forget(parts, entry), Effect.ignore(disk.remove(EntrySteps.begunNote(from.attempts))))
+    )
     tally.subtract(entry)
     tally.add(after)
     RecentShards.remove(recent, entry)

@@ -27,15 +27,15 @@ export const open = (storage: OutboxStorageService, locks: FileLocks) =>
 export const check = (spool: Spool, size: number): Effect.Effect<void, StorageFull | StorageError> =>
   Effect.matchEffect(spool.missing(size), {
     onFailure: StorageFailure.failed,
-    onSuccess: (bytes): Effect.Effect<void, StorageFull> =>
-      bytes === 0 || bytes <= spool.amounts().refused.bytes ? Effect.void : noRoom
+    onSuccess: (bytes): Effect.Effect<void, StorageFull> => (canHave(spool, bytes) ? Effect.void : noRoom)
   })
 
 /** Bytes that are missing for so many more. `StorageFull`: even without all that was refused there is no room. */
 const missing = (spool: Spool, size: number): Effect.Effect<number, StorageFull | DiskError> =>
-  Effect.flatMap(spool.missing(size), (bytes) =>
-    bytes > spool.amounts().refused.bytes ? noRoom : Effect.succeed(bytes)
-  )
+  Effect.flatMap(spool.missing(size), (bytes) => (canHave(spool, bytes) ? Effect.succeed(bytes) : noRoom))
+
+/** What was refused is as much as is missing. */
+const canHave = (spool: Spool, bytes: number): boolean => bytes <= spool.amounts().refused.bytes
 
 const noRoom = Effect.suspend(
   () =>

@@ -1,6 +1,8 @@
 /** A file's way into a request to the policy server. */
+
 import type { ClientRequest } from "node:http"
 import { Readable } from "node:stream"
+import { bufferOf } from "../../Bytes.ts"
 import type { SentFile } from "./Upstream.ts"
 
 /** So many bytes at a time: few enough for a policy server to take them within `shared_files.forward_timeout`, also over a slow line. */
@@ -9,15 +11,14 @@ const pieceLength = 64 * 1024
 /** To text of one byte for each character node adds its own head: it is one piece then, and no memory is asked for. Bytes. */
 const mostAsText = 8 * 1024
 
-const asText = ({ buffer, byteOffset, length }: Uint8Array): string =>
-  Buffer.from(buffer, byteOffset, length).toString("latin1")
+const asText = (bytes: Uint8Array): string => bufferOf(bytes).toString("latin1")
 
 /** The content in pieces that are small enough to see by them whether the sending gets on. */
 async function* inPieces(content: Readable): AsyncGenerator<Buffer> {
   for await (const bytes of content) {
-    const whole: Uint8Array = bytes
+    const whole = bufferOf(bytes)
     for (let from = 0; from < whole.length; from += pieceLength)
-      yield Buffer.from(whole.buffer, whole.byteOffset + from, Math.min(pieceLength, whole.length - from))
+      yield whole.subarray(from, from + pieceLength)
   }
 }
 

@@ -223,11 +223,12 @@ const current = (
   if (metadata.right.kind !== "file") return notOfItsKind(beside)
   const content = disk.look(path)
   if (Either.isLeft(content)) return content.left
-  if (content.right !== undefined && content.right.kind !== "file") return notOfItsKind(path)
   // To open what is not there costs more than to look.
-  return content.right === undefined
-    ? nothing
-    : Effect.map(disk.readText(beside), (text) => Option.flatMap(Option.fromNullable(text), Metadata.parse))
+  if (content.right === undefined) return nothing
+  if (content.right.kind !== "file") return notOfItsKind(path)
+  return Effect.map(disk.readText(beside), (text) =>
+    Option.flatMap(Option.fromNullable(text), Metadata.parse)
+  )
 }
 
 const nothing = Effect.succeed(Option.none<Metadata.Metadata>())

@@ -754,6 +754,19 @@ describe("the room of an outbox in a folder", () => {
       expect(yield* spool.missing(0)).toBe(0)
     })
   )
+
+  it.scoped("leaves no part of a note for which a full disk had no room", () =>
+    Effect.gen(function* () {
+      const crashing = CrashingDisk.make()
+      const spool = yield* open(crashing.disk)
+      const entry = yield* commit(spool, "a", 1)
+      crashing.failWhen(({ kind }) => (kind === "write" ? "ENOSPC" : undefined))
+      const tried = spool.change(entry, { state: "waiting", time: 5 }, { attempts: attemptsOf(1), durable: true })
+      expect(yield* Effect.flip(tried)).toMatchObject({ _tag: "DiskError", code: "ENOSPC" })
+      const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}`
+      expect(yield* crashing.disk.names(shard)).toEqual([EntryName.print(entry)])
+    })
+  )
 })
 
 describe("the folder of an outbox", () => {
