@@ -79,7 +79,9 @@ export class DiskContents {
   readonly root: FolderNode
   private made: Volume | undefined
   /** In the order they were made; none of it is certain to survive. */
-  private changes: ReadonlyArray<Change> = []
+  private readonly changes = new Set<Change>()
+  /** Of these the last one of each name: a disk that is never synced has many. */
+  private readonly last = new Map<FolderNode, Map<string, Change>>()
 
   constructor(root: FolderNode) {
     this.root = root
@@ -127,31 +129,44 @@ export class DiskContents {
       const before = folder.entries.get(name)
       return node === undefined && entries.length === 1 && before?.kind === "folder" ? [before] : []
     })
-    const after = this.changes.filter((earlier) =>
-      earlier.entries.some(
-        (one) =>
-          emptied.includes(one.folder) ||
-          entries.some(({ folder, name }) => one.folder === folder && one.name === name)
-      )
-    )
-    this.changes = [...this.changes, { entries, after }]
-    for (const { folder, name, node } of entries) apply(folder.entries, name, node)
+    // What was before the last change of a name is before this one too.
+    const after = [
+      ...entries.flatMap(({ folder, name }) => this.last.get(folder)?.get(name) ?? []),
+      ...emptied.flatMap((folder) => [...(this.last.get(folder)?.values() ?? [])])
+    ]
+    const change = { entries, after }
+    this.changes.add(change)
+    for (const { folder, name, node } of entries) {
+      const names = this.last.get(folder) ?? new Map<string, Change>()
+      this.last.set(folder, names.set(name, change))
+      apply(folder.entries, name, node)
+    }
   }
 
   /** What changed in a folder is on the disk, with all that it builds on. */
   syncFolder(folder: FolderNode): void {
     const synced = new Set<Change>()
-    const include = (change: Change) => {
-      if (synced.has(change) || !this.changes.includes(change)) return
-      synced.add(change)
-      change.after.forEach(include)
+    const include = (first: Change) => {
+      const found = [first]
+      for (let change = found.pop(); change !== undefined; change = found.pop()) {
+        if (synced.has(change) || !this.changes.has(change)) continue
+        synced.add(change)
+        found.push(...change.after)
+      }
     }
     for (const change of this.changes)
       if (change.entries.some((one) => one.folder === folder)) include(change)
-    for (const change of this.changes)
-      if (synced.has(change))
-        for (const { folder, name, node } of change.entries) apply(folder.synced, name, node)
-    this.changes = this.changes.filter((change) => !synced.has(change))
+    for (const change of this.changes) if (synced.has(change)) this.keep(change)
+  }
+
+  /** A change is on the disk. */
+  private keep(change: Change): void {
+    this.changes.delete(change)
+    for (const { folder, name, node } of change.entries) {
+      apply(folder.synced, name, node)
+      const names = this.last.get(folder)
+      if (names?.get(name) === change) names.delete(name)
+    }
   }
 
   /** What a stop leaves. */
@@ -160,11 +175,11 @@ export class DiskContents {
     const chance = pick(random, [0, 0.3, 0.7, 1])
     // File systems with a journal keep what came before some moment, and nothing after.
     const journalled = random.integer(2) === 0
-    const cut = random.integer(this.changes.length + 1)
+    const cut = random.integer(this.changes.size + 1)
     const isKept = (at: number) => (journalled ? at < cut : random.number() < chance)
     const lost = new Set<Change>()
     const surviving = new Surviving(random)
-    this.changes.forEach((change, at) => {
+    Array.from(this.changes).forEach((change, at) => {
       if (isKept(at) && !change.after.some((earlier) => lost.has(earlier))) surviving.keep(change)
       else lost.add(change)
     })

@@ -1,5 +1,5 @@
 /** An outbox with all that may happen to it, and what must hold of it whatever does. */
-import { Context, Deferred, Effect, Exit, Fiber, FiberId, Layer, Option, Scope } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, FiberId, Layer, Option, Scope } from "effect"
 import { PCGRandom } from "effect/Utils"
 import * as EventLoop from "../../src/EventLoop.ts"
 import * as EntryName from "../../src/shared-files/outbox/EntryName.ts"
@@ -65,6 +65,12 @@ const root = "/var/relay/outbox"
 
 const week = 7 * 86_400_000
 
+/** By the default of 5 minutes at most, two files that can't be sent are tried five thousand times in a week. */
+const retry = { max: Duration.hours(1) }
+
+/** All that can be sent by then was tried again. Milliseconds. */
+const untilTried = 4 * Duration.toMillis(retry.max)
+
 /** Bytes that a version's content has besides as many as its number. */
 const baseSize = 8
 const contentOf = (number: number): string => `${number};`.padEnd(baseSize + number, "content ")
@@ -127,7 +133,7 @@ class World {
     const scope = yield* Scope.make()
     if (this.isOlder) yield* Effect.orDie(makeOlder(this.crashing.disk, root))
     const disk = this.commits(this.crashing)
-    const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root } })
+    const layer = outboxLayer({ disk, upstream: this.upstream, sharedFiles: { outbox: root, retry } })
     const built = yield* Effect.exit(Layer.buildWithScope(layer, scope))
     this.process = undefined
     if (Exit.isFailure(built)) return yield* Scope.close(scope, Exit.void)
@@ -370,12 +376,12 @@ class World {
       this.answers = ["take"]
       yield* this.letGo
       if (retriesRefused) yield* this.use((outbox) => outbox.retry)
-      yield* this.clock.pass(1_200_000, this.rest)
+      yield* this.clock.pass(untilTried, this.rest)
       this.latest = Math.max(this.latest, this.clock.unsafeCurrentTimeMillis())
       this.check("at the end")
       yield* this.use((outbox) => this.checkArrived(outbox, retriesRefused))
       yield* this.restart("power")
-      yield* this.clock.pass(1_200_000, this.rest)
+      yield* this.clock.pass(untilTried, this.rest)
       this.check("behind the end")
       this.checkTaken()
     })
