@@ -25,6 +25,41 @@ interface Commit {
   readonly ended: (outcome: Effect.Effect<void, DiskError>) => void
 }
 
+/** What a step has, in this order: its tag, path (of `Rename` that is `from`), `to`, mode, bytes, modified, at, length. */
+type Field = string | number | Uint8Array | undefined
+
+const tell = (told: Array<Field>, step: DiskStep): void => {
+  switch (step._tag) {
+    case "Write":
+      told.push(step._tag, step.path, "", step.mode, step.bytes, step.modified, 0, 0)
+      return
+    case "Note":
+      told.push(step._tag, step.path, "", step.mode, step.bytes, undefined, step.at, step.length ?? 0)
+      return
+    case "MakeFolder":
+      told.push(step._tag, step.path, "", step.mode, "", undefined, 0, 0)
+      return
+    case "Rename":
+      told.push(step._tag, step.from, step.to, 0, "", undefined, 0, 0)
+      return
+    default:
+      told.push(step._tag, step.path, "", 0, "", undefined, 0, 0)
+  }
+}
+
+/**
+ * Commits as the thread is told of them: of each the number of its steps, and then these, field by field. To hand over a list
+ * of objects takes both sides twice as long.
+ */
+export const flat = (commits: ReadonlyArray<ReadonlyArray<DiskStep>>): ReadonlyArray<Field> => {
+  const told: Array<Field> = []
+  for (const steps of commits) {
+    told.push(steps.length)
+    for (const step of steps) tell(told, step)
+  }
+  return told
+}
+
 interface Failure {
   readonly message: string
   readonly code?: string | undefined
@@ -88,7 +123,7 @@ export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = 
     const batch = waiting.splice(0)
     const id = ++ids
     thread.batches.set(id, batch)
-    thread.worker.postMessage({ id, commits: batch.map(({ steps }) => steps) })
+    thread.worker.postMessage({ id, commits: flat(batch.map(({ steps }) => steps)) })
   }
 
   yield* Effect.addFinalizer(() => Effect.promise(async () => void (await thread?.worker.terminate())))

@@ -37,8 +37,11 @@ export interface Folders {
   readonly again: <A>(effect: Effect.Effect<A, DiskError>) => Effect.Effect<A, DiskError>
   /** The folder of these names, one in the other, below the root, which is made again too; `EFTYPE`: a link or a file is in the way. */
   readonly make: (names: ReadonlyArray<string>) => Effect.Effect<string, DiskError>
-  /** The same by a look, now, where all of it is there and known to be on the disk, as nearly always; undefined: it is to be made. */
-  readonly made: (names: ReadonlyArray<string>) => string | undefined
+  /**
+   * The same by a look, now, or by these, where all of it is there and known to be on the disk, as nearly always; undefined: it
+   * is to be made.
+   */
+  readonly made: (names: ReadonlyArray<string>, looks?: Looks) => string | undefined
   /** The same, if all of it is there; undefined: not yet. Looks now. */
   readonly find: (names: ReadonlyArray<string>) => Either.Either<string | undefined, DiskError>
   /** What does the same each time that it is called, by these looks, for who asks for one folder again and again. */
@@ -142,10 +145,10 @@ const find = (
 }
 
 /** Where something is in the way, making it says so. */
-const made = (parts: Parts, names: ReadonlyArray<string>): string | undefined => {
+const made = (parts: Parts, names: ReadonlyArray<string>, looks?: Looks): string | undefined => {
   const paths = pathsOf(parts.root, names)
   if (!paths.every((path) => parts.durable.has(path))) return undefined
-  const found = find(parts, paths, Either.right(paths.at(-1) ?? parts.root), undefined)
+  const found = find(parts, paths, Either.right(paths.at(-1) ?? parts.root), looks)
   return Either.isRight(found) ? found.right : undefined
 }
 
@@ -226,7 +229,7 @@ export const make = (disk: DiskService, { root: given, mode, within, now }: Fold
     temporary,
     prepare,
     again,
-    made: (names) => made(parts, names),
+    made: (names, looks) => made(parts, names, looks),
     make: (names) =>
       Effect.suspend(() => {
         const folder = made(parts, names)

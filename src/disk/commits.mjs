@@ -1,5 +1,5 @@
-// The thread of `CommitThread.ts`, which has this text in it. It takes `{ id, commits }`, each commit an array of steps
-// (`DiskStep` of `Disk.ts`), and answers `{ id, failures }`, of each commit null, or `{ message, code }`.
+// The thread of `CommitThread.ts`, which has this text in it. It takes `{ id, commits }`, the steps of these (`DiskStep` of
+// `Disk.ts`) in one flat list, and answers `{ id, failures }`, of each commit null, or `{ message, code }`.
 //
 // All commits of a batch go on as far as something is to be synced; then that is synced side by side, a folder or a log once
 // for all that wait for it. What a commit writes one behind the other, and the folders that it syncs behind that, are synced
@@ -96,7 +96,7 @@ const discardFolder = (path) => {
 const performs = {
   CheckFile: ({ path }) => checkFile(path),
   MakeFolder: makeFolder,
-  Rename: ({ from, to }) => fs.renameSync(from, to),
+  Rename: ({ path, to }) => fs.renameSync(path, to),
   Remove: ({ path }) => remove(path),
   Discard: ({ path }) => discard(path),
   DiscardFolder: ({ path }) => discardFolder(path)
@@ -220,6 +220,27 @@ const ended = (batch) => {
   if (--batch.left === 0) goOnAll(batch)
 }
 
+/** The commits that `CommitThread.flat` has made one list of: all of their steps have the same fields. */
+const commitsOf = (told) => {
+  const commits = []
+  for (let next = 0; next < told.length; ) {
+    const steps = []
+    for (let left = told[next++]; left > 0; left--)
+      steps.push({
+        _tag: told[next++],
+        path: told[next++],
+        to: told[next++],
+        mode: told[next++],
+        bytes: told[next++],
+        modified: told[next++],
+        at: told[next++],
+        length: told[next++]
+      })
+    commits.push({ steps, at: 0, failure: null })
+  }
+  return commits
+}
+
 parentPort.on("message", ({ id, commits }) => {
-  goOnAll({ id, commits: commits.map((steps) => ({ steps, at: 0, failure: null })), left: 0 })
+  goOnAll({ id, commits: commitsOf(commits), left: 0 })
 })

@@ -13,8 +13,18 @@ const isInCalendar = (day: string, ofMonth: string): boolean =>
 /** Of a date as JavaScript prints it. */
 const printedLength = "2026-01-05T09:00:00.000Z".length
 
+/** What was printed last: an upload's date is read where it was just written, and what comes together has one time. */
+let last = { millis: 0, text: new Date(0).toISOString() }
+
+/** As JavaScript prints it, in RFC 3339. @param millis since 1970 */
+export const print = (millis: number): string => {
+  if (millis !== last.millis) last = { millis, text: new Date(millis).toISOString() }
+  return last.text
+}
+
 /** What was printed here, as most are, is known by being printed the same again: a sixth of the work. NaN: it was not. */
 const printed = (text: string): number => {
+  if (text === last.text) return last.millis
   const millis = text.length === printedLength ? Date.parse(text) : Number.NaN
   return !Number.isNaN(millis) && new Date(millis).toISOString() === text ? millis : Number.NaN
 }

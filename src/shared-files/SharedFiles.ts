@@ -62,6 +62,8 @@ export interface Upload {
   readonly body: Effect.Effect<RequestBody, never, Scope.Scope>
   /** Whose upload it is, for the bound per address. */
   readonly address: string
+  /** Which uploads are begun together with it; absent: none. */
+  readonly batch?: Batch | undefined
 }
 
 /** `queued`: on the disk here, on its way to the policy server. */
@@ -181,8 +183,9 @@ const withNodes = <A, E>({ nodesList }: Parts, use: (nodes: Nodes) => Effect.Eff
   nodesList.now === undefined ? Effect.flatMap(nodesList.current, use) : use(nodesList.now())
 
 /** Where an upload goes, if its target, its size and its source allow it. */
-const destined = (parts: Parts, { name, announced }: Upload) =>
+const destined = (parts: Parts, given: Upload) =>
   withNodes(parts, (nodes): Effect.Effect<Destination.Destination, UploadError> => {
+    const { name, announced } = given
     const location = checkedLocation(parts, nodes, name)
     if (Either.isLeft(location)) return location.left
     const found = location.right
@@ -194,7 +197,7 @@ const destined = (parts: Parts, { name, announced }: Upload) =>
       return Effect.succeed(
         Option.isNone(found)
           ? Destination.inOutbox(parts.outbox, name)
-          : Destination.inStore(parts.store, name, found.value, () =>
+          : Destination.inStore(parts.store, given, found.value, () =>
               locationNow(parts, name, { nodes, found })
             )
       )

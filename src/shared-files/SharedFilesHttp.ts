@@ -1,6 +1,6 @@
 /** Maps requests to shared files. */
 
-import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpServerResponse } from "@effect/platform"
 import { Effect, Either, Exit, Option, Schema } from "effect"
 import * as AtOnce from "../AtOnce.ts"
 import { Access } from "../access/Access.ts"
@@ -25,8 +25,6 @@ import {
 } from "./SharedFiles.ts"
 import { type Queued, type Stored, uploadParameters } from "./SharedFilesApi.ts"
 import * as UploadHeader from "./upload/UploadHeader.ts"
-
-type Request = HttpServerRequest.HttpServerRequest
 
 const json = { contentType: "application/json" }
 
@@ -54,15 +52,19 @@ interface Services {
   readonly sharedFiles: SharedFilesService
 }
 
-const answerTo = (result: Accepted) =>
-  HttpServerResponse.text(`${JSON.stringify(accepted(result))}\n`, {
-    ...json,
+/** As text, of which node makes one piece with the head; all of it is ASCII. */
+const answerTo = (result: Accepted) => {
+  const text = `${JSON.stringify(accepted(result))}\n`
+  return HttpServerResponse.raw(text, {
+    contentType: json.contentType,
+    contentLength: text.length,
     status: result.result === "stored" ? 200 : 202
   })
+}
 
 const upload = (
   { access, sharedFiles }: Services,
-  request: Request,
+  { request, batch }: RawHandlers.Given,
   name: SharedFileName,
   body: Upload["body"],
   announcement: Upload["announcement"]
@@ -75,7 +77,7 @@ const upload = (
   const plain = RequestBody.plain(request)
   if (Either.isLeft(plain)) return plain.left
   const announced = RequestBody.announced(request)
-  const given = { name, announced, announcement, body, address: address.right }
+  const given = { name, announced, announcement, body, address: address.right, batch }
   return AtOnce.map(sharedFiles.upload(given), answerTo).pipe(Effect.catchTag("UpstreamRejected", passOn))
 }
 
@@ -104,8 +106,8 @@ const share = (services: Services, { path, query }: RawHandlers.Address<NodePath
     const claim = SharedFileRequest.decodePost(search)
     return Either.isLeft(claim) ? claim.left : Effect.succeed({ claim: claim.right, length: 0 })
   })
-  return ({ request }: RawHandlers.Given) =>
-    upload(services, request, name.right, RequestBody.open(request), announcement)
+  return (given: RawHandlers.Given) =>
+    upload(services, given, name.right, RequestBody.open(given.request), announcement)
 }
 
 interface OlderPath {
@@ -128,13 +130,13 @@ const olderNameOf = ({
 
 const tooSlow = new RequestTimeout({ message: "header block: not within limits.headers_timeout" })
 
-const put = (services: Services, request: Request, path: OlderPath, query: string) =>
+const put = (services: Services, given: RawHandlers.Given, path: OlderPath, query: string) =>
   Effect.gen(function* () {
     const { limits } = services
     const search = Query.parse(query)
     yield* Query.onlyKnown(search, uploadParameters.put)
     const name = yield* olderNameOf(path)
-    const body = yield* Effect.cached(RequestBody.open(request))
+    const body = yield* Effect.cached(RequestBody.open(given.request))
     const announcement = Effect.gen(function* () {
       const ttl = yield* Query.parameter(search, "ttl")
       const text = Option.getOrElse(ttl, () => "")
@@ -146,7 +148,7 @@ const put = (services: Services, request: Request, path: OlderPath, query: strin
       const claim = yield* SharedFileRequest.decodeBlock(block, text)
       return { claim, length }
     })
-    return yield* upload(services, request, name, body, announcement)
+    return yield* upload(services, given, name, body, announcement)
   })
 
 /** So that the source sends the file, and the outbox keeps it: sent twice it does no harm, not sent it would be lost. */
@@ -210,8 +212,8 @@ export const layer = RawHandlers.group(
       check: (address) => check(sharedFiles, address),
       put:
         ({ path, query }) =>
-        ({ request }) =>
-          put(services, request, path, query),
+        (given) =>
+          put(services, given, path, query),
       head: (address) => head(sharedFiles, address)
     }
   })

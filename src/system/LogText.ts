@@ -3,6 +3,7 @@
  * it begins a line, or reaches a terminal as anything but text.
  */
 import { Array as Arr, Cause, FiberId, HashMap, Inspectable, List, Logger, LogSpan } from "effect"
+import * as DateTime from "../http/DateTime.ts"
 import type { Line } from "../LogLine.ts"
 import * as Printable from "../Printable.ts"
 
@@ -83,7 +84,7 @@ const labelsOf = (fields: ReadonlyArray<string>): ReadonlyArray<Label> => {
 
 /** What `logfmt` makes of an entry with these fields as its annotations, and nothing else in it. */
 export const logfmtOf = ({ date, fiberId, fields, level, message }: Line): string => {
-  let line = `timestamp=${date.toISOString()} level=${level.label} fiber=#${fiberId.id} message=${quoted(message)}`
+  let line = `timestamp=${DateTime.print(date.getTime())} level=${level.label} fiber=#${fiberId.id} message=${quoted(message)}`
   let isPrintable = Printable.isAscii(message)
   for (const label of labelsOf(Object.keys(fields))) {
     const value = text(fields[label.field])

@@ -160,7 +160,7 @@ const watched = async (
   })
   try {
     const answered = once(worker, "message")
-    worker.postMessage({ id: 1, commits })
+    worker.postMessage({ id: 1, commits: CommitThread.flat(commits) })
     const [{ calls, failures, most }] = await answered
     expect(failures).toEqual(commits.map(() => null))
     return { calls, most }

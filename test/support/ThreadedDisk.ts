@@ -1,6 +1,7 @@
 /** A disk in memory whose commits are done by what `CommitThread` runs: by the text of its thread, many of them at once. */
 import { runInThisContext } from "node:vm"
 import { Effect } from "effect"
+import { flat } from "../../src/disk/CommitThread.ts"
 import source from "../../src/disk/commits.mjs?raw"
 import { DiskError, type DiskService, type DiskStep } from "../../src/disk/Disk.ts"
 import type { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
@@ -13,7 +14,7 @@ interface Commit {
 
 interface Batch {
   readonly id: number
-  readonly commits: ReadonlyArray<ReadonlyArray<DiskStep>>
+  readonly commits: ReturnType<typeof flat>
 }
 
 interface Answer {
@@ -99,7 +100,7 @@ export const threaded: Commits = (crashing) => {
     const commits = waiting.splice(0)
     const id = ++ids
     batches.set(id, commits)
-    const message = structuredClone({ id, commits: commits.map(({ steps }) => steps) })
+    const message = structuredClone({ id, commits: flat(commits.map(({ steps }) => steps)) })
     setImmediate(() => handle(message))
   }
   const told = ({ id, failures }: Answer) => {

@@ -5,6 +5,7 @@ import { Option } from "effect"
 import { bufferOf } from "../../Bytes.ts"
 import * as ContentHash from "../../disk/ContentHash.ts"
 import { isHostname } from "../../Hostname.ts"
+import * as DateTime from "../../http/DateTime.ts"
 import type { Node } from "../../topology/Node.ts"
 import * as HeaderBlock from "./HeaderBlock.ts"
 import * as Signature from "./Signature.ts"
@@ -71,7 +72,7 @@ const isPlainText = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}
  * @param now milliseconds since 1970
  */
 export const describe = (file: VerifiedFile, size: number, now: number): Metadata => {
-  const accepted = new Date(now).toISOString()
+  const accepted = DateTime.print(now)
   return {
     hash: file.hash,
     digest: hex(file.signature),

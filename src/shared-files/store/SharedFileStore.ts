@@ -4,7 +4,7 @@
  *
  * A file is written in `~tmp`, synced, and committed by an intent (`Intents`).
  */
-import { randomUUID } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
 import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
@@ -54,12 +54,15 @@ export interface SharedFileStoreService {
    * Stores a file: on the disk when this returns, with the metadata that this gives. Where a file is there whose request
    * began later, the new file is acknowledged and dropped, as if it had been replaced. `BadSignature` (stale): the signed
    * scope of the file that is there does not allow it.
+   *
+   * @param batch of uploads that share their looks at folders
    */
   readonly commit: (
     location: Location,
     turn: FileLocks.Turn,
     incoming: Incoming.Incoming,
-    metadata: Metadata.Metadata
+    metadata: Metadata.Metadata,
+    batch?: Batch
   ) => Effect.Effect<Metadata.Metadata, BadSignature | StorageFull | StorageError>
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
@@ -116,7 +119,9 @@ const fileMode = 0o640
 const mostHeld = 64 * 1024
 
 /** What the store is made of. */
-interface Parts extends ContentCheck.Parts {}
+interface Parts extends ContentCheck.Parts {
+  readonly looksOf: (batch: Batch | undefined) => Looks.Looks | undefined
+}
 
 /** The store of the configuration, without its regular clean-up. */
 export const make = Effect.gen(function* () {
@@ -132,8 +137,8 @@ export const make = Effect.gen(function* () {
     now: () => clock.unsafeCurrentTimeMillis()
   })
   const intents = Intents.make({ disk, folders, hashesTo, fileMode })
-  const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk) }
   const looksOf = Looks.ofBatches(disk, () => clock.unsafeCurrentTimeMillis())
+  const parts: Parts = { disk, folders, locks, hashesTo, intents, known: KnownMetadata.make(disk), looksOf }
   const free = FreeSpace.make(folders.again(disk.free(folders.root)))
   const checkRoom = checkFree(free, sharedFiles.minFree, () => clock.unsafeCurrentTimeMillis())
   const watchRoom = RoomWatch.make((size) => {
@@ -191,15 +196,19 @@ const full = Effect.suspend(
 const begin = (
   { disk, folders, intents }: Parts,
   room: RoomWatch.RoomWatch<StorageFull | StorageError>
-): SharedFileStoreService["begin"] =>
-  Effect.suspend(() => {
-    const name = randomUUID()
+): SharedFileStoreService["begin"] => {
+  // Another one than those that the process before this one has left.
+  const own = randomBytes(9).toString("base64url")
+  let count = 0
+  return Effect.suspend(() => {
+    const name = `${own}.${++count}`
     const create = Effect.suspend(() => folders.again(disk.create(`${folders.temporary}/${name}`, fileMode)))
     return Incoming.open(name, create, room, {
       mostHeld,
       discard: (_, mayBeThere) => intents.discard(name, mayBeThere)
     })
   })
+}
 
 /** A file, if it is there; a link in its place is not followed. */
 const contentAt = ({ disk }: Parts, path: string) =>
@@ -237,7 +246,7 @@ type Stored = Effect.Effect<void, BadSignature | DiskError>
 
 const commit = (
   parts: Parts,
-  ...[location, turn, incoming, metadata]: Parameters<SharedFileStoreService["commit"]>
+  ...[location, turn, incoming, metadata, batch]: Parameters<SharedFileStoreService["commit"]>
 ) =>
   Effect.suspend(() => {
     const { folders, intents } = parts
@@ -252,7 +261,7 @@ const commit = (
       })
     const writing = Effect.suspend(() => {
       const isLeft = intents.mayBeLeft(() => keyOf(location))
-      const folder = isLeft ? undefined : folders.made(location.folders)
+      const folder = isLeft ? undefined : folders.made(location.folders, parts.looksOf(batch))
       if (folder !== undefined) return store(folder)
       const making = folders.make(location.folders)
       return Effect.flatMap(isLeft ? Effect.andThen(intents.complete(location), making) : making, store)

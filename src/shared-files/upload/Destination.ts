@@ -4,6 +4,7 @@ import * as AtOnce from "../../AtOnce.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
 import type { Turn } from "../../disk/FileLocks.ts"
 import type { Incoming } from "../../disk/Incoming.ts"
+import type { Batch } from "../../EventLoop.ts"
 import { type StorageError, type StorageFull, TooBusy, type UpstreamRejected } from "../../RelayError.ts"
 import type { SharedFileName } from "../file/FileId.ts"
 import { keyOf, type Location } from "../file/Location.ts"
@@ -52,7 +53,7 @@ export interface Destination {
  */
 export const inStore = (
   store: SharedFileStoreService,
-  name: SharedFileName,
+  { name, batch }: { readonly name: SharedFileName; readonly batch?: Batch | undefined },
   location: Location,
   locationNow: () => Effect.Effect<Option.Option<Location>>
 ): Destination => {
@@ -78,7 +79,7 @@ export const inStore = (
         locationNow(),
         (found): ReturnType<Destination["commit"]> =>
           Option.exists(found, (now) => now === location || keyOf(now) === keyOf(location))
-            ? AtOnce.map(store.commit(location, turn, incoming, metadata), stored)
+            ? AtOnce.map(store.commit(location, turn, incoming, metadata, batch), stored)
             : moved
       )
   }
