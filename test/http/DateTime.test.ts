@@ -26,6 +26,17 @@ describe("a date", () => {
   )
 
   it.prop(
+    "is printed as JavaScript does it, and read as what it was printed of, by turns with others",
+    [FastCheck.array(FastCheck.integer({ min: 0, max: 3 }), { maxLength: 8 })],
+    ([days]) => {
+      for (const millis of days.map((day) => day * 86_400_000 + 1)) {
+        expect(DateTime.print(millis)).toBe(new Date(millis).toISOString())
+        expect(DateTime.parse("1970-01-02T00:00:00.001Z")).toEqual(Option.some(86_400_001))
+      }
+    }
+  )
+
+  it.prop(
     "is none where its day is not in the calendar",
     [
       FastCheck.integer({ min: 1900, max: 2100 }),
