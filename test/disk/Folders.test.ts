@@ -4,6 +4,7 @@ import { join, relative } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Folders from "../../src/disk/Folders.ts"
+import * as Looks from "../../src/disk/Looks.ts"
 import { make as makeDisk } from "../../src/disk/NodeDisk.ts"
 import { temporaryFolder } from "../support/Folders.ts"
 import { eventually } from "../support/Until.ts"
@@ -132,6 +133,27 @@ describe("the folders below a root", () => {
         expect(folders.made(["a", "b"])).toBeUndefined()
         expect(yield* Effect.flip(folders.make(["a", "b"]))).toMatchObject({ code: "EFTYPE" })
       })
+  )
+
+  it.scopedLive("are looked at once by those who share their looks, as long as they do", () =>
+    Effect.gen(function* () {
+      const root = yield* temporaryFolder
+      const folders = foldersAt(root)
+      yield* folders.make(["a", "b"])
+      const looked: Array<string> = []
+      const look = (path: string) => {
+        looked.push(relative(root, path))
+        return disk.look(path)
+      }
+      const looksOf = Looks.ofBatches({ look }, Date.now)
+      const batch = { isGoing: true }
+      for (let time = 0; time < 3; time++)
+        expect(folders.made(["a", "b"], looksOf(batch))).toBe(join(root, "a/b"))
+      expect(looked).toEqual(["a", "a/b"])
+      batch.isGoing = false
+      fs.rmdirSync(join(root, "a/b"))
+      expect(folders.made(["a", "b"], looksOf(batch))).toBeUndefined()
+    })
   )
 
   it.scopedLive("are never followed where they have become links, to what was there before too", () =>
