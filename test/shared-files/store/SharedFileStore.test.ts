@@ -42,6 +42,18 @@ describe("SharedFileStore", () => {
     }).pipe(Effect.provide(storeLayer(disk)))
   })
 
+  it.effect("gives each that comes in a name that no other has, nor one of the process before", () => {
+    const { disk } = openDisk()
+    const names = Effect.flatMap(SharedFileStore, ({ begin }) => Effect.replicateEffect(begin, 3)).pipe(
+      Effect.map((all) => all.map(({ name }) => name)),
+      Effect.scoped,
+      Effect.provide(storeLayer(disk))
+    )
+    return Effect.gen(function* () {
+      expect(new Set([...(yield* names), ...(yield* names)]).size).toBe(6)
+    })
+  })
+
   it.effect("stores in either layout, below the relays on the way", () => {
     const { fs, disk } = openDisk()
     const relays = ["relay1", "relay2"].map((id) => NodeId.make(id))
