@@ -60,8 +60,9 @@ export const parse = (text: string): Option.Option<EntryRecord> => {
     : Option.some({ name: { target, source, fileId }, began, accepted, metadata })
 }
 
-/** What `print` makes of a time, but at the end of a month: of a day that each month has nothing has to be compared. */
-const usualTime = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+/** What `print` makes of a time, but of a 29th of February: each of these days is one, so nothing has to be compared. */
+const usualTime =
+  /^\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
 
 const timeOf = (text: string | undefined): number | undefined => {
   if (text === undefined) return undefined

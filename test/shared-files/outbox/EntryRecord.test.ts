@@ -65,7 +65,18 @@ describe("a request record", () => {
       metadata: metadataOf("x")
     })
     expect(Option.isSome(EntryRecord.parse(text))).toBe(true)
-    for (const day of ["02-29", "02-30", "04-31", "13-01", "00-10", "01-00"])
+    for (const day of [
+      "02-29",
+      "02-30",
+      "02-31",
+      "04-31",
+      "11-31",
+      "13-01",
+      "00-10",
+      "00-31",
+      "01-00",
+      "01-32"
+    ])
       expect(EntryRecord.parse(text.replace("02-28", day)), day).toEqual(Option.none())
   })
 
