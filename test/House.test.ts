@@ -22,6 +22,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "LogLine.ts",
     "Outcome.ts",
     "AtOnce.ts",
+    "FiberClock.ts",
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",

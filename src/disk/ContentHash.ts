@@ -15,10 +15,12 @@ export interface ContentHash {
 /** Its form in hex. */
 export const pattern = /^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$/
 
+const digits = /^[0-9a-fA-F]+$/
+
 /** The algorithm follows from the length: 64 hex digits are sha256, 128 are sha512. None for other text. */
 export const parse = (text: string): Option.Option<ContentHash> => {
-  // The pattern alone would look at half of a long one twice.
-  if ((text.length !== 64 && text.length !== 128) || !pattern.test(text)) return Option.none()
+  // The pattern with the lengths would look at half of a long one twice.
+  if ((text.length !== 64 && text.length !== 128) || !digits.test(text)) return Option.none()
   return Option.some({ algorithm: text.length === 64 ? "sha256" : "sha512", hex: text.toLowerCase() })
 }
 

@@ -21,6 +21,11 @@ export interface FileLocks {
    * is at any file.
    */
   readonly isFree: (name: () => string) => boolean
+  /**
+   * Alone with the file from now on, until the function that it gives is called; undefined: somebody is at it. For where
+   * nothing interrupts.
+   */
+  readonly take: (name: string) => (() => void) | undefined
   /** Alone with the file. */
   readonly alone: (name: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** A request to write this file begins; it ends with the scope. */
@@ -110,6 +115,15 @@ export const make = (): FileLocks => {
 
   return {
     isFree: (name) => locks.size === 0 || !locks.has(name()),
+    take: (name) => {
+      if (locks.get(name)?.isHeld === true) return undefined
+      const lock = enter(name)
+      lock.isHeld = true
+      return () => {
+        release(lock)
+        leave(name, lock)
+      }
+    },
     alone: (name) => (effect) =>
       holding(
         () => enter(name),

@@ -77,18 +77,18 @@ const begin = (
     Outcome.end(exchange.answer, whole?.complete ? Effect.succeed(whole) : error)
   const broken = (message: string) =>
     failed(unreachable(request.reusedSocket ? "stale" : "broken", `${url.host}: ${message}`))
-  request.on("error", ignoreError)
-  request.once("error", (error) => (error instanceof PeerUnreachable ? failed(error) : broken(text(error))))
-  request.once("close", () => {
+  // None of these but "error" and "drain" comes twice, and what is to be taken off first is more work than what is called.
+  request.on("error", (error) => (error instanceof PeerUnreachable ? failed(error) : broken(text(error))))
+  request.on("close", () => {
     if (!exchange.isAnswered) broken("the connection was closed without an answer")
   })
   const otherProtocol = () =>
     failed(unreachable("broken", `${url.host}: answered 101, which is no answer to what was asked`))
-  request.once("upgrade", (_, socket) => {
+  request.on("upgrade", (_, socket) => {
     socket.destroy()
     otherProtocol()
   })
-  request.once("response", (response) => {
+  request.on("response", (response) => {
     // Whoever reads the response later sees from its state that it failed.
     response.on("error", ignoreError)
     exchange.isAnswered = true
@@ -97,16 +97,16 @@ const begin = (
     // Of one without a body all came with its head: that is waited for, and its end, in one.
     else if (response.headers["content-length"] === "0") {
       whole = response
-      response.once("end", tell).once("close", tell).resume()
+      response.on("end", tell).on("close", tell).resume()
     } else tell()
   })
-  request.once("socket", (socket) => {
+  request.on("socket", (socket) => {
     step()
     exchange.read = socket.bytesRead
     // Node would wait for a "close" of the socket that has been already.
     if (socket.destroyed) request.destroy(new Error("the connection was closed"))
   })
-  request.on("drain", step).once("finish", step)
+  request.on("drain", step).on("finish", step)
   send(request)
   return exchange
 }

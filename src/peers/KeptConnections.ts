@@ -18,8 +18,8 @@ export class KeptConnections extends Http.Agent {
   private readonly establish: Establish
   private readonly idleMillis: number
   private readonly current = new Set<Net.Socket>()
-  /** Of each connection that nobody uses, what ends it when the peer speaks unasked. */
-  private readonly unasked = new WeakMap<Net.Socket, () => void>()
+  /** Of each connection that is used again, whether somebody uses it now. */
+  private readonly inUse = new WeakMap<Net.Socket, boolean>()
 
   constructor(idle: Duration.Duration, establish: Establish) {
     const idleMillis = Duration.toMillis(idle)
@@ -59,16 +59,14 @@ export class KeptConnections extends Http.Agent {
   override keepSocketAlive(socket: Net.Socket): boolean {
     const kept: unknown = super.keepSocketAlive(socket)
     if (kept !== true || !this.current.has(socket)) return false
-    // What comes now would be taken for the answer to what is asked next.
-    const end = () => socket.destroy()
-    this.unasked.set(socket, end)
-    socket.once("data", end)
+    // What comes now would be taken for the answer to what is asked next. To hear of it only now costs more than always.
+    if (!this.inUse.has(socket)) socket.on("data", () => this.inUse.get(socket) || socket.destroy())
+    this.inUse.set(socket, false)
     return true
   }
 
   override reuseSocket(socket: Net.Socket, request: Http.ClientRequest): void {
-    const end = this.unasked.get(socket)
-    if (end !== undefined) socket.off("data", end)
+    this.inUse.set(socket, true)
     super.reuseSocket(socket, request)
   }
 

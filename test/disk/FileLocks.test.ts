@@ -28,6 +28,26 @@ describe("FileLocks", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("are taken at once where nobody is at the file, and keep others out until they are let go", () =>
+    Effect.gen(function* () {
+      const locks = make()
+      const seen: Array<string> = []
+      const turn = yield* locks.turn("a")
+      const leave = locks.take("a")
+      expect(locks.take("a")).toBeUndefined()
+      locks.take("b")?.()
+      const writing = yield* Effect.fork(write(turn, seen, "turn"))
+      yield* Effect.yieldNow()
+      yield* Effect.yieldNow()
+      expect(seen).toEqual([])
+      leave?.()
+      yield* Fiber.join(writing)
+      expect(seen).toEqual(["turn"])
+      locks.take("a")?.()
+      expect(locks.isFree(() => "b")).toBe(true)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("lets the next in when one fails or is interrupted, also while it waits", () =>
     Effect.gen(function* () {
       const locks = make()

@@ -16,6 +16,7 @@ import * as PeerConnections from "../../src/peers/PeerConnections.ts"
 import { unreachable } from "../../src/peers/PeerUnreachable.ts"
 import { certificateOf } from "../../src/testing/SelfSigned.ts"
 import { certificateNamed, secretNamed } from "../support/Keys.ts"
+import { rawServer } from "../support/RawServer.ts"
 import { eventually } from "../support/Until.ts"
 
 /** As node agents have them. */
@@ -299,6 +300,32 @@ describe("a pool", () => {
         }).pipe(Effect.scoped)
       )
     })
+  )
+
+  it.scopedLive(
+    "closes one that nobody uses when the peer says something there, and not while somebody does",
+    () =>
+      Effect.gen(function* () {
+        const peers: Array<Net.Socket> = []
+        const { connections, port } = yield* rawServer((socket, count) => {
+          peers.push(socket)
+          socket.on("data", () => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${count}`))
+        })
+        const url = new URL(`http://127.0.0.1:${port}`)
+        yield* pooled("1 minutes", url, Effect.succeed([]), (pool) =>
+          Effect.gen(function* () {
+            const isFree = (count: number) => Object.values(pool.agent.freeSockets).flat().length === count
+            for (let asked = 0; asked < 3; asked++) {
+              expect(yield* get(pool.agent, url)).toBe("200 1")
+              yield* eventually(() => isFree(1))
+            }
+            peers[0]?.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            yield* eventually(() => isFree(0))
+            expect(yield* get(pool.agent, url)).toBe("200 2")
+            expect(connections()).toBe(2)
+          })
+        )
+      })
   )
 
   it.scopedLive("closes one that was idle for https_idle_timeout", () =>

@@ -1,11 +1,13 @@
 /** One attempt to get rid of an entry: what is looked at before it is sent, the sending, and what the answer means. */
 import { Readable } from "node:stream"
 import { Effect, Option } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import { DiskError, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as Incoming from "../../disk/Incoming.ts"
+import * as FiberClock from "../../FiberClock.ts"
 import type { UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
-import { NodesList, type NodesListService } from "../../topology/NodesList.ts"
+import { type Nodes, NodesList, type NodesListService } from "../../topology/NodesList.ts"
 import * as Location from "../file/Location.ts"
 import type { BadSignature } from "../file/SharedFileError.ts"
 import { SharedFileStore, type SharedFileStoreService } from "../store/SharedFileStore.ts"
@@ -34,13 +36,9 @@ export type Verdict =
 /**
  * Attempts to get rid of an entry, and changes nothing of it.
  *
- * @param answered run when the policy server has answered, whatever it said
+ * @param answered called when the policy server has answered, whatever it said
  */
-export type Attempt = (
-  entry: EntryName,
-  loaded: LoadedEntry,
-  answered: Effect.Effect<void>
-) => Effect.Effect<Verdict>
+export type Attempt = (entry: EntryName, loaded: LoadedEntry, answered: () => void) => Effect.Effect<Verdict>
 
 interface Parts {
   readonly spool: Pick<Spool, "content">
@@ -98,27 +96,33 @@ const attemptWhole = (
   entry: EntryName,
   record: EntryRecord.EntryRecord,
   bytes: Uint8Array | undefined,
-  answered: Effect.Effect<void>
+  answered: () => void
 ): Effect.Effect<Verdict> =>
-  Effect.flatMap(parts.nodesList.neverLoaded, (neverLoaded) => {
-    if (neverLoaded) return Effect.succeed(deferred("the nodes list was not loaded yet"))
-    return Effect.flatMap(parts.nodesList.current, (nodes) =>
-      Effect.clockWith((clock): Effect.Effect<Verdict> => {
-        const ttl = EntryRecord.remainingTtl(record.metadata, clock.unsafeCurrentTimeMillis())
-        if (Option.isNone(ttl)) return Effect.succeed({ _tag: "Expired" })
-        const location = Location.find(parts.layout, nodes, record.name)
-        if (Option.isSome(location)) return keep(parts, entry, record, location.value)
-        const { source } = record.name
-        if (nodes.route(source)._tag === "Unknown")
-          return Effect.succeed({
-            _tag: "Refused",
-            message: `no node ${source} below this relay any more`,
-            status: 403
-          })
-        return send(parts, entry, record, ttl.value, bytes, answered)
-      })
-    )
-  })
+  Effect.withFiberRuntime((fiber) =>
+    AtOnce.flatMap(loadedNodes(parts.nodesList), (nodes): Effect.Effect<Verdict> => {
+      if (nodes === undefined) return Effect.succeed(deferred("the nodes list was not loaded yet"))
+      const ttl = EntryRecord.remainingTtl(record.metadata, FiberClock.of(fiber).unsafeCurrentTimeMillis())
+      if (Option.isNone(ttl)) return Effect.succeed({ _tag: "Expired" })
+      const location = Location.find(parts.layout, nodes, record.name)
+      if (Option.isSome(location)) return keep(parts, entry, record, location.value)
+      const { source } = record.name
+      if (nodes.route(source)._tag === "Unknown")
+        return Effect.succeed({
+          _tag: "Refused",
+          message: `no node ${source} below this relay any more`,
+          status: 403
+        })
+      return send(parts, entry, record, ttl.value, bytes, answered)
+    })
+  )
+
+/** The list of nodes; undefined where none was loaded yet. One that has nodes was. */
+const loadedNodes = ({ current, neverLoaded, now }: NodesListService): Effect.Effect<Nodes | undefined> => {
+  const nodes = now?.()
+  return nodes !== undefined && nodes.size > 0
+    ? Effect.succeed(nodes)
+    : Effect.flatMap(neverLoaded, (never) => (never ? Effect.succeed(undefined) : current))
+}
 
 const deferred = (message: string): Verdict => ({ _tag: "Deferred", message })
 
@@ -161,7 +165,7 @@ const send = (
   record: EntryRecord.EntryRecord,
   ttl: string,
   bytes: Uint8Array | undefined,
-  answered: Effect.Effect<void>
+  answered: () => void
 ): Effect.Effect<Verdict> =>
   Effect.matchEffect(
     upstream.put({
@@ -173,15 +177,19 @@ const send = (
       bytes
     }),
     {
-      onSuccess: () => Effect.as(answered, delivered),
+      onSuccess: () => {
+        answered()
+        return delivered
+      },
       onFailure: (error) => {
         const verdict = verdictOf(error)
-        return verdict._tag === "Unreachable" ? Effect.succeed(verdict) : Effect.as(answered, verdict)
+        if (verdict._tag !== "Unreachable") answered()
+        return Effect.succeed(verdict)
       }
     }
   )
 
-const delivered: Verdict = { _tag: "Delivered" }
+const delivered = Effect.succeed<Verdict>({ _tag: "Delivered" })
 
 const verdictOf = (error: UpstreamRejected | UpstreamFatal | UpstreamUnreachable): Verdict => {
   const { message } = error

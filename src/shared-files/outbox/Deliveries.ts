@@ -5,8 +5,10 @@
 import { Cause, Clock, Duration, Effect, Option, type Scope } from "effect"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
+import * as FiberClock from "../../FiberClock.ts"
 import * as Span from "../../Span.ts"
 import type { Attempt } from "./Attempt.ts"
+import * as Crew from "./Crew.ts"
 import { type DeliveryParts, deliver } from "./Delivery.ts"
 import * as DueFiles from "./DueFiles.ts"
 import * as EntryName from "./EntryName.ts"
@@ -51,13 +53,15 @@ export interface DeliveriesOptions {
   readonly scope: Scope.Scope
 }
 
-interface Parts extends DeliveryParts, Pick<DeliveriesOptions, "gate" | "scope"> {}
+interface Parts extends DeliveryParts, Pick<DeliveriesOptions, "gate" | "scope"> {
+  readonly crew: Crew.Crew
+}
 
 /** Deliveries of what is in the spool; nothing is tried before it is due or started. */
 export const make = (options: DeliveriesOptions): Deliveries => {
   const flights = Flights.make()
   const files = DueFiles.make(options.retry.max)
-  const parts: Parts = { ...options, flights, files }
+  const parts: Parts = { ...options, flights, files, crew: [] }
   return {
     due: (key, inMillis) => DueFiles.due(files, key, inMillis),
     dueNow: (key) => DueFiles.dueNow(files, [EntryName.shardOf(key)]),
@@ -71,31 +75,42 @@ export const make = (options: DeliveriesOptions): Deliveries => {
   }
 }
 
-/** The gate can be left while one waits there, and nowhere behind it: whoever has its permit gives that back. */
+/**
+ * In a fiber of its own: who starts it has a span, and it belongs there. The gate can be left while one waits there, and
+ * nowhere behind it: whoever has its permit gives that back.
+ */
 const start = (parts: Parts, key: string) =>
-  Effect.uninterruptible(Effect.flatMap(parts.gate.enter, (permit) => launch(parts, key, permit)))
+  Effect.uninterruptible(
+    Effect.flatMap(parts.gate.enter, (permit) =>
+      launch(parts, key, permit, (flying) => Effect.forkIn(flying, parts.scope))
+    )
+  )
 
-/** Delivers a file in a fiber of its own, unless that is under way already. */
-const launch = (parts: Parts, key: string, permit: Permit): Effect.Effect<unknown> => {
-  const { flights, scope } = parts
+/** Has a file delivered, unless that is under way already. */
+const launch = (
+  parts: Parts,
+  key: string,
+  permit: Permit,
+  have: (flying: Effect.Effect<unknown>) => Effect.Effect<unknown>
+): Effect.Effect<unknown> => {
+  const { flights } = parts
   const other = flights.files.get(key)
   if (other !== undefined) {
     other.missed = true
-    return permit.release
+    permit.release()
+    return Effect.void
   }
   const flight = Flights.begin(flights, key)
   const end = () => {
     flights.files.delete(key)
-    return flight.missed ? Effect.andThen(permit.release, DueFiles.due(parts.files, key, 0)) : permit.release
+    permit.release()
+    return flight.missed ? DueFiles.due(parts.files, key, 0) : Effect.void
   }
   const flying = Effect.matchCauseEffect(deliver(parts, key, flight, permit), {
     onSuccess: end,
     onFailure: (cause) => Effect.ensuring(afterFailure(parts, key, cause), Effect.suspend(end))
   })
-  return Effect.forkIn(
-    inSpan(flying, () => ({ file: key })),
-    scope
-  )
+  return have(inSpan(flying, () => ({ file: key })))
 }
 
 const inSpan = Span.around("Outbox.deliver")
@@ -129,24 +144,44 @@ const look = (parts: Parts) =>
   )
 
 const visit = (parts: Parts, shard: number) =>
-  Effect.clockWith((clock) =>
-    Effect.gen(function* () {
-      const { spool, files } = parts
-      for (const entry of yield* spool.shard(shard)) {
-        const rest = DueFiles.restOf(files, entry, clock.unsafeCurrentTimeMillis())
-        if (rest > 0) yield* DueFiles.due(files, entry.key, rest)
-        else if (entry.state === "refused") yield* dropOld(parts, entry)
-        else yield* tryDue(parts, entry.key)
-      }
-    })
-  ).pipe(Effect.catchTag("DiskError", (error) => afterDiskFailure(parts, EntryName.printShard(shard), error)))
+  Effect.withFiberRuntime<void, DiskError>((fiber) =>
+    Effect.flatMap(parts.spool.shard(shard), (entries) =>
+      seeTo(parts, entries[Symbol.iterator](), FiberClock.of(fiber))
+    )
+  ).pipe(
+    Effect.catchTag("DiskError", (error) => afterDiskFailure(parts, EntryName.printShard(shard), error)),
+    // Between a permit and whoever gives it back nothing may come.
+    Effect.uninterruptible
+  )
 
-const tryDue = (parts: Parts, key: string): Effect.Effect<unknown> => {
-  const flight = parts.flights.files.get(key)
-  if (flight === undefined) return start(parts, key)
-  flight.missed = true
+/** Sees to one after the other. */
+const seeTo = (parts: Parts, left: Iterator<Entry>, clock: Clock.Clock): Effect.Effect<void, DiskError> => {
+  for (let next = left.next(); next.done !== true; next = left.next()) {
+    const seen = see(parts, next.value, clock)
+    if (seen !== undefined) return Effect.flatMap(seen, () => seeTo(parts, left, clock))
+  }
   return Effect.void
 }
+
+/** What is to be done with an entry now; undefined: nothing has to be waited for. */
+const see = (
+  parts: Parts,
+  entry: Entry,
+  clock: Clock.Clock
+): Effect.Effect<unknown, DiskError> | undefined => {
+  const { files, flights, gate } = parts
+  const { key, state } = entry
+  const rest = DueFiles.restOf(files, entry, clock.unsafeCurrentTimeMillis())
+  if (rest > 0) return DueFiles.due(files, key, rest)
+  if (state === "refused") return Effect.interruptible(dropOld(parts, entry))
+  const flight = flights.files.get(key)
+  if (flight === undefined) return Effect.flatMap(gate.enter, (permit) => assign(parts, key, permit))
+  flight.missed = true
+  return undefined
+}
+
+const assign = (parts: Parts, key: string, permit: Permit) =>
+  launch(parts, key, permit, (flying) => Crew.give(parts.crew, flying, parts.scope))
 
 /** Removes the refused versions of an entry's file that are kept no longer. */
 const dropOld = ({ spool, locks }: Parts, { key }: Entry) =>

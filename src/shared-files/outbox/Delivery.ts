@@ -1,8 +1,9 @@
 /** One file's delivery: its newest version is tried, what the attempt says is done to the entry, and so on while newer ones come. */
-import { Cause, Clock, Duration, Effect, FiberId, Option } from "effect"
+import { Cause, Clock, Duration, Effect, type Fiber, FiberId, Option } from "effect"
 import * as AtOnce from "../../AtOnce.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
+import * as FiberClock from "../../FiberClock.ts"
 import type { Attempt, Verdict } from "./Attempt.ts"
 import * as DueFiles from "./DueFiles.ts"
 import type { EntryName } from "./EntryName.ts"
@@ -33,17 +34,18 @@ export const deliver = (
   flight: Flights.Flight,
   permit: Permit
 ): Effect.Effect<void, DiskError> =>
-  Effect.clockWith((clock) =>
-    AtOnce.flatMap(choose(parts, key, flight, clock), (entry) =>
+  Effect.withFiberRuntime((fiber) => {
+    const clock = FiberClock.of(fiber)
+    return AtOnce.flatMap(choose(parts, key, flight, clock), (entry) =>
       entry === undefined
         ? Effect.void
         : Effect.flatMap(parts.spool.load(entry), (loaded) =>
-            Effect.flatMap(untilStopped(flight, parts.attempt(entry, loaded, permit.answered)), (verdict) =>
-              goOn(parts, { entry, flight, permit, record: loaded.record, verdict })
+            untilStopped(fiber, flight, parts.attempt(entry, loaded, permit.answered), (verdict) =>
+              goOn(parts, { entry, flight, permit, clock, record: loaded.record, verdict })
             )
           )
     )
-  )
+  })
 
 interface Tried {
   readonly entry: EntryName
@@ -52,40 +54,47 @@ interface Tried {
   readonly verdict: Verdict
   readonly flight: Flights.Flight
   readonly permit: Permit
+  readonly clock: Clock.Clock
 }
 
 /** Does what an attempt says, and tries the newer version if there is one. */
 const goOn = (parts: DeliveryParts, tried: Tried): Effect.Effect<void, DiskError> => {
   const { entry, flight, permit, verdict } = tried
-  const concluded = Effect.flatMap(conclude(parts, tried), (left) => {
+  const behind = (left: ReadonlyArray<EntryName>) => {
     if (left.length === 0) return Effect.void
     const isNewer = left.some(({ order, state }) => state === "waiting" && order > entry.order)
     // One that was stopped is interrupted for good: the newer version has a delivery of its own, at once.
     const goesOn =
       isNewer && !flight.isStopped && verdict._tag !== "Unreachable" && verdict._tag !== "Delivered"
     return goesOn ? deliver(parts, entry.key, flight, permit) : DueFiles.dueByName(parts.files, left)
-  })
-  if (verdict._tag === "Unreachable") return Effect.andThen(permit.failed(verdict.message), concluded)
+  }
+  if (verdict._tag === "Unreachable")
+    return Effect.andThen(permit.failed(verdict.message), () => conclude(parts, tried, behind))
   // The next file may be sent while this one is removed; a newer version of it is due now, and has a delivery of its own.
-  return verdict._tag === "Delivered" ? Effect.flatMap(permit.sent, () => concluded) : concluded
+  if (verdict._tag === "Delivered") permit.sent()
+  return conclude(parts, tried, behind)
 }
 
 /**
  * Attempts it; where the version is not to be sent any more, the delivery's fiber is interrupted in it, and nowhere else.
  * A fiber of its own for each attempt would be as much work as the attempt.
  */
-const untilStopped = (flight: Flights.Flight, attempt: Effect.Effect<Verdict>): Effect.Effect<Verdict> =>
-  Effect.withFiberRuntime((fiber) => {
-    if (flight.isStopped) return replaced
-    flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)
-    return Effect.matchCauseEffect(Effect.interruptible(attempt), {
-      onSuccess: Effect.succeed,
-      onFailure: (cause) =>
-        flight.isStopped && Cause.isInterrupted(cause) ? replaced : Effect.failCause(cause)
-    })
+const untilStopped = <E>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  flight: Flights.Flight,
+  attempt: Effect.Effect<Verdict>,
+  then: (verdict: Verdict) => Effect.Effect<void, E>
+): Effect.Effect<void, E> => {
+  if (flight.isStopped) return then(replaced)
+  flight.stop = () => fiber.unsafeInterruptAsFork(FiberId.none)
+  return Effect.matchCauseEffect(Effect.interruptible(attempt), {
+    onSuccess: then,
+    onFailure: (cause) =>
+      flight.isStopped && Cause.isInterrupted(cause) ? then(replaced) : Effect.failCause(cause)
   })
+}
 
-const replaced = Effect.succeed<Verdict>({ _tag: "Replaced" })
+const replaced: Verdict = { _tag: "Replaced" }
 
 /** The version to send. */
 const choose = (parts: DeliveryParts, key: string, flight: Flights.Flight, clock: Clock.Clock) => {
@@ -120,20 +129,44 @@ const board = (flight: Flights.Flight, entry: EntryName): EntryName => {
   return entry
 }
 
-/** Does to an entry what an attempt says, tells of it, and gives the versions that are left of the file. */
-const conclude = (parts: DeliveryParts, tried: Tried) =>
-  parts.locks.alone(tried.entry.key)(
-    Effect.clockWith((clock) => {
-      const { entry, flight, verdict } = tried
-      flight.current = undefined
-      const versions =
-        verdict._tag === "Delivered"
-          ? parts.spool.recent(entry.key, clock.unsafeCurrentTimeMillis())
-          : undefined
-      const isAlone = versions?.length === 1 && versions[0]?.order === entry.order
-      return isAlone ? finish(parts, tried, entry, []) : concludeAmong(parts, tried)
-    })
-  )
+type Versions = ReadonlyArray<EntryName>
+
+/**
+ * Does to an entry what an attempt says, tells of it, and goes on with the versions that are left of the file. Nobody else
+ * is at it, as a rule: then nothing has to be waited for.
+ */
+const conclude = (
+  parts: DeliveryParts,
+  tried: Tried,
+  then: (left: Versions) => Effect.Effect<void, DiskError>
+): Effect.Effect<void, DiskError> => {
+  const { locks } = parts
+  const { key } = tried.entry
+  const leave = locks.take(key)
+  // A defect of it lets go of the file too.
+  const concluded = Effect.suspend(() => concludeAlone(parts, tried))
+  if (leave === undefined) return Effect.flatMap(locks.alone(key)(concluded), then)
+  return Effect.matchCauseEffect(concluded, {
+    onFailure: (cause) => {
+      leave()
+      return Effect.failCause(cause)
+    },
+    onSuccess: (left) => {
+      leave()
+      return then(left)
+    }
+  })
+}
+
+/** To be called where nobody else is at the file. */
+const concludeAlone = (parts: DeliveryParts, tried: Tried): Effect.Effect<Versions, DiskError> => {
+  const { clock, entry, flight, verdict } = tried
+  flight.current = undefined
+  const versions =
+    verdict._tag === "Delivered" ? parts.spool.recent(entry.key, clock.unsafeCurrentTimeMillis()) : undefined
+  const isAlone = versions?.length === 1 && versions[0]?.order === entry.order
+  return isAlone ? finish(parts, tried, entry, []) : concludeAmong(parts, tried)
+}
 
 /** The same where the file may have other versions. */
 const concludeAmong = (parts: DeliveryParts, tried: Tried) =>

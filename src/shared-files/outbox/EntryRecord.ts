@@ -1,7 +1,7 @@
 /** What is written beside an entry's content, for the relay and for a person to read: `request` and `attempts`. */
-import { Option, Schema } from "effect"
-import { NodeId } from "../../NodeId.ts"
-import { FileId, type SharedFileName } from "../file/FileId.ts"
+import { Option } from "effect"
+import * as NodeId from "../../NodeId.ts"
+import * as FileId from "../file/FileId.ts"
 import * as HeaderBlock from "../file/HeaderBlock.ts"
 import * as Metadata from "../file/Metadata.ts"
 import { parseDate } from "../file/SignedScope.ts"
@@ -9,7 +9,7 @@ import * as Ttl from "../file/Ttl.ts"
 
 /** What was asked for when the file was accepted. */
 export interface EntryRecord {
-  readonly name: SharedFileName
+  readonly name: FileId.SharedFileName
   /** When the request began. Milliseconds since 1970, like the next. */
   readonly began: number
   readonly accepted: number
@@ -27,7 +27,11 @@ export interface Attempts {
   readonly status: Option.Option<number>
 }
 
-const [isNodeId, isFileId] = [Schema.is(NodeId), Schema.is(FileId)]
+// What their schemas say, in a tenth of the time.
+const isNodeId = (text: string | undefined): text is NodeId.NodeId =>
+  text !== undefined && NodeId.pattern.test(text)
+const isFileId = (text: string | undefined): text is FileId.FileId =>
+  text !== undefined && FileId.pattern.test(text)
 
 const iso = (millis: number): string => new Date(millis).toISOString()
 
@@ -56,11 +60,13 @@ export const parse = (text: string): Option.Option<EntryRecord> => {
     : Option.some({ name: { target, source, fileId }, began, accepted, metadata })
 }
 
+/** What `print` makes of a time, but of a 29th of February: each of these days is one, so nothing has to be compared. */
+const usualTime =
+  /^\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+
 const timeOf = (text: string | undefined): number | undefined => {
   if (text === undefined) return undefined
-  const millis = Date.parse(text)
-  // What `print` has made is taken apart in less than half of the time.
-  return !Number.isNaN(millis) && iso(millis) === text ? millis : Option.getOrUndefined(parseDate(text))
+  return usualTime.test(text) ? Date.parse(text) : Option.getOrUndefined(parseDate(text))
 }
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 500)

@@ -39,8 +39,8 @@ const lastLength = printLast({ content: 0, request: 0, check: 0 }).length
 const pattern = /^entry content=(\d{15}) request=(\d{6}) crc32=([0-9a-f]{8})\n$/
 
 const parseLast = (end: Uint8Array): Last | undefined => {
-  const [, content, request, check] =
-    pattern.exec(bufferOf(end.subarray(-lastLength)).toString("latin1")) ?? []
+  const from = Math.max(0, end.length - lastLength)
+  const [, content, request, check] = pattern.exec(bufferOf(end).toString("latin1", from)) ?? []
   return content === undefined || request === undefined || check === undefined
     ? undefined
     : { content: Number(content), request: Number(request), check: Number.parseInt(check, 16) }

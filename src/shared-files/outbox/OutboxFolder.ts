@@ -346,4 +346,4 @@ const remove = (parts: Parts, entry: EntryName.EntryName, isReplaced: boolean) =
       onSuccess: () => Effect.succeed(counted(parts, entry, -1)),
       onFailure: (error) => Effect.andThen(forget(parts, entry), error)
     })
-  }).pipe(Effect.uninterruptible)
+  })

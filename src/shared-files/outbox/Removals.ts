@@ -44,26 +44,16 @@ export const make = (disk: DiskService, temporary: string): Removals => ({
 
 /**
  * Removes an entry, in one piece. What can't be removed of a folder is in nobody's way: the next start removes it. A file
- * that is not there is gone.
+ * that is not there is gone. To be called in a step of an effect that nothing interrupts.
  */
-export const remove = (removals: Removals, entry: Leaving): Effect.Effect<void, DiskError> =>
-  Effect.uninterruptible(
-    Effect.suspend(() => {
-      const removal: Removal = {
-        entry,
-        gone: `${removals.temporary}/${randomUUID()}`,
-        outcome: Outcome.make()
-      }
-      const count = removals.next.push(removal)
-      if (count === mostTogether) removals.isFull()
-      const { outcome } = removal
-      return count === 1
-        ? Effect.flatMap(gathered(removals), () =>
-            Effect.flatMap(give(removals), () => Outcome.wait(outcome))
-          )
-        : Outcome.wait(outcome)
-    })
-  )
+export const remove = (removals: Removals, entry: Leaving): Effect.Effect<void, DiskError> => {
+  const outcome = Outcome.make<void, DiskError>()
+  const count = removals.next.push({ entry, gone: `${removals.temporary}/${randomUUID()}`, outcome })
+  if (count === mostTogether) removals.isFull()
+  return count === 1
+    ? Effect.flatMap(gathered(removals), () => Effect.flatMap(give(removals), () => Outcome.wait(outcome)))
+    : Outcome.wait(outcome)
+}
 
 /** So many go at once: while they are removed, answers are heard that came with theirs. */
 const mostTogether = 4

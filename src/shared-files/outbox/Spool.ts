@@ -82,7 +82,10 @@ export interface Spool {
     next: Pick<EntryName, "state" | "time">,
     options: { readonly attempts?: Attempts; readonly durable: boolean }
   ) => Effect.Effect<EntryName, DiskError>
-  /** Removes an entry. One that is `replaced` by a newer version may come back behind a stop, until `syncReplaced`. */
+  /**
+   * Removes an entry. One that is `replaced` by a newer version may come back behind a stop, until `syncReplaced`. To be done
+   * where nothing interrupts.
+   */
   readonly remove: (
     entry: EntryName,
     options?: { readonly replaced: boolean }

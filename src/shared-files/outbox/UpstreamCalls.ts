@@ -43,8 +43,18 @@ const make = Effect.gen(function* () {
     listening: { maxLength: maxBody, within: Duration.min(sayWithin, Duration.times(forwardTimeout, 1 / 2)) }
   }
   return Upstream.of({
-    put: (file) => Span.within("Upstream.put", () => ({ ...file.name }))(put(calls, file)),
-    has: (name, hash) => Span.within("Upstream.has", () => ({ ...name }))(has(calls, name, hash))
+    put: (file) =>
+      Span.begun(
+        "Upstream.put",
+        () => put(calls, file),
+        () => ({ ...file.name })
+      ),
+    has: (name, hash) =>
+      Span.begun(
+        "Upstream.has",
+        () => has(calls, name, hash),
+        () => ({ ...name })
+      )
   })
 })
 
@@ -94,46 +104,45 @@ const unreachable = ({ message }: { readonly message: string }) => new UpstreamU
 /** The policy server had closed a connection meanwhile: that says nothing of the policy server. */
 const isStale = (error: unknown): boolean => error instanceof PeerUnreachable && error.reason === "stale"
 
-/** Asks; over another connection, once, where the first was stale. */
+/** Asks; over another connection, once, where the first was stale. To be called in a step of an effect, as `AtOnce` is. */
 const ask = <A, E>(
   { connections, watch }: Calls,
   request: PeerRequest,
   use: (response: IncomingMessage) => Effect.Effect<A, E>
-) =>
-  Effect.suspend(() => {
-    const once = AtOnce.flatMap(connections.current, (agent) => exchange(agent, request, watch, use))
-    return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
-  })
+) => {
+  const once = AtOnce.flatMap(connections.current, (agent) => exchange(agent, request, watch, use))
+  return Effect.catchIf(once, isStale, () => Effect.andThen(connections.forget, once))
+}
 
-const put = (calls: Calls, file: SentFile) =>
-  Effect.suspend(() => {
-    let body: SentBody | undefined
-    const send = (request: ClientRequest) => {
-      body = new SentBody(request, file)
-    }
-    const answered = (response: IncomingMessage) => {
-      const isTaken = isSuccess(response)
-      // One that says no is not sent the rest.
-      if (!isTaken) body?.stop()
-      const wanted = calls.listening
-      return AtOnce.flatMap(
-        hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
-        (heard) => meaning(response, heard, calls.url)
-      )
-    }
-    const headers = {
-      "content-type": "application/octet-stream",
-      "content-length": Buffer.byteLength(file.header) + file.size
-    }
-    const { url } = calls
-    const path = address(url, file.name, `ttl=${inQuery(file.ttl)}`)
-    return Effect.catchTag(
-      ask(calls, { method: "PUT", url, path, headers, send }, answered),
-      "PeerUnreachable",
-      (error): Effect.Effect<never, UpstreamFatal | UpstreamUnreachable> =>
-        body?.problem === undefined ? unreachable(error) : new UpstreamFatal({ message: body.problem })
+/** To be called in a step of an effect, as `AtOnce` is. */
+const put = (calls: Calls, file: SentFile) => {
+  let body: SentBody | undefined
+  const send = (request: ClientRequest) => {
+    body = new SentBody(request, file)
+  }
+  const answered = (response: IncomingMessage) => {
+    const isTaken = isSuccess(response)
+    // One that says no is not sent the rest.
+    if (!isTaken) body?.stop()
+    const wanted = calls.listening
+    return AtOnce.flatMap(
+      hear(response, isTaken ? { ...wanted, within: calls.watch.patience } : wanted),
+      (heard) => meaning(response, heard, calls.url)
     )
-  })
+  }
+  const headers = {
+    "content-type": "application/octet-stream",
+    "content-length": Buffer.byteLength(file.header) + file.size
+  }
+  const { url } = calls
+  const path = address(url, file.name, `ttl=${inQuery(file.ttl)}`)
+  return Effect.catchTag(
+    ask(calls, { method: "PUT", url, path, headers, send }, answered),
+    "PeerUnreachable",
+    (error): Effect.Effect<never, UpstreamFatal | UpstreamUnreachable> =>
+      body?.problem === undefined ? unreachable(error) : new UpstreamFatal({ message: body.problem })
+  )
+}
 
 const has = (calls: Calls, name: SharedFileName, hash: ContentHash) =>
   ask(

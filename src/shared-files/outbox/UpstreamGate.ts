@@ -3,22 +3,23 @@
  * can't be reached.
  */
 import { Clock, Duration, Effect, Option } from "effect"
+import * as FiberClock from "../../FiberClock.ts"
 import * as Line from "../../Line.ts"
 import { delayAfter, type RetrySettings } from "./RetrySchedule.ts"
 
 /** Leave to send one thing. */
 export interface Permit {
   /** The policy server answered, whatever it said. */
-  readonly answered: Effect.Effect<void>
+  readonly answered: () => void
   /** It can't be reached. Of all that were under way, the first to say so pauses the rest. */
   readonly failed: (message: string) => Effect.Effect<void>
   /**
    * Nothing more is sent with this: somebody else may send, while its bearer sees to what was taken. So many do that as may
    * send at once; past them the place is kept to the end.
    */
-  readonly sent: Effect.Effect<void>
+  readonly sent: () => void
   /** Always at the end. */
-  readonly release: Effect.Effect<void>
+  readonly release: () => void
 }
 
 /** What the gate knows of the policy server. */
@@ -132,23 +133,22 @@ const close = (parts: Parts, message: string) =>
 
 /** Some find a place at once. */
 const enter = (parts: Parts): Effect.Effect<Permit> =>
-  Effect.uninterruptible(
-    Effect.suspend(() => {
-      if (parts.taken >= maxSending) return Effect.flatMap(givenPlace(parts), () => admitted(parts))
-      parts.taken++
-      return admitted(parts)
-    })
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const clock = FiberClock.of(fiber)
+    if (parts.taken >= maxSending) return givenPlace(parts, () => admitted(parts, clock))
+    parts.taken++
+    return admitted(parts, clock)
+  })
 
 /** Who is interrupted there, and nothing else ends the wait otherwise, gives up the place. */
-const givenPlace = (parts: Parts): Effect.Effect<void> => {
+const givenPlace = (parts: Parts, then: () => Effect.Effect<Permit>): Effect.Effect<Permit> => {
   const { wait, giveUp } = Line.stand(parts.line, () => leavePlace(parts))
   return Effect.matchCauseEffect(Effect.interruptible(wait), {
     onFailure: (cause) => {
       giveUp()
       return Effect.failCause(cause)
     },
-    onSuccess: () => Effect.void
+    onSuccess: then
   })
 }
 
@@ -157,31 +157,31 @@ const leavePlace = (parts: Parts): void => {
 }
 
 /** Who has a place waits until something may be sent. To be called in a step of an effect. */
-const admitted = (parts: Parts): Effect.Effect<Permit> =>
-  parts.open ? Effect.succeed(permit(parts, false)) : admittedByTime(parts)
+const admitted = (parts: Parts, clock: Clock.Clock): Effect.Effect<Permit> =>
+  parts.open ? Effect.succeed(permit(parts, clock, false)) : admittedByTime(parts, clock)
 
-const admittedByTime = (parts: Parts): Effect.Effect<Permit> =>
-  Effect.flatMap(decide(parts), (decided) =>
+const admittedByTime = (parts: Parts, clock: Clock.Clock): Effect.Effect<Permit> =>
+  Effect.flatMap(decide(parts, clock), (decided) =>
     "wait" in decided
       ? Effect.interruptible(decided.wait).pipe(
           Effect.onInterrupt(() => Effect.sync(() => leavePlace(parts))),
-          Effect.andThen(() => admitted(parts))
+          Effect.andThen(() => admitted(parts, clock))
         )
       : Effect.succeed(decided)
   )
 
 /** A permit, or what to wait for: the next change behind what was seen here, or the time of the next probe. */
-const decide = (parts: Parts) =>
+const decide = (parts: Parts, clock: Clock.Clock) =>
   Effect.map(monotonic, (now): Permit | { readonly wait: Effect.Effect<unknown> } => {
-    if (parts.open) return permit(parts, false)
+    if (parts.open) return permit(parts, clock, false)
     const change = parts.changed.await
     if (parts.probing) return { wait: change }
     if (parts.nextProbe > now) return { wait: Effect.timeoutOption(change, parts.nextProbe - now) }
     parts.probing = true
-    return permit(parts, true)
+    return permit(parts, clock, true)
   })
 
-const permit = (parts: Parts, isProbe: boolean): Permit => {
+const permit = (parts: Parts, clock: Clock.Clock, isProbe: boolean): Permit => {
   let isMine = isProbe
   let isSent = false
   // A probe is over once it was answered, or failed: nobody has to wait for what else its bearer does.
@@ -192,29 +192,28 @@ const permit = (parts: Parts, isProbe: boolean): Permit => {
     change(parts)
   }
   return {
-    answered: Effect.clockWith((clock) => {
+    answered: () => {
       const wasOpen = parts.open
       reopen(parts, clock.unsafeCurrentTimeMillis())
       endProbe()
       if (!wasOpen) change(parts)
-      return Effect.void
-    }),
+    },
     // Others that were under way when the first one failed say the same thing once more.
     failed: (message) =>
       Effect.suspend(() => (parts.open || isMine ? close(parts, message) : Effect.void)).pipe(
         Effect.andThen(Effect.sync(endProbe))
       ),
-    sent: Effect.sync(() => {
+    sent: () => {
       if (isSent || parts.finishing >= maxSending) return
       isSent = true
       parts.finishing++
       leavePlace(parts)
-    }),
-    release: Effect.sync(() => {
+    },
+    release: () => {
       endProbe()
       if (isSent) parts.finishing--
       else leavePlace(parts)
-    })
+    }
   }
 }
 

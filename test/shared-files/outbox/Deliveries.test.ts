@@ -266,16 +266,16 @@ describe("deliveries", () => {
         const [first, ...others] = yield* Effect.replicateEffect(gate.enter, UpstreamGate.maxSending)
         const starting = yield* Effect.fork(stepByStep(deliveries.start(entry.key)))
         yield* Effect.repeatN(Effect.yieldNow(), turns % 7)
-        yield* first?.release ?? Effect.void
+        first?.release()
         yield* Effect.repeatN(Effect.yieldNow(), turns)
         yield* Fiber.interrupt(starting)
-        for (const { release } of others) yield* release
+        for (const { release } of others) release()
         // What was started comes to its end.
         yield* Effect.repeatN(Effect.yieldNow(), 100)
         const entered = yield* Effect.fork(Effect.replicateEffect(gate.enter, UpstreamGate.maxSending))
         yield* Effect.repeatN(Effect.yieldNow(), 20)
         expect(Option.isSome(yield* Fiber.poll(entered)), `after ${turns} turns`).toBe(true)
-        for (const { release } of yield* Fiber.join(entered)) yield* release
+        for (const { release } of yield* Fiber.join(entered)) release()
         storage.put()
       }
     })

@@ -57,6 +57,29 @@ describe("a request record", () => {
     expect(EntryRecord.parse(text)).toEqual(Option.some({ ...record, began: record.accepted }))
   })
 
+  it("with a day that there is not is none", () => {
+    const text = EntryRecord.print({
+      name: nameOf("file.txt"),
+      began: 0,
+      accepted: Date.parse("2026-02-28T23:59:59.999Z"),
+      metadata: metadataOf("x")
+    })
+    expect(Option.isSome(EntryRecord.parse(text))).toBe(true)
+    for (const day of [
+      "02-29",
+      "02-30",
+      "02-31",
+      "04-31",
+      "11-31",
+      "13-01",
+      "00-10",
+      "00-31",
+      "01-00",
+      "01-32"
+    ])
+      expect(EntryRecord.parse(text.replace("02-28", day)), day).toEqual(Option.none())
+  })
+
   it("says who, for whom and when in lines that a person can read", () => {
     const accepted = Date.parse("2026-01-05T09:00:00Z")
     const lines = EntryRecord.print({

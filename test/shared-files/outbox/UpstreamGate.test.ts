@@ -8,7 +8,7 @@ const retry = { initial: Duration.seconds(1), max: Duration.minutes(5) }
 const setUp = () => {
   const gate = UpstreamGate.make(retry)
   const passes: Array<UpstreamGate.Permit> = []
-  const enter = Effect.fork(Effect.tap(gate.enter, (pass) => Effect.sync(() => passes.push(pass))))
+  const enter = Effect.fork(Effect.uninterruptible(Effect.map(gate.enter, (pass) => passes.push(pass))))
   const enterAll = (count: number) => Effect.forEach(Array.from({ length: count }), () => enter)
   /** The one that came in last. */
   const last = Effect.suspend(() => {
@@ -22,8 +22,13 @@ const setUp = () => {
 const rest = TestClock.adjust(0)
 
 /** The bearer of a pass had an answer, or none, and is done. */
-const answered = ({ answered, release }: UpstreamGate.Permit) => Effect.andThen(answered, release)
-const failed = ({ failed, release }: UpstreamGate.Permit) => Effect.andThen(failed("no connection"), release)
+const answered = ({ answered, release }: UpstreamGate.Permit) =>
+  Effect.sync(() => {
+    answered()
+    release()
+  })
+const failed = ({ failed, release }: UpstreamGate.Permit) =>
+  Effect.andThen(failed("no connection"), Effect.sync(release))
 
 describe("the gate to the policy server", () => {
   it.effect("lets one probe through at first, and nobody else until that has its answer", () => {
@@ -59,7 +64,7 @@ describe("the gate to the policy server", () => {
     return Effect.gen(function* () {
       yield* enterAll(20)
       yield* rest
-      yield* (yield* last).answered
+      ;(yield* last).answered()
       yield* rest
       expect(passes).toHaveLength(UpstreamGate.maxSending)
     })
@@ -167,7 +172,7 @@ describe("the gate to the policy server", () => {
       yield* enterAll(3)
       yield* rest
       for (let done = 1; done <= 2; done++) {
-        yield* (yield* last).release
+        ;(yield* last).release()
         yield* rest
         expect(passes).toHaveLength(done + 1)
       }
@@ -199,7 +204,7 @@ describe("the gate to the policy server", () => {
       return Effect.gen(function* () {
         yield* enterAll(UpstreamGate.maxSending)
         yield* rest
-        yield* (yield* last).answered
+        ;(yield* last).answered()
         yield* rest
         expect(passes).toHaveLength(UpstreamGate.maxSending)
         const impatient = yield* enter
@@ -208,7 +213,8 @@ describe("the gate to the policy server", () => {
         yield* rest
         const interrupt = Effect.sync(() => impatient.unsafeInterruptAsFork(FiberId.none))
         if (interruptsFirst) yield* Effect.andThen(interrupt, rest)
-        yield* Effect.andThen((yield* last).release, interruptsFirst ? Effect.void : interrupt)
+        ;(yield* last).release()
+        if (!interruptsFirst) yield* interrupt
         yield* rest
         expect(Option.isSome(yield* Fiber.poll(impatient))).toBe(true)
         expect(passes).toHaveLength(1 + UpstreamGate.maxSending)
