@@ -1,5 +1,5 @@
 /** The space that contents on their way into the outbox need, on its disk and within its bound. */
-import { Effect } from "effect"
+import { type Clock, Effect } from "effect"
 import type { Settings } from "../../config/Settings.ts"
 import type { DiskError, DiskService } from "../../disk/Disk.ts"
 import type { Folders } from "../../disk/Folders.ts"
@@ -28,10 +28,11 @@ export interface SpaceOptions {
   readonly settings: Pick<Settings["sharedFiles"], "outboxMaxSize" | "minFree">
   readonly tally: Tally
   readonly makeRoom: MakeRoom
+  readonly clock: Clock.Clock
 }
 
 /** Nothing is on its way in yet. */
-export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions): OutboxSpace => {
+export const make = ({ disk, folders, settings, tally, makeRoom, clock }: SpaceOptions): OutboxSpace => {
   const free = FreeSpace.make(folders.again(disk.free(folders.root)))
   const incoming = new Set<Incoming>()
   return {
@@ -40,17 +41,15 @@ export const make = ({ disk, folders, settings, tally, makeRoom }: SpaceOptions)
       free.forget()
       return makeRoom(size)
     }),
-    missing: (size) =>
-      Effect.clockWith((clock) => {
-        const beyond = Math.max(0, tally.bytes + size - settings.outboxMaxSize)
-        // Of a disk on which much more than this is free nothing has to be counted.
-        const most = settings.minFree + incoming.size * mostHeld
-        if (free.known(size, most, clock.unsafeCurrentTimeMillis()) !== undefined)
-          return Effect.succeed(beyond)
-        let held = 0
-        for (const content of incoming) held += content.held()?.length ?? 0
-        const least = settings.minFree + held
-        return Effect.map(free.beside(size, least), (bytes) => Math.max(beyond, least - (bytes - size)))
-      })
+    missing: (size) => {
+      const beyond = Math.max(0, tally.bytes + size - settings.outboxMaxSize)
+      // Of a disk on which much more than this is free nothing has to be counted.
+      const most = settings.minFree + incoming.size * mostHeld
+      if (free.known(size, most, clock.unsafeCurrentTimeMillis()) !== undefined) return Effect.succeed(beyond)
+      let held = 0
+      for (const content of incoming) held += content.held()?.length ?? 0
+      const least = settings.minFree + held
+      return Effect.map(free.beside(size, least), (bytes) => Math.max(beyond, least - (bytes - size)))
+    }
   }
 }
