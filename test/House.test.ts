@@ -22,6 +22,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "LogLine.ts",
     "Outcome.ts",
     "AtOnce.ts",
+    "Bag.ts",
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",

@@ -234,10 +234,10 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
     }
     return Incoming.open(name, create, room, {
       mostHeld: EntryFiles.mostHeld,
-      opened: (content) => void space.incoming.add(content),
+      opened: (content) => space.incoming.add(content),
       discard: (content) => {
         counted.end()
-        space.incoming.delete(content)
+        space.incoming.remove(content)
         return parts.begun.delete(name) ? discard(parts, name) : undefined
       }
     })
@@ -256,7 +256,7 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
   }
   const ended = () => {
     begun.delete(incoming.name)
-    space.incoming.delete(incoming)
+    space.incoming.remove(incoming)
     counted(parts, entry, 1)
     return Effect.succeed(entry)
   }
