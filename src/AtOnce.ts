@@ -16,6 +16,16 @@ export const flatMap = <A, E, R, B, E2, R2>(
   next: (value: A) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<B, E | E2, R | R2> => (isValue(effect) ? next(effect.value) : Effect.flatMap(effect, next))
 
+/** `Effect.matchEffect` */
+export const matchEffect = <A, E, R, B, E2, R2, C, E3, R3>(
+  effect: Effect.Effect<A, E, R>,
+  next: {
+    readonly onFailure: (error: E) => Effect.Effect<B, E2, R2>
+    readonly onSuccess: (value: A) => Effect.Effect<C, E3, R3>
+  }
+): Effect.Effect<B | C, E2 | E3, R | R2 | R3> =>
+  isValue(effect) ? next.onSuccess(effect.value) : Effect.matchEffect(effect, next)
+
 /** `Effect.map`, which takes a step more: one of its own for the call. */
 export const map = <A, E, R, B>(
   effect: Effect.Effect<A, E, R>,

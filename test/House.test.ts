@@ -23,6 +23,7 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Outcome.ts",
     "AtOnce.ts",
     "FiberClock.ts",
+    "Bag.ts",
     "EventLoop.ts",
     "Printable.ts",
     "Raw.d.ts",

@@ -37,7 +37,14 @@ const collectSooner = "--heap-growing-percent=150"
 /** Of what is made at the start most stays: room for what does not would be touched once, and never given back. */
 const littleRoom = "--semi-space-growth-factor=1"
 
-const ownFlags = ["--heap-growing-percent=0", "--semi-space-growth-factor=2"]
+/**
+ * Where much of what is made waits for the disk, V8 takes it for what stays, and makes it among what is old: there it keeps alive
+ * what it has to do with. All of that is then looked through again and again, and compiled code that nothing old holds is
+ * forgotten each time, and compiled anew: a sixth of an upload.
+ */
+const madeYoung = "--no-allocation-site-pretenuring"
+
+const ownFlags = ["--heap-growing-percent=0", "--semi-space-growth-factor=2", "--allocation-site-pretenuring"]
 
 /** By then what follows a start is over. Milliseconds. */
 const settledAfter = 5000
@@ -101,6 +108,7 @@ export const run = (program: string, script: Script): void => {
   for (const name of modules) require(`node:${name}`)
   setFlagsFromString(collectSooner)
   setFlagsFromString(littleRoom)
+  setFlagsFromString(madeYoung)
   const main: unknown = script.runInThisContext()
   if (typeof main !== "function") throw new Error(`${program} is not a program`)
   const module = { exports: {} }

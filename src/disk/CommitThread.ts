@@ -8,6 +8,7 @@
  */
 import { Worker } from "node:worker_threads"
 import { Effect, type Scope } from "effect"
+import { Bag } from "../Bag.ts"
 import source from "./commits.mjs?raw"
 import { DiskError, type DiskService, type DiskStep } from "./Disk.ts"
 
@@ -65,6 +66,12 @@ interface Failure {
   readonly code?: string | undefined
 }
 
+/** What the thread was told, and has not answered. */
+interface Batch {
+  readonly id: number
+  readonly commits: ReadonlyArray<Commit>
+}
+
 /** How the commits of a batch ended, each in its place. */
 interface Answer {
   readonly id: number
@@ -73,8 +80,8 @@ interface Answer {
 
 interface Thread {
   readonly worker: Worker
-  /** By their ids. */
-  readonly batches: Map<number, ReadonlyArray<Commit>>
+  /** A few, and no Map (`Bag`): all that waits for them would be kept alive. */
+  readonly batches: Bag<Batch>
 }
 
 const outcomeOf = (failure: Failure | null | undefined): Effect.Effect<void, DiskError> =>
@@ -84,19 +91,20 @@ const outcomeOf = (failure: Failure | null | undefined): Effect.Effect<void, Dis
 const startThread = (free: () => void, gone: () => void): Thread => {
   // Not from a file beside this one, which would be lost where a program is bundled that embeds the relay.
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
-  const thread: Thread = { worker, batches: new Map() }
+  const thread: Thread = { worker, batches: new Bag() }
   const fail = ({ message }: Error) => {
-    const left = [...thread.batches.values()].flat()
-    thread.batches.clear()
-    for (const { ended } of left) ended(outcomeOf({ message }))
+    const left = [...thread.batches]
+    for (const batch of left) thread.batches.remove(batch)
+    for (const { commits } of left) for (const { ended } of commits) ended(outcomeOf({ message }))
   }
   worker.unref()
   // It is our own thread, which answers each batch once.
   worker.on("message", ({ id, failures }: Answer) => {
-    const told = thread.batches.get(id) ?? []
-    thread.batches.delete(id)
+    const told = [...thread.batches].find((batch) => batch.id === id)
+    if (told === undefined) return
+    thread.batches.remove(told)
     free()
-    for (const [at, { ended }] of told.entries()) ended(outcomeOf(failures[at]))
+    for (const [at, { ended }] of told.commits.entries()) ended(outcomeOf(failures[at]))
   })
   worker.on("error", fail)
   worker.on("exit", () => {
@@ -122,7 +130,7 @@ export const make: Effect.Effect<DiskService["sequence"], never, Scope.Scope> = 
     if (thread.batches.size >= mostBatches) return
     const batch = waiting.splice(0)
     const id = ++ids
-    thread.batches.set(id, batch)
+    thread.batches.add({ id, commits: batch })
     thread.worker.postMessage({ id, commits: flat(batch.map(({ steps }) => steps)) })
   }
 

@@ -9,7 +9,7 @@ export interface Turn {
   readonly began: number
   /**
    * Alone with the file, and only if no request that began later has written it: then nothing is done, as if this one
-   * had been replaced.
+   * had been replaced. Nothing interrupts the effect, but the wait for it.
    */
   readonly write: <E, R>(effect: Effect.Effect<void, E, R>) => Effect.Effect<void, E, R>
 }
@@ -48,16 +48,23 @@ const release = (lock: Lock): void => {
   if (!Line.handOver(lock.waiting)) lock.isHeld = false
 }
 
+interface HoldingOptions {
+  readonly end?: (lock: Lock) => void
+  readonly done?: (lock: Lock) => void
+  readonly isWhole?: boolean
+}
+
 /**
  * Holds the lock that `begin` gives while the effect runs, which is asked for (and must not throw) once it is held; `end` is
- * called behind it, or where it was not waited for, and before that `done` where the effect succeeded. Nobody else is at the
+ * called behind it, or where it was not waited for, and before that `done` where the effect succeeded. Where it `isWhole`,
+ * nothing interrupts it but the wait. Nobody else is at the
  * file, as a rule: then this costs nothing, while a permit of a semaphore, even one that is free, costs a turn of the
  * scheduler.
  */
 const holding = <A, E, R>(
   begin: () => Lock,
   effect: () => Effect.Effect<A, E, R>,
-  { end = () => {}, done = () => {} }: { end?: (lock: Lock) => void; done?: (lock: Lock) => void } = {}
+  { end = () => {}, done = () => {}, isWhole = false }: HoldingOptions = {}
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
     const lock = begin()
@@ -68,7 +75,7 @@ const holding = <A, E, R>(
       return exit
     }
     const held = () =>
-      Effect.matchCauseEffect(restore(effect()), {
+      Effect.matchCauseEffect(isWhole ? effect() : restore(effect()), {
         onFailure: (cause) => ended(Exit.failCause(cause)),
         onSuccess: (value) => ended(Exit.succeed(value))
       })
@@ -142,7 +149,7 @@ export const make = (): FileLocks => {
             holding(
               () => lock,
               () => (lock.written > turn ? Effect.void : effect),
-              { done }
+              { done, isWhole: true }
             )
         }
       }),
@@ -154,7 +161,8 @@ export const make = (): FileLocks => {
           write: (effect) =>
             holding(
               () => lock,
-              () => (lock.written > before ? Effect.void : effect)
+              () => (lock.written > before ? Effect.void : effect),
+              { isWhole: true }
             )
         }
       })

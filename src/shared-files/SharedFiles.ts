@@ -189,7 +189,7 @@ const destined = (parts: Parts, given: Upload) =>
     const location = checkedLocation(parts, nodes, name)
     if (Either.isLeft(location)) return location.left
     const found = location.right
-    const source = () => {
+    const source = (): Effect.Effect<Destination.Destination, UploadError> => {
       // The limit is that of whole bodies: what comes before the content counts too.
       if (Option.isSome(announced) && announced.value > parts.limit)
         return ReceivedContent.tooLarge(parts.limit)
@@ -202,7 +202,7 @@ const destined = (parts: Parts, given: Upload) =>
             )
       )
     }
-    return Option.isNone(found) ? Effect.andThen(checkTarget(parts, name.target), source) : source()
+    return Option.isNone(found) ? AtOnce.flatMap(checkTarget(parts, name.target), source) : source()
   })
 
 const has = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>
@@ -235,11 +235,13 @@ const checkedLocation = (
 
 /** Root has nobody to ask for a target that it does not know. */
 const checkTarget = ({ settings, nodesList }: Parts, target: string) =>
-  Effect.gen(function* () {
-    if (settings.general.nodeId !== root) return
-    if (yield* nodesList.neverLoaded) return yield* notLoaded
-    return yield* new UnknownTarget({ message: `no node ${target} below this relay`, target })
-  })
+  settings.general.nodeId === root
+    ? Effect.filterOrElse(
+        nodesList.neverLoaded,
+        (isUnknown) => isUnknown,
+        () => new UnknownTarget({ message: `no node ${target} below this relay`, target })
+      ).pipe(Effect.andThen(notLoaded))
+    : Effect.void
 
 /** Who sends; undefined: nobody who is known here. */
 const sourceIn = (nodes: Nodes, id: string): Node | undefined =>
@@ -306,7 +308,7 @@ const signers = (
           Option.isNone(claim.scope) ? signer : dated
         )
       return checkHash !== undefined && Option.isSome(claim.hash)
-        ? Effect.flatMap(checkHash(claim.hash.value), room)
+        ? AtOnce.flatMap(checkHash(claim.hash.value), room)
         : room()
     })
   })
@@ -336,14 +338,16 @@ const keep = (arrived: Arrived): Effect.Effect<Taken, UploadError> => {
   const now = clock.unsafeCurrentTimeMillis()
   const key = Verification.verify(given.name, claim, signer.keys, file, now)
   if (Either.isLeft(key)) return key.left
-  const verified = { ...claim, source: signer.source, key: key.right, hash: file.hash }
+  const { signature, keydate, ttl, scope } = claim
+  const { hash } = file
+  const verified = { source: signer.source, key: key.right, hash, signature, keydate, ttl, scope }
   const metadata = Metadata.describe(verified, file.size, now)
   // What was free when the body began may have gone to others meanwhile.
   const kept = () =>
     AtOnce.flatMap(destination.checkRoomFor(incoming), () =>
       AtOnce.map(destination.commit(turn, incoming, metadata), (kept): Taken => ({ file, kept }))
     )
-  return checkHash === undefined ? kept() : Effect.flatMap(checkHash(file.hash), kept)
+  return checkHash === undefined ? kept() : AtOnce.flatMap(checkHash(file.hash), kept)
 }
 
 const notLoaded = new TooBusy({ message: "the nodes list was not loaded yet", retryAfterSeconds: 10 })

@@ -358,4 +358,20 @@ describe("a commit by a thread", () => {
       fs.rmSync(root, { recursive: true })
     }
   })
+
+  it.scopedLive("is told its own end, also where a later batch has ended before", () =>
+    Effect.gen(function* () {
+      const sequence = yield* CommitThread.make
+      const root = yield* newRoot
+      // A full batch, which waits for the disk; what comes behind it fails at once.
+      const written = Array.from({ length: 16 }, (_, at) =>
+        sequence([{ _tag: "Write", path: `${root}/a/${at}`, mode: 0o600, bytes: "text", modified: 0 }])
+      )
+      const moved = sequence([{ _tag: "Rename", from: `${root}/a/none`, to: `${root}/b/none` }])
+      const ends = yield* Effect.forEach([...written, moved], (each) => Effect.exit(each), {
+        concurrency: "unbounded"
+      })
+      expect(ends.map(Exit.isSuccess)).toEqual([...written.map(() => true), false])
+    })
+  )
 })

@@ -140,6 +140,32 @@ describe("FileLocks", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("interrupts a write that waits, and none that has begun", () =>
+    Effect.gen(function* () {
+      const { turn } = make()
+      const written: Array<string> = []
+      const open = yield* Deferred.make<void>()
+      const slowly = (which: Turn, text: string) =>
+        which.write(
+          Effect.andThen(
+            Deferred.await(open),
+            Effect.sync(() => void written.push(text))
+          )
+        )
+      const [first, second] = [yield* turn("a"), yield* turn("a")]
+      const begun = yield* Effect.fork(slowly(first, "first"))
+      yield* Effect.yieldNow()
+      const waits = yield* Effect.fork(slowly(second, "second"))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(waits)
+      const interrupting = yield* Effect.fork(Fiber.interrupt(begun))
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(open, undefined)
+      yield* Fiber.join(interrupting)
+      expect(written).toEqual(["first"])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("does not count a write that failed", () =>
     Effect.gen(function* () {
       const { turn } = make()

@@ -33,7 +33,13 @@ const isNodeId = (text: string | undefined): text is NodeId.NodeId =>
 const isFileId = (text: string | undefined): text is FileId.FileId =>
   text !== undefined && FileId.pattern.test(text)
 
-const iso = (millis: number): string => new Date(millis).toISOString()
+/** Many uploads begin, and are accepted, in one millisecond: what was printed last. */
+let printed = { millis: 0, text: new Date(0).toISOString() }
+
+const iso = (millis: number): string => {
+  if (printed.millis !== millis) printed = { millis, text: new Date(millis).toISOString() }
+  return printed.text
+}
 
 /** The text of `request`. */
 export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>

@@ -116,7 +116,7 @@ const make = Effect.gen(function* () {
 const makeParts = Effect.gen(function* () {
   const { sharedFiles } = yield* RelayConfig
   const { retry, forwardWait } = sharedFiles
-  const scope = yield* Effect.scope
+  const [scope, clock] = [yield* Effect.scope, yield* Effect.clock]
   const upstream = yield* Upstream
   const locks = FileLocks.make()
   const gate = UpstreamGate.make(retry)
@@ -133,6 +133,7 @@ const makeParts = Effect.gen(function* () {
     deliveries,
     hashesTo,
     forwardWait,
+    clock,
     scope
   }
   return parts
@@ -147,14 +148,16 @@ const working = (parts: OutboxParts): OutboxService => {
     checkRoom: (size) => OutboxRoom.check(spool, size),
     begin: spool.begin,
     commit: (name, turn, incoming, metadata) =>
-      // Before the file's lock is held: what makes room for it may be an older version of it. What is not on the disk yet
-      // is counted in the outbox already, and needs its room on the disk.
-      Effect.flatMap(spool.missing(0), (bytes) => {
-        const accepted = accept(parts, name, turn, incoming, metadata)
-        return bytes > 0 ? Effect.zipRight(makeRoom(0), accepted) : accepted
-      }).pipe(
-        Effect.catchTag("DiskError", StorageFailure.failedToWrite),
-        Span.within("Outbox.commit", () => ({ ...name }))
+      Span.begun(
+        "Outbox.commit",
+        () =>
+          // Before the file's lock is held: what makes room for it may be an older version of it. What is not on the disk yet
+          // is counted in the outbox already, and needs its room on the disk.
+          AtOnce.flatMap(spool.missing(0), (bytes) => {
+            const accepted = accept(parts, name, turn, incoming, metadata)
+            return bytes > 0 ? Effect.zipRight(makeRoom(0), accepted) : accepted
+          }).pipe(Effect.catchTag("DiskError", StorageFailure.failedToWrite)),
+        () => ({ ...name })
       ),
     has: (name, hash) => Presence.has(parts, name, hash).pipe(Span.within("Outbox.has", () => ({ ...name }))),
     list: (limit, before) =>
@@ -188,27 +191,26 @@ const accept = (
   incoming: Incoming,
   metadata: Metadata.Metadata
 ) => {
-  const { spool, deliveries } = parts
+  const { spool, deliveries, clock } = parts
   const key = EntryName.keyOf(name)
   let forwarded: Effect.Effect<Forwarded, UpstreamRejected> = queued
-  const make = (versions: ReadonlyArray<EntryName.EntryName>, kept: Metadata.Metadata) =>
-    Effect.clockWith((clock) => {
-      const accepted = clock.unsafeCurrentTimeMillis()
-      const record = { name, began: turn.began, accepted, metadata: kept }
-      const order = EntryName.nextOrder(accepted, versions[0]?.order)
-      return Effect.matchEffect(spool.commit(incoming, record, { key, order }), {
-        // A disk that fails may have left it in its place: then it is sent like all that is there.
-        onFailure: (error) => {
-          deliveries.dueNow(key)
-          return Effect.fail(error)
-        },
-        onSuccess: (entry) =>
-          AtOnce.flatMap(forward(parts, entry), (answer) => {
-            forwarded = answer
-            return versions.length === 0 ? Effect.void : Effect.ignoreLogged(replace(parts, versions))
-          })
-      })
+  const make = (versions: ReadonlyArray<EntryName.EntryName>, kept: Metadata.Metadata) => {
+    const accepted = clock.unsafeCurrentTimeMillis()
+    const record = { name, began: turn.began, accepted, metadata: kept }
+    const order = EntryName.nextOrder(accepted, versions[0]?.order)
+    return Effect.matchEffect(spool.commit(incoming, record, { key, order }), {
+      // A disk that fails may have left it in its place: then it is sent like all that is there.
+      onFailure: (error) => {
+        deliveries.dueNow(key)
+        return Effect.fail(error)
+      },
+      onSuccess: (entry) =>
+        AtOnce.flatMap(forward(parts, entry), (answer) => {
+          forwarded = answer
+          return versions.length === 0 ? Effect.void : Effect.ignoreLogged(replace(parts, versions))
+        })
     })
+  }
   const writing = Effect.suspend(() =>
     spool.mayHave(key)
       ? Effect.flatMap(spool.versions(key), (versions) =>
@@ -216,7 +218,7 @@ const accept = (
         )
       : make([], metadata)
   )
-  return Effect.map(turn.write(Effect.uninterruptible(writing)), () => forwarded)
+  return AtOnce.map(turn.write(writing), () => forwarded)
 }
 
 /** What is kept of a file's metadata where these versions of it are there. */

@@ -78,13 +78,14 @@ const open = (
 ): Effect.Effect<Spool, FolderUnusable.FolderUnusable> =>
   Effect.gen(function* () {
     const tally = new Tally()
+    const clock = yield* Effect.clock
     const names = randomUUID()
     let given = 0
     const parts: Parts = {
       disk,
       folders,
       settings,
-      space: OutboxSpace.make({ disk, folders, settings, tally, makeRoom }),
+      space: OutboxSpace.make({ disk, folders, settings, tally, makeRoom, clock }),
       tally,
       known: new Map(),
       seen: SeenKeys.make(),
@@ -233,17 +234,17 @@ const begin = (parts: Parts): Effect.Effect<Incoming.Incoming, StorageFull | Sto
     }
     return Incoming.open(name, create, room, {
       mostHeld: EntryFiles.mostHeld,
-      opened: (content) => void space.incoming.add(content),
+      opened: (content) => space.incoming.add(content),
       discard: (content) => {
         counted.end()
-        space.incoming.delete(content)
-        return parts.begun.delete(name) ? discard(parts, name) : Effect.void
+        space.incoming.remove(content)
+        return parts.begun.delete(name) ? discard(parts, name) : undefined
       }
     })
   })
 
 const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<Spool["commit"]>) => {
-  const { folders, begun, space } = parts
+  const { disk, folders, begun, known, space } = parts
   const size = Option.getOrElse(record.metadata.size, () => 0)
   const entry: EntryName.EntryName = { key, order, size, state: "waiting", time: record.accepted }
   const shard = folderOf(parts, key)
@@ -253,33 +254,27 @@ const commit = (parts: Parts, ...[incoming, record, { key, order }]: Parameters<
     shard,
     entries: `${folders.root}/${entriesName}`
   }
-  const undo = () => Effect.andThen(takeBack(parts, places, entry), forget(parts, entry))
+  const ended = () => {
+    begun.delete(incoming.name)
+    space.incoming.remove(incoming)
+    counted(parts, entry, 1)
+    return Effect.succeed(entry)
+  }
+  // An entry whose place may not be on the disk is not acknowledged, and not kept.
+  const failed = (error: DiskError) =>
+    takeBack(parts, places, entry).pipe(Effect.andThen(forget(parts, entry)), Effect.andThen(error))
   return AtOnce.flatMap(IncomingEntries.complete(begun, incoming, record, size), (all) =>
-    Effect.matchEffect(settle(parts, places, all, entry), {
-      // An entry whose place may not be on the disk is not acknowledged, and not kept.
-      onFailure: (error) => Effect.zipRight(undo(), Effect.fail(error)),
-      onSuccess: () => {
-        begun.delete(incoming.name)
-        space.incoming.delete(incoming)
-        counted(parts, entry, 1)
-        return Effect.succeed(entry)
-      }
+    Effect.matchEffect(disk.sequence(EntrySteps.make(places, all, known.has(EntryName.shardOf(key)))), {
+      // The folders that it is made in and moved to were removed since they were seen.
+      onFailure: (error) =>
+        Folders.isMissing(error)
+          ? Effect.matchEffect(
+              Effect.andThen(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all))),
+              { onFailure: failed, onSuccess: ended }
+            )
+          : failed(error),
+      onSuccess: ended
     })
-  )
-}
-
-/** Makes an entry; once more where the folders that it is made in and moved to were removed since they were seen. */
-const settle = (
-  { disk, folders, known }: Parts,
-  places: EntrySteps.EntryPlaces,
-  all: EntrySteps.EntryBytes | undefined,
-  { key }: EntryName.EntryName
-): Effect.Effect<void, DiskError> => {
-  const isShardKnown = known.has(EntryName.shardOf(key))
-  return Effect.catchAll(disk.sequence(EntrySteps.make(places, all, isShardKnown)), (error) =>
-    Folders.isMissing(error)
-      ? Effect.zipRight(folders.prepare, disk.sequence(EntrySteps.makeAnew(places, all)))
-      : Effect.fail(error)
   )
 }
 

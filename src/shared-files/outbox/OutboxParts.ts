@@ -1,5 +1,5 @@
 /** What an outbox that works is made of. */
-import type { Duration, Scope } from "effect"
+import type { Clock, Duration, Scope } from "effect"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
 import type { Deliveries } from "./Deliveries.ts"
@@ -20,6 +20,7 @@ export interface OutboxParts {
   readonly hashesTo: HashCheck
   /** A sender waits no longer for the policy server. */
   readonly forwardWait: Duration.Duration
+  readonly clock: Clock.Clock
   /** Of the daemon. */
   readonly scope: Scope.Scope
 }

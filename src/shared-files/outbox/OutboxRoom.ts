@@ -1,5 +1,6 @@
 /** The room of the outbox. What was refused makes way for what comes; what waits does not. */
 import { Effect } from "effect"
+import * as AtOnce from "../../AtOnce.ts"
 import type { DiskError } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
@@ -25,7 +26,7 @@ export const open = (storage: OutboxStorageService, locks: FileLocks) =>
 
 /** Looks whether there is room for so many more bytes, or would be without what was refused. Removes nothing. */
 export const check = (spool: Spool, size: number): Effect.Effect<void, StorageFull | StorageError> =>
-  Effect.matchEffect(spool.missing(size), {
+  AtOnce.matchEffect(spool.missing(size), {
     onFailure: StorageFailure.failed,
     onSuccess: (bytes): Effect.Effect<void, StorageFull> => (canHave(spool, bytes) ? Effect.void : noRoom)
   })

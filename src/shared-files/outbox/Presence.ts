@@ -24,20 +24,19 @@ export const has = (
     return yield* ask(parts, name, hash)
   })
 
-/** `UpstreamRejected` where the policy server refused this content, and that is not forgotten yet. */
+/** `UpstreamRejected` where the policy server refused this content, and that is not forgotten yet. Looks when it is called. */
 export const checkRefused = (
   parts: Parts,
   name: SharedFileName,
   hash: ContentHash.ContentHash
-): Effect.Effect<void, UpstreamRejected | StorageError> =>
-  Effect.suspend(() => {
-    const key = EntryName.keyOf(name)
-    if (!parts.spool.mayHave(key)) return Effect.void
-    return Effect.flatMap(
-      refusalOf(parts, key, hash),
-      Option.match({ onNone: () => Effect.void, onSome: (refusal) => refusal })
-    )
-  })
+): Effect.Effect<void, UpstreamRejected | StorageError> => {
+  const key = EntryName.keyOf(name)
+  if (!parts.spool.mayHave(key)) return Effect.void
+  return Effect.flatMap(
+    refusalOf(parts, key, hash),
+    Option.match({ onNone: () => Effect.void, onSome: (refusal) => refusal })
+  )
+}
 
 /** Whether the version that waits has this content; none where none waits. */
 const isWaiting = (parts: Parts, name: SharedFileName, hash: ContentHash.ContentHash) => {

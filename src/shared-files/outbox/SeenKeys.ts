@@ -3,7 +3,7 @@
  * most uploads are of files that have none. For each shard a bit for each of 256 kinds of keys (a Bloom filter of one hash),
  * 128 KiB in all: where 100,000 entries wait, one in ten is looked for in vain.
  */
-import { shardCount, shardOf } from "./EntryName.ts"
+import { digits, shardCount, shardOf } from "./EntryName.ts"
 
 const kinds = 256
 const wordBits = 32
@@ -16,7 +16,7 @@ export type SeenKeys = Uint32Array
 export const make = (): SeenKeys => new Uint32Array(shardCount * words)
 
 /** A key is the hex of a hash, whose first digits say the shard: the next two are the kind. */
-const kindOf = (key: string): number => Number.parseInt(key.slice(3, 5), 16)
+const kindOf = (key: string): number => digits(key, 3, 2)
 
 const wordOf = (key: string, kind: number): number => shardOf(key) * words + Math.floor(kind / wordBits)
 

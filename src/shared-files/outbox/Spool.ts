@@ -99,7 +99,7 @@ export interface Spool {
   readonly syncReplaced: (key: string) => Effect.Effect<void, DiskError>
   /** Whether `syncReplaced` has something to do. */
   readonly mayComeBack: (key: string) => boolean
-  /** Bytes that are missing for this many more, in the outbox or on the disk; 0 when there is room. */
+  /** Bytes that are missing for this many more by the time of the call, in the outbox or on the disk; 0 when there is room. */
   readonly missing: (size: number) => Effect.Effect<number, DiskError>
   /** How much there is, as it is counted in memory. */
   readonly amounts: () => Amounts
