@@ -3,7 +3,7 @@
  * bring at once, are removed by one order to the disk: to ask its thread for each costs as much as the removal.
  */
 import { randomUUID } from "node:crypto"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import type { DiskError, DiskService, DiskStep } from "../../disk/Disk.ts"
 import * as Outcome from "../../Outcome.ts"
 
@@ -97,8 +97,15 @@ const discard = ({ entry, gone }: Removal): ReadonlyArray<DiskStep> => [
 /** An order ends with the first step that fails, which says nothing of the other entries. */
 const byItself = (disk: DiskService, removal: Removal) =>
   (removal.entry.isFolder ? folderByItself(disk, removal) : fileByItself(disk, removal)).pipe(
+    Effect.catchAll((error) => unlessGone(disk, removal, error)),
     Effect.exit,
     Effect.map((exit) => Outcome.end(removal.outcome, exit))
+  )
+
+/** What failed may have been done all the same, or before: an entry that is gone counts no more. */
+const unlessGone = (disk: DiskService, { entry }: Removal, error: DiskError) =>
+  Effect.flatMap(Effect.option(disk.status(entry.path)), (found) =>
+    Option.isSome(found) && found.value === undefined ? Effect.void : error
   )
 
 const folderByItself = (disk: DiskService, removal: Removal) =>

@@ -123,6 +123,17 @@ const examples: Array<[Array<Step>, number, boolean]> = [
     ],
     786_851_008,
     false
+  ],
+  [
+    [
+      { do: "upload", uploads: [once, once, { ...once, file: 1 }] },
+      { do: "pass", millis: 8 * day },
+      { do: "upload", uploads: [once] },
+      { do: "fail", at: 34, code: "EIO", times: 2 },
+      { do: "upload", uploads: [{ ...once, file: 1 }, once, once] }
+    ],
+    23,
+    false
   ]
 ]
 
