@@ -761,7 +761,11 @@ describe("the room of an outbox in a folder", () => {
       const spool = yield* open(crashing.disk)
       const entry = yield* commit(spool, "a", 1)
       crashing.failWhen(({ kind }) => (kind === "write" ? "ENOSPC" : undefined))
-      const tried = spool.change(entry, { state: "waiting", time: 5 }, { attempts: attemptsOf(1), durable: true })
+      const tried = spool.change(
+        entry,
+        { state: "waiting", time: 5 },
+        { attempts: attemptsOf(1), durable: true }
+      )
       expect(yield* Effect.flip(tried)).toMatchObject({ _tag: "DiskError", code: "ENOSPC" })
       const shard = `/outbox/entries/${EntryName.printShard(EntryName.shardOf(entry.key))}`
       expect(yield* crashing.disk.names(shard)).toEqual([EntryName.print(entry)])
