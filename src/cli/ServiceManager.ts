@@ -17,6 +17,8 @@ const tell = (...assignments: ReadonlyArray<string>): Effect.Effect<void> =>
     return Effect.tryPromise((signal) =>
       promisify(execFile)("systemd-notify", [...assignments], { signal, killSignal: "SIGKILL" })
     ).pipe(
+      // At the beginning of a scope and at its end nothing else is.
+      Effect.interruptible,
       Effect.timeout(patience),
       Effect.catchAll((error) =>
         Effect.logWarning("systemd can't be told of a change").pipe(

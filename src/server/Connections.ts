@@ -142,6 +142,8 @@ export class Connections {
     this.server.close()
     for (const socket of this.open()) socket.destroy()
     return this.until(() => this.handlers === 0 && this.open().length === 0).pipe(
+      // At a scope's end nothing else is.
+      Effect.interruptible,
       Effect.timeoutOption(Duration.seconds(1)),
       Effect.asVoid
     )

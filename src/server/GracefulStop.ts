@@ -25,12 +25,14 @@ export const atEnd: Effect.Effect<void, never, RelayConfig | RelayServer | Remot
       yield* Effect.logInfo("stopping")
       yield* server.stopAccepting
       const finished = Effect.all([remoteRun.drain, server.answered], { concurrency: 2, discard: true })
-      const inTime = yield* Effect.timeoutOption(finished, grace)
+      const inTime = yield* Effect.timeoutOption(Effect.interruptible(finished), grace)
       if (inTime._tag === "None")
         yield* Effect.all([remoteRun.cancelAll, server.answered], { concurrency: 2, discard: true }).pipe(
+          Effect.interruptible,
           Effect.timeoutOption(lastWords)
         )
       yield* server.close
     })
-    yield* Effect.addFinalizer(() => Effect.interruptible(stop))
+    // Only what it waits for can be interrupted: the fiber that ends the scope may have been, and would skip all of it.
+    yield* Effect.addFinalizer(() => stop)
   })

@@ -234,27 +234,23 @@ const checkedLocation = (
     : Either.right(StoredLook.locationOf(parts, nodes, name))
 
 /** Root has nobody to ask for a target that it does not know. */
-const checkTarget = ({ settings, nodesList }: Parts, target: string) =>
-  settings.general.nodeId === root
-    ? Effect.filterOrElse(
-        nodesList.neverLoaded,
-        (isUnknown) => isUnknown,
-        () => new UnknownTarget({ message: `no node ${target} below this relay`, target })
-      ).pipe(Effect.andThen(notLoaded))
+const checkTarget = (parts: Parts, target: string) =>
+  parts.settings.general.nodeId === root
+    ? refused(parts, new UnknownTarget({ message: `no node ${target} below this relay`, target }))
     : Effect.void
 
 /** Who sends; undefined: nobody who is known here. */
 const sourceIn = (nodes: Nodes, id: string): Node | undefined =>
   nodes.route(id)._tag === "Unknown" ? undefined : Option.getOrUndefined(nodes.get(id))
 
+const stranger = (parts: Parts, id: string) =>
+  refused(parts, new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` }))
+
 /** Without a list nobody can be told from a stranger, and a refusal would be for good. */
-const stranger = ({ nodesList }: Parts, id: string): Effect.Effect<never, BadSignature | TooBusy> =>
+const refused = <E>({ nodesList }: Parts, refusal: Effect.Effect<never, E>) =>
   Effect.flatMap(
     nodesList.neverLoaded,
-    (isUnknown): Effect.Effect<never, BadSignature | TooBusy> =>
-      isUnknown
-        ? notLoaded
-        : new BadSignature({ reason: "unknown-source", message: `no node ${id} below this relay` })
+    (isUnknown): Effect.Effect<never, E | TooBusy> => (isUnknown ? notLoaded : refusal)
   )
 
 /** Takes a file to the disk. */
@@ -339,8 +335,7 @@ const keep = (arrived: Arrived): Effect.Effect<Taken, UploadError> => {
   const key = Verification.verify(given.name, claim, signer.keys, file, now)
   if (Either.isLeft(key)) return key.left
   const { signature, keydate, ttl, scope } = claim
-  const { hash } = file
-  const verified = { source: signer.source, key: key.right, hash, signature, keydate, ttl, scope }
+  const verified = { source: signer.source, key: key.right, hash: file.hash, signature, keydate, ttl, scope }
   const metadata = Metadata.describe(verified, file.size, now)
   // What was free when the body began may have gone to others meanwhile.
   const kept = () =>

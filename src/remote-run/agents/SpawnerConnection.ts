@@ -171,7 +171,7 @@ export class Connection {
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.kill()
     this.process.ref()
-    return Deferred.await(this.ended).pipe(
+    return Effect.interruptible(Deferred.await(this.ended)).pipe(
       Effect.timeoutOption("2 seconds"),
       Effect.zipRight(Effect.sync(() => this.process.unref()))
     )
