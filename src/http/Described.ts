@@ -23,13 +23,12 @@ export const required = (description: string, form: Form = {}) =>
 export const optional = (description: string, form: Form = {}) =>
   Schema.optional(described(description, form))
 
+/** One text, or several. */
+const Texts = Schema.Union(Schema.String, Schema.Array(Schema.String))
+
 /** A parameter that may be there, and more than once: its handler says which may. */
 export const repeatable = (description: string, form: Form = {}) =>
-  Schema.optional(
-    Schema.Union(Schema.String, Schema.Array(Schema.String)).annotations({
-      jsonSchema: { type: "string", ...form, description }
-    })
-  )
+  Schema.optional(Texts.annotations({ jsonSchema: { type: "string", ...form, description } }))
 
 /** A part of the path. */
 export const segment = (description: string, form: Form = {}) => described(description, form)

@@ -111,6 +111,19 @@ const startedByForm = Operation.describedBy(
   Operation.takesForm("The same parameters; what is here counts before what is in the query. At most 1 MiB.")
 )
 
+/** What a start may fail by. In one piece, since each of its routes has to be told. */
+const StartFailed = Schema.Union(
+  InvalidRequest,
+  UnknownTarget,
+  RequestTimeout,
+  PayloadTooLarge,
+  TooBusy,
+  StorageError,
+  IdempotencyConflict,
+  RunNotFound,
+  StorageFull
+)
+
 /** A form is read whatever the method is: existing callers need not know that GET has none. */
 const starts = <const Name extends string>(name: Name, method: "GET" | "POST", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
@@ -118,15 +131,7 @@ const starts = <const Name extends string>(name: Name, method: "GET" | "POST", p
     .addSuccess(Preview)
     .addSuccess(RunOutput)
     .addSuccess(RunOutput, { status: 202 })
-    .addError(InvalidRequest)
-    .addError(UnknownTarget)
-    .addError(RequestTimeout)
-    .addError(PayloadTooLarge)
-    .addError(TooBusy)
-    .addError(StorageError)
-    .addError(IdempotencyConflict)
-    .addError(RunNotFound)
-    .addError(StorageFull)
+    .addError(StartFailed)
     .annotate(HasEffect, true)
     .annotate(OpenApi.Transform, method === "GET" ? started : startedByForm)
 

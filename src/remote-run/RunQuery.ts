@@ -61,37 +61,37 @@ const start = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) =
   reason: parameter("why: likewise", words)
 })
 
-const startNodes = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
-  nodes: parameter("the nodes' ids; may come more than once", nodeIds),
-  ...start(parameter)
+const nodes = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
+  nodes: parameter("the nodes' ids; may come more than once", nodeIds)
 })
 
-/** Of the routes that start a run, in the query. */
-export const Start = Schema.Struct(start(Described.repeatable))
-/** The same, in a form. */
-export const StartForm = Schema.Struct(start(Described.optional)).pipe(
-  HttpApiSchema.withEncoding({ kind: "UrlParams" })
-)
-
-/** Of the routes that start a run of some nodes, in the query. */
-export const StartNodes = Schema.Struct(startNodes(Described.repeatable))
-/** The same, in a form. */
-export const StartNodesForm = Schema.Struct(startNodes(Described.optional)).pipe(
-  HttpApiSchema.withEncoding({ kind: "UrlParams" })
-)
-
-const retry = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
+const only = <Field extends Schema.Struct.Field>(parameter: Parameter<Field>) => ({
   only: parameter("which of its nodes that are not ok; default: all", {
     type: "array",
     items: { type: "string", enum: RestReason.literals }
-  }),
-  ...start(parameter)
+  })
 })
 
-/** Of the route that starts the rest of a run, in the query. */
-export const Retry = Schema.Struct(retry(Described.repeatable))
+// Of these there are many, and each is a class: they are made once, for all routes.
+const inQuery = start(Described.repeatable)
+const inForm = start(Described.optional)
+
+/** Of the routes that start a run, in the query. */
+export const Start = Schema.Struct(inQuery)
 /** The same, in a form. */
-export const RetryForm = Schema.Struct(retry(Described.optional)).pipe(
+export const StartForm = Schema.Struct(inForm).pipe(HttpApiSchema.withEncoding({ kind: "UrlParams" }))
+
+/** Of the routes that start a run of some nodes, in the query. */
+export const StartNodes = Schema.Struct({ ...nodes(Described.repeatable), ...inQuery })
+/** The same, in a form. */
+export const StartNodesForm = Schema.Struct({ ...nodes(Described.optional), ...inForm }).pipe(
+  HttpApiSchema.withEncoding({ kind: "UrlParams" })
+)
+
+/** Of the route that starts the rest of a run, in the query. */
+export const Retry = Schema.Struct({ ...only(Described.repeatable), ...inQuery })
+/** The same, in a form. */
+export const RetryForm = Schema.Struct({ ...only(Described.optional), ...inForm }).pipe(
   HttpApiSchema.withEncoding({ kind: "UrlParams" })
 )
 

@@ -282,6 +282,15 @@ const findHandlers = (routes: Iterable<Handler>) => {
   }
 }
 
+/** It is put together for the first error: of all that the API may end with, which is more than a start has to know. */
+const encoder: Effect.Effect<Failure.Encode> = Effect.map(Effect.context<never>(), (context) => {
+  let made: Failure.Encode | undefined
+  return (failure) => {
+    made ??= Effect.runSync(Effect.provide(HttpApiBuilder.buildMiddleware(RelayApi), context))
+    return made(failure)
+  }
+})
+
 /** Over the handlers of every group. */
 export const make = Effect.gen(function* () {
   // Says in the type that there is a handler for each endpoint.
@@ -291,7 +300,7 @@ export const make = Effect.gen(function* () {
   const parts: Parts = {
     addresses: Address.known(routes),
     admission: yield* Admission.make(routes),
-    encode: yield* HttpApiBuilder.buildMiddleware(RelayApi),
+    encode: yield* encoder,
     log: yield* RequestLog.make,
     count: RequestMetrics.make(),
     handlersOf: findHandlers(router.routes)

@@ -117,20 +117,25 @@ export const Queued = Schema.Struct({ result: Schema.Literal("queued"), ...descr
 /** The answer to an upload that waits here. */
 export type Queued = typeof Queued.Type
 
+/** What an upload may fail by. In one piece, since each of its routes has to be told. */
+const UploadFailed = Schema.Union(
+  InvalidRequest,
+  BadSignature,
+  UnknownTarget,
+  Refusal.ofUpload,
+  PayloadTooLarge,
+  RequestTimeout,
+  TooBusy,
+  StorageError,
+  StorageFull
+)
+
 const stores = <const Name extends string>(name: Name, method: "POST" | "PUT", path: `/${string}`) =>
   HttpApiEndpoint.make(method)(name, path)
     .setPayload(HttpApiSchema.Uint8Array())
     .addSuccess(Stored)
     .addSuccess(Queued)
-    .addError(InvalidRequest)
-    .addError(BadSignature)
-    .addError(UnknownTarget)
-    .addError(Refusal.ofUpload)
-    .addError(PayloadTooLarge)
-    .addError(RequestTimeout)
-    .addError(TooBusy)
-    .addError(StorageError)
-    .addError(StorageFull)
+    .addError(UploadFailed)
     .annotate(HasEffect, true)
 
 const storing = (body: string) =>
@@ -145,15 +150,14 @@ const storing = (body: string) =>
 const Here = Refusal.bodiless(Schema.Literal("here"), 200, "here")
 const Absent = Refusal.bodiless(Schema.Literal("absent"), 404, "absent")
 
+const CheckFailed = Schema.Union(UnknownTarget, TooBusy, StorageError, Refusal.ofCheck)
+
 const checks = <const Name extends string>(name: Name, path: `/${string}`) =>
   HttpApiEndpoint.make("HEAD")(name, path)
     .addSuccess(Here)
     .addSuccess(Absent)
-    .addError(UnknownTarget)
-    .addError(TooBusy)
-    .addError(StorageError)
+    .addError(CheckFailed)
     .annotate(HasEffect, false)
-    .addError(Refusal.ofCheck)
     .annotate(
       OpenApi.Transform,
       Operation.describedBy(
