@@ -22,13 +22,13 @@ export const ofUpload = Schema.make<UpstreamRejected, typeof UpstreamRejected.En
   ])
 )
 
-/** What `bodiless` is to be, as its description. */
-const bodilessAst = (of: SchemaAST.AST, status: number, meaning: unknown): SchemaAST.AST =>
+/** What `bodiless` is to be, as its description. What it means is made where a client reads it. */
+const bodilessAst = (of: SchemaAST.AST, status: number, meaning: () => unknown): SchemaAST.AST =>
   new SchemaAST.Transformation(
     SchemaAST.voidKeyword,
     of,
     new SchemaAST.FinalTransformation(
-      () => ParseResult.succeed(meaning),
+      () => ParseResult.succeed(meaning()),
       (value, _, ast) => ParseResult.fail(new ParseResult.Forbidden(ast, value, "only read"))
     ),
     { ...HttpApiSchema.annotations({ status }), [HttpApiSchema.AnnotationEmptyDecodeable]: true }
@@ -36,7 +36,7 @@ const bodilessAst = (of: SchemaAST.AST, status: number, meaning: unknown): Schem
 
 /** The error that a client reads from a status alone, where the answer has no body. Only decoded, never encoded. */
 export const bodiless = <A, I>(of: Schema.Schema<A, I>, status: number, meaning: A): Schema.Schema<A, void> =>
-  Schema.make(bodilessAst(SchemaAST.typeAST(of.ast), status, meaning))
+  Schema.make(bodilessAst(SchemaAST.typeAST(of.ast), status, () => meaning))
 
 const message = (status: number): string => `answered ${status}`
 
@@ -48,7 +48,7 @@ const byStatus = Schema.make<UpstreamRejected, void>(
     statuses
       .filter((status) => status !== 400 && status !== 404)
       .map((status) =>
-        bodilessAst(refused, status, new UpstreamRejected({ message: message(status), status }))
+        bodilessAst(refused, status, () => new UpstreamRejected({ message: message(status), status }))
       )
   )
 )
