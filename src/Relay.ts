@@ -5,8 +5,10 @@
  * own for any part of it.
  */
 import { Etag, FileSystem, HttpApiBuilder, HttpPlatform, type HttpRouter, Path } from "@effect/platform"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Effect, Layer, Option } from "effect"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { Context, Effect, Layer } from "effect"
 import { Access } from "./access/Access.ts"
 import { Disk } from "./disk/Disk.ts"
 import * as FolderLease from "./disk/FolderLease.ts"
@@ -26,6 +28,7 @@ import { RemoteRun } from "./remote-run/RemoteRun.ts"
 import * as RemoteRunHttp from "./remote-run/RemoteRunHttp.ts"
 import * as SubRelayCalls from "./remote-run/sub-relays/SubRelayCalls.ts"
 import { SubRelays } from "./remote-run/sub-relays/SubRelays.ts"
+import * as Stacked from "./Stacked.ts"
 import { toHttpApp } from "./server/BegunRequest.ts"
 import * as GracefulStop from "./server/GracefulStop.ts"
 import { Listener } from "./server/Listener.ts"
@@ -62,19 +65,7 @@ export const services = Layer.mergeAll(
   Access.layer,
   RefusedRequests.layer,
   OneRelay.layer
-).pipe(Layer.provide(RegularFiles.layer))
-
-/**
- * The service that is provided already, or else the live one, which is no other relay's: so live Layers use what a program
- * put in their place.
- */
-const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
-  Layer.unwrapEffect(
-    Effect.map(
-      Effect.serviceOption(service),
-      Option.match({ onNone: () => Layer.fresh(layer), onSome: (given) => Layer.succeed(service, given) })
-    )
-  )
+).pipe(Stacked.provide(RegularFiles.layer))
 
 /**
  * All that `services` uses, real, but for what `replaced` provides: agents are processes, files are on the disk, other
@@ -82,29 +73,29 @@ const orGiven = <I, S, E, R>(service: Context.Tag<I, S>, layer: Layer.Layer<I, E
  * never made.
  */
 export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
-  orGiven(Outbox, Outbox.layer).pipe(
-    Layer.provideMerge(
+  Stacked.orGiven(Outbox, Outbox.layer).pipe(
+    Stacked.provideMerge(
       Layer.mergeAll(
-        orGiven(SubRelays, SubRelayCalls.layer),
-        orGiven(Upstream, UpstreamCalls.layer),
-        orGiven(SharedFileStore, SharedFileStore.layer),
-        orGiven(OutboxStorage, OutboxFolder.layer),
-        orGiven(RunHistory, FolderHistory.layer)
+        Stacked.orGiven(SubRelays, SubRelayCalls.layer),
+        Stacked.orGiven(Upstream, UpstreamCalls.layer),
+        Stacked.orGiven(SharedFileStore, SharedFileStore.layer),
+        Stacked.orGiven(OutboxStorage, OutboxFolder.layer),
+        Stacked.orGiven(RunHistory, FolderHistory.layer)
       )
     ),
-    Layer.provideMerge(
+    Stacked.provideMerge(
       Layer.mergeAll(
-        orGiven(AgentProcess, LocalAgents.layer),
-        orGiven(PeerClient, PeerConnections.layer),
-        orGiven(Disk, NodeDisk.layer),
-        orGiven(Lease, FolderLease.layer),
-        orGiven(Hasher, WorkerHasher.layer),
-        orGiven(NodesList, WatchedNodesList.layer),
-        orGiven(Certificates, WatchedCertificates.layer)
+        Stacked.orGiven(AgentProcess, LocalAgents.layer),
+        Stacked.orGiven(PeerClient, PeerConnections.layer),
+        Stacked.orGiven(Disk, NodeDisk.layer),
+        Stacked.orGiven(Lease, FolderLease.layer),
+        Stacked.orGiven(Hasher, WorkerHasher.layer),
+        Stacked.orGiven(NodesList, WatchedNodesList.layer),
+        Stacked.orGiven(Certificates, WatchedCertificates.layer)
       )
     ),
-    Layer.provideMerge(replaced),
-    Layer.provide(Layer.fresh(RegularFiles.layer))
+    Stacked.provideMerge(replaced),
+    Stacked.provide(Layer.fresh(RegularFiles.layer))
   )
 
 /** All that `services` uses, real. */
@@ -112,14 +103,22 @@ export const live = liveWith(Layer.empty)
 
 /** The handlers of every route. */
 export const api = HttpApiBuilder.api(RelayApi).pipe(
-  Layer.provide([RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer])
+  Stacked.provide(
+    Layer.mergeAll(RemoteRunHttp.layer, SharedFilesHttp.layer, SharedFolderHttp.layer, SystemHttp.layer)
+  )
 )
 
-const handlers = Layer.provideMerge(api, HttpApiBuilder.Router.Live)
+const handlers = api.pipe(Stacked.provideMerge(HttpApiBuilder.Router.Live))
 
 /** The relay as one `HttpApp`, over the services that are provided. */
 export const httpApp = Effect.andThen(OneRelay.check, Effect.map(RelayApp.make, toHttpApp)).pipe(
   Effect.provide(handlers)
+)
+
+/** What the platform's routes are given. `NodeHttpServer` has it too, with workers and terminals, which a relay has not. */
+const platform = Layer.effect(HttpPlatform.HttpPlatform, NodeHttpPlatform.make).pipe(
+  Stacked.provide(Layer.merge(NodeFileSystem.layer, Etag.layer)),
+  (made) => Layer.mergeAll(made, Etag.layerWeak, NodeFileSystem.layer, NodePath.layer)
 )
 
 /** All that the platform hands to each request, in which a context is copied some times: what handlers need else, they have. */
@@ -155,13 +154,13 @@ export const daemon = (reloadables: ReadonlyArray<Reloadable>) => {
       yield* GracefulStop.atEnd
       return yield* Effect.mapInputContext(server.serve(app), forRequests)
     })
-  ).pipe(Layer.provide(Layer.fresh(handlers)))
+  ).pipe(Stacked.provide(Layer.fresh(handlers)))
   return serve.pipe(
-    Layer.provideMerge(reload(reloadables)),
-    Layer.provideMerge(Layer.fresh(services)),
-    Layer.provideMerge(Layer.fresh(RelayServer.layer)),
-    Layer.provideMerge(Layer.fresh(OwnCertificate.layer)),
-    Layer.provide(Layer.fresh(RegularFiles.layer)),
-    Layer.provide(NodeHttpServer.layerContext)
+    Stacked.provideMerge(reload(reloadables)),
+    Stacked.provideMerge(Layer.fresh(services)),
+    Stacked.provideMerge(Layer.fresh(RelayServer.layer)),
+    Stacked.provideMerge(Layer.fresh(OwnCertificate.layer)),
+    Stacked.provide(Layer.fresh(RegularFiles.layer)),
+    Stacked.provide(platform)
   )
 }

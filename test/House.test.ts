@@ -31,7 +31,8 @@ const storeys: ReadonlyArray<ReadonlyArray<string>> = [
     "Glob.ts",
     "RequestReport.ts",
     "Counters.ts",
-    "Smallest.ts"
+    "Smallest.ts",
+    "Stacked.ts"
   ],
   ["config/"],
   ["topology/"],

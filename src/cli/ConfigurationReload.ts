@@ -1,6 +1,7 @@
 /** `main.conf` and `logging.conf`, loaded again: the log level is taken, other keys wait for a restart. */
-import * as NodeContext from "@effect/platform-node/NodeContext"
-import { Effect, Ref } from "effect"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { Effect, Layer, Ref } from "effect"
 import { changedKeys } from "../config/Changes.ts"
 import type { Keys } from "../config/Keys.ts"
 import { load } from "../config/RelayConfig.ts"
@@ -14,7 +15,7 @@ export const make = (directory: string, inForce: Keys, logging: Logging["Type"])
   Effect.map(Ref.make<ReadonlyArray<string>>([]), (waiting) => ({
     name: "log level",
     reload: load(directory, process.env).pipe(
-      Effect.provide(NodeContext.layer),
+      Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer)),
       Effect.tap(({ keys }) =>
         Ref.set(
           waiting,

@@ -1,9 +1,12 @@
 /** The command line: what it is taken for, and how it ends. */
 import { Command, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
-import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Cause, Clock, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
+import * as Stacked from "../Stacked.ts"
 import * as Version from "../system/Version.ts"
 import * as CommandLine from "./CommandLine.ts"
 import { loaded } from "./CommandModule.ts"
@@ -29,6 +32,13 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
       return error.message === "" ? Effect.void : Console.error(error.message)
     }
   })
+
+/** What commands ask of the system. */
+const system = Layer.mergeAll(
+  RegularFiles.layer.pipe(Stacked.provide(NodeFileSystem.layer)),
+  NodePath.layer,
+  NodeTerminal.layer
+)
 
 const wrong = (message: string) => new StartError({ code: exitCode.configuration, message })
 
@@ -65,11 +75,7 @@ export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknow
   (argv[2] === "__man"
     ? manPage
     : Effect.flatMap(Effect.mapError(CommandLine.parse(tree, argv.slice(2)), wrong), answer)
-  ).pipe(
-    Effect.tapErrorCause(report),
-    withoutColours,
-    Effect.provide(Layer.provideMerge(RegularFiles.layer, NodeContext.layer))
-  )
+  ).pipe(Effect.tapErrorCause(report), withoutColours, Effect.provide(system))
 
 /** Exit codes: 0 normal, 1 crash, 2 invalid configuration or command line, 3 any other start error. */
 export const teardown: Teardown = (exit, onExit) => {

@@ -5,6 +5,7 @@ import { type LoadedSettings, load, RelayConfig } from "../config/RelayConfig.ts
 import type { Settings } from "../config/Settings.ts"
 import type { FolderUnusable } from "../disk/FolderUnusable.ts"
 import { daemon, live } from "../Relay.ts"
+import * as Stacked from "../Stacked.ts"
 import { Listener } from "../server/Listener.ts"
 import type { IdentityError } from "../server/RelayServer.ts"
 import { Logging } from "../system/Logging.ts"
@@ -69,14 +70,14 @@ export const relay = ({ keys, settings }: Pick<LoadedSettings, "keys" | "setting
     Effect.gen(function* () {
       const configuration = yield* ConfigurationReload.make(directory, keys, yield* Logging)
       return Layer.mergeAll(reloadOnHangup, announce).pipe(
-        Layer.provideMerge(daemon([configuration])),
-        Layer.provide(live)
+        Stacked.provideMerge(daemon([configuration])),
+        Stacked.provide(live)
       )
     })
   ).pipe(
-    Layer.provide(Logging.layer(settings.log, process.stderr.isTTY === true)),
-    Layer.provideMerge(Layer.succeed(RelayConfig, settings)),
-    Layer.provide(Tracing.layer),
+    Stacked.provide(Logging.layer(settings.log, process.stderr.isTTY === true)),
+    Stacked.provideMerge(Layer.succeed(RelayConfig, settings)),
+    Stacked.provide(Tracing.layer),
     Layer.mapError(startError(settings))
   )
 
@@ -94,8 +95,10 @@ export const serveFolder = (directory: string) =>
     const error = Preflight.errorOf(findings)
     if (Option.isSome(error)) return yield* error.value
     const { keys, settings } = yield* loaded
-    const all = Preflight.warningsOf(findings)
-    const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(lineOf(warning))))
-    const logged = Layer.provide(warn, Logging.layer(settings.log, process.stderr.isTTY === true))
-    return yield* Layer.launch(Layer.merge(logged, relay({ keys, settings }, directory)))
+    const warnings = Preflight.warningsOf(findings)
+    if (warnings.length > 0)
+      yield* Effect.forEach(warnings, (warning) => Effect.logWarning(lineOf(warning))).pipe(
+        Effect.provide(Logging.layer(settings.log, process.stderr.isTTY === true))
+      )
+    return yield* Layer.launch(relay({ keys, settings }, directory))
   })

@@ -15,9 +15,10 @@ import {
   HttpServerRequest,
   type HttpServerResponse
 } from "@effect/platform"
-import { Context, Effect, type Layer, Scope } from "effect"
+import { Context, Effect, Layer, Scope } from "effect"
 import type { Batch } from "../EventLoop.ts"
 import * as RequestReport from "../RequestReport.ts"
+import * as Stacked from "../Stacked.ts"
 import { BasePath } from "./BasePath.ts"
 import * as Endpoints from "./Endpoints.ts"
 import * as Query from "./Query.ts"
@@ -130,8 +131,9 @@ const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, Ap
   name: string,
   make: Effect.Effect<Readonly<Record<string, unknown>>, E, R>
 ) =>
-  HttpApiBuilder.Router.use((router) =>
+  Layer.scopedDiscard(
     Effect.gen(function* () {
+      const router = yield* HttpApiBuilder.Router
       // By their names: a route's parameters are those of its endpoint's path.
       const handlers = new Map(Object.entries<unknown>(yield* make)) as Map<string, Handler>
       const routes: Array<HttpRouter.Route<unknown, never>> = []
@@ -144,7 +146,7 @@ const add = <Id extends string, Groups extends HttpApiGroup.HttpApiGroup.Any, Ap
       }
       yield* router.concat(HttpRouter.fromIterable(routes))
     })
-  )
+  ).pipe(Stacked.provide(HttpApiBuilder.Router.Live))
 
 /** The routes of a group, by these handlers. */
 export const group = <
