@@ -18,7 +18,10 @@ let last = { millis: 0, text: new Date(0).toISOString() }
 
 /** As JavaScript prints it, in RFC 3339. @param millis since 1970 */
 export const print = (millis: number): string => {
-  if (millis !== last.millis) last = { millis, text: new Date(millis).toISOString() }
+  if (millis === last.millis) return last.text
+  const date = new Date(millis)
+  // A clock may tell parts of a millisecond, which are not in the text.
+  last = { millis: date.getTime(), text: date.toISOString() }
   return last.text
 }
 

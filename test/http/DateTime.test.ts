@@ -36,6 +36,11 @@ describe("a date", () => {
     }
   )
 
+  it("that was printed by a clock which tells parts of a millisecond is read without them", () => {
+    expect(DateTime.print(86_400_002.5)).toBe("1970-01-02T00:00:00.002Z")
+    expect(DateTime.parse("1970-01-02T00:00:00.002Z")).toEqual(Option.some(86_400_002))
+  })
+
   it.prop(
     "is none where its day is not in the calendar",
     [

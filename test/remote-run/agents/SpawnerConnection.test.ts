@@ -3,12 +3,12 @@ import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect, Fiber, TestClock } from "effect"
 import * as Fifos from "../../../src/remote-run/agents/Fifos.ts"
 import guard from "../../../src/remote-run/agents/guard.mjs?raw"
 import * as Marks from "../../../src/remote-run/agents/Marks.ts"
 import { starters } from "../../../src/remote-run/agents/Spawner.ts"
-import { inNode, type Starter } from "../../../src/remote-run/agents/SpawnerConnection.ts"
+import { Connection, inNode, type Starter } from "../../../src/remote-run/agents/SpawnerConnection.ts"
 import * as Protocol from "../../../src/remote-run/agents/SpawnerProtocol.ts"
 import { folder, lives, pids, shell, until } from "../../support/LocalScripts.ts"
 import { holds } from "../../support/Until.ts"
@@ -245,3 +245,20 @@ describe.each(starters().map((starter) => [nameOf(starter), starter] as const))(
     )
   }
 )
+
+describe("the connection to what starts agents", () => {
+  it.scoped("is given up after two seconds where a process that was left has its pipes still", () =>
+    Effect.gen(function* () {
+      const starter = yield* shell(`sleep 300 & echo $! >>"$DIR/left"; exec cat >/dev/null`)
+      const connection = new Connection({ command: starter, parameters: [] }, Duration.seconds(1))
+      const [left = 0] = yield* pids(starter, "left")
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(left)))
+      // As finalizers are run.
+      const closing = yield* Effect.fork(Effect.uninterruptible(connection.close))
+      yield* TestClock.adjust("1999 millis")
+      assert.isNull(closing.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(closing)
+    })
+  )
+})
