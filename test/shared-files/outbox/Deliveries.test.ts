@@ -38,7 +38,7 @@ const setUp = Effect.gen(function* () {
       world.most = Math.max(world.most, ++world.sending)
       return world.verdict(entry)
     }).pipe(
-      Effect.tap(({ _tag }) => (_tag === "Unreachable" ? Effect.void : answered)),
+      Effect.tap(({ _tag }) => (_tag === "Unreachable" ? Effect.void : Effect.sync(answered))),
       Effect.ensuring(Effect.sync(() => world.sending--))
     )
   const gate = UpstreamGate.make(retry)
@@ -419,30 +419,53 @@ describe("a delivery that fails", () => {
       ends: (world) => {
         world.verdict = () => Effect.succeed({ _tag: "Delivered" })
       }
+    },
+    {
+      what: "by a defect behind the attempt",
+      begins: (world) => {
+        world.removing = Effect.dieMessage("a defect")
+      },
+      ends: (world) => {
+        world.removing = Effect.void
+      }
     }
   ]
 
-  it.scoped.each(cases)("is tried again after the longest delay, and is in nobody's way: $what", (given) =>
-    Effect.gen(function* () {
-      const world = yield* setUp
-      const { storage, deliveries } = world
-      const entry = storage.put()
-      yield* world.gate.answered
-      given.begins(world)
-      yield* deliveries.start(entry.key)
-      yield* rest
-      given.ends(world)
-      expect(deliveries.isSending(entry)).toBe(false)
-      expect(storage.of(entry)).toBeDefined()
-      const other = storage.put({ fileId: "other" })
-      yield* deliveries.start(other.key)
-      yield* rest
-      expect(storage.of(other)).toBeUndefined()
-      yield* TestClock.adjust(Duration.toMillis(retry.max) - 1)
-      expect(storage.of(entry)).toBeDefined()
-      yield* TestClock.adjust(1)
-      expect(storage.of(entry)).toBeUndefined()
-    })
+  type Start = (deliveries: Deliveries.Deliveries, key: string) => Effect.Effect<void>
+  const starts: ReadonlyArray<{ readonly when: string; readonly start: Start }> = [
+    { when: "at once", start: ({ start }, key) => start(key) },
+    { when: "when it was due", start: ({ dueNow }, key) => Effect.sync(() => dueNow(key)) }
+  ]
+  const tried = cases.flatMap((given) => starts.map((started) => ({ ...given, ...started })))
+
+  it.scoped.each(tried)(
+    "$when is tried again after the longest delay, and is in nobody's way: $what",
+    (given) =>
+      Effect.gen(function* () {
+        const world = yield* setUp
+        const { storage, deliveries, gate } = world
+        const entry = storage.put()
+        yield* gate.answered
+        given.begins(world)
+        yield* given.start(deliveries, entry.key)
+        yield* rest
+        given.ends(world)
+        expect(deliveries.isSending(entry)).toBe(false)
+        expect(storage.of(entry)).toBeDefined()
+        // No place of the gate is lost.
+        const places = yield* Effect.uninterruptible(
+          Effect.replicateEffect(gate.enter, UpstreamGate.maxSending)
+        )
+        for (const { release } of places) release()
+        const other = storage.put({ fileId: "other" })
+        yield* given.start(deliveries, other.key)
+        yield* rest
+        expect(storage.of(other)).toBeUndefined()
+        yield* TestClock.adjust(Duration.toMillis(retry.max) - 1)
+        expect(storage.of(entry)).toBeDefined()
+        yield* TestClock.adjust(1)
+        expect(storage.of(entry)).toBeUndefined()
+      })
   )
 
   it.scoped("leaves the shard that can't be listed for later", () =>
