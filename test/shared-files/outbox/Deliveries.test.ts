@@ -42,6 +42,7 @@ const setUp = Effect.gen(function* () {
       Effect.ensuring(Effect.sync(() => world.sending--))
     )
   const gate = UpstreamGate.make(retry)
+  const locks = FileLocks.make()
   const spool = storage.spool()
   const deliveries = Deliveries.make({
     spool: {
@@ -53,13 +54,13 @@ const setUp = Effect.gen(function* () {
         )
     },
     gate,
-    locks: FileLocks.make(),
+    locks,
     retry,
     attempt,
     scope: yield* Effect.scope
   })
   yield* Effect.forkScoped(deliveries.run)
-  return Object.assign(world, { deliveries, gate })
+  return Object.assign(world, { deliveries, gate, locks })
 })
 
 /** What was set off comes to rest: nothing of it takes time. */
@@ -298,6 +299,28 @@ describe("deliveries", () => {
       expect(world.sending).toBe(0)
       expect(deliveries.isSending(entry)).toBe(false)
       expect(storage.kept.size).toBe(0)
+    })
+  )
+
+  it.scoped("do to an entry what its attempt says once nobody else is at the file", () =>
+    Effect.gen(function* () {
+      const world = yield* setUp
+      const { storage, deliveries, locks } = world
+      const entry = storage.put()
+      let leave: (() => void) | undefined
+      world.verdict = () =>
+        Effect.sync(() => {
+          leave = locks.take(entry.key)
+          return { _tag: "Delivered" }
+        })
+      yield* deliveries.start(entry.key)
+      yield* rest
+      expect(storage.of(entry)).toBeDefined()
+      expect(deliveries.isSending(entry)).toBe(true)
+      leave?.()
+      yield* rest
+      expect(storage.of(entry)).toBeUndefined()
+      expect(locks.isFree(() => entry.key)).toBe(true)
     })
   )
 
