@@ -38,10 +38,11 @@ const setUp = Effect.gen(function* () {
       world.most = Math.max(world.most, ++world.sending)
       return world.verdict(entry)
     }).pipe(
-      Effect.tap(({ _tag }) => (_tag === "Unreachable" ? Effect.void : answered)),
+      Effect.tap(({ _tag }) => (_tag === "Unreachable" ? Effect.void : Effect.sync(answered))),
       Effect.ensuring(Effect.sync(() => world.sending--))
     )
   const gate = UpstreamGate.make(retry)
+  const locks = FileLocks.make()
   const spool = storage.spool()
   const deliveries = Deliveries.make({
     spool: {
@@ -53,13 +54,13 @@ const setUp = Effect.gen(function* () {
         )
     },
     gate,
-    locks: FileLocks.make(),
+    locks,
     retry,
     attempt,
     scope: yield* Effect.scope
   })
   yield* Effect.forkScoped(deliveries.run)
-  return Object.assign(world, { deliveries, gate })
+  return Object.assign(world, { deliveries, gate, locks })
 })
 
 /** What was set off comes to rest: nothing of it takes time. */
@@ -301,6 +302,28 @@ describe("deliveries", () => {
     })
   )
 
+  it.scoped("do to an entry what its attempt says once nobody else is at the file", () =>
+    Effect.gen(function* () {
+      const world = yield* setUp
+      const { storage, deliveries, locks } = world
+      const entry = storage.put()
+      let leave: (() => void) | undefined
+      world.verdict = () =>
+        Effect.sync(() => {
+          leave = locks.take(entry.key)
+          return { _tag: "Delivered" }
+        })
+      yield* deliveries.start(entry.key)
+      yield* rest
+      expect(storage.of(entry)).toBeDefined()
+      expect(deliveries.isSending(entry)).toBe(true)
+      leave?.()
+      yield* rest
+      expect(storage.of(entry)).toBeUndefined()
+      expect(locks.isFree(() => entry.key)).toBe(true)
+    })
+  )
+
   it.scoped("remove what was refused when it has been kept long enough, also where the clock is set", () =>
     Effect.gen(function* () {
       const { storage, attempted, deliveries } = yield* setUp
@@ -419,30 +442,53 @@ describe("a delivery that fails", () => {
       ends: (world) => {
         world.verdict = () => Effect.succeed({ _tag: "Delivered" })
       }
+    },
+    {
+      what: "by a defect behind the attempt",
+      begins: (world) => {
+        world.removing = Effect.dieMessage("a defect")
+      },
+      ends: (world) => {
+        world.removing = Effect.void
+      }
     }
   ]
 
-  it.scoped.each(cases)("is tried again after the longest delay, and is in nobody's way: $what", (given) =>
-    Effect.gen(function* () {
-      const world = yield* setUp
-      const { storage, deliveries } = world
-      const entry = storage.put()
-      yield* world.gate.answered
-      given.begins(world)
-      yield* deliveries.start(entry.key)
-      yield* rest
-      given.ends(world)
-      expect(deliveries.isSending(entry)).toBe(false)
-      expect(storage.of(entry)).toBeDefined()
-      const other = storage.put({ fileId: "other" })
-      yield* deliveries.start(other.key)
-      yield* rest
-      expect(storage.of(other)).toBeUndefined()
-      yield* TestClock.adjust(Duration.toMillis(retry.max) - 1)
-      expect(storage.of(entry)).toBeDefined()
-      yield* TestClock.adjust(1)
-      expect(storage.of(entry)).toBeUndefined()
-    })
+  type Start = (deliveries: Deliveries.Deliveries, key: string) => Effect.Effect<void>
+  const starts: ReadonlyArray<{ readonly when: string; readonly start: Start }> = [
+    { when: "at once", start: ({ start }, key) => start(key) },
+    { when: "when it was due", start: ({ dueNow }, key) => Effect.sync(() => dueNow(key)) }
+  ]
+  const tried = cases.flatMap((given) => starts.map((started) => ({ ...given, ...started })))
+
+  it.scoped.each(tried)(
+    "$when is tried again after the longest delay, and is in nobody's way: $what",
+    (given) =>
+      Effect.gen(function* () {
+        const world = yield* setUp
+        const { storage, deliveries, gate } = world
+        const entry = storage.put()
+        yield* gate.answered
+        given.begins(world)
+        yield* given.start(deliveries, entry.key)
+        yield* rest
+        given.ends(world)
+        expect(deliveries.isSending(entry)).toBe(false)
+        expect(storage.of(entry)).toBeDefined()
+        // No place of the gate is lost.
+        const places = yield* Effect.uninterruptible(
+          Effect.replicateEffect(gate.enter, UpstreamGate.maxSending)
+        )
+        for (const { release } of places) release()
+        const other = storage.put({ fileId: "other" })
+        yield* given.start(deliveries, other.key)
+        yield* rest
+        expect(storage.of(other)).toBeUndefined()
+        yield* TestClock.adjust(Duration.toMillis(retry.max) - 1)
+        expect(storage.of(entry)).toBeDefined()
+        yield* TestClock.adjust(1)
+        expect(storage.of(entry)).toBeUndefined()
+      })
   )
 
   it.scoped("leaves the shard that can't be listed for later", () =>

@@ -80,6 +80,39 @@ describe("a request record", () => {
       expect(EntryRecord.parse(text.replace("02-28", day)), day).toEqual(Option.none())
   })
 
+  it.each(["T24:30:00.000Z", "T25:00:00.000Z", "T23:60:00.000Z", "T23:59:61.000Z"])(
+    "with a time of the day that there is not is none: %s",
+    (time) => {
+      const text = EntryRecord.print({
+        name: nameOf("file.txt"),
+        began: 0,
+        accepted: Date.parse("2026-02-28T23:59:59.999Z"),
+        metadata: metadataOf("x")
+      })
+      expect(EntryRecord.parse(text.replace("T23:59:59.999Z", time))).toEqual(Option.none())
+    }
+  )
+
+  it.each([
+    ["target", "../../etc"],
+    ["target", ""],
+    ["source", ".."],
+    ["source", "a/b"],
+    ["file_id", "../passwd"],
+    ["file_id", "x.METADATA"],
+    ["file_id", "y".repeat(201)]
+  ])("that somebody gave a name that is none is none: %s=%s", (key, name) => {
+    const text = EntryRecord.print({
+      name: nameOf("file.txt"),
+      began: 0,
+      accepted: 0,
+      metadata: metadataOf("x")
+    })
+    expect(EntryRecord.parse(text.replace(new RegExp(`^${key}=.*$`, "m"), `${key}=${name}`))).toEqual(
+      Option.none()
+    )
+  })
+
   it("says who, for whom and when in lines that a person can read", () => {
     const accepted = Date.parse("2026-01-05T09:00:00Z")
     const lines = EntryRecord.print({

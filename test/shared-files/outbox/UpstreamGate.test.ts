@@ -149,6 +149,40 @@ describe("the gate to the policy server", () => {
     })
   })
 
+  it.effect("opens for those who wait when one is answered that was under way before", () => {
+    const { enterAll, passes, last } = setUp()
+    return Effect.gen(function* () {
+      yield* enterAll(2)
+      yield* rest
+      ;(yield* last).answered()
+      yield* rest
+      expect(passes).toHaveLength(2)
+      yield* passes[0]?.failed("no connection") ?? Effect.void
+      yield* enterAll(2)
+      yield* rest
+      expect(passes).toHaveLength(2)
+      passes[1]?.answered()
+      yield* rest
+      expect(passes).toHaveLength(4)
+    })
+  })
+
+  it.effect("lets the next probe through though one that was answered is not done", () => {
+    const { enterAll, passes, last } = setUp()
+    return Effect.gen(function* () {
+      yield* enterAll(3)
+      yield* rest
+      const probe = yield* last
+      probe.answered()
+      yield* rest
+      expect(passes).toHaveLength(3)
+      yield* passes[1]?.failed("no connection") ?? Effect.void
+      yield* enterAll(1)
+      yield* TestClock.adjust(Duration.toMillis(retry.max))
+      expect(passes).toHaveLength(4)
+    })
+  })
+
   it.effect("lets a probe go at once when told to, and only one", () => {
     const { gate, passes, enterAll, last } = setUp()
     return Effect.gen(function* () {
