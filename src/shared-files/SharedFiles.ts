@@ -104,8 +104,8 @@ export interface SharedFilesService {
     InvalidRequest | StorageError | TooBusy | UnknownTarget | UpstreamFatal | UpstreamRejected
   >
   /**
-   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or absent: it takes more than a
-   * look, and `has` says it.
+   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or
+   * absent: it takes more than a look, and `has` says it.
    */
   readonly lookAt?: (
     name: SharedFileName,

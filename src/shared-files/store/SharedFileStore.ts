@@ -67,8 +67,8 @@ export interface SharedFileStoreService {
   /** Whether this file is here with this content, and not expired. */
   readonly has: (location: Location, hash: ContentHash.ContentHash) => Effect.Effect<boolean, StorageError>
   /**
-   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or absent: it takes more than a
-   * look, and `has` says it.
+   * The same by plain calls of what this gives, each of which looks at the disk, or those of a batch together; undefined, or
+   * absent: it takes more than a look, and `has` says it.
    */
   readonly lookAt?: (
     location: Location,
