@@ -38,9 +38,9 @@ const collectSooner = "--heap-growing-percent=150"
 const littleRoom = "--semi-space-growth-factor=1"
 
 /**
- * Where much of what is made waits for the disk, V8 takes it for what stays, and makes it among what is old: there it keeps alive
- * what it has to do with. All of that is then looked through again and again, and compiled code that nothing old holds is
- * forgotten each time, and compiled anew: a sixth of an upload.
+ * Where much of what is made waits for the disk, V8 takes it for what stays, and makes it among what is old: there it keeps
+ * alive what it has to do with. All of that is then looked through again and again, and compiled code that nothing old holds
+ * is forgotten each time, and compiled anew: a sixth of an upload.
  */
 const madeYoung = "--no-allocation-site-pretenuring"
 

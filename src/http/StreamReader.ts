@@ -2,7 +2,6 @@
  * Reads a node stream at its reader's pace: while the reader does not ask for more, the stream is paused. It is neither
  * destroyed, since that would also cut off an answer to the sender, nor drained.
  */
-
 import { IncomingMessage } from "node:http"
 import type { Readable } from "node:stream"
 import { Effect, type Scope } from "effect"

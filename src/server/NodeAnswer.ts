@@ -2,7 +2,6 @@
  * An answer, written to node's response. One whose bytes are all there is written when it is given, in one piece, and
  * nobody waits until the system has it; of the others, what is still to come is an effect.
  */
-
 import type { ServerResponse } from "node:http"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
