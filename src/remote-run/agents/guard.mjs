@@ -1,4 +1,4 @@
-// Ends the agents that a relay leaves which was killed. What has started them becomes this: see `starter.pl`.
+// Ends the agents that a relay leaves which was killed. What has started them starts this: see `starter.pl`.
 //
 // Its arguments are the grace between SIGTERM and SIGKILL, in milliseconds, and of each agent, with colons between them,
 // the process id of its leader, its cookie, and its mark, which may be empty.
@@ -8,7 +8,8 @@ import { readdirSync, readFileSync } from "node:fs"
 process.title = "rudder-relay-spawner"
 
 // By SIGUSR1 node would open its debugger.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]) process.on(signal, () => {})
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"])
+  process.on(signal, () => {})
 
 const read = (pid, name) => {
   try {

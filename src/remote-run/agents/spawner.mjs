@@ -11,7 +11,8 @@ process.title = "rudder-relay-spawner"
 
 // Ctrl-C on the relay's terminal, or a signal to its whole group, is the relay's to answer.
 // By SIGUSR1 node would open its debugger.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]) process.on(signal, () => {})
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"])
+  process.on(signal, () => {})
 
 /** To be told together: a message costs as much as what it says. */
 let answers = ""
@@ -123,15 +124,18 @@ process.stdin.on("data", (bytes) => {
   }
 })
 
-/** Once the relay is gone, node can't become the guard: it waits for it. */
-const endAll = () => {
+/** So often a guard is begun: it has handlers for signals once node is up and not before. */
+const guards = 20
+
+/** Once the relay is gone: starts the guard, waits for it, and starts it again where a signal ends it before it is done. */
+const endAll = (tries = guards) => {
   orders.length = 0
   if (agents.size === 0) process.exit(0)
   const left = Array.from(agents, ([pid, { cookie, mark }]) => `${pid}:${cookie}:${mark}`)
   const parameters = ["--input-type=module", "--eval", guard, grace, ...left]
   const child = spawn(node, parameters, { stdio: ["ignore", "ignore", "inherit"], detached: true, env: {} })
   child.once("error", () => process.exit(1))
-  child.once("exit", () => process.exit(0))
+  child.once("exit", (_, signal) => (signal !== null && tries > 1 ? endAll(tries - 1) : process.exit(0)))
 }
 
 let isOver = false

@@ -3,7 +3,7 @@
 # millisecond, and this one less than a third of that. Where there is no perl, `spawner.mjs` does the same.
 #
 # It also outlives the relay for as long as it takes to end the agents that a relay leaves which was killed: then it
-# becomes the guard, `guard.mjs`.
+# starts the guard, `guard.mjs`, and again where a signal ends that one before it is done.
 #
 # The relay has this text in it, and gives it to perl as an argument. What is said on stdin and stdout: see
 # `SpawnerProtocol.ts`.
@@ -15,12 +15,15 @@ use POSIX ();
 $0 = "rudder-relay-spawner";
 
 # Ctrl-C on the relay's terminal, or a signal to its whole group, is the relay's to answer. An agent has none of these.
-$SIG{$_} = sub { } for qw(INT TERM HUP PIPE CHLD);
+$SIG{$_} = sub { } for qw(INT TERM HUP QUIT USR1 USR2 ALRM PIPE CHLD);
 
 # How many agents are started between two looks at what has ended, and at whether the relay is gone.
 my $starts_at_once = 8;
 # A signal that comes right before the wait does not end it: so long the news of an end may take then. Seconds.
 my $patience = 0.1;
+
+# So often a guard is begun. It has handlers for signals once node is up and not before: what ends it then, ends it.
+my $guards = 20;
 
 # The exit code of a child that could not become its program. That of a program, too, maybe.
 my $not_become = 127;
@@ -154,8 +157,17 @@ sub end_all {
   POSIX::_exit(0) if !%agents;
   my @agents = map { join ":", $_, @{ $agents{$_} }[1, 2] } keys %agents;
   %ENV = ();
-  no warnings "exec";
-  exec { $node } $node, "--input-type=module", "--eval", $guard, $grace, @agents;
+  for (1 .. $guards) {
+    my $pid = fork;
+    last if !defined $pid;
+    if ($pid == 0) {
+      no warnings "exec";
+      exec { $node } $node, "--input-type=module", "--eval", $guard, $grace, @agents or POSIX::_exit($not_become);
+    }
+    while (waitpid($pid, 0) < 0) { last if !$!{EINTR} }
+    POSIX::_exit(0) if $? == 0;
+    last if !($? & 127);
+  }
   # Where node was removed meanwhile: their groups at least.
   $SIG{CHLD} = "DEFAULT";
   kill "TERM", map { -$_ } keys %agents;

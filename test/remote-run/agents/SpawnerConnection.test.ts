@@ -21,6 +21,21 @@ const setup = (killGraceMillis: number): Buffer =>
     environment: { PATH: process.env.PATH ?? "", PERL5LIB: "/nonexistent", WITH_EQUALS: "a=b=" }
   })
 
+/** The guards that a starter has begun, by what it has given them. */
+const guardsOf = (starter = 0): ReadonlyArray<number> =>
+  fs
+    .readFileSync(`/proc/${starter}/task/${starter}/children`, "utf8")
+    .split(" ")
+    .filter((pid) => pid !== "")
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--input-type=module")
+      } catch {
+        return false
+      }
+    })
+
 /** A starter that runs until the scope ends. */
 const begin = (starter: Starter, killGraceMillis = 5000) =>
   Effect.gen(function* () {
@@ -198,7 +213,16 @@ describe.each(starters().map((starter) => [nameOf(starter), starter] as const))(
         const agent = yield* shell("exit 3")
         const { child, heard, start } = yield* begin(starter)
         yield* endOf(heard, start(agent).id)
-        for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) child.kill(signal)
+        for (const signal of [
+          "SIGINT",
+          "SIGTERM",
+          "SIGHUP",
+          "SIGQUIT",
+          "SIGUSR1",
+          "SIGUSR2",
+          "SIGALRM"
+        ] as const)
+          child.kill(signal)
         assert.deepStrictEqual(exitOf(yield* endOf(heard, start(agent).id)), { code: 3, signal: null })
       })
     )
@@ -241,6 +265,31 @@ describe.each(starters().map((starter) => [nameOf(starter), starter] as const))(
         const [other = 0] = yield* pids(left, "left")
         assert.isTrue(lives(other))
         process.kill(other)
+      })
+    )
+
+    it.scopedLive("ends all that runs, whatever ends its guard before that one is done", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(`trap '' TERM; echo $$ >"$DIR/pids"; while :; do sleep 300; done`)
+        const { child, start } = yield* begin(starter, 300)
+        start(agent)
+        const file = path.join(path.dirname(agent), "pids")
+        yield* until(() => fs.existsSync(file) && fs.readFileSync(file, "utf8").endsWith("\n"))
+        const running = yield* pids(agent, "pids")
+        child.stdin.destroy()
+        // Before node is up, any signal that may be sent to all that are called so ends it too.
+        const killed = new Set<number>()
+        for (let round = 0; round < 3; round++) {
+          const next = () => guardsOf(child.pid).find((pid) => !killed.has(pid))
+          yield* until(() => next() !== undefined)
+          const pid = next() ?? 0
+          killed.add(pid)
+          process.kill(pid, "SIGKILL")
+          child.kill("SIGTERM")
+        }
+        yield* until(() => child.exitCode !== null)
+        assert.strictEqual(child.exitCode, 0)
+        yield* until(() => running.every((pid) => !lives(pid)))
       })
     )
   }
