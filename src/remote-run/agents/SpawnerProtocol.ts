@@ -71,8 +71,11 @@ export const release = (pid: number): Buffer => encode(["release", `${pid}`])
 export const isSayable = ({ program, parameters }: SpawnRequest): boolean =>
   !program.includes("\0") && !parameters.some((parameter) => parameter.includes("\0"))
 
+/** Where a number has two names, such as SIGABRT and SIGIOT, it is the first that is used. */
 const signalNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name])
+  Object.entries(constants.signals)
+    .reverse()
+    .map(([name, number]) => [number, name])
 )
 
 /** In the words of node's own errors. */

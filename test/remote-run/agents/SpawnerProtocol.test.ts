@@ -29,7 +29,7 @@ describe("what is said to the process that starts agents", () => {
 })
 
 describe("its answers", () => {
-  const text = "R\nS 1 4711\nE 1 0\nS 2 4712\nK 2 9\nF 3 2 spawn /bin/no such\nE 4 137\n"
+  const text = "R\nS 1 4711\nE 1 0\nS 2 4712\nK 2 9\nK 5 6\nF 3 2 spawn /bin/no such\nE 4 137\n"
 
   it("say how an agent started and ended, in the system's own words", () => {
     const answers = new Protocol.Answers().push(text)
@@ -46,6 +46,7 @@ describe("its answers", () => {
         { id: 1, code: 0, signal: null },
         { _tag: "Started", id: 2, pid: 4712 },
         { id: 2, code: null, signal: "SIGKILL" },
+        { id: 5, code: null, signal: "SIGABRT" },
         { id: 3, code: "ENOENT", syscall: "spawn /bin/no such" },
         { id: 4, code: 137, signal: null }
       ]
