@@ -46,7 +46,13 @@ const read = (name: string, path: Option.Option<string>): Effect.Effect<string |
       Effect.tryPromise({
         try: () => readFile(named, "utf8"),
         catch: (cause) => wrong(`--${name}: ${cause instanceof Error ? cause.message : String(cause)}`)
-      })
+      }).pipe(
+        // Node takes no text for none given.
+        Effect.filterOrFail(
+          (text) => text !== "",
+          () => wrong(`--${name}: ${named} is empty`)
+        )
+      )
   })
 
 /** Whether TLS takes it, said before it is needed and by the option's name. */

@@ -5,6 +5,7 @@ import { FileSystem } from "@effect/platform"
 import { Cause, Duration, Effect, Exit, FiberSet, Layer, Option } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
+import * as CertificateFile from "../topology/CertificateFile.ts"
 import { type Connected, KeptConnections } from "./KeptConnections.ts"
 import { type Peer, PeerClient } from "./PeerClient.ts"
 import { hostOf, open } from "./PeerSocket.ts"
@@ -88,9 +89,8 @@ const establish = (settings: Settings, peer: Peer) =>
 /** Read for each connection, since certificates are replaced while the relay runs. */
 const tlsOptions = ({ general, tls }: Settings, url: URL) =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
     const read = (file: string) =>
-      Effect.mapError(fs.readFileString(file), (error) => unreachable("certificate", error.message))
+      Effect.mapError(CertificateFile.text(file), (error) => unreachable("certificate", error.message))
     const identity = Option.getOrUndefined(tls.identity)
     const validated = general.peerAuthentication === "cert_validation"
     const host = hostOf(url)

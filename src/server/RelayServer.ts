@@ -11,6 +11,7 @@ import { FileSystem, type HttpServer, HttpServerError } from "@effect/platform"
 import { Context, Data, Duration, Effect, Layer, Option, Ref, Runtime } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { Settings } from "../config/Settings.ts"
+import * as CertificateFile from "../topology/CertificateFile.ts"
 import { OwnCertificate } from "../topology/OwnCertificate.ts"
 import type { Begin } from "./BegunRequest.ts"
 import { Connections } from "./Connections.ts"
@@ -142,10 +143,12 @@ const identityError = (cause: unknown): IdentityError =>
 
 const readIdentity = ({ tls }: Settings) =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
     if (Option.isNone(tls.identity)) return Option.none<Identity>()
     const { certificate, key } = tls.identity.value
-    return Option.some({ cert: yield* fs.readFileString(certificate), key: yield* fs.readFileString(key) })
+    return Option.some({
+      cert: yield* CertificateFile.text(certificate),
+      key: yield* CertificateFile.text(key)
+    })
   }).pipe(Effect.mapError(identityError))
 
 /** As OpenSSL would say it, were it OpenSSL that asks for it. */

@@ -26,17 +26,25 @@ export class CertificateMissing extends Data.TaggedError("CertificateMissing")<{
   readonly message: string
 }> {}
 
+/**
+ * A file in PEM, of certificates or of a key, read whole. Fails where it is empty: node takes no text for none given, serves
+ * without a certificate then, and trusts the system's authorities in the place of those that were named.
+ */
+export const text = (file: string): Effect.Effect<string, CertificateMissing, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(file)).pipe(
+    Effect.mapError(({ message }) => new CertificateMissing({ message })),
+    Effect.filterOrFail(
+      (pem) => pem !== "",
+      () => new CertificateMissing({ message: `${file}: it is empty` })
+    )
+  )
+
 /** The keys of a file's certificates: at least one. */
 export const keys = (
   file: string
 ): Effect.Effect<ReadonlyArray<KeyObject>, CertificateMissing, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    const text = yield* Effect.mapError(
-      fs.readFileString(file),
-      ({ message }) => new CertificateMissing({ message })
-    )
-    const found = [...ders(text)].flatMap((der) => Option.toArray(read(der)))
+    const found = [...ders(yield* text(file))].flatMap((der) => Option.toArray(read(der)))
     if (found.length === 0) return yield* new CertificateMissing({ message: `${file}: no certificate in it` })
     return found.map(({ publicKey }) => publicKey)
   })

@@ -116,6 +116,8 @@ describe("certificates", () => {
       const cases: ReadonlyArray<readonly [Partial<ClientOptions>, RegExp]> = [
         [{ cacert: Option.some(join(folder, "absent")) }, /--cacert: ENOENT/],
         [{ cacert: file("text", "none") }, /--cacert: expected certificates in PEM/],
+        [{ cacert: file("empty", "") }, /--cacert: .*empty is empty/],
+        [{ cert, certKey: file("empty", "") }, /--cert-key: .*empty is empty/],
         [{ cert }, /--cert and --cert-key/],
         [{ certKey: cert }, /--cert and --cert-key/],
         [{ cert, certKey: other }, /--cert, --cert-key: .*mismatch/]

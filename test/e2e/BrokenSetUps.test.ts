@@ -191,6 +191,19 @@ const setUps: ReadonlyArray<SetUp> = [
     key: "tls.certificate and tls.key",
     says: /can't be used together/
   },
+  ...(["certificate", "key"] as const).map(
+    (name): SetUp => ({
+      name: `the file of the ${name} is empty`,
+      make: (directory) => {
+        const files = pem(directory, "one")
+        writeFileSync(files[name], "")
+        return { config: { tls: files } }
+      },
+      subject: "certificate",
+      key: `tls.${name}`,
+      says: /is empty/
+    })
+  ),
   {
     name: "the certificate has expired",
     make: (directory) => {

@@ -182,6 +182,12 @@ describe("with cert_validation", () => {
         reason: "certificate"
       })
       expect(wrong.seen.bytes).toBe(0)
+      // Not the authorities of the system then.
+      writeFileSync(ca, "")
+      expect(yield* withClient(validating(ca), Effect.flip(call(localhost, keysOf(other))))).toMatchObject({
+        reason: "certificate",
+        message: expect.stringContaining(`${ca}: it is empty`)
+      })
     }).pipe(Effect.provide(NodeContext.layer))
   )
 })

@@ -21,7 +21,11 @@ const told = (kind: Kind, { key, file }: NamedFile, message: string): ReadonlyAr
 
 const text = (named: NamedFile) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(named.file)).pipe(
-    Effect.mapError((error) => told("start", named, `${named.file} can't be read: ${reasonOf(error)}`))
+    Effect.mapError((error) => told("start", named, `${named.file} can't be read: ${reasonOf(error)}`)),
+    Effect.filterOrFail(
+      (pem) => pem !== "",
+      () => told("start", named, `${named.file} is empty`)
+    )
   )
 
 const day = 24 * 60 * 60 * 1000
