@@ -95,9 +95,11 @@ export const serveFolder = (directory: string) =>
     const error = Preflight.errorOf(findings)
     if (Option.isSome(error)) return yield* error.value
     const { keys, settings } = yield* loaded
+    const served = relay({ keys, settings }, directory)
     const all = Preflight.warningsOf(findings)
+    if (all.length === 0) return yield* Layer.launch(served)
     // A Layer beside the relay's: in this fiber, what it logs with would stay behind it.
     const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(lineOf(warning))))
     const logged = Layer.provide(warn, Logging.layer(settings.log, process.stderr.isTTY === true))
-    return yield* Layer.launch(Layer.merge(logged, relay({ keys, settings }, directory)))
+    return yield* Layer.launch(Layer.merge(logged, served))
   })

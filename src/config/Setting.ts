@@ -10,7 +10,13 @@ interface Facts {
   readonly name: string | undefined
 }
 
-const FactsId = Symbol.for("rudder-relay/config/Facts")
+/** Of each field that is a key. As annotations of its schema they would be a schema more for each, at every start. */
+const factsOf = new WeakMap<Schema.Struct.Field, Facts>()
+
+const withFacts = <Field extends Schema.Struct.Field>(field: Field, facts: Facts): Field => {
+  factsOf.set(field, facts)
+  return field
+}
 
 interface More {
   readonly name?: string
@@ -28,25 +34,19 @@ export const setting = <A, I>(
   doc: string,
   more: More = {}
 ) =>
-  Schema.optionalWith(
-    schema.annotations({
-      [FactsId]: {
-        doc,
-        shown: () => more.shown ?? shownValue(Schema.encodeSync(schema)(fallback)),
-        name: more.name
-      } satisfies Facts
-    }),
-    { default: () => fallback }
-  )
+  withFacts(Schema.optionalWith(schema, { default: () => fallback }), {
+    doc,
+    shown: () => more.shown ?? shownValue(Schema.encodeSync(schema)(fallback)),
+    name: more.name
+  })
 
 /** A key that may be absent. */
 export const optional = <A, I>(schema: Schema.Schema<A, I>, doc: string, more: More = {}) =>
-  Schema.optionalWith(
-    schema.annotations({
-      [FactsId]: { doc, shown: () => more.shown ?? "–", name: more.name } satisfies Facts
-    }),
-    { as: "Option" }
-  )
+  withFacts(Schema.optionalWith(schema, { as: "Option" }), {
+    doc,
+    shown: () => more.shown ?? "–",
+    name: more.name
+  })
 
 /** A key as it is read and documented. */
 export interface Key {
@@ -82,7 +82,7 @@ export const keysOf = (
   Object.entries(section.fields).flatMap(([name, field]): ReadonlyArray<Key> => {
     if (isSection(field)) return keysOf(field, [...path, name], `${prefix}${snake(name)}.`)
     const ast = valueOf(field)
-    const facts = ast && Option.getOrUndefined(SchemaAST.getAnnotation<Facts>(FactsId)(ast))
+    const facts = factsOf.get(field)
     if (ast === undefined || facts === undefined) return []
     return [
       {
