@@ -1,12 +1,12 @@
 /** The local process of an agent, and what it prints. A class, since agents are many, and short. */
 import { spawn } from "node:child_process"
-import * as fs from "node:fs"
 import { Effect, Either } from "effect"
 import * as AgentEnvironment from "./AgentEnvironment.ts"
 import * as AgentPipes from "./AgentPipes.ts"
 import type { AgentExit, AgentOutput } from "./AgentProcess.ts"
 import { cookieName } from "./Census.ts"
-import * as Fifos from "./Fifos.ts"
+import type { FifoPair } from "./Fifo.ts"
+import type * as Fifos from "./Fifos.ts"
 import type { Spawner } from "./Spawner.ts"
 import type { SpawnEvents } from "./SpawnerConnection.ts"
 import type { SpawnRequest } from "./SpawnerProtocol.ts"
@@ -17,7 +17,7 @@ export interface AgentChildOptions {
   readonly command: Pick<SpawnRequest, "program" | "parameters" | "cookie" | "mark">
   readonly fifos: Pick<Fifos.Fifos, "give" | "remove">
   /** Left: why there are none. Then the agent gets ordinary pipes of node, which can't be opened by name. */
-  readonly pair: Either.Either<Fifos.FifoPair, SpawnFailure.SpawnFailure>
+  readonly pair: Either.Either<FifoPair, SpawnFailure.SpawnFailure>
   readonly output: AgentOutput
   /** Told as soon as it runs. */
   readonly onStart: (child: AgentChild) => void
@@ -42,8 +42,8 @@ export class AgentChild implements SpawnEvents {
   private end: End | undefined
   private readonly waiting = new Set<() => boolean>()
   private isExited: () => boolean = () => this.end !== undefined
-  /** The ends of the FIFOs, until they are read from. */
-  private ends: Ends | undefined
+  /** The FIFOs, until they are read. */
+  private unread: FifoPair | undefined
 
   /** Has it started; what becomes of it is told later. */
   constructor(options: AgentChildOptions) {
@@ -101,7 +101,11 @@ export class AgentChild implements SpawnEvents {
 
   failed(why: SpawnFailure.SpawnFailure | SpawnFailure.SpawnerEnded): void {
     this.isAnswered = true
-    if (why._tag === "SpawnerEnded" && this.ends !== undefined && isStarted(this.ends, this.options.output))
+    if (
+      why._tag === "SpawnerEnded" &&
+      this.unread !== undefined &&
+      isStarted(this.unread, this.options.output)
+    )
       this.goOnUnknown(why)
     else {
       this.giveUp()
@@ -146,37 +150,39 @@ export class AgentChild implements SpawnEvents {
     else setImmediate(() => this.lookAgain(end, turns - 1, resume))
   }
 
-  private startOn(pair: Fifos.FifoPair): void {
+  private startOn(pair: FifoPair): void {
     const { spawner, command, fifos } = this.options
     try {
-      this.ends = openAll(pair)
+      pair.open()
     } catch (cause) {
       fifos.remove(pair)
       setImmediate(() => this.failed(SpawnFailure.from(cause)))
       return
     }
+    this.unread = pair
     const { program, parameters, cookie, mark } = command
-    const [stdout, stderr] = pair
-    const spawned = spawner.spawn({ program, parameters, cookie, mark, stdout, stderr }, this)
-    this.isExited = spawned.exited
+    const { stdout, stderr } = pair
+    const request = { program, parameters, cookie, mark, stdout: stdout.path, stderr: stderr.path }
+    this.isExited = spawner.spawn(request, this).exited
   }
 
   /** Its other ends are open: so the end of what is read is the end. */
   private readOn(): void {
-    const { pair, fifos, output } = this.options
-    const { ends } = this
-    this.ends = undefined
-    if (ends === undefined || Either.isLeft(pair)) return
-    const onClose = (atEnd: boolean) => (atEnd ? fifos.give(pair.right) : fifos.remove(pair.right))
-    this.pipes = AgentPipes.ofFifos(ends, output, () => this.wake(), onClose)
+    const { unread: pair } = this
+    const { fifos, output } = this.options
+    this.unread = undefined
+    if (pair === undefined) return
+    this.pipes = AgentPipes.ofFifos(pair, output, (atEnd) => {
+      if (atEnd) fifos.give(pair)
+      else fifos.remove(pair)
+      this.wake()
+    })
   }
 
   private giveUp(): void {
-    const { pair, fifos } = this.options
-    if (this.ends === undefined || Either.isLeft(pair)) return
-    for (const end of this.ends) fs.closeSync(end)
-    this.ends = undefined
-    fifos.remove(pair.right)
+    if (this.unread === undefined) return
+    this.options.fifos.remove(this.unread)
+    this.unread = undefined
   }
 
   /** An agent that runs, but under a process id that is not known: the end of its output is taken for its end. */
@@ -224,21 +230,8 @@ const isSo = (condition: boolean, resume: (effect: Effect.Effect<void>) => void)
   return condition
 }
 
-/** The ends that the relay reads. */
-type Ends = readonly [stdout: number, stderr: number]
-
-const openAll = ([stdout, stderr]: Fifos.FifoPair): Ends => {
-  const first = Fifos.open(stdout)
-  try {
-    return [first, Fifos.open(stderr)]
-  } catch (cause) {
-    fs.closeSync(first)
-    throw cause
-  }
-}
-
 /** Whether an agent runs, or ran, on these pipes, where its starter has ended before it said so. */
-const isStarted = ([stdout, stderr]: Ends, output: AgentOutput): boolean => {
-  const printed = AgentPipes.isUsed(stdout, (bytes) => output.write("stdout", bytes, () => {}))
-  return AgentPipes.isUsed(stderr, (bytes) => output.write("stderr", bytes, () => {})) || printed
+const isStarted = ({ stdout, stderr }: FifoPair, output: AgentOutput): boolean => {
+  const printed = stdout.isUsed((bytes) => output.write("stdout", bytes, () => {}))
+  return stderr.isUsed((bytes) => output.write("stderr", bytes, () => {})) || printed
 }

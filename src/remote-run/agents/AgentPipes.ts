@@ -1,20 +1,25 @@
 /** What an agent prints, read from its two pipes. A class, since agents are many, and short. */
-import * as fs from "node:fs"
-import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net"
+import { Socket } from "node:net"
 import type { Readable } from "node:stream"
 import type { AgentOutput } from "./AgentProcess.ts"
-import * as SpawnFailure from "./SpawnFailure.ts"
+import type { FifoPair, FifoReader } from "./Fifo.ts"
 
 type StreamName = "stdout" | "stderr"
 
-/** All FIFOs are read into this buffer: what was read is handed on before the next read, and whoever keeps it copies it. */
-const buffer = Buffer.allocUnsafeSlow(64 * 1024)
+/** What is read. */
+interface Source {
+  readonly resume: () => void
+  readonly unref: () => void
+  /** Closes it, read or not. */
+  readonly close: () => void
+}
 
 /** One of the pipes. */
-class Pipe {
+class Pipe implements FifoReader {
   private readonly name: StreamName
   private readonly pipes: AgentPipes
-  stream: Readable | undefined
+  /** Undefined once it is over: a FIFO is another agent's then. */
+  source: Source | undefined
   isPaused = false
   isAtEnd = false
 
@@ -26,7 +31,7 @@ class Pipe {
   readonly resume = (): void => {
     if (!this.isPaused) return
     this.isPaused = false
-    this.stream?.resume()
+    this.source?.resume()
   }
 
   /** False: no more until it is resumed. */
@@ -38,23 +43,12 @@ class Pipe {
     return !this.isPaused
   }
 
-  follow(stream: Readable): void {
-    this.stream = stream
-    // A pipe that can't be read on has no more to say.
-    stream.on("error", () => stream.destroy())
-    // It closes some turns of the event loop after its end.
-    stream.on("end", () => this.over())
-    stream.on("close", () => {
-      this.pipes.closed(stream.readableEnded)
-      this.over()
-    })
-  }
-
-  private over(): void {
+  over(atEnd: boolean): void {
     if (this.isAtEnd) return
     this.isAtEnd = true
     this.isPaused = false
-    this.pipes.drained()
+    this.source = undefined
+    this.pipes.over(atEnd)
   }
 }
 
@@ -62,17 +56,15 @@ class Pipe {
 export class AgentPipes {
   readonly output: AgentOutput
   isDiscarding = false
-  private readonly onDrained: () => void
-  private readonly onClose: (atEnd: boolean) => void
+  private readonly onDrained: (atEnd: boolean) => void
   readonly stdout = new Pipe("stdout", this)
   readonly stderr = new Pipe("stderr", this)
-  private open = 2
   private atEnd = true
 
-  constructor(output: AgentOutput, onDrained: () => void, onClose: (atEnd: boolean) => void) {
+  /** @param onDrained once both have been read to their end, or closed, and whether it was the end of both */
+  constructor(output: AgentOutput, onDrained: (atEnd: boolean) => void) {
     this.output = output
     this.onDrained = onDrained
-    this.onClose = onClose
   }
 
   /** Both have been read to their end, or closed. */
@@ -88,54 +80,38 @@ export class AgentPipes {
   /** From now on what comes is read and dropped, and does not keep the relay's process alive. */
   discard(): void {
     this.isDiscarding = true
-    for (const { stream } of [this.stdout, this.stderr]) {
-      stream?.resume()
-      if (stream instanceof Socket) stream.unref()
+    for (const { source } of [this.stdout, this.stderr]) {
+      source?.resume()
+      source?.unref()
     }
   }
 
   close(): void {
-    for (const { stream } of [this.stdout, this.stderr]) stream?.destroy()
+    for (const { source } of [this.stdout, this.stderr]) source?.close()
   }
 
-  /** For the pipes: one is at its end. */
-  drained(): void {
-    if (this.isDrained) this.onDrained()
-  }
-
-  /** For the pipes: one is closed, and whether it was read to its end. */
-  closed(atEnd: boolean): void {
+  /** For the pipes: one is over. */
+  over(atEnd: boolean): void {
     this.atEnd &&= atEnd
-    if (--this.open === 0) this.onClose(this.atEnd)
+    if (this.isDrained) this.onDrained(this.atEnd)
   }
-}
-
-const readFifo = (fd: number, pipe: Pipe): Readable => {
-  const callback = (length: number) => pipe.take(buffer.subarray(0, length))
-  const options: SocketConstructorOpts & ConnectOpts = {
-    fd,
-    readable: true,
-    writable: false,
-    onread: { buffer, callback }
-  }
-  return new Socket(options).resume()
 }
 
 /**
- * Reads FIFOs that somebody has open for writing.
+ * Reads FIFOs that somebody has open for writing, or had since an agent had them before.
  *
- * @param onDrained once both have been read to their end, or closed
- * @param onClose once neither is open any more, with whether both were read to their end
+ * @param onDrained as of `AgentPipes`
  */
 export const ofFifos = (
-  [stdout, stderr]: readonly [number, number],
+  { stdout, stderr }: FifoPair,
   output: AgentOutput,
-  onDrained: () => void,
-  onClose: (atEnd: boolean) => void
+  onDrained: (atEnd: boolean) => void
 ): AgentPipes => {
-  const pipes = new AgentPipes(output, onDrained, onClose)
-  pipes.stdout.follow(readFifo(stdout, pipes.stdout))
-  pipes.stderr.follow(readFifo(stderr, pipes.stderr))
+  const pipes = new AgentPipes(output, onDrained)
+  pipes.stdout.source = stdout
+  pipes.stderr.source = stderr
+  stdout.read(pipes.stdout)
+  stderr.read(pipes.stderr)
   return pipes
 }
 
@@ -145,26 +121,24 @@ export const ofStreams = (
   output: AgentOutput,
   onDrained: () => void
 ): AgentPipes => {
-  const pipes = new AgentPipes(output, onDrained, () => {})
+  const pipes = new AgentPipes(output, onDrained)
   for (const [stream, pipe] of [
     [stdout, pipes.stdout],
     [stderr, pipes.stderr]
   ] as const) {
+    pipe.source = {
+      resume: () => stream.resume(),
+      unref: () => stream instanceof Socket && stream.unref(),
+      close: () => stream.destroy()
+    }
     stream.on("data", (bytes: Buffer) => {
       if (!pipe.take(bytes)) stream.pause()
     })
-    pipe.follow(stream)
+    // A pipe that can't be read on has no more to say.
+    stream.on("error", () => stream.destroy())
+    // It closes some turns of the event loop after its end.
+    stream.on("end", () => pipe.over(true))
+    stream.on("close", () => pipe.over(false))
   }
   return pipes
-}
-
-/** Whether somebody holds the other end of a FIFO, or has written to it; what was written is handed on. */
-export const isUsed = (end: number, write: (bytes: Buffer) => void): boolean => {
-  try {
-    const length = fs.readSync(end, buffer)
-    if (length > 0) write(buffer.subarray(0, length))
-    return length > 0
-  } catch (cause) {
-    return SpawnFailure.from(cause).code === "EAGAIN"
-  }
 }

@@ -2,25 +2,23 @@
  * The pipes that agents write to.
  *
  * Node's own "pipes" are sockets, which a program can't open by name (`echo > /dev/stderr`). FIFOs are pipes, and only a
- * program can make them: `mkfifo` makes many at once. Each is used for one stream of one agent at a time.
+ * program can make them: `mkfifo` makes many at once. Each is used for one stream of one agent at a time, and stays open for
+ * the next one.
  */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
-import * as path from "node:path"
 import { promisify } from "node:util"
 import { Clock, Effect } from "effect"
 import * as Permits from "../../Permits.ts"
+import { FifoPair } from "./Fifo.ts"
 import * as FifoFolder from "./FifoFolder.ts"
 import * as SpawnFailure from "./SpawnFailure.ts"
 
-/** Paths of two FIFOs that nobody has open: for stdout and stderr. */
-export type FifoPair = readonly [stdout: string, stderr: string]
-
 export interface Fifos {
-  /** Fails where they can't be made now, and ordinary pipes have to do; it is tried again some seconds later. */
+  /** Two that nobody but the relay has open. Fails where they can't be made now, and ordinary pipes have to do; it is tried again some seconds later. */
   readonly take: Effect.Effect<FifoPair, SpawnFailure.SpawnFailure>
-  /** Both have been read to their end, so that nobody has them open: they serve another agent. */
+  /** Both have been read to their end, so that nobody else has them open: they serve another agent. */
   readonly give: (pair: FifoPair) => void
   /** Somebody may have one of them open still: both are removed, and what is written to them reaches no other agent's output. */
   readonly remove: (pair: FifoPair) => void
@@ -29,6 +27,9 @@ export interface Fifos {
 }
 
 const pairsPerBatch = 64
+
+/** So many pairs stay open while no agent has them. */
+const mostOpen = 64
 
 /** How long no others are tried after they could not be made. Milliseconds. */
 const pause = 10_000
@@ -65,19 +66,17 @@ const claimIn = async (parent: string): Promise<Claimed> => {
 
 /** One that can't be removed is named when its folder can't. */
 const remove = (pair: FifoPair): void => {
-  for (const file of pair)
+  pair.close()
+  for (const file of pair.paths)
     try {
       fs.unlinkSync(file)
     } catch {}
 }
 
 const batchIn = async (folder: string): Promise<ReadonlyArray<FifoPair>> => {
-  const batch = Array.from({ length: pairsPerBatch }, (): FifoPair => {
-    const name = FifoFolder.newName(folder)
-    return [`${name}.out`, `${name}.err`]
-  })
+  const batch = Array.from({ length: pairsPerBatch }, () => new FifoPair(folder, FifoFolder.newName(folder)))
   try {
-    await mkfifo(batch.flat())
+    await mkfifo(batch.flatMap(({ paths }) => paths))
     return batch
   } catch (cause) {
     for (const pair of batch) remove(pair)
@@ -116,12 +115,16 @@ const discardAbandoned = Effect.suspend(() =>
 export const make = Effect.gen(function* () {
   const alone = Permits.make(1)
   const pairs: Array<FifoPair> = []
+  /** Those that are open go first. */
+  const open: Array<FifoPair> = []
   let current: Claimed | undefined
   let failure: SpawnFailure.SpawnFailure | undefined
   let tryAgainAt = 0
 
   yield* discardAbandoned
   const renew = Effect.suspend(() => {
+    for (const pair of open) pair.close()
+    open.length = 0
     pairs.length = 0
     if (current === undefined) return Effect.void
     const { folder, claim } = current
@@ -176,23 +179,19 @@ export const make = Effect.gen(function* () {
 
   const fifos: Fifos = {
     take: Effect.suspend(() => {
-      const pair = pairs.pop()
+      const pair = open.pop() ?? pairs.pop()
       return pair === undefined ? alone(next) : Effect.succeed(pair)
     }),
     give: (pair) => {
-      if (current !== undefined && path.dirname(pair[0]) === current.folder) pairs.push(pair)
-      else remove(pair)
+      if (pair.folder !== current?.folder) remove(pair)
+      else if (pair.isOpen && open.length < mostOpen) open.push(pair)
+      else {
+        pair.close()
+        pairs.push(pair)
+      }
     },
     remove,
     renew
   }
   return fifos
 })
-
-/**
- * Opens a FIFO to read from it. Its end is seen only once somebody has had it open for writing: so it is not to be read
- * before. Throws what `fs` throws.
- */
-export const open = (fifo: string): number =>
-  // Without O_NONBLOCK this waits for a writer, with it the writer finds its reader there.
-  fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)

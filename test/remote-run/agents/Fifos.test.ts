@@ -17,16 +17,16 @@ describe("FIFOs", () => {
       // The known failure, at no cost.
       assert.include((yield* Effect.flip(fifos.take)).message, "mkfifo")
       yield* TestClock.adjust("10 seconds")
-      const [stdout, stderr] = yield* fifos.take
-      assert.isTrue([stdout, stderr].every((file) => fs.statSync(file).isFIFO()))
+      const { paths } = yield* fifos.take
+      assert.isTrue(paths.every((file) => fs.statSync(file).isFIFO()))
     })
   )
 
   it.scoped("are made elsewhere while the temporary folder is of no use", () =>
     Effect.gen(function* () {
       yield* environment({ TMPDIR: "/nonexistent" })
-      const [stdout] = yield* (yield* Fifos.make).take
-      assert.isTrue(stdout.startsWith("/dev/shm/"))
+      const { folder } = yield* (yield* Fifos.make).take
+      assert.isTrue(folder.startsWith("/dev/shm/"))
     })
   )
 
@@ -53,15 +53,35 @@ describe("FIFOs", () => {
       const fifos = yield* Fifos.make
       const first = yield* fifos.take
       fifos.give(first)
-      expect(yield* fifos.take).toEqual(first)
+      expect(yield* fifos.take).toBe(first)
       const other = yield* fifos.take
-      expect(other).not.toEqual(first)
+      expect(other.paths).not.toEqual(first.paths)
       fifos.remove(other)
-      expect(other.some((file) => fs.existsSync(file))).toBe(false)
+      expect(other.paths.some((file) => fs.existsSync(file))).toBe(false)
       yield* fifos.renew
       fifos.give(first)
-      const [stdout] = yield* fifos.take
-      expect(path.dirname(stdout)).not.toBe(path.dirname(first[0]))
+      expect((yield* fifos.take).folder).not.toBe(first.folder)
+    })
+  )
+
+  it.scoped("stay open for the next agents, 64 pairs at most, until there are to be none", () =>
+    Effect.gen(function* () {
+      yield* environment({ TMPDIR: yield* folder })
+      const scope = yield* Scope.make()
+      const fifos = yield* Scope.extend(Fifos.make, scope)
+      const pairs = yield* Effect.replicateEffect(fifos.take, 70)
+      for (const pair of pairs) pair.open()
+      for (const pair of pairs) fifos.give(pair)
+      const open = () => pairs.filter(({ isOpen }) => isOpen)
+      expect(open()).toHaveLength(64)
+      const next = yield* fifos.take
+      expect(next.isOpen).toBe(true)
+      yield* fifos.renew
+      expect(open()).toEqual([next])
+      fifos.give(next)
+      expect(next.isOpen).toBe(false)
+      yield* Scope.close(scope, Exit.void)
+      expect(fs.existsSync(next.folder)).toBe(false)
     })
   )
 
@@ -70,11 +90,11 @@ describe("FIFOs", () => {
       const temporary = yield* folder
       yield* environment({ TMPDIR: temporary })
       const living = yield* Fifos.make
-      const [fifo] = yield* living.take
+      const { folder: alive } = yield* living.take
       const dead = path.join(temporary, "rudder-relay-fifos-99999999-1-abcdef")
       fs.mkdirSync(dead, { mode: 0o700 })
       yield* Fifos.make
-      assert.deepStrictEqual(fs.readdirSync(temporary), [path.basename(path.dirname(fifo))])
+      assert.deepStrictEqual(fs.readdirSync(temporary), [path.basename(alive)])
     })
   )
 })

@@ -4,7 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, TestClock } from "effect"
-import * as Fifos from "../../../src/remote-run/agents/Fifos.ts"
+import * as Fifo from "../../../src/remote-run/agents/Fifo.ts"
 import guard from "../../../src/remote-run/agents/guard.mjs?raw"
 import * as Marks from "../../../src/remote-run/agents/Marks.ts"
 import { starters } from "../../../src/remote-run/agents/Spawner.ts"
@@ -69,8 +69,8 @@ const begin = (starter: Starter, killGraceMillis = 5000) =>
       /** Orders an agent, and gives its id, and what it prints. */
       start: (program: string, parameters: ReadonlyArray<string> = [], mark?: number) => {
         const [stdout = "", stderr = ""] = pair()
-        const out = Fifos.open(stdout)
-        opened.push(out, Fifos.open(stderr))
+        const out = Fifo.open(stdout)
+        opened.push(out, Fifo.open(stderr))
         const id = count
         child.stdin.write(
           Protocol.start(id, { program, parameters, cookie: `cookie.${id}`, mark, stdout, stderr })
