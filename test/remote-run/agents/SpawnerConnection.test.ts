@@ -80,7 +80,7 @@ const begin = (starter: Starter, killGraceMillis = 5000) =>
       /** Orders one whose stderr nobody reads. */
       startUnread: (program: string) => {
         const [stdout = "", stderr = ""] = pair()
-        const out = Fifos.open(stdout)
+        const out = Fifo.open(stdout)
         opened.push(out)
         const order = { program, parameters: [], cookie: "", mark: undefined, stdout, stderr }
         child.stdin.write(Protocol.start(count, order))
