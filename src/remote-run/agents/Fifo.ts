@@ -153,6 +153,11 @@ export class FifoPair {
     return this.stdout.isOpen && this.stderr.isOpen
   }
 
+  /** Whether somebody has one of them open for writing, or has written to it. For one that is not read; what was written is dropped. */
+  get isUsed(): boolean {
+    return [this.stdout, this.stderr].some((fifo) => fifo.isUsed(() => {}))
+  }
+
   /** Opens both, or none. Throws what `fs` throws. */
   open(): void {
     try {

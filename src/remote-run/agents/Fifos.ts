@@ -73,6 +73,14 @@ const remove = (pair: FifoPair): void => {
     } catch {}
 }
 
+/** The next of those that are open. Who knows the path of one can have opened it again since its end, and the relay would hear it. */
+const nextUnused = (open: Array<FifoPair>): FifoPair | undefined => {
+  const pair = open.pop()
+  if (!pair?.isUsed) return pair
+  remove(pair)
+  return nextUnused(open)
+}
+
 const batchIn = async (folder: string): Promise<ReadonlyArray<FifoPair>> => {
   const batch = Array.from({ length: pairsPerBatch }, () => new FifoPair(folder, FifoFolder.newName(folder)))
   try {
@@ -179,7 +187,7 @@ export const make = Effect.gen(function* () {
 
   const fifos: Fifos = {
     take: Effect.suspend(() => {
-      const pair = open.pop() ?? pairs.pop()
+      const pair = nextUnused(open) ?? pairs.pop()
       return pair === undefined ? alone(next) : Effect.succeed(pair)
     }),
     give: (pair) => {

@@ -85,6 +85,35 @@ describe("FIFOs", () => {
     })
   )
 
+  it.scoped("that somebody has opened again by their paths, or written to, are another agent's no more", () =>
+    Effect.gen(function* () {
+      yield* environment({ TMPDIR: yield* folder })
+      const fifos = yield* Fifos.make
+      const again = (end: "stdout" | "stderr", use: (fd: number) => void) =>
+        Effect.gen(function* () {
+          const pair = yield* fifos.take
+          pair.open()
+          fifos.give(pair)
+          expect(yield* fifos.take).toBe(pair)
+          fifos.give(pair)
+          const fd = fs.openSync(pair[end].path, "w")
+          use(fd)
+          expect(yield* fifos.take).not.toBe(pair)
+          expect([pair.isOpen, ...pair.paths.map((file) => fs.existsSync(file))]).toEqual([
+            false,
+            false,
+            false
+          ])
+          return fd
+        })
+      fs.closeSync(yield* again("stdout", () => {}))
+      yield* again("stderr", (fd) => {
+        fs.writeSync(fd, "to nobody")
+        fs.closeSync(fd)
+      })
+    })
+  )
+
   it.scoped("of a daemon that was killed are removed by the next, and no others'", () =>
     Effect.gen(function* () {
       const temporary = yield* folder
