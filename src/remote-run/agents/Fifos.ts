@@ -3,7 +3,7 @@
  *
  * Node's own "pipes" are sockets, which a program can't open by name (`echo > /dev/stderr`). FIFOs are pipes, and only a
  * program can make them: `mkfifo` makes many at once. Each is used for one stream of one agent at a time, and stays open for
- * the next one.
+ * the next one while any agent has one.
  */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
@@ -28,7 +28,7 @@ export interface Fifos {
 
 const pairsPerBatch = 64
 
-/** So many pairs stay open while no agent has them. */
+/** So many pairs stay open for the next agents, while there are others. */
 const mostOpen = 64
 
 /** How long no others are tried after they could not be made. Milliseconds. */
@@ -125,14 +125,15 @@ export const make = Effect.gen(function* () {
   const pairs: Array<FifoPair> = []
   /** Those that are open go first. */
   const open: Array<FifoPair> = []
+  /** Those that an agent has. */
+  const taken = new Set<FifoPair>()
   let current: Claimed | undefined
   let failure: SpawnFailure.SpawnFailure | undefined
   let tryAgainAt = 0
 
   yield* discardAbandoned
   const renew = Effect.suspend(() => {
-    for (const pair of open) pair.close()
-    open.length = 0
+    for (const pair of open.splice(0)) pair.close()
     pairs.length = 0
     if (current === undefined) return Effect.void
     const { folder, claim } = current
@@ -185,20 +186,37 @@ export const make = Effect.gen(function* () {
     return yield* next
   })
 
+  const note = (pair: FifoPair): FifoPair => {
+    taken.add(pair)
+    return pair
+  }
+
+  const rest = (pair: FifoPair) => {
+    pair.close()
+    pairs.push(pair)
+  }
+
+  /** Where no agent has any, none stays open. */
+  const drop = (pair: FifoPair) => {
+    taken.delete(pair)
+    if (taken.size === 0) for (const one of open.splice(0)) rest(one)
+  }
+
   const fifos: Fifos = {
     take: Effect.suspend(() => {
       const pair = nextUnused(open) ?? pairs.pop()
-      return pair === undefined ? alone(next) : Effect.succeed(pair)
+      return pair === undefined ? Effect.map(alone(next), note) : Effect.succeed(note(pair))
     }),
     give: (pair) => {
       if (pair.folder !== current?.folder) remove(pair)
       else if (pair.isOpen && open.length < mostOpen) open.push(pair)
-      else {
-        pair.close()
-        pairs.push(pair)
-      }
+      else rest(pair)
+      drop(pair)
     },
-    remove,
+    remove: (pair) => {
+      remove(pair)
+      drop(pair)
+    },
     renew
   }
   return fifos

@@ -69,6 +69,7 @@ describe("FIFOs", () => {
       yield* environment({ TMPDIR: yield* folder })
       const scope = yield* Scope.make()
       const fifos = yield* Scope.extend(Fifos.make, scope)
+      const others = yield* fifos.take
       const pairs = yield* Effect.replicateEffect(fifos.take, 70)
       for (const pair of pairs) pair.open()
       for (const pair of pairs) fifos.give(pair)
@@ -80,8 +81,31 @@ describe("FIFOs", () => {
       expect(open()).toEqual([next])
       fifos.give(next)
       expect(next.isOpen).toBe(false)
+      fifos.give(others)
       yield* Scope.close(scope, Exit.void)
       expect(fs.existsSync(next.folder)).toBe(false)
+    })
+  )
+
+  it.scoped("are closed once no agent has any, whatever became of the last one's", () =>
+    Effect.gen(function* () {
+      yield* environment({ TMPDIR: yield* folder })
+      const fifos = yield* Fifos.make
+      for (const end of [fifos.give, fifos.remove]) {
+        const pairs = yield* Effect.replicateEffect(fifos.take, 3)
+        for (const pair of pairs) pair.open()
+        const [first, second, last] = pairs
+        assert(first !== undefined && second !== undefined && last !== undefined)
+        fifos.give(first)
+        fifos.give(second)
+        expect(pairs.map(({ isOpen }) => isOpen)).toEqual([true, true, true])
+        end(last)
+        expect(pairs.map(({ isOpen }) => isOpen)).toEqual([false, false, false])
+        // They serve the next ones still.
+        const again = yield* Effect.replicateEffect(fifos.take, 3)
+        expect(again).toEqual(expect.arrayContaining([first, second]))
+        for (const pair of again) fifos.give(pair)
+      }
     })
   )
 
@@ -89,6 +113,8 @@ describe("FIFOs", () => {
     Effect.gen(function* () {
       yield* environment({ TMPDIR: yield* folder })
       const fifos = yield* Fifos.make
+      // An agent that goes on.
+      yield* fifos.take
       const again = (end: "stdout" | "stderr", use: (fd: number) => void) =>
         Effect.gen(function* () {
           const pair = yield* fifos.take
