@@ -119,22 +119,58 @@ const discardAbandoned = Effect.suspend(() =>
   )
 )
 
+/** Those of one folder: at rest, open for the next agents, and an agent's. */
+class Pool {
+  private readonly resting: Array<FifoPair> = []
+  /** Go first. */
+  private readonly open: Array<FifoPair> = []
+  private readonly taken = new Set<FifoPair>()
+
+  add(pairs: ReadonlyArray<FifoPair>): void {
+    this.resting.push(...pairs)
+  }
+
+  /** Undefined: there is none. */
+  take(): FifoPair | undefined {
+    const pair = nextUnused(this.open) ?? this.resting.pop()
+    if (pair !== undefined) this.taken.add(pair)
+    return pair
+  }
+
+  give(pair: FifoPair): void {
+    if (pair.isOpen && this.open.length < mostOpen) this.open.push(pair)
+    else this.rest(pair)
+  }
+
+  /** No agent has it any more. Where none has any, none stays open. */
+  drop(pair: FifoPair): void {
+    this.taken.delete(pair)
+    if (this.taken.size === 0) for (const one of this.open.splice(0)) this.rest(one)
+  }
+
+  /** Forgets all but those that agents have. */
+  clear(): void {
+    for (const pair of this.open.splice(0)) pair.close()
+    this.resting.length = 0
+  }
+
+  private rest(pair: FifoPair): void {
+    pair.close()
+    this.resting.push(pair)
+  }
+}
+
 /** The folder of FIFOs is removed at the end of the scope. Folders of daemons that were killed are removed before this returns. */
 export const make = Effect.gen(function* () {
   const alone = Permits.make(1)
-  const pairs: Array<FifoPair> = []
-  /** Those that are open go first. */
-  const open: Array<FifoPair> = []
-  /** Those that an agent has. */
-  const taken = new Set<FifoPair>()
+  const pool = new Pool()
   let current: Claimed | undefined
   let failure: SpawnFailure.SpawnFailure | undefined
   let tryAgainAt = 0
 
   yield* discardAbandoned
   const renew = Effect.suspend(() => {
-    for (const pair of open.splice(0)) pair.close()
-    pairs.length = 0
+    pool.clear()
     if (current === undefined) return Effect.void
     const { folder, claim } = current
     current = undefined
@@ -148,7 +184,7 @@ export const make = Effect.gen(function* () {
       try: async () => {
         const claimed = current ?? (await claimIn(place))
         current = claimed
-        pairs.push(...(await batchIn(claimed.folder)))
+        pool.add(await batchIn(claimed.folder))
       },
       catch: SpawnFailure.from
     }).pipe(
@@ -174,48 +210,31 @@ export const make = Effect.gen(function* () {
             ).pipe(Effect.annotateLogs({ cause: cause.message }))
         })
     }),
-    // Uninterruptible: whatever has been made is in `pairs` or `current`.
+    // Uninterruptible: whatever has been made is in `pool` or `current`.
     Effect.uninterruptible
   )
 
   const next: Fifos["take"] = Effect.gen(function* () {
-    const pair = pairs.pop()
+    const pair = pool.take()
     if (pair !== undefined) return pair
     if (failure !== undefined && (yield* Clock.currentTimeMillis) < tryAgainAt) return yield* failure
     yield* refill
     return yield* next
   })
 
-  const note = (pair: FifoPair): FifoPair => {
-    taken.add(pair)
-    return pair
-  }
-
-  const rest = (pair: FifoPair) => {
-    pair.close()
-    pairs.push(pair)
-  }
-
-  /** Where no agent has any, none stays open. */
-  const drop = (pair: FifoPair) => {
-    taken.delete(pair)
-    if (taken.size === 0) for (const one of open.splice(0)) rest(one)
-  }
-
   const fifos: Fifos = {
     take: Effect.suspend(() => {
-      const pair = nextUnused(open) ?? pairs.pop()
-      return pair === undefined ? Effect.map(alone(next), note) : Effect.succeed(note(pair))
+      const pair = pool.take()
+      return pair === undefined ? alone(next) : Effect.succeed(pair)
     }),
     give: (pair) => {
-      if (pair.folder !== current?.folder) remove(pair)
-      else if (pair.isOpen && open.length < mostOpen) open.push(pair)
-      else rest(pair)
-      drop(pair)
+      if (pair.folder === current?.folder) pool.give(pair)
+      else remove(pair)
+      pool.drop(pair)
     },
     remove: (pair) => {
       remove(pair)
-      drop(pair)
+      pool.drop(pair)
     },
     renew
   }
