@@ -97,6 +97,7 @@ export const serveFolder = (directory: string) =>
     const { keys, settings } = yield* loaded
     const served = relay({ keys, settings }, directory)
     const all = Preflight.warningsOf(findings)
+    // To make the log a second time, beside the relay's, would be a tenth of all Layers of a start.
     if (all.length === 0) return yield* Layer.launch(served)
     // A Layer beside the relay's: in this fiber, what it logs with would stay behind it.
     const warn = Layer.effectDiscard(Effect.forEach(all, (warning) => Effect.logWarning(lineOf(warning))))

@@ -1,6 +1,6 @@
 /**
- * A FIFO that one agent after the other prints to, and what node reads it with: to make that and to end it costs as much as
- * a third of all else that the relay does for an agent that prints a line.
+ * A FIFO that one agent after the other prints to, and what node reads it with: to make that anew for each was a fifth of
+ * what the relay's own process does for an agent that prints a line.
  */
 import * as fs from "node:fs"
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from "node:net"
