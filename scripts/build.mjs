@@ -9,6 +9,7 @@ import { buildCompletions } from "./completions.mjs"
 import { directImports } from "./direct.mjs"
 import { writeManPage } from "./man.mjs"
 import { bin, install, run, top } from "./setup.mjs"
+import { treeAsData } from "./tree.mjs"
 
 install()
 const { build } = await import("esbuild")
@@ -100,7 +101,7 @@ await build({
 })
 const { metafile } = await build({
   ...commonJs,
-  plugins: [raw, beside, directImports],
+  plugins: [raw, beside, treeAsData(build, commonJs), directImports],
   // What is loaded later, such as what a command does, is in it, and is run when it is loaded.
   entryPoints: { Program: "src/cli/Main.ts" },
   entryNames: "[name]-[hash]",

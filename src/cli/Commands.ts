@@ -6,14 +6,12 @@ import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import * as ClientCommands from "./ClientCommands.ts"
 import { loaded } from "./CommandModule.ts"
+import { defaultFolder, serve as serveFolder } from "./Daemon.ts"
 import { run } from "./RunCommand.ts"
 import { exitCode, StartError } from "./StartError.ts"
 
 /** The program's name. */
 export const name = "rudder-relay"
-
-/** Where relayd has its configuration. */
-const defaultFolder = "/opt/rudder/etc/relayd"
 
 const config = Options.text("config").pipe(
   Options.withAlias("c"),
@@ -28,12 +26,6 @@ const test = Options.boolean("test").pipe(
   Options.withAlias("t"),
   Options.withDescription("Check the configuration instead, as the command check does")
 )
-
-const serveFolder = (folder: string) =>
-  Effect.flatMap(
-    loaded(() => import("./Serve.ts")),
-    (module) => module.serveFolder(folder)
-  )
 
 const checkFolder = (directory: string, json: boolean) =>
   Effect.flatMap(

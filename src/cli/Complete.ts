@@ -8,9 +8,8 @@
 import { Effect } from "effect"
 import * as Printable from "../Printable.ts"
 import * as Candidates from "./Candidates.ts"
-import { program } from "./Commands.ts"
-import * as CommandTree from "./CommandTree.ts"
 import * as CompletionRelay from "./CompletionRelay.ts"
+import { tree } from "./ProgramTree.ts"
 
 /** What a shell reads. Words in which something is not printable are left out: a shell would run what it can't show. */
 const lines = (candidates: Candidates.Candidates, more: ReadonlyArray<Candidates.Candidate>): string => {
@@ -25,7 +24,7 @@ const lines = (candidates: Candidates.Candidates, more: ReadonlyArray<Candidates
 /** @param words what was said behind the program's name; the last one is being typed */
 export const complete = (words: ReadonlyArray<string>): Effect.Effect<string> =>
   Effect.suspend(() => {
-    const candidates = Candidates.of(CommandTree.of(program), words)
+    const candidates = Candidates.of(tree, words)
     const { kind, relay, typed } = candidates
     return Effect.map(
       kind === undefined ? Effect.succeed([]) : CompletionRelay.words(relay, kind, typed),

@@ -1,32 +1,24 @@
 /** The command line: what it is taken for, and how it ends. */
-import { Command, ValidationError } from "@effect/cli"
 import type { Teardown } from "@effect/platform/Runtime"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Cause, Clock, Console, Effect, Exit, Layer, Option } from "effect"
 import * as RegularFiles from "../disk/RegularFiles.ts"
 import * as Stacked from "../Stacked.ts"
 import * as Version from "../system/Version.ts"
 import * as CommandLine from "./CommandLine.ts"
 import { loaded } from "./CommandModule.ts"
-import { program as commands, name } from "./Commands.ts"
-import * as CommandTree from "./CommandTree.ts"
+import * as Daemon from "./Daemon.ts"
 import { withoutColours } from "./PlainConsole.ts"
+import { tree } from "./ProgramTree.ts"
 import * as Screen from "./Screen.ts"
 import { exitCode, StartError } from "./StartError.ts"
-
-const tree = CommandTree.of(commands)
-
-const cli = Command.run(commands, { name, version: Version.full })
 
 /** Says on stderr why the program ends; a message for what can happen, the whole cause for what should not. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Option.match(Cause.failureOption(cause), {
     onNone: () => (Cause.isInterruptedOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause))),
     onSome: (error) => {
-      // The command line has already said what is wrong with it.
-      if (ValidationError.isValidationError(error)) return Effect.void
       if (!(error instanceof StartError)) return Console.error(Cause.pretty(cause))
       // Without a message it was said already.
       return error.message === "" ? Effect.void : Console.error(error.message)
@@ -34,11 +26,7 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   })
 
 /** What commands ask of the system. */
-const system = Layer.mergeAll(
-  RegularFiles.layer.pipe(Stacked.provide(NodeFileSystem.layer)),
-  NodePath.layer,
-  NodeTerminal.layer
-)
+const system = Layer.mergeAll(RegularFiles.layer.pipe(Stacked.provide(NodeFileSystem.layer)), NodePath.layer)
 
 const wrong = (message: string) => new StartError({ code: exitCode.configuration, message })
 
@@ -57,8 +45,12 @@ const answer = (request: CommandLine.Request) =>
         const { script } = yield* loaded(() => import("./CompletionScript.ts"))
         return yield* Screen.write(script(request.shell))
       }
-      case "Call":
-        return yield* cli([process.execPath, name, ...request.args])
+      case "Call": {
+        const folder = Daemon.folderOf(request.args)
+        if (folder !== undefined) return yield* Daemon.serve(folder)
+        const { call } = yield* loaded(() => import("./Called.ts"))
+        return yield* call(request.args)
+      }
     }
   })
 
@@ -81,6 +73,5 @@ export const program = (argv: ReadonlyArray<string>): Effect.Effect<void, unknow
 export const teardown: Teardown = (exit, onExit) => {
   if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return onExit(exitCode.normal)
   const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
-  if (error instanceof StartError) return onExit(error.code)
-  onExit(ValidationError.isValidationError(error) ? exitCode.configuration : exitCode.crash)
+  onExit(error instanceof StartError ? error.code : exitCode.crash)
 }

@@ -1,10 +1,9 @@
 /** What may stand where a command line is being typed. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Candidates from "../../src/cli/Candidates.ts"
-import { program } from "../../src/cli/Commands.ts"
 import * as CommandTree from "../../src/cli/CommandTree.ts"
+import { tree } from "../../src/cli/ProgramTree.ts"
 
-const tree = CommandTree.of(program)
 const at = (line: string) => Candidates.of(tree, line.split(" "))
 const words = (line: string) => at(line).words.map(({ word }) => word)
 

@@ -2,14 +2,13 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 import * as CommandLine from "../../src/cli/CommandLine.ts"
-import { program } from "../../src/cli/Commands.ts"
 import * as CommandTree from "../../src/cli/CommandTree.ts"
 import * as Help from "../../src/cli/Help.ts"
 import * as HelpText from "../../src/cli/HelpText.ts"
 import * as ManPage from "../../src/cli/ManPage.ts"
+import { tree } from "../../src/cli/ProgramTree.ts"
 import * as TextWidth from "../../src/cli/TextWidth.ts"
 
-const tree = CommandTree.of(program)
 const all = CommandTree.all(tree)
 const help = (path: ReadonlyArray<string>, width = 80) => Help.render(tree, path, { width, colours: false })
 
