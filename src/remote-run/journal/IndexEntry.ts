@@ -84,10 +84,12 @@ export interface IndexEntry {
   readonly kind: number
   readonly first: boolean
   readonly last: boolean
-  /** Behind the header. */
-  readonly body: Buffer
-  /** Bytes with the header. */
-  readonly length: number
+  /** With all else that was read there. */
+  readonly bytes: Buffer
+  /** Where its body begins, behind the header. */
+  readonly from: number
+  /** Behind its body. */
+  readonly end: number
 }
 
 /**
@@ -100,15 +102,18 @@ export const decode = (bytes: Buffer, at: number): IndexEntry | "short" | "damag
   if (bytes.readUInt32BE(at) !== magic || length < idLength || length > maxBodyLength) return "damaged"
   const end = at + headerLength + length
   if (bytes.length < end) return "short"
-  const body = bytes.subarray(at + headerLength, end)
+  const from = at + headerLength
+  // No `subarray`, which takes longer: there are tens of thousands of entries.
+  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + from, length)
   if (crc32(body) !== bytes.readUInt32BE(at + 12)) return "damaged"
   const flags = bytes.readUInt8(at + 5)
   return {
     kind: bytes.readUInt8(at + 4),
     first: (flags & flagFirst) !== 0,
     last: (flags & flagLast) !== 0,
-    body,
-    length: headerLength + length
+    bytes,
+    from,
+    end
   }
 }
 
@@ -122,21 +127,26 @@ export const nextAfter = (bytes: Buffer, at: number): number => {
 }
 
 /** Whose entry it is. */
-export const idOf = ({ body }: IndexEntry): string => body.toString("latin1", 0, idLength)
+export const idOf = ({ bytes, from }: IndexEntry): string => bytes.toString("latin1", from, from + idLength)
 
 /** The JSON of an entry of kind `summary`. */
-export const jsonOf = ({ body }: IndexEntry): string => body.toString("utf8", idLength)
+export const jsonOf = ({ bytes, from, end }: IndexEntry): string =>
+  bytes.toString("utf8", from + idLength, end)
 
-const nodesAt = (body: Buffer): number => idLength + 2 + body.readUInt16BE(idLength)
+const actorAt = ({ from }: IndexEntry): number => from + idLength + 2
+
+const nodesAt = (entry: IndexEntry): number =>
+  actorAt(entry) + entry.bytes.readUInt16BE(entry.from + idLength)
 
 /** Who asked for the run, in an entry of kind `nodes`; empty: nobody is named. */
-export const actorOf = ({ body }: IndexEntry): string => body.toString("utf8", idLength + 2, nodesAt(body))
+export const actorOf = (entry: IndexEntry): string =>
+  entry.bytes.toString("utf8", actorAt(entry), nodesAt(entry))
 
 /** Whether a node is among those of an entry of kind `nodes`. */
-export const hasNode = ({ body }: IndexEntry, node: Buffer): boolean => {
-  const from = nodesAt(body)
-  let at = body.indexOf(node, from)
-  // What is found may lie across two nodes.
-  while (at !== -1 && (at - from) % fingerprintLength !== 0) at = body.indexOf(node, at + 1)
-  return at !== -1
+export const hasNode = (entry: IndexEntry, node: Buffer): boolean => {
+  const { bytes, end } = entry
+  const [high, low] = [node.readInt32BE(0), node.readInt32BE(4)]
+  for (let at = nodesAt(entry); at + fingerprintLength <= end; at += fingerprintLength)
+    if (bytes.readInt32BE(at) === high && bytes.readInt32BE(at + 4) === low) return true
+  return false
 }

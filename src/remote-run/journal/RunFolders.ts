@@ -33,6 +33,8 @@ export interface RunFolders {
   readonly folders: Effect.Effect<ReadonlyArray<string>, StorageError>
   /** What is in one of them but its index, the runs' files by their ids. One that can't be read is empty, and the log says so. */
   readonly files: (folder: string) => Effect.Effect<ReadonlyArray<RunFile>>
+  /** The same, of the runs' files the ids alone, in any order; an id is there twice where a run has two files. */
+  readonly runs: (folder: string) => Effect.Effect<ReadonlyArray<RunId>>
   /** Removes the folder of a time that is over, where nothing but its index is left; whether it did. */
   readonly removeEmpty: (folder: string) => Effect.Effect<boolean>
 }
@@ -60,8 +62,10 @@ export const folderAt = (millis: number): string =>
   Math.floor(millis).toString(16).padStart(12, "0").slice(0, 6)
 
 const idOf = (name: string): RunId | undefined => {
-  const id = name.replace(/\.(run|open)$/, "")
-  return id !== name && isRunId(id) ? id : undefined
+  const ending = name.endsWith(".run") ? ".run" : ".open"
+  if (!name.endsWith(ending)) return undefined
+  const id = name.slice(0, -ending.length)
+  return isRunId(id) ? id : undefined
 }
 
 const isMissing = (error: PlatformError.PlatformError): boolean =>
@@ -77,7 +81,7 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
     const names = (folder: string) =>
       fs.readDirectory(folder).pipe(Effect.catchIf(isMissing, () => Effect.sync(nothing)))
 
-    const files = (folder: string) =>
+    const readable = (folder: string) =>
       names(join(directory, folder)).pipe(
         Effect.catchAll((error) =>
           Effect.as(
@@ -86,13 +90,15 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
             ),
             nothing()
           )
-        ),
-        Effect.map((found) =>
-          found
-            .filter((name) => name !== indexName)
-            .sort()
-            .map((name) => ({ path: `${directory}/${folder}/${name}`, id: idOf(name) }))
         )
+      )
+
+    const files = (folder: string) =>
+      Effect.map(readable(folder), (found) =>
+        found
+          .filter((name) => name !== indexName)
+          .sort()
+          .map((name) => ({ path: `${directory}/${folder}/${name}`, id: idOf(name) }))
       )
 
     return {
@@ -116,6 +122,8 @@ export const make = (given: string): Effect.Effect<RunFolders, never, FileSystem
         Effect.map((found) => found.filter((name) => /^[0-9a-f]{6}$/.test(name)).sort())
       ),
       files,
+      runs: (folder) =>
+        Effect.map(readable(folder), (found) => found.map(idOf).filter((id) => id !== undefined)),
       removeEmpty: (folder) =>
         Effect.gen(function* () {
           if ((yield* names(join(directory, folder))).some((name) => name !== indexName)) return false

@@ -5,6 +5,7 @@
  */
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Option } from "effect"
+import type { DiskService } from "../../disk/Disk.ts"
 import * as EventLoop from "../../EventLoop.ts"
 import * as Permits from "../../Permits.ts"
 import type { RunId } from "../RunId.ts"
@@ -28,7 +29,7 @@ export interface IndexedRun {
   /** Its nodes and who asked are all there, so `matches` holds. */
   readonly isComplete: boolean
   readonly matches: boolean
-  /** Its summary is there. */
+  /** Its summary is there. Not said of a run that does not match. */
   readonly isSummarized: boolean
   /** The JSON of its summary; undefined where there is none, it does not match, or too many newer ones are there. */
   readonly summary: string | undefined
@@ -53,6 +54,7 @@ interface Addition {
 /** What indexes are kept with. */
 export interface RunIndexOptions {
   readonly fs: FileSystem.FileSystem
+  readonly disk: Pick<DiskService, "scan">
   readonly folders: RunFolders
   /** Runs a write, which ends with the history at the latest. */
   readonly fork: (effect: Effect.Effect<void>) => void
@@ -159,7 +161,7 @@ const append = (parts: Parts, path: string, bytes: Buffer) =>
 const isMissing = (error: PlatformError.PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "NotFound"
 
-const report = (parts: Parts, { message }: PlatformError.PlatformError) =>
+const report = (parts: Parts, { message }: { readonly message: string }) =>
   Effect.suspend(() => {
     const isNew = message !== parts.lastProblem
     parts.lastProblem = message
@@ -180,11 +182,22 @@ interface Finding {
   summary: string | undefined
 }
 
+/** A run that is not searched for, which nothing that follows can change but its beginning again. */
+const leftOut: Finding = {
+  isComplete: true,
+  isOfActor: false,
+  hasNode: false,
+  isSummarized: false,
+  matches: false,
+  summary: undefined
+}
+
 /** What an index said up to here. A later entry counts more than an earlier one: a run may begin again. */
 class Findings {
   readonly runs = new Map<string, Finding>()
   /** Of those that have their summary here, the oldest first. */
   private readonly summarized = new Set<Finding>()
+  private anyMatches = false
   private readonly node: Buffer | undefined
   private readonly actor: string | undefined
 
@@ -194,37 +207,49 @@ class Findings {
   }
 
   meet(entry: IndexEntry.IndexEntry): void {
-    const id = IndexEntry.idOf(entry)
-    if (entry.kind === IndexEntry.Kind.nodes) this.meetNodes(id, entry)
-    if (entry.kind === IndexEntry.Kind.summary) this.meetSummary(id, entry)
+    if (entry.kind === IndexEntry.Kind.nodes) this.meetNodes(entry)
+    if (entry.kind === IndexEntry.Kind.summary && this.anyMatches) this.meetSummary(entry)
   }
 
-  private meetNodes(id: string, entry: IndexEntry.IndexEntry): void {
-    const before = this.runs.get(id)
-    if (entry.first) {
-      if (before !== undefined) this.summarized.delete(before)
-      this.runs.set(id, {
-        isComplete: false,
-        isOfActor: this.actor === undefined || IndexEntry.actorOf(entry) === this.actor,
-        hasNode: this.node === undefined,
-        isSummarized: false,
-        matches: false,
-        summary: undefined
-      })
-    }
-    const run = this.runs.get(id)
+  private meetNodes(entry: IndexEntry.IndexEntry): void {
+    const id = IndexEntry.idOf(entry)
+    const run = entry.first ? this.begun(id, entry) : this.runs.get(id)
     // Without the run's first entry, which a crash took, the others say nothing.
     if (run === undefined || run.isComplete) return
-    if (this.node !== undefined && run.isOfActor) run.hasNode ||= IndexEntry.hasNode(entry, this.node)
+    if (!entry.first && this.node !== undefined && run.isOfActor)
+      run.hasNode ||= IndexEntry.hasNode(entry, this.node)
     run.isComplete = entry.last
     run.matches = run.isComplete && run.isOfActor && run.hasNode
+    this.anyMatches ||= run.matches
   }
 
-  private meetSummary(id: string, entry: IndexEntry.IndexEntry): void {
-    const run = this.runs.get(id)
-    if (run === undefined) return
+  /** Most runs that are not searched for have one entry of nodes: nothing is kept of each but its id. */
+  private begun(id: string, entry: IndexEntry.IndexEntry): Finding {
+    if (this.summarized.size > 0) {
+      const before = this.runs.get(id)
+      if (before !== undefined) this.summarized.delete(before)
+    }
+    const isOfActor = this.actor === undefined || IndexEntry.actorOf(entry) === this.actor
+    const hasNode = this.node === undefined || (isOfActor && IndexEntry.hasNode(entry, this.node))
+    const run =
+      entry.last && !(isOfActor && hasNode)
+        ? leftOut
+        : {
+            isComplete: false,
+            isOfActor,
+            hasNode,
+            isSummarized: false,
+            matches: false,
+            summary: undefined
+          }
+    this.runs.set(id, run)
+    return run
+  }
+
+  private meetSummary(entry: IndexEntry.IndexEntry): void {
+    const run = this.runs.get(IndexEntry.idOf(entry))
+    if (run === undefined || !run.matches) return
     run.isSummarized = true
-    if (!run.matches) return
     run.summary = IndexEntry.jsonOf(entry)
     this.summarized.add(run)
     const [oldest] = this.summarized
@@ -234,42 +259,26 @@ class Findings {
   }
 }
 
-const read = ({ fs, folders, buffer, alone }: Parts, folder: string, search: RunSearch) =>
-  Effect.gen(function* () {
+const read = ({ disk, folders, buffer, alone }: Parts, folder: string, search: RunSearch) =>
+  Effect.suspend(() => {
     const findings = new Findings(search)
-    const path = folders.indexPath(folder)
-    const file = yield* fs.open(path, { flag: "r" }).pipe(
-      Effect.asSome,
-      Effect.catchIf(isMissing, () => Effect.succeedNone)
-    )
-    if (Option.isSome(file)) yield* scan(file.value, buffer, (entry) => findings.meet(entry))
-    return findings.runs
-  }).pipe(Effect.scoped, alone)
+    const meet = (bytes: Buffer, isOver: boolean) => meetAll(bytes, isOver, findings)
+    return Effect.as(disk.scan(folders.indexPath(folder), buffer, meet), findings.runs)
+  }).pipe(alone)
 
-/** Gives each whole entry; what is none is stepped over. The buffer has place for the longest. */
-const scan = (file: FileSystem.File, buffer: Buffer, each: (entry: IndexEntry.IndexEntry) => void) =>
-  Effect.gen(function* () {
-    let filled = 0
-    for (let isOver = false; !isOver; ) {
-      const count = Number(yield* file.read(buffer.subarray(filled)))
-      isOver = count === 0
-      filled += count
-      const used = meetAll(buffer.subarray(0, filled), isOver, each)
-      buffer.copy(buffer, 0, used, filled)
-      filled -= used
-    }
-  })
-
-/** Gives how many bytes were gone through; what is left may be the beginning of an entry. */
-const meetAll = (bytes: Buffer, isOver: boolean, each: (entry: IndexEntry.IndexEntry) => void): number => {
+/**
+ * Meets each whole entry; what is none is stepped over. Gives how many bytes were gone through; what is left may be the
+ * beginning of an entry, of which the longest has place in the buffer.
+ */
+const meetAll = (bytes: Buffer, isOver: boolean, findings: Findings): number => {
   let at = 0
   while (at < bytes.length) {
     const entry = IndexEntry.decode(bytes, at)
     if (entry === "short" && !isOver) break
     if (entry === "short" || entry === "damaged") at = IndexEntry.nextAfter(bytes, at)
     else {
-      each(entry)
-      at += entry.length
+      findings.meet(entry)
+      at = entry.end
     }
   }
   return Math.min(at, bytes.length)

@@ -73,19 +73,19 @@ const timesOf = (listed: Listed, { before, since }: RunSelection) =>
 
 const isSelected = ({ isGoingOn }: Listed, { before, since, state }: RunSelection) => {
   const [limit, least] = [Option.getOrUndefined(before), Option.getOrUndefined(since)]
+  const wanted = Option.getOrUndefined(state)
   return (id: RunId): boolean =>
     (limit === undefined || id < limit) &&
     (least === undefined || startedAt(id) >= least) &&
-    Option.match(state, { onNone: () => true, onSome: (wanted) => (wanted === "running") === isGoingOn(id) })
+    (wanted === undefined || (wanted === "running") === isGoingOn(id))
 }
 
-/** Runs that go on are in no need of the disk: there may be very many that are over. */
+/** In any order. Runs that go on are in no need of the disk: there may be very many that are over. */
 const idsOf = (listed: Listed, selection: RunSelection, time: string) =>
   Effect.gen(function* () {
     const here = Array.from(listed.inUse()).filter((id) => RunFolders.folderOf(id) === time)
-    const files = Option.contains(selection.state, "running") ? [] : yield* listed.folders.files(time)
-    const stored = files.flatMap(({ id }) => (id === undefined ? [] : [id]))
-    return [...new Set([...stored, ...here])].filter(isSelected(listed, selection)).sort().reverse()
+    const stored = Option.contains(selection.state, "running") ? [] : yield* listed.folders.runs(time)
+    return [...stored, ...here].filter(isSelected(listed, selection))
   })
 
 const decodeSummary = Schema.decodeOption(Schema.parseJson(RunSummary))
@@ -105,25 +105,27 @@ const isFound = (listed: Listed, selection: RunSelection, id: RunId, indexed: In
 
 const nothingIndexed: ReadonlyMap<string, IndexedRun> = new Map()
 
-/** The runs of one time. There may be very many that are not searched for: they are no step of the stream. */
-const runsOf = (listed: Listed, selection: RunSelection, time: string) =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const ids = yield* idsOf(listed, selection, time)
-      const indexed = ids.length === 0 ? nothingIndexed : yield* listed.index.read(time, selection)
-      const isCandidate = (id: RunId): boolean => {
-        const run = indexed.get(id)
-        return run === undefined || !run.isComplete || run.matches
-      }
-      return Stream.fromIterable(ids.filter(isCandidate)).pipe(
-        Stream.filterEffect((id) => isFound(listed, selection, id, indexed.get(id))),
-        Stream.map((id) => found(listed, id, indexed.get(id)))
-      )
+/** Of one time those that may be found, newest first, with what the index says of them. */
+const candidatesOf = (listed: Listed, selection: RunSelection, time: string) =>
+  Effect.gen(function* () {
+    const ids = yield* idsOf(listed, selection, time)
+    const indexed = ids.length === 0 ? nothingIndexed : yield* listed.index.read(time, selection)
+    // There may be very many that are not searched for: nothing more is made of them.
+    const left = ids.filter((id) => {
+      const run = indexed.get(id)
+      return run === undefined || !run.isComplete || run.matches
     })
-  )
+    return [...new Set(left)]
+      .sort()
+      .reverse()
+      .map((id) => ({ id, indexed: indexed.get(id) }))
+  })
 
 /** Those that are selected, newest first. */
 export const list = (listed: Listed, selection: RunSelection): Stream.Stream<ListedRun, StorageError> =>
   Stream.fromIterableEffect(timesOf(listed, selection)).pipe(
-    Stream.flatMap((time) => runsOf(listed, selection, time))
+    Stream.mapEffect((time) => candidatesOf(listed, selection, time)),
+    Stream.mapConcat((candidates) => candidates),
+    Stream.filterEffect(({ id, indexed }) => isFound(listed, selection, id, indexed)),
+    Stream.map(({ id, indexed }) => found(listed, id, indexed))
   )

@@ -22,7 +22,7 @@ describe("entries of an index", () => {
         const [bytes = Buffer.alloc(0), ...more] = IndexEntry.nodesOf(id, actor, nodes)
         const entry = decoded(bytes)
         expect(more).toEqual([])
-        expect(entry.length).toBe(bytes.length)
+        expect(entry.end).toBe(bytes.length)
         expect(IndexEntry.idOf(entry)).toBe(id)
         expect(IndexEntry.actorOf(entry)).toBe(Buffer.from(actor).toString("utf8"))
         for (const node of [...nodes, other])
@@ -30,12 +30,28 @@ describe("entries of an index", () => {
       })
   )
 
+  it("have no node that is a part of one, of two of them, or of what is behind them", () => {
+    const [one, two] = [IndexEntry.fingerprint("a"), IndexEntry.fingerprint("b")]
+    const [bytes = Buffer.alloc(0)] = IndexEntry.nodesOf(id, "ann", ["a", "b"])
+    const entry = decoded(Buffer.concat([bytes, IndexEntry.fingerprint("c")]))
+    const halves = [one.subarray(0, 4), one.subarray(4), two.subarray(0, 4), two.subarray(4)]
+    for (const [high, low] of [
+      [0, 3],
+      [2, 1],
+      [1, 2],
+      [1, 0]
+    ] as const)
+      expect(IndexEntry.hasNode(entry, Buffer.concat([halves[high] ?? one, halves[low] ?? one]))).toBe(false)
+    expect(IndexEntry.hasNode(entry, IndexEntry.fingerprint("c"))).toBe(false)
+    expect(IndexEntry.hasNode(entry, two)).toBe(true)
+  })
+
   it("of a run for very many nodes are several, none of them long, and each node is in one", () => {
     const nodes = Array.from({ length: 100_000 }, (_, i) => `n${i}`)
     const entries = Array.from(IndexEntry.nodesOf(id, "a", nodes), (bytes) => decoded(bytes))
     expect(entries.map(({ first }) => first).indexOf(false)).toBe(1)
     expect(entries.map(({ last }) => last).indexOf(true)).toBe(entries.length - 1)
-    expect(Math.max(...entries.map(({ length }) => length))).toBeLessThan(64 * 1024)
+    expect(Math.max(...entries.map(({ end }) => end))).toBeLessThan(64 * 1024)
     for (const node of ["n0", "n4095", "n4096", "n99999"]) {
       const holders = entries.filter((entry) => IndexEntry.hasNode(entry, IndexEntry.fingerprint(node)))
       expect(holders.length).toBe(1)
