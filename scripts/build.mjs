@@ -7,6 +7,7 @@ import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { buildCompletions } from "./completions.mjs"
 import { directImports } from "./direct.mjs"
+import { withLighterSchemas } from "./lighter-schemas.mjs"
 import { writeManPage } from "./man.mjs"
 import { bin, install, run, top } from "./setup.mjs"
 import { treeAsData } from "./tree.mjs"
@@ -101,7 +102,7 @@ await build({
 })
 const { metafile } = await build({
   ...commonJs,
-  plugins: [raw, beside, treeAsData(build, commonJs), directImports],
+  plugins: [raw, beside, treeAsData(build, commonJs), directImports, withLighterSchemas],
   // What is loaded later, such as what a command does, is in it, and is run when it is loaded.
   entryPoints: { Program: "src/cli/Main.ts" },
   entryNames: "[name]-[hash]",

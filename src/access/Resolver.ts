@@ -1,11 +1,9 @@
 /** Host names to addresses. */
 import { lookup } from "node:dns/promises"
-import { Context, Effect, Schema } from "effect"
+import { Context, Data, Effect } from "effect"
 
 /** A name that has no address now, or a resolver that does not answer. */
-export class ResolveError extends Schema.TaggedError<ResolveError>()("ResolveError", {
-  message: Schema.String
-}) {}
+export class ResolveError extends Data.TaggedError("ResolveError")<{ readonly message: string }> {}
 
 /** Finds the addresses of host names. */
 export interface ResolverService {

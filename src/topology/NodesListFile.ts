@@ -1,13 +1,13 @@
 /** The nodes list as the server's policy generation writes it: a JSON object, read without holding up anything else. */
-import { Effect, Option, Schema } from "effect"
+import { Data, Effect, Option } from "effect"
 import * as EventLoop from "../EventLoop.ts"
 import { type NodeId, pattern } from "../NodeId.ts"
 import type { Node } from "./Node.ts"
 
 /** The file is not a JSON object. */
-export class NodesListSyntaxError extends Schema.TaggedError<NodesListSyntaxError>()("NodesListSyntaxError", {
-  message: Schema.String
-}) {}
+export class NodesListSyntaxError extends Data.TaggedError("NodesListSyntaxError")<{
+  readonly message: string
+}> {}
 
 /** What a nodes list says. */
 export interface ParsedNodesList {

@@ -94,7 +94,9 @@ describe("a nodes list", () => {
       "[]"
     ])
       expect(Either.isLeft(await parsed(text))).toBe(true)
-    expect(Either.isLeft(await parsed(Buffer.from('{"\xff":1}', "latin1")))).toBe(true)
+    expect(Either.getLeft(await parsed(Buffer.from('{"\xff":1}', "latin1")))).toMatchObject(
+      Option.some({ _tag: "NodesListSyntaxError", message: "not UTF-8" })
+    )
   })
 
   it("of 100,000 nodes is read in pieces: other work gets its turn hundreds of times", async () => {

@@ -1,6 +1,6 @@
 /** A sub-relay's answer, as it is heard: events, or what an older relay prints, or that it says no. */
 import type { IncomingMessage } from "node:http"
-import { Duration, Effect, Schema } from "effect"
+import { Data, Duration, Effect } from "effect"
 import { hear } from "../../peers/Exchange.ts"
 import type { Peer } from "../../peers/PeerClient.ts"
 import { UpstreamFatal } from "../../RelayError.ts"
@@ -32,9 +32,7 @@ export interface Listener {
 export type HowMuch = "reported" | "unreported"
 
 /** The line to a sub-relay does not carry any more, or not yet. What was to be said there may be said later. */
-export class StreamCut extends Schema.TaggedError<StreamCut>("rudder-relay/StreamCut")("StreamCut", {
-  message: Schema.String
-}) {}
+export class StreamCut extends Data.TaggedError("StreamCut")<{ readonly message: string }> {}
 
 /** That there will be no more, for the reason of another error. */
 export const fatal = ({ message }: { readonly message: string }) => new UpstreamFatal({ message })
