@@ -73,11 +73,11 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
     return { run: (command, output) => run(parts, command, output), unkillable: reaper.unkillable }
   })
 
+/** What `layer` has. */
+export const configured = Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
+
 /** Agents as processes of this machine, as `remote_run.*` says. At its end no agent runs that could be ended. */
-export const layer = Layer.scoped(
-  AgentProcess,
-  Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
-)
+export const layer = Layer.scoped(AgentProcess, configured)
 
 /** A current folder that has been removed counts as `/`. */
 const currentFolder = Effect.sync(() => process.cwd()).pipe(Effect.catchAllDefect(() => Effect.succeed("/")))
