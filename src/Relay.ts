@@ -129,7 +129,7 @@ const forRequests = (
 
 /** The listener's own certificate and those of the nodes are loaded again too. */
 const reload = (others: ReadonlyArray<Reloadable>) =>
-  Layer.unwrapEffect(
+  Stacked.unwrap(
     Effect.gen(function* () {
       const server = yield* RelayServer
       const certificates = yield* Certificates

@@ -27,6 +27,10 @@ export const provideMerge =
       )
     )
 
+/** As `Layer.unwrapEffect`. */
+export const unwrap = <A, E, R, E2, R2>(layer: Effect.Effect<Layer.Layer<A, E, R>, E2, R2>) =>
+  Layer.scopedContext(Effect.flatMap(layer, built))
+
 /** A service as what makes it, and not as a Layer: nothing has to be known of it but in the one place that it is made in. */
 type Part<I, E, R> = Effect.Effect<Context.Context<I>, E, R>
 
