@@ -36,14 +36,14 @@ import { OneRelay } from "./server/OneRelay.ts"
 import * as RelayApp from "./server/RelayApp.ts"
 import { RelayServer } from "./server/RelayServer.ts"
 import { RefusedRequests } from "./server/RequestLog.ts"
-import { Outbox } from "./shared-files/outbox/Outbox.ts"
+import { Outbox, make as openOutbox } from "./shared-files/outbox/Outbox.ts"
 import * as OutboxFolder from "./shared-files/outbox/OutboxFolder.ts"
 import { OutboxStorage } from "./shared-files/outbox/OutboxStorage.ts"
 import { Upstream } from "./shared-files/outbox/Upstream.ts"
 import * as UpstreamCalls from "./shared-files/outbox/UpstreamCalls.ts"
 import { SharedFiles } from "./shared-files/SharedFiles.ts"
 import * as SharedFilesHttp from "./shared-files/SharedFilesHttp.ts"
-import { SharedFileStore } from "./shared-files/store/SharedFileStore.ts"
+import { SharedFileStore, tidied as tidiedStore } from "./shared-files/store/SharedFileStore.ts"
 import { SharedFolder } from "./shared-folder/SharedFolder.ts"
 import * as SharedFolderHttp from "./shared-folder/SharedFolderHttp.ts"
 import { Reload, type Reloadable } from "./system/Reload.ts"
@@ -73,25 +73,25 @@ export const services = Layer.mergeAll(
  * never made.
  */
 export const liveWith = <A, E, R>(replaced: Layer.Layer<A, E, R>) =>
-  Stacked.orGiven(Outbox, Outbox.layer).pipe(
+  Stacked.together(Stacked.orGiven(Outbox, openOutbox), Stacked.orGiven(SubRelays, SubRelayCalls.make)).pipe(
+    // Files are read, and folders are taken, at the same time.
     Stacked.provideMerge(
-      Layer.mergeAll(
-        Stacked.orGiven(SubRelays, SubRelayCalls.layer),
-        Stacked.orGiven(Upstream, UpstreamCalls.layer),
-        Stacked.orGiven(SharedFileStore, SharedFileStore.layer),
-        Stacked.orGiven(OutboxStorage, OutboxFolder.layer),
-        Stacked.orGiven(RunHistory, FolderHistory.layer)
+      Stacked.together(
+        Stacked.orGiven(SharedFileStore, tidiedStore),
+        Stacked.orGiven(RunHistory, FolderHistory.make),
+        Stacked.orGiven(NodesList, WatchedNodesList.make),
+        Stacked.orGiven(Certificates, WatchedCertificates.make),
+        Stacked.orGiven(Upstream, UpstreamCalls.make),
+        Stacked.orGiven(OutboxStorage, OutboxFolder.make)
       )
     ),
     Stacked.provideMerge(
-      Layer.mergeAll(
-        Stacked.orGiven(AgentProcess, LocalAgents.layer),
-        Stacked.orGiven(PeerClient, PeerConnections.layer),
-        Stacked.orGiven(Disk, NodeDisk.layer),
-        Stacked.orGiven(Lease, FolderLease.layer),
-        Stacked.orGiven(Hasher, WorkerHasher.layer),
-        Stacked.orGiven(NodesList, WatchedNodesList.layer),
-        Stacked.orGiven(Certificates, WatchedCertificates.layer)
+      Stacked.inTurn(
+        Stacked.orGiven(AgentProcess, LocalAgents.configured),
+        Stacked.orGiven(PeerClient, PeerConnections.make),
+        Stacked.orGiven(Disk, NodeDisk.local),
+        Stacked.orGiven(Lease, Effect.succeed(FolderLease.locks)),
+        Stacked.orGiven(Hasher, WorkerHasher.make)
       )
     ),
     Stacked.provideMerge(replaced),
@@ -129,7 +129,7 @@ const forRequests = (
 
 /** The listener's own certificate and those of the nodes are loaded again too. */
 const reload = (others: ReadonlyArray<Reloadable>) =>
-  Layer.unwrapEffect(
+  Stacked.unwrap(
     Effect.gen(function* () {
       const server = yield* RelayServer
       const certificates = yield* Certificates

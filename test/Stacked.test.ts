@@ -22,6 +22,7 @@ const noting = () => {
     Effect.flatMap(Ground, (ground) => Effect.map(noted(name), () => `${name} on ${ground}`))
   return {
     notes,
+    noted,
     ground: Layer.scoped(Ground, noted("ground")),
     house: Layer.scoped(House, on("house")),
     shed: Layer.scoped(Shed, on("shed"))
@@ -67,13 +68,63 @@ describe("layers on one another", () => {
 describe("what may be given", () => {
   it.effect("is what is given, and else made, for each anew", () =>
     Effect.gen(function* () {
-      const { ground, notes } = noting()
-      const given = Stacked.orGiven(Ground, ground).pipe(Layer.provide(Layer.succeed(Ground, "given")))
+      const { noted, notes } = noting()
+      const live = () => Stacked.together(Stacked.orGiven(Ground, noted("ground")))
+      const given = live().pipe(Layer.provide(Layer.succeed(Ground, "given")))
       expect(yield* Effect.provide(Ground, given)).toBe("given")
       expect(notes).toEqual([])
-      const two = Layer.merge(Stacked.orGiven(Ground, ground), Stacked.orGiven(Ground, ground))
+      const two = Layer.merge(live(), live())
       expect(yield* Effect.provide(Ground, two)).toBe("ground")
       expect(notes).toEqual(["+ground", "+ground", "-ground", "-ground"])
+    })
+  )
+})
+
+describe("parts beside one another", () => {
+  /** Each is made in two steps, between which it waits. */
+  const parts = () => {
+    const { noted, notes } = noting()
+    const slow = (name: string) => Effect.zipRight(noted(`${name}'s ground`), Effect.delay(noted(name), 1))
+    const of = (beside: typeof Stacked.together) =>
+      beside(Stacked.orGiven(House, slow("house")), Stacked.orGiven(Shed, slow("shed")))
+    return { notes, of }
+  }
+
+  it.live("are made at the same time, or in turn", () =>
+    Effect.gen(function* () {
+      const [together, inTurn] = [parts(), parts()]
+      expect(yield* Effect.provide(both, together.of(Stacked.together))).toEqual(["house", "shed"])
+      expect(together.notes.slice(0, 4)).toEqual(["+house's ground", "+shed's ground", "+house", "+shed"])
+      expect(yield* Effect.provide(both, inTurn.of(Stacked.inTurn))).toEqual(["house", "shed"])
+      expect(inTurn.notes.slice(0, 4)).toEqual(["+house's ground", "+house", "+shed's ground", "+shed"])
+    })
+  )
+
+  it.live("are unmade at the same time: none waits for another's end", () =>
+    Effect.gen(function* () {
+      for (const beside of [Stacked.together, Stacked.inTurn]) {
+        const ended = yield* Effect.makeLatch()
+        const waiting = Effect.acquireRelease(Effect.succeed("house"), () => ended.await)
+        const ending = Effect.acquireRelease(Effect.succeed("shed"), () => ended.open)
+        const forwards = beside(Stacked.orGiven(House, waiting), Stacked.orGiven(Shed, ending))
+        yield* ended.close
+        yield* Effect.provide(both, forwards)
+        const backwards = beside(Stacked.orGiven(Shed, ending), Stacked.orGiven(House, waiting))
+        yield* ended.close
+        yield* Effect.provide(both, backwards)
+      }
+    })
+  )
+
+  it.live("are unmade where one of them can't be made", () =>
+    Effect.gen(function* () {
+      for (const beside of [Stacked.together, Stacked.inTurn]) {
+        const { noted, notes } = noting()
+        const failing = Effect.zipRight(Effect.sleep(1), Effect.fail("no room"))
+        const stack = beside(Stacked.orGiven(House, noted("house")), Stacked.orGiven(Shed, failing))
+        expect(yield* Effect.flip(Effect.provide(both, stack))).toBe("no room")
+        expect(notes).toEqual(["+house", "-house"])
+      }
     })
   )
 })

@@ -38,7 +38,7 @@ const reloadOnHangup = Layer.scopedDiscard(
 )
 
 /** Says that the daemon listens: in the log, and to who started it. */
-const announce = Layer.unwrapEffect(
+const announce = Stacked.unwrap(
   Effect.gen(function* () {
     const listener = yield* Listener
     const settings = yield* RelayConfig
@@ -66,7 +66,7 @@ const startError =
 
 /** The daemon on a configuration that has been read, until its scope ends. */
 export const relay = ({ keys, settings }: Pick<LoadedSettings, "keys" | "settings">, directory: string) =>
-  Layer.unwrapEffect(
+  Stacked.unwrap(
     Effect.gen(function* () {
       const configuration = yield* ConfigurationReload.make(directory, keys, yield* Logging)
       return Layer.mergeAll(reloadOnHangup, announce).pipe(

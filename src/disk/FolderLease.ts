@@ -12,7 +12,7 @@ import { Data, Effect, Exit, Layer, Option, Scope } from "effect"
 import { DiskError, diskError, isFull, notOfItsKind } from "./Disk.ts"
 import { isMissing } from "./Folders.ts"
 import * as FolderUnusable from "./FolderUnusable.ts"
-import { FolderTaken, Lease } from "./Lease.ts"
+import { FolderTaken, Lease, type LeaseService } from "./Lease.ts"
 
 /** No id of a node, a file or a run is like this, so no request leads to it. */
 export const lockName = "~lock"
@@ -117,8 +117,8 @@ const lock = (folder: string) =>
     yield* Effect.mapError(signFile(file), unusable)
   })
 
-/** Leases by locks in the folders themselves. */
-export const layer = Layer.succeed(Lease, {
+/** What `layer` has. */
+export const locks: LeaseService = {
   take: (folder) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -134,7 +134,10 @@ export const layer = Layer.succeed(Lease, {
       Effect.catchTag("Replaced", () => new FolderTaken({ holder: "one that removes locks" })),
       Effect.withSpan("Lease.take", { attributes: { folder } })
     )
-})
+}
+
+/** Leases by locks in the folders themselves. */
+export const layer = Layer.succeed(Lease, locks)
 
 /**
  * Who has a folder's lease now, in its own words; none where nobody has it. Nothing is taken, made or written: for a moment

@@ -225,8 +225,8 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
   }
 }
 
+/** What `layer` has. */
+export const local = Effect.map(CommitThread.make, (sequence) => ({ ...make(fs), sequence }))
+
 /** The disk of this machine; commits are done by a thread, which starts with the first. */
-export const layer = Layer.scoped(
-  Disk,
-  Effect.map(CommitThread.make, (sequence) => ({ ...make(fs), sequence }))
-)
+export const layer = Layer.scoped(Disk, local)

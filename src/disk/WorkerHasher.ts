@@ -101,21 +101,21 @@ const hashingOn = (thread: Thread, algorithm: ContentHash.HashAlgorithm) => {
   return { hashing, forget }
 }
 
-/** The thread starts with the first content that is more than a few bytes. */
-export const layer = Layer.scoped(
-  Hasher,
-  Effect.map(
-    Effect.acquireRelease(Effect.sync(makeThread), (thread) => thread.stop),
-    (thread) =>
-      Hasher.of({
-        begin: (algorithm) =>
-          Effect.map(
-            Acquired.acquire(
-              () => hashingOn(thread, algorithm),
-              ({ forget }) => forget
-            ),
-            ({ hashing }) => hashing
-          )
-      })
-  )
+/** What `layer` has. */
+export const make = Effect.map(
+  Effect.acquireRelease(Effect.sync(makeThread), (thread) => thread.stop),
+  (thread) =>
+    Hasher.of({
+      begin: (algorithm) =>
+        Effect.map(
+          Acquired.acquire(
+            () => hashingOn(thread, algorithm),
+            ({ forget }) => forget
+          ),
+          ({ hashing }) => hashing
+        )
+    })
 )
+
+/** The thread starts with the first content that is more than a few bytes. */
+export const layer = Layer.scoped(Hasher, make)

@@ -14,7 +14,8 @@ import { type PeerUnreachable, unreachable } from "./PeerUnreachable.ts"
 /** For connecting, the look-up of the name and the handshake included. */
 const connectWithin = Duration.seconds(10)
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const settings = yield* RelayConfig
   const fs = yield* FileSystem.FileSystem
   const reach = (peer: Peer) => Effect.provideService(establish(settings, peer), FileSystem.FileSystem, fs)

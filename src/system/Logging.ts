@@ -1,5 +1,5 @@
 /** The daemon's log: its format from the configuration, its level changeable while it runs. */
-import { Context, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
+import { Context, Effect, FiberRef, HashMap, HashSet, Layer, Logger, LogLevel, Option } from "effect"
 import type { LogLevelName, Settings } from "../config/Settings.ts"
 import * as LogLine from "../LogLine.ts"
 import * as LogText from "./LogText.ts"
@@ -29,26 +29,31 @@ export class Logging extends Context.Tag("rudder-relay/Logging")<Logging, Loggin
     const isWritten = (level: LogLevel.LogLevel) => LogLevel.greaterThanEqual(level, current.level)
     const { logger, hasRoom } = bounded(Logger.map(formats[format], gather))
     const filtered = Logger.map(Logger.filterLogLevel(logger, isWritten), () => undefined)
-    return Layer.mergeAll(
-      Logger.replace(
-        Logger.defaultLogger,
-        format !== "logfmt"
-          ? filtered
-          : LogLine.takenBy(filtered, (line) => {
-              if (!isWritten(line.level)) return true
-              if (!hasRoom()) return false
-              gather(LogText.logfmtOf(line))
-              return true
-            })
-      ),
-      // Effect lets every entry through, so that the filter above decides, whose level can change.
-      Layer.scopedDiscard(Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)),
-      Layer.succeed(Logging, {
-        setLevel: (level) =>
-          Effect.sync(() => {
-            current.level = levels[level]
-          }),
-        isEnabled: (level) => LogLevel.greaterThanEqual(levels[level], current.level)
+    const ours =
+      format !== "logfmt"
+        ? filtered
+        : LogLine.takenBy(filtered, (line) => {
+            if (!isWritten(line.level)) return true
+            if (!hasRoom()) return false
+            gather(LogText.logfmtOf(line))
+            return true
+          })
+    return Layer.scoped(
+      Logging,
+      Effect.gen(function* () {
+        // In one Layer: `Logger.replace` alone makes several.
+        yield* Effect.locallyScopedWith(FiberRef.currentLoggers, (loggers) =>
+          HashSet.add(HashSet.remove(loggers, Logger.defaultLogger), ours)
+        )
+        // Effect lets every entry through, so that the filter above decides, whose level can change.
+        yield* Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Trace)
+        return {
+          setLevel: (level) =>
+            Effect.sync(() => {
+              current.level = levels[level]
+            }),
+          isEnabled: (level) => LogLevel.greaterThanEqual(levels[level], current.level)
+        }
       })
     )
   }

@@ -5,13 +5,16 @@
 import * as OtlpSerialization from "@effect/opentelemetry/OtlpSerialization"
 import * as OtlpTracer from "@effect/opentelemetry/OtlpTracer"
 import { FetchHttpClient, HttpMiddleware } from "@effect/platform"
-import { Config, Effect, Layer, Option } from "effect"
+import { Config, Effect, FiberRef, Layer, Option } from "effect"
+import * as Stacked from "../Stacked.ts"
 import * as Version from "./Version.ts"
 
 /** Without a tracer no spans are made: they would cost as much as a request takes without them. */
-const off = Layer.merge(
-  Layer.setTracerEnabled(false),
-  Layer.scopedDiscard(Effect.locallyScoped(HttpMiddleware.currentTracerDisabledWhen, () => true))
+const off = Layer.scopedDiscard(
+  Effect.andThen(
+    Effect.locallyScoped(FiberRef.currentTracerEnabled, false),
+    Effect.locallyScoped(HttpMiddleware.currentTracerDisabledWhen, () => true)
+  )
 )
 
 /** `name=value` pairs, as OpenTelemetry writes them: with commas between, values percent-encoded. */
@@ -58,7 +61,7 @@ const unusable = (url: string) =>
  * Around everything that is to be traced. Spans go in batches, every 5 s and at the end, as OTLP in JSON over HTTP; a
  * collector that can't be reached is let be for a minute and loses the spans of that time.
  */
-export const layer: Layer.Layer<never> = Layer.unwrapEffect(
+export const layer: Layer.Layer<never> = Stacked.unwrap(
   Effect.gen(function* () {
     const url = yield* endpoint
     if (Option.isNone(url)) return off

@@ -51,7 +51,8 @@ const index = (text: string) =>
     return { found, ends: Float64Array.from(ends) }
   })
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const path = general.nodesCertsFile
   const file = yield* WatchedFile.make(path)
@@ -62,7 +63,7 @@ const make = Effect.gen(function* () {
 
   const wasRead = yield* Ref.make(false)
 
-  const take = (bytes: Uint8Array) =>
+  const take = ({ bytes }: WatchedFile.Read) =>
     Effect.gen(function* () {
       const read = yield* index(Buffer.from(bytes).toString("utf8"))
       yield* Ref.set(known, read)

@@ -2,13 +2,18 @@
 import { FileSystem, type Error as PlatformError } from "@effect/platform"
 import { Duration, Effect, Option, Ref, Schedule, type Scope } from "effect"
 
+/** A file as it was read. */
+export interface Read {
+  readonly bytes: Uint8Array
+  /** When it was last written, milliseconds since 1970, as it was right before. */
+  readonly written: Option.Option<number>
+}
+
 /** A file, and what becomes of it. */
 export interface WatchedFile {
   /** All of it; who has read it need not be told of it by `follow`. */
-  readonly read: Effect.Effect<Uint8Array, PlatformError.PlatformError>
+  readonly read: Effect.Effect<Read, PlatformError.PlatformError>
   readonly isThere: Effect.Effect<boolean>
-  /** When it was last written: milliseconds since 1970. */
-  readonly modified: Effect.Effect<Option.Option<number>>
   /**
    * Runs this whenever the file has changed, and, while it is there and could not be read, at every look: its permissions
    * can change without the file. Looks twice a second until the scope ends.
@@ -20,46 +25,53 @@ const pollInterval = Duration.millis(500)
 
 const absent = "absent"
 
+/** A file as a look finds it. */
+interface Found {
+  readonly version: string
+  readonly written: Option.Option<number>
+}
+
+const none: Found = { version: absent, written: Option.none() }
+
+const foundOf = ({ dev, ino, size, mtime }: FileSystem.File.Info): Found => {
+  const written = Option.map(mtime, (time) => time.getTime())
+  const version = [dev, Option.getOrUndefined(ino), size, Option.getOrUndefined(written)].join(" ")
+  return { version, written }
+}
+
+const find = (fs: FileSystem.FileSystem, file: string): Effect.Effect<Found> =>
+  Effect.match(fs.stat(file), { onSuccess: foundOf, onFailure: () => none })
+
 /** Changes when the file is replaced, written or removed. */
 export const version = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(file)).pipe(
-    Effect.map(({ dev, ino, size, mtime }) =>
-      [dev, Option.getOrUndefined(ino), size, Option.getOrUndefined(mtime)?.getTime()].join(" ")
-    ),
-    Effect.orElseSucceed(() => absent)
-  )
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.map(find(fs, file), ({ version }) => version))
 
-/** The file at this path, which need not be there yet. */
+/** The file at this path, which need not be there yet. It is looked at when it is asked for first. */
 export const make = (file: string): Effect.Effect<WatchedFile, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const now = Effect.provideService(version(file), FileSystem.FileSystem, fs)
-    const seen = yield* Ref.make(yield* now)
+    const now = find(fs, file)
+    const seen = yield* Ref.make(absent)
     const unread = yield* Ref.make(false)
     const look = (reload: Effect.Effect<unknown>) =>
       Effect.gen(function* () {
-        const found = yield* now
-        const isAnother = found !== (yield* Ref.getAndSet(seen, found))
-        if (isAnother || (found !== absent && (yield* Ref.get(unread)))) yield* reload
+        const { version } = yield* now
+        const isAnother = version !== (yield* Ref.getAndSet(seen, version))
+        if (isAnother || (version !== absent && (yield* Ref.get(unread)))) yield* reload
       })
     return {
-      // What is written from now on is another version, also where this reads it already.
-      read: Effect.andThen(
-        Effect.flatMap(now, (found) => Ref.set(seen, found)),
-        fs.readFile(file)
-      ).pipe(
+      read: Effect.gen(function* () {
+        const { version, written } = yield* now
+        // What is written from now on is another version, also where this reads it already.
+        yield* Ref.set(seen, version)
+        return { bytes: yield* fs.readFile(file), written }
+      }).pipe(
         Effect.tapBoth({
           onFailure: () => Ref.set(unread, true),
           onSuccess: () => Ref.set(unread, false)
         })
       ),
-      modified: Effect.map(Effect.option(fs.stat(file)), (found) =>
-        Option.map(
-          Option.flatMap(found, ({ mtime }) => mtime),
-          (time) => time.getTime()
-        )
-      ),
-      isThere: Effect.map(now, (found) => found !== absent),
+      isThere: Effect.map(now, ({ version }) => version !== absent),
       follow: (reload) =>
         Effect.asVoid(Effect.forkScoped(Effect.repeat(look(reload), Schedule.spaced(pollInterval))))
     }

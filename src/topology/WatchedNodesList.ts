@@ -66,7 +66,8 @@ interface Loaded {
   readonly freshness: Option.Option<NodesListFreshness>
 }
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   const file = general.nodesListFile
   const watched = yield* WatchedFile.make(file)
@@ -80,9 +81,8 @@ const make = Effect.gen(function* () {
   const reloading = Permits.make(1)
 
   const load = Effect.gen(function* () {
-    // Of what is read now: what is written meanwhile is read at the next look.
-    const written = yield* watched.modified
-    const parsed = yield* Effect.flatMap(watched.read, parse)
+    const { bytes, written } = yield* watched.read
+    const parsed = yield* parse(bytes)
     const { mine, lost, unroutable } = yield* survey(general.nodeId, parsed.nodes)
     yield* logSurvey(parsed, lost, unroutable)
     const now = yield* Clock.currentTimeMillis

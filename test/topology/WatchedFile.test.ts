@@ -61,6 +61,15 @@ const following = <A, E>(
   }).pipe(Effect.scoped, Effect.provide(layerOf(file)))
 
 describe("a watched file", () => {
+  it.effect("is read with the time at which it was written", () =>
+    Effect.gen(function* () {
+      const watched = yield* WatchedFile.make("list")
+      const { bytes, written } = yield* watched.read
+      expect(bytes).toHaveLength(3)
+      expect(written).toEqual(Option.some(0))
+    }).pipe(Effect.provide(layerOf({ size: 3, isReadable: true })))
+  )
+
   it.effect("is read again when it changes, and not otherwise", () => {
     const file: Scripted = { size: 1, isReadable: true }
     return following(file, (reads) =>

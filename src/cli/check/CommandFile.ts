@@ -4,7 +4,7 @@ import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
 import type { Settings } from "../../config/Settings.ts"
-import { type Finding, type Findings, finding, nothing } from "./Finding.ts"
+import { type Finding, type Findings, finding, nothing, together } from "./Finding.ts"
 import { isAbsent, type SystemFailure, system } from "./SystemCall.ts"
 
 /** Why a file can't be run; undefined where it can. By sudo it is run as root, for whom any x counts. */
@@ -23,10 +23,19 @@ const notRunnable = (path: string, bySudo: boolean): Effect.Effect<string | unde
 /** Where sudo looks besides, unless it is told otherwise. */
 const sudoPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/** Where most commands are. */
+const usual = "/usr/bin"
+
+/** Each place costs a look, and which of them has it makes no difference. */
+const likelyFirst = (places: ReadonlyArray<string>): ReadonlyArray<string> =>
+  places.includes(usual) ? [usual, ...places.filter((place) => place !== usual)] : places
+
 /** Whether a command is found by its name alone. */
 export const isInPath = (name: string, bySudo = false): Effect.Effect<boolean> =>
   Effect.exists(
-    `${process.env.PATH ?? ""}${bySudo ? `:${sudoPath}` : ""}`.split(":").filter((place) => place !== ""),
+    likelyFirst(
+      `${process.env.PATH ?? ""}${bySudo ? `:${sudoPath}` : ""}`.split(":").filter((place) => place !== "")
+    ),
     (place) =>
       notRunnable(join(place, name), bySudo).pipe(
         Effect.match({ onSuccess: (reason) => reason === undefined, onFailure: () => false })
@@ -77,12 +86,9 @@ export const wrong = ({ remoteRun: { command, enabled, useSudo } }: Settings): F
 
 /** What the relay runs for itself. */
 export const own = ({ remoteRun }: Settings): Findings =>
-  Effect.map(
-    Effect.all([
-      missing("flock", "util-linux", "which locks the relay's folders"),
-      remoteRun.enabled
-        ? missing("mkfifo", "coreutils", "which makes the pipes of agents")
-        : Effect.succeed(nothing)
-    ]),
-    (found) => found.flat()
-  )
+  together([
+    missing("flock", "util-linux", "which locks the relay's folders"),
+    remoteRun.enabled
+      ? missing("mkfifo", "coreutils", "which makes the pipes of agents")
+      : Effect.succeed(nothing)
+  ])

@@ -74,10 +74,13 @@ const folder = (key: string, path: string): Findings =>
         ])
   )
 
-/** A folder in which there is one more for what is being written. */
+/** A folder in which there is one more for what is being written: what is wrong with both is told of the first. */
 const withTemporary = (key: string, path: string): Findings =>
-  Effect.flatMap(folder(key, path), (found) =>
-    found.length > 0 ? Effect.succeed(found) : folder(key, join(path, temporaryName))
+  Effect.zipWith(
+    folder(key, path),
+    folder(key, join(path, temporaryName)),
+    (outer, inner) => (outer.length > 0 ? outer : inner),
+    { concurrent: true }
   )
 
 /** A folder that the relay works on, and the key that names it. */

@@ -24,7 +24,7 @@ import * as Spawner from "./Spawner.ts"
 import type * as SpawnFailure from "./SpawnFailure.ts"
 
 /** What of `remote_run.*` the agents depend on. */
-export type LocalAgentsOptions = Pick<Settings["remoteRun"], "command" | "useSudo" | "killGrace">
+export type LocalAgentsOptions = Pick<Settings["remoteRun"], "enabled" | "command" | "useSudo" | "killGrace">
 
 /** What an agent's processes are known by. */
 type Identity = Pick<AgentFamily.AgentFamily, "cookie" | "mark">
@@ -46,13 +46,13 @@ interface Parts {
 /** Nothing that runs is left at the end of the scope. */
 export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { command, useSudo, killGrace } = options
+    const { enabled, command, useSudo, killGrace } = options
     // Nobody but root reads the environment of what sudo starts.
     const marks = useSudo && process.geteuid?.() !== 0 ? Marks.make() : undefined
     const startedIn = yield* currentFolder
     const fifos = yield* Fifos.make
     const census = yield* Census.make(marks)
-    const spawner = yield* Spawner.make(killGrace)
+    const spawner = yield* Spawner.make(killGrace, enabled)
     const reaper = yield* Reaper.make({ census, killGrace })
     const heldOutputs = yield* HeldOutputs.make
     const mine = randomUUID()
@@ -73,11 +73,11 @@ export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessSer
     return { run: (command, output) => run(parts, command, output), unkillable: reaper.unkillable }
   })
 
+/** What `layer` has. */
+export const configured = Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
+
 /** Agents as processes of this machine, as `remote_run.*` says. At its end no agent runs that could be ended. */
-export const layer = Layer.scoped(
-  AgentProcess,
-  Effect.flatMap(RelayConfig, ({ remoteRun }) => make(remoteRun))
-)
+export const layer = Layer.scoped(AgentProcess, configured)
 
 /** A current folder that has been removed counts as `/`. */
 const currentFolder = Effect.sync(() => process.cwd()).pipe(Effect.catchAllDefect(() => Effect.succeed("/")))

@@ -53,6 +53,9 @@ const watch = (connection: Connection): Effect.Effect<void> =>
     )
   )
 
+/** Of a start that takes its time nothing is taken for a process that nobody needs yet: the first agent has it started sooner. */
+const behindStart = "1 second"
+
 /** One that ends sooner than this is not replaced before there is something to start. Milliseconds. */
 const worthReplacing = 1000
 
@@ -74,9 +77,25 @@ interface Parts {
   readonly guarded: Map<number, string>
 }
 
-/** The process lives until the scope ends; should it end before, another takes its place. */
+/** Starts the process, unless the first agent had it started. One that can't be started now is when there is something to start. */
+const ahead = (parts: Parts): Effect.Effect<void> =>
+  Effect.delay(
+    Effect.ignore(
+      Effect.try(() => {
+        if (parts.current === undefined) connect(parts)
+      })
+    ),
+    behindStart
+  )
+
+/**
+ * The process lives until the scope ends; should it end before, another takes its place.
+ *
+ * @param awaited whether there will be agents: it is started ahead of the first one then
+ */
 export const make = (
   killGrace: Duration.Duration,
+  awaited: boolean,
   available: ReadonlyArray<Starter> = starters()
 ): Effect.Effect<Spawner, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -92,8 +111,7 @@ export const make = (
       guarded: new Map()
     }
     last = parts
-    // One that can't be started now is tried again when there is something to start.
-    yield* Effect.ignore(Effect.try(() => connect(parts)))
+    if (awaited) parts.fork(ahead(parts))
     return {
       spawn: (request, events) => ask(parts, request, events),
       guard: (pid, cookie) => {

@@ -48,7 +48,8 @@ interface Parts {
   readonly repairing: Permits.Permits
 }
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { general, remoteRun } = yield* RelayConfig
   const folders = yield* RunFolders.make(remoteRun.directory)
   // Without remote runs nothing is written or read there: the folder may be another's, or missing. Taken first, it is

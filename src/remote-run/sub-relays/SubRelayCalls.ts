@@ -43,7 +43,8 @@ interface Parts {
   readonly conversations: Scope.CloseableScope
 }
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { general, remoteRun } = yield* RelayConfig
   const certificates = yield* Certificates
   const cancels = yield* FiberSet.make<void>()

@@ -104,7 +104,8 @@ export class Outbox extends Context.Tag("rudder-relay/Outbox")<Outbox, OutboxSer
   )
 }
 
-const make = Effect.gen(function* () {
+/** What `Outbox.layer` has. */
+export const make = Effect.gen(function* () {
   const { general } = yield* RelayConfig
   if (general.nodeId === root) return ClosedOutbox.closed
   const parts = yield* makeParts

@@ -51,7 +51,8 @@ interface Parts {
   readonly syncs: ShardSyncs.ShardSyncs
 }
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { general, sharedFiles } = yield* RelayConfig
   const disk = yield* Disk
   const lease = yield* Lease.Lease

@@ -27,7 +27,8 @@ const maxBody = 16 * 1024
 /** What an answer has to say besides its status is waited for no longer. */
 const sayWithin = Duration.seconds(5)
 
-const make = Effect.gen(function* () {
+/** What `layer` has. */
+export const make = Effect.gen(function* () {
   const { output, sharedFiles } = yield* RelayConfig
   if (Option.isNone(output.upstream.url)) {
     const none = unreachable({ message: "this relay has no policy server" })

@@ -98,17 +98,7 @@ export class SharedFileStore extends Context.Tag("rudder-relay/SharedFileStore")
    */
   static readonly layer = Layer.scoped(
     SharedFileStore,
-    Effect.gen(function* () {
-      const { sharedFiles } = yield* RelayConfig
-      const store = yield* make
-      const cleanUp = yield* Expiry.steadily(store.cleanUp)
-      yield* Effect.forkScoped(
-        Effect.repeat(cleanUp, Schedule.spaced(sharedFiles.cleanupFrequency)).pipe(
-          Effect.delay(sharedFiles.cleanupFrequency)
-        )
-      )
-      return store
-    })
+    Effect.suspend(() => tidied)
   )
 }
 
@@ -122,6 +112,19 @@ const mostHeld = 64 * 1024
 interface Parts extends ContentCheck.Parts {
   readonly looksOf: (batch: Batch | undefined) => Looks.Looks | undefined
 }
+
+/** What `SharedFileStore.layer` has. */
+export const tidied = Effect.gen(function* () {
+  const { sharedFiles } = yield* RelayConfig
+  const store = yield* make
+  const cleanUp = yield* Expiry.steadily(store.cleanUp)
+  yield* Effect.forkScoped(
+    Effect.repeat(cleanUp, Schedule.spaced(sharedFiles.cleanupFrequency)).pipe(
+      Effect.delay(sharedFiles.cleanupFrequency)
+    )
+  )
+  return store
+})
 
 /** The store of the configuration, without its regular clean-up. */
 export const make = Effect.gen(function* () {
