@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, LogLevel, Option } from "effect"
+import { Effect, FiberRef, HashSet, Logger, LogLevel, Option } from "effect"
 import { afterEach, vi } from "vitest"
 import * as LogLine from "../../src/LogLine.ts"
 import { Logging } from "../../src/system/Logging.ts"
@@ -60,6 +60,16 @@ describe("the lines of one turn", () => {
   }
   const messages = (written: ReadonlyArray<string>) =>
     written.map((text) => Array.from(text.matchAll(/message=(\w+)/g), ([, word]) => word))
+
+  it.live("are written to stderr alone", () =>
+    logged(() =>
+      Effect.gen(function* () {
+        const loggers = yield* FiberRef.get(FiberRef.currentLoggers)
+        expect(HashSet.has(loggers, Logger.defaultLogger)).toBe(false)
+        yield* turnOver
+      })
+    )
+  )
 
   it.effect("are written in one piece, by its end", () =>
     logged((written) =>
