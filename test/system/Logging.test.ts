@@ -65,8 +65,8 @@ describe("the lines of one turn", () => {
     logged(() =>
       Effect.gen(function* () {
         const loggers = yield* FiberRef.get(FiberRef.currentLoggers)
-        expect([...loggers]).toHaveLength(1)
         expect(HashSet.has(loggers, Logger.defaultLogger)).toBe(false)
+        yield* turnOver
       })
     )
   )
