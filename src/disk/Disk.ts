@@ -115,16 +115,6 @@ export interface DiskService {
   readonly readSmall: (path: string) => Effect.Effect<Uint8Array | undefined, DiskError>
   /** The end of a file, as `readSmall` gives all of one, however long that is: so many bytes at most. */
   readonly readEnd: (path: string, most: number) => Effect.Effect<FileEnd | undefined, DiskError>
-  /**
-   * A file's content, piece by piece, by way of a buffer that is the caller's; nothing where there is no file. `meet` gets
-   * what the buffer holds, and whether that is the end of the file; it gives how many bytes of that it has done with: what
-   * is left is in front of the next piece, and has to leave room for it. What is no file is an `EFTYPE`.
-   */
-  readonly scan: (
-    path: string,
-    buffer: Buffer,
-    meet: (bytes: Buffer, isOver: boolean) => number
-  ) => Effect.Effect<void, DiskError>
   /** A file's content, piece by piece. Does not follow a link; what is no file is an `EFTYPE`. */
   readonly read: (path: string) => AsyncIterable<Uint8Array>
   /** Fails where this process may not list, fill and empty a folder. */

@@ -130,28 +130,6 @@ const ifThere = <A>(read: () => A): Either.Either<A | undefined, DiskError> => {
   }
 }
 
-/** It follows a link. Interrupted only between two pieces: the buffer is not given back under a thread's hands. */
-const scan = (node: NodeFs, path: string, buffer: Buffer, meet: Parameters<DiskService["scan"]>[2]) =>
-  Effect.acquireUseRelease(
-    now(() => node.openSync(path, node.constants.O_RDONLY | node.constants.O_NONBLOCK)),
-    (file) =>
-      Effect.gen(function* () {
-        if (!(yield* now(() => node.fstatSync(file).isFile()))) return yield* notOfItsKind(path)
-        let filled = 0
-        for (let isOver = false; !isOver; ) {
-          const room = buffer.length - filled
-          const count = yield* byThread<number>((done) => node.read(file, buffer, filled, room, null, done))
-          // What is appended meanwhile is not for who reads now.
-          isOver = count === 0 || count < room
-          filled += count
-          const used = meet(buffer.subarray(0, filled), isOver)
-          buffer.copy(buffer, 0, used, filled)
-          filled -= used
-        }
-      }),
-    (file) => Effect.ignore(now(() => node.closeSync(file)))
-  )
-
 const tooLong = (path: string) =>
   new DiskError({ message: `${path} is longer than any record`, code: "EFBIG" })
 
@@ -213,7 +191,6 @@ const operations = (node: NodeFs): Omit<DiskService, "sequence"> => {
     readText: (path) => Effect.suspend(() => ifThere(() => bytesOf(node, path).toString("utf8"))),
     readSmall: (path) => Effect.suspend(() => ifThere(() => bytesOf(node, path))),
     readEnd: (path, most) => Effect.suspend(() => ifThere(() => endOf(node, path, most))),
-    scan: (path, buffer, meet) => Effect.asVoid(unlessMissing(scan(node, path, buffer, meet))),
     read: (path) => pieces(node, path),
     checkWritable: (path) =>
       attempt(() => promises.access(path, constants.R_OK | constants.W_OK | constants.X_OK)),

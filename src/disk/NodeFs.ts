@@ -28,14 +28,6 @@ export interface NodeFs
     position: null,
     done: Done<number>
   ) => void
-  readonly read: (
-    file: number,
-    buffer: Uint8Array,
-    from: number,
-    length: number,
-    position: null,
-    done: Done<number>
-  ) => void
   readonly fsync: (file: number, done: Done<void>) => void
   readonly fdatasync: (file: number, done: Done<void>) => void
   readonly rename: (from: string, to: string, done: Done<void>) => void

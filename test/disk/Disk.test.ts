@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck } from "effect"
+import { Effect } from "effect"
 import { createFsFromVolume, Volume } from "memfs"
 import { DiskError, diskError, isNotOfItsKind } from "../../src/disk/Disk.ts"
 import { make } from "../../src/disk/NodeDisk.ts"
@@ -96,8 +96,7 @@ describe("what is no file, where a file belongs", () => {
             },
             catch: diskError
           })
-          const scan = disk.scan(path, Buffer.alloc(9), ({ length }) => length)
-          for (const reading of [disk.readText(path), disk.readEnd(path, 9), scan, read])
+          for (const reading of [disk.readText(path), disk.readEnd(path, 9), read])
             expect(isNotOfItsKind(yield* Effect.flip(Effect.timeoutFail(reading, hangs)))).toBe(true)
         })
     )
@@ -108,52 +107,6 @@ describe("what is no file, where a file belongs", () => {
       fs.writeFileSync(path, "")
       fs.truncateSync(path, 1e12)
       expect(yield* Effect.flip(make(fs).readText(path))).toMatchObject({ code: "EFBIG" })
-    })
-  )
-})
-
-describe("a file that is read through a buffer", () => {
-  it.scopedLive.prop(
-    "comes whole and in order, what was left of a piece in front of the next, and its end is said once",
-    {
-      content: FastCheck.string({ maxLength: 60 }),
-      used: FastCheck.array(FastCheck.nat(8), { minLength: 1 })
-    },
-    ({ content, used }) =>
-      Effect.gen(function* () {
-        const path = join(yield* temporaryFolder, "file")
-        fs.writeFileSync(path, content)
-        const got: Array<Buffer> = []
-        const ends: Array<boolean> = []
-        yield* make(fs).scan(path, Buffer.alloc(8), (bytes, isOver) => {
-          // One that is full has to be used, if only a byte of it.
-          const least = bytes.length === 8 ? 1 : 0
-          const count = isOver
-            ? bytes.length
-            : Math.max(least, (used[ends.length % used.length] ?? 0) % (bytes.length + 1))
-          got.push(Buffer.from(bytes.subarray(0, count)))
-          ends.push(isOver)
-          return count
-        })
-        expect(Buffer.concat(got).toString()).toBe(Buffer.from(content).toString())
-        expect(ends.indexOf(true)).toBe(ends.length - 1)
-      })
-  )
-
-  it.scopedLive("is nothing where it is missing, and is read where a link to it is", () =>
-    Effect.gen(function* () {
-      const folder = yield* temporaryFolder
-      const read: Array<string> = []
-      const scan = make(fs).scan(join(folder, "link"), Buffer.alloc(8), (bytes) => {
-        read.push(bytes.toString())
-        return bytes.length
-      })
-      yield* scan
-      expect(read).toEqual([])
-      fs.writeFileSync(join(folder, "file"), "abc")
-      fs.symlinkSync("file", join(folder, "link"))
-      yield* scan
-      expect(read).toEqual(["abc"])
     })
   )
 })

@@ -104,7 +104,7 @@ const makeParts = (folders: RunFolders.RunFolders, settings: Parts["settings"]) 
       inUse,
       pruning,
       keys: yield* FolderKeys.make(disk, folders.keysPath),
-      index: RunIndex.make({ fs, disk, folders, fork, wrote: pruning.add }),
+      index: RunIndex.make({ fs, folders, fork, wrote: pruning.add }),
       repairing: Permits.make(1)
     }
     return parts

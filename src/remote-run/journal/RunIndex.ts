@@ -5,7 +5,6 @@
  */
 import type { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect, Option } from "effect"
-import type { DiskService } from "../../disk/Disk.ts"
 import * as EventLoop from "../../EventLoop.ts"
 import * as Permits from "../../Permits.ts"
 import type { RunId } from "../RunId.ts"
@@ -54,7 +53,6 @@ interface Addition {
 /** What indexes are kept with. */
 export interface RunIndexOptions {
   readonly fs: FileSystem.FileSystem
-  readonly disk: Pick<DiskService, "scan">
   readonly folders: RunFolders
   /** Runs a write, which ends with the history at the latest. */
   readonly fork: (effect: Effect.Effect<void>) => void
@@ -161,7 +159,7 @@ const append = (parts: Parts, path: string, bytes: Buffer) =>
 const isMissing = (error: PlatformError.PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "NotFound"
 
-const report = (parts: Parts, { message }: { readonly message: string }) =>
+const report = (parts: Parts, { message }: PlatformError.PlatformError) =>
   Effect.suspend(() => {
     const isNew = message !== parts.lastProblem
     parts.lastProblem = message
@@ -259,12 +257,30 @@ class Findings {
   }
 }
 
-const read = ({ disk, folders, buffer, alone }: Parts, folder: string, search: RunSearch) =>
-  Effect.suspend(() => {
+const read = ({ fs, folders, buffer, alone }: Parts, folder: string, search: RunSearch) =>
+  Effect.gen(function* () {
     const findings = new Findings(search)
-    const meet = (bytes: Buffer, isOver: boolean) => meetAll(bytes, isOver, findings)
-    return Effect.as(disk.scan(folders.indexPath(folder), buffer, meet), findings.runs)
-  }).pipe(alone)
+    const path = folders.indexPath(folder)
+    const file = yield* fs.open(path, { flag: "r" }).pipe(
+      Effect.asSome,
+      Effect.catchIf(isMissing, () => Effect.succeedNone)
+    )
+    if (Option.isSome(file)) yield* scan(file.value, buffer, findings)
+    return findings.runs
+  }).pipe(Effect.scoped, alone)
+
+const scan = (file: FileSystem.File, buffer: Buffer, findings: Findings) =>
+  Effect.gen(function* () {
+    let filled = 0
+    for (let isOver = false; !isOver; ) {
+      const count = Number(yield* file.read(buffer.subarray(filled)))
+      isOver = count === 0
+      filled += count
+      const used = meetAll(buffer.subarray(0, filled), isOver, findings)
+      buffer.copy(buffer, 0, used, filled)
+      filled -= used
+    }
+  })
 
 /**
  * Meets each whole entry; what is none is stepped over. Gives how many bytes were gone through; what is left may be the

@@ -1,8 +1,6 @@
 import { FileSystem } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Disk } from "../../../src/disk/Disk.ts"
-import * as NodeDisk from "../../../src/disk/NodeDisk.ts"
 import * as RunFolders from "../../../src/remote-run/journal/RunFolders.ts"
 import * as RunIndex from "../../../src/remote-run/journal/RunIndex.ts"
 import type { RunId } from "../../../src/remote-run/RunId.ts"
@@ -22,7 +20,6 @@ const withIndex = <A, E>(test: (indexed: Indexed) => Effect.Effect<A, E>) =>
       const writes: Array<Effect.Effect<void>> = []
       const index = RunIndex.make({
         fs,
-        disk: yield* Disk,
         folders: yield* RunFolders.make(directory),
         fork: (write) => writes.push(write),
         wrote: () => {}
@@ -31,7 +28,7 @@ const withIndex = <A, E>(test: (indexed: Indexed) => Effect.Effect<A, E>) =>
         index,
         written: Effect.suspend(() => Effect.all(writes.splice(0), { discard: true }))
       })
-    }).pipe(Effect.provide(NodeDisk.layer))
+    })
   )
 
 const about = (index: RunIndex.RunIndex, id: RunId, search: Partial<RunIndex.RunSearch>) =>

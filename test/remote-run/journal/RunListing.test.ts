@@ -138,7 +138,7 @@ describe("the list of runs", () => {
     { fastCheck: { numRuns: 30 } }
   )
 
-  it.effect("opens the journal of none, however many there are, filtered or not", () =>
+  it.effect("opens as many files for a thousand runs as for ten, filtered or not", () =>
     withFolder(({ directory }) =>
       Effect.gen(function* () {
         const opened: Array<string> = []
@@ -173,7 +173,7 @@ describe("the list of runs", () => {
           yield* fill(990)
           yield* indexed
           expect(yield* counts).toEqual(few)
-          expect(Math.max(...few)).toBe(0)
+          expect(Math.max(...few)).toBe(1)
         }).pipe(Effect.provide(historyIn(directory, { fails })))
       })
     )

@@ -75,7 +75,6 @@ const diskOf = (count: number, time: number): DiskService => ({
   readText: () => Effect.succeed(undefined),
   readSmall: () => Effect.succeed(whole),
   readEnd: () => Effect.succeed({ bytes: whole, length: whole.length }),
-  scan: () => Effect.void,
   read: async function* () {
     yield whole
   },
