@@ -138,6 +138,9 @@ export const diskError = (cause: unknown): DiskError =>
 /** Nothing has room there any more, or nothing of this user's. */
 export const isFull = ({ code }: DiskError): boolean => code === "ENOSPC" || code === "EDQUOT"
 
+/** Nothing is at a path, or what is on the way to it is no folder. */
+export const isAbsent = ({ code }: DiskError): boolean => code === "ENOENT" || code === "ENOTDIR"
+
 /** What is at a path is not what belongs there: a link, a folder, a pipe or a device in place of a file, say. */
 export const notOfItsKind = (path: string): DiskError =>
   new DiskError({

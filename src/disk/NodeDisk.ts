@@ -15,16 +15,15 @@ import {
   type DiskStatus,
   diskError,
   type FileEnd,
+  isAbsent,
   notOfItsKind
 } from "./Disk.ts"
 import { create, hasMode, openNotes, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 import * as Sequence from "./Sequence.ts"
 
-const isMissing = ({ code }: DiskError): boolean => code === "ENOENT" || code === "ENOTDIR"
-
 const unlessMissing = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A | undefined, DiskError> =>
-  Effect.catchIf(effect, isMissing, () => Effect.succeed(undefined))
+  Effect.catchIf(effect, isAbsent, () => Effect.succeed(undefined))
 
 const kindOf = (entry: {
   readonly isFile: () => boolean
@@ -71,7 +70,7 @@ const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined,
     })
   } catch (cause) {
     const error = diskError(cause)
-    return isMissing(error) ? nothing : Either.left(error)
+    return isAbsent(error) ? nothing : Either.left(error)
   }
 }
 
@@ -126,7 +125,7 @@ const ifThere = <A>(read: () => A): Either.Either<A | undefined, DiskError> => {
     return Either.right(read())
   } catch (cause) {
     const error = diskError(cause)
-    return isMissing(error) ? nothing : Either.left(error)
+    return isAbsent(error) ? nothing : Either.left(error)
   }
 }
 

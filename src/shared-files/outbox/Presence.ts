@@ -1,7 +1,7 @@
 /** Whether a file is with the policy server, or on its way there. */
 import { Clock, Effect, Option } from "effect"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { type DiskError, isNotOfItsKind } from "../../disk/Disk.ts"
+import { type DiskError, isAbsent, isNotOfItsKind } from "../../disk/Disk.ts"
 import * as StorageFailure from "../../disk/StorageFailure.ts"
 import { type StorageError, UpstreamFatal, UpstreamRejected } from "../../RelayError.ts"
 import { fieldsOf, type SharedFileName } from "../file/FileId.ts"
@@ -91,7 +91,7 @@ const refusalAmong = (
 
 /**
  * Whether an entry's content has this hash; of another algorithm than its own, the content is read. One that is not what was
- * written has none: what comes in its place is welcome.
+ * written, or was removed by somebody else, has none: what comes in its place is welcome.
  */
 const matches = (
   { spool, hashesTo }: Parts,
@@ -101,7 +101,11 @@ const matches = (
 ): Effect.Effect<boolean, DiskError> =>
   metadata.hash.algorithm === asked.algorithm
     ? Effect.succeed(metadata.hash.hex === asked.hex)
-    : Effect.catchIf(hashesTo(spool.content(entry), [asked]), isNotOfItsKind, () => Effect.succeed(false))
+    : Effect.catchIf(
+        hashesTo(spool.content(entry), [asked]),
+        (error) => isNotOfItsKind(error) || isAbsent(error),
+        () => Effect.succeed(false)
+      )
 
 /** Asks the policy server; that it answers, or does not, is worth knowing for what waits too. */
 const ask = ({ upstream, gate }: Parts, name: SharedFileName, hash: ContentHash.ContentHash) =>

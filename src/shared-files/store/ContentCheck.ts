@@ -4,7 +4,7 @@
  */
 import { Clock, Effect, Either } from "effect"
 import type * as ContentHash from "../../disk/ContentHash.ts"
-import { type DiskError, type DiskService, type DiskStatus, notOfItsKind } from "../../disk/Disk.ts"
+import { type DiskError, type DiskService, type DiskStatus, isAbsent, notOfItsKind } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import type { Folders } from "../../disk/Folders.ts"
 import type { HashCheck } from "../../disk/HashCheck.ts"
@@ -82,7 +82,12 @@ const hasByReading = (parts: Parts, location: Location, asked: ContentHash.Conte
     const vouched = vouches(content, known, asked, yield* Clock.currentTimeMillis)
     if (vouched !== undefined) return vouched
     const isSame = known.hash.algorithm === asked.algorithm
-    return yield* parts.hashesTo(parts.disk.read(path), isSame ? [asked] : [asked, known.hash])
+    return yield* Effect.catchIf(
+      parts.hashesTo(parts.disk.read(path), isSame ? [asked] : [asked, known.hash]),
+      isAbsent,
+      // Somebody else has removed it meanwhile.
+      () => Effect.succeed(false)
+    )
   }).pipe(Effect.catchTag("DiskError", StorageFailure.failed), parts.locks.alone(keyOf(location)))
 
 /**

@@ -5,7 +5,7 @@
  * A file is written in `~tmp`, synced, and committed by an intent (`Intents`).
  */
 import { randomBytes } from "node:crypto"
-import { Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
+import { Cause, Context, Effect, Either, Layer, Option, Schedule, type Scope } from "effect"
 import * as AtOnce from "../../AtOnce.ts"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type * as ContentHash from "../../disk/ContentHash.ts"
@@ -78,7 +78,7 @@ export interface SharedFileStoreService {
   readonly list: (selection: StoredList.StoredSelection) => Effect.Effect<StoredList.StoredPage, StorageError>
   /**
    * Removes a file with its metadata: gone from the disk when this returns. An upload that began before, and has not ended
-   * yet, is acknowledged and dropped. False where there was nothing.
+   * yet, is acknowledged and dropped, as if it had been removed too. False where there was nothing, and nothing is dropped.
    */
   readonly remove: (location: Location) => Effect.Effect<boolean, StorageError | StorageFull>
   /** Removes what has expired. */
@@ -327,15 +327,18 @@ const removePair = ({ disk, intents, folders }: Parts, location: Location) =>
     return names.length > 0
   }).pipe(Effect.uninterruptible)
 
+/** A turn in which nothing is written: an upload that began before is not behind it. */
+const nothingWritten = Effect.fail(new Cause.NoSuchElementException())
+
 const remove = (parts: Parts, location: Location) =>
   Effect.gen(function* () {
     const turn = yield* parts.locks.turn(keyOf(location))
     let found = false
-    yield* turn.write(
-      Effect.map(removePair(parts, location), (removed) => {
-        found = removed
-      })
-    )
+    const removal = Effect.flatMap(removePair(parts, location), (removed) => {
+      found = removed
+      return removed ? Effect.void : nothingWritten
+    })
+    yield* Effect.catchTag(turn.write(removal), "NoSuchElementException", () => Effect.void)
     return found
   }).pipe(
     Effect.scoped,

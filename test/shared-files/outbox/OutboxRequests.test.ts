@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Option } from "effect"
+import type { DiskService } from "../../../src/disk/Disk.ts"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, spoil, upload } from "../../support/Outboxes.ts"
@@ -113,6 +114,20 @@ describe("whether a file is here", () => {
       }).pipe(Effect.provide(layer))
     }
   )
+
+  it.effect("is not said of a content that somebody removes before it is read", () => {
+    const upstream = new ScriptedUpstream()
+    upstream.answer = () => "fail"
+    const disk = memory()
+    const read: DiskService["read"] = async function* (file) {
+      await Effect.runPromise(disk.remove(file))
+      yield* disk.read(file)
+    }
+    return Effect.gen(function* () {
+      yield* upload(name, "hello")
+      expect(yield* Effect.flatMap(Outbox, (outbox) => outbox.has(name, sha256Of("hello")))).toBe(false)
+    }).pipe(Effect.provide(outboxLayer({ upstream, disk: { ...disk, read } })))
+  })
 
   it.effect("makes what waits go when the policy server is seen to answer", () => {
     const { upstream, layer } = setUp("unreachable")

@@ -157,6 +157,19 @@ describe("has", () => {
     }).pipe(Effect.provide(storeLayer(disk)))
   })
 
+  it.effect("is no content that somebody removes before it is read again", () => {
+    const { fs, disk } = openDisk()
+    const read: DiskService["read"] = (file) => {
+      fs.rmSync(file)
+      return disk.read(file)
+    }
+    return Effect.gen(function* () {
+      yield* upload(location, "hello")
+      fs.utimesSync(path, 1, 1)
+      expect(yield* has("hello")).toBe(false)
+    }).pipe(Effect.provide(storeLayer({ ...disk, read })))
+  })
+
   it.effect(
     "reads nothing of a content that is as it was left, unless it was stored under another hash",
     () => {
@@ -599,6 +612,18 @@ describe("remove", () => {
       expect(yield* has("earlier")).toBe(false)
       yield* upload(location, "later")
       expect(yield* has("later")).toBe(true)
+    }).pipe(Effect.scoped, Effect.provide(storeLayer(openDisk().disk)))
+  )
+
+  it.effect("leaves an upload that began before alone where there is nothing to remove", () =>
+    Effect.gen(function* () {
+      const store = yield* SharedFileStore
+      const turn = yield* store.turn(location)
+      const incoming = yield* store.begin
+      yield* incoming.write(Buffer.from("first"))
+      expect(yield* removed).toBe(false)
+      yield* store.commit(location, turn, incoming, metadataOf("first"))
+      expect(yield* has("first")).toBe(true)
     }).pipe(Effect.scoped, Effect.provide(storeLayer(openDisk().disk)))
   )
 
