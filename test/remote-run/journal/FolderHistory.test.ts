@@ -260,6 +260,20 @@ describe("pruning", () => {
   )
 })
 
+describe("a run whose file can't be looked at", () => {
+  it.effect("is an error for who asks, not a run that is not there", () =>
+    withHistory(
+      () =>
+        Effect.gen(function* () {
+          const history = yield* RunHistory
+          const id = yield* past(today)
+          expect(yield* Effect.flip(history.find(id))).toMatchObject({ _tag: "StorageError" })
+        }),
+      { fails: ({ method, path }) => method === "stat" && path.endsWith(".run") }
+    )
+  )
+})
+
 describe("a folder of runs that can't be read", () => {
   it.effect("is an error for who asks, not an empty history", () =>
     withHistory(
