@@ -112,17 +112,24 @@ export class TooBusy extends Schema.TaggedError<TooBusy>()(
   })
 ) {}
 
-/** 500: the disk failed, not the sender. Who calls is not told of the relay's paths: the log has the message. */
+/**
+ * 500: the disk failed, not the sender, or what a run left there is damaged. Who calls is not told of the relay's paths:
+ * the log has the message.
+ */
 export class StorageError extends Schema.TaggedError<StorageError>()(
   "StorageError",
   {
     message: Schema.String,
     /** The request's id, under which the log has it. */
-    request: Schema.optional(Schema.String)
+    request: Schema.optional(Schema.String),
+    /** The run whose file in the history is damaged. Absent: it is not that. */
+    run: Schema.optional(Schema.String)
   },
   HttpApiSchema.annotations({
     status: 500,
-    description: "the relay's disk failed, not the sender. The log has it, under the request's id."
+    description:
+      "the relay's disk failed, not the sender; with `run`, that run's file in the history is damaged. The log has it, " +
+      "under the request's id."
   })
 ) {}
 

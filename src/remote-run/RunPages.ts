@@ -2,7 +2,7 @@
 import { Chunk, Effect, Option, Stream } from "effect"
 import type { StorageError } from "../RelayError.ts"
 import type { RunHistoryService } from "./journal/RunHistory.ts"
-import type { ListedRun, RunSelection } from "./journal/RunListing.ts"
+import * as RunListing from "./journal/RunListing.ts"
 import type { RunNotFound } from "./RemoteRunError.ts"
 import type { RunId } from "./RunId.ts"
 import type { RunPage, RunSummary } from "./RunRecord.ts"
@@ -16,14 +16,12 @@ export interface RunPagesParts {
 }
 
 /** None: it can't be read, which is in the log, or it went meanwhile. */
-const shown = ({ summaryOf, isGoingOn }: RunPagesParts, { id, summary }: ListedRun) =>
+const shown = ({ summaryOf, isGoingOn }: RunPagesParts, { id, summary }: RunListing.ListedRun) =>
   Option.match(isGoingOn(id) ? Option.none() : summary, {
     onSome: (known) => Effect.succeedSome(known),
     onNone: () =>
       summaryOf(id).pipe(
-        Effect.tapErrorTag("StorageError", (error) =>
-          Effect.logWarning("a run in the history can't be read", error)
-        ),
+        Effect.tapErrorTag("StorageError", (error) => RunListing.logUnreadableRun(id, error)),
         Effect.option
       )
   })
@@ -35,7 +33,7 @@ const shown = ({ summaryOf, isGoingOn }: RunPagesParts, { id, summary }: ListedR
 export const first = (
   parts: RunPagesParts,
   limit: number,
-  selection: RunSelection
+  selection: RunListing.RunSelection
 ): Effect.Effect<RunPage, StorageError> =>
   parts.history.list(selection).pipe(
     Stream.mapEffect((run) => shown(parts, run)),

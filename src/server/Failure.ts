@@ -38,9 +38,14 @@ export interface Answer {
 }
 
 /** What the disk said names the relay's own files: the log has it, under the id that the caller is told. */
-const withoutPaths = ({ message }: StorageError, { id, report }: Asked) => {
-  report.add({ error: message }, "the disk failed a request")
-  return new StorageError({ message: "the relay's disk failed; its log has it", request: id })
+const withoutPaths = ({ message, run }: StorageError, { id, report }: Asked) => {
+  if (run === undefined) {
+    report.add({ error: message }, "the disk failed a request")
+    return new StorageError({ message: "the relay's disk failed; its log has it", request: id })
+  }
+  report.add({ run, error: message }, "a request was for a run whose file is damaged")
+  const told = `the file of run ${run} in the history is damaged; the relay's log has it`
+  return new StorageError({ message: told, request: id, run })
 }
 
 /** What should not happen is told without details; the log has them under the same id. */

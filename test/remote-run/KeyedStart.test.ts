@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Either, FastCheck, Option, type Scope, TestClock } from "effect"
+import { DiskError } from "../../src/disk/Disk.ts"
 import { NodeId } from "../../src/NodeId.ts"
 import { StorageError } from "../../src/RelayError.ts"
 import * as AgentPermits from "../../src/remote-run/agents/AgentPermits.ts"
@@ -9,6 +10,7 @@ import * as KeyedStart from "../../src/remote-run/KeyedStart.ts"
 import { generator, type RunId } from "../../src/remote-run/RunId.ts"
 import { orderDigest, RunKey } from "../../src/remote-run/RunKey.ts"
 import { CrashingDisk } from "../../src/testing/CrashingDisk.ts"
+import { logLines } from "../support/LogLines.ts"
 
 const today = Date.parse("2026-01-05T12:00:00Z")
 const root = "/relay/runs/keys"
@@ -156,6 +158,32 @@ describe("a key", () => {
         }),
       disk
     )
+  })
+
+  it.effect("that can't be removed is in the log once, with all others, until one can be", () => {
+    const { lines, layer } = logLines()
+    const { disk } = CrashingDisk.make()
+    let isStuck = true
+    const remove: typeof disk.remove = (path) =>
+      Effect.suspend(() =>
+        isStuck ? new DiskError({ code: "EIO", message: `EIO: ${path}` }) : disk.remove(path)
+      )
+    return Effect.gen(function* () {
+      yield* TestClock.setTime(today)
+      const keys = yield* FolderKeys.make({ ...disk, remove }, root)
+      const request = life(new World(), keys)
+      const expire = Effect.gen(function* () {
+        for (const name of ["1", "2", "3"]) yield* request("one", RunKey.make(name))
+        yield* TestClock.adjust("24 hours")
+        yield* keys.prune
+        return lines.filter((line) => line.startsWith("WARN an old key of a run can't be removed")).length
+      })
+      expect(yield* expire).toBe(1)
+      isStuck = false
+      expect(yield* expire).toBe(1)
+      isStuck = true
+      expect(yield* expire).toBe(2)
+    }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
   it.effect(

@@ -3,7 +3,7 @@ import { FileSystem, Error as PlatformError } from "@effect/platform"
 import { Effect } from "effect"
 
 export interface FileOperation {
-  readonly method: "open" | "write" | "sync" | "makeDirectory" | "remove"
+  readonly method: "open" | "write" | "sync" | "makeDirectory" | "remove" | "stat"
   readonly path: string
 }
 
@@ -30,6 +30,7 @@ export const failingFiles = (
     ...fs,
     makeDirectory: (path, options) =>
       guard({ method: "makeDirectory", path }, fs.makeDirectory(path, options)),
+    stat: (path) => guard({ method: "stat", path }, fs.stat(path)),
     remove: (path, options) => guard({ method: "remove", path }, fs.remove(path, options)),
     open: (path, options) =>
       guard({ method: "open", path }, fs.open(path, options)).pipe(

@@ -189,8 +189,12 @@ const find = (parts: Parts, id: RunId): Effect.Effect<Option.Option<JournalSourc
 const past = ({ fs, folders }: Parts, id: RunId) =>
   Effect.gen(function* () {
     const path = folders.finalPath(id)
-    const info = yield* Effect.option(fs.stat(path))
-    return Option.map(info, ({ size }): JournalSource => PastJournal.make(path, Number(size)))
+    const info = yield* fs.stat(path).pipe(
+      Effect.asSome,
+      Effect.catchIf(RunFolders.isMissing, () => Effect.succeedNone),
+      Effect.mapError(storageError)
+    )
+    return Option.map(info, ({ size }): JournalSource => PastJournal.make(path, Number(size), id))
   })
 
 const summaryOf = ({ fs }: Parts, id: RunId, source: JournalSource) =>
@@ -222,14 +226,15 @@ const matches = (parts: Parts, id: RunId, { node, actor }: RunIndex.RunSearch) =
     )
   })
 
-/** Adds to the index what a run that is over says of itself. */
+/** Adds to the index what a run that is over says of itself; nothing where that can't be read. */
 const indexPast = (parts: Parts, id: RunId) =>
   Effect.gen(function* () {
     const source = yield* past(parts, id)
     if (Option.isNone(source)) return
+    const summary = yield* summaryOf(parts, id, source.value)
     const { nodes, by } = yield* beginningOf(parts, source.value)
     parts.index.begun(id, by?.actor ?? "", nodes)
-    parts.index.ended(id, JSON.stringify(yield* summaryOf(parts, id, source.value)))
+    parts.index.ended(id, JSON.stringify(summary))
   })
 
 /** Adds what the indexes lack: runs that an earlier version kept, and what a crash took. */
@@ -241,10 +246,11 @@ const indexAll = (parts: Parts) =>
       for (const { path, id } of yield* folders.files(folder)) {
         if (id === undefined || inUse().has(id) || path !== folders.finalPath(id)) continue
         const run = indexed.get(id)
-        if (run?.isComplete !== true || !run.isSummarized) yield* Effect.ignore(indexPast(parts, id))
+        if (run?.isComplete !== true || !run.isSummarized)
+          yield* Effect.catchAll(indexPast(parts, id), (error) => RunListing.logUnreadableRun(id, error))
       }
     }
-  }).pipe(Effect.catchAll((error) => RunListing.logUnreadable(parts.folders, error)))
+  }).pipe(Effect.catchAll((error) => RunListing.logUnreadableFolder(parts.folders, error)))
 
 /** Closes what an earlier process left open. What can't be repaired is in the log, and does not stop the others. */
 const repairAll = (parts: Parts) =>
@@ -253,4 +259,4 @@ const repairAll = (parts: Parts) =>
     for (const folder of yield* folders.folders)
       for (const { path, id } of yield* folders.files(folder))
         if (id !== undefined && path === folders.openPath(id)) yield* Effect.ignore(repair(parts, id))
-  }).pipe(Effect.catchAll((error) => RunListing.logUnreadable(parts.folders, error)))
+  }).pipe(Effect.catchAll((error) => RunListing.logUnreadableFolder(parts.folders, error)))

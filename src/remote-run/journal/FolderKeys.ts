@@ -37,8 +37,8 @@ interface Parts {
   isPrepared: boolean
   /** Held while the folder is read, or made. */
   readonly preparing: Permits.Permits
-  /** What can't be removed, as the log said last. */
-  lastProblem: string
+  /** The last that was to be removed could not be, and the log has that. */
+  isStuck: boolean
 }
 
 /** The keys, and what removes those that are too old. */
@@ -60,7 +60,7 @@ export const make = (
       entries: undefined,
       isPrepared: false,
       preparing: Permits.make(1),
-      lastProblem: ""
+      isStuck: false
     }
     const locks = yield* RcMap.make({ lookup: (_: string) => Effect.sync(() => Permits.make(1)) })
     return {
@@ -136,16 +136,22 @@ const prune = (parts: Parts, entries: Map<string, Entry>) =>
     }
   }).pipe(Effect.uninterruptible)
 
+/** There may be very many that can't be removed: that is in the log once, until one can be again. */
 const remove = (parts: Parts, key: string, entry: Entry) =>
-  Effect.catchAll(parts.disk.remove(`${parts.folders.root}/${nameOf(key, entry)}`), ({ message }) => {
-    const isNew = message !== parts.lastProblem
-    parts.lastProblem = message
-    return isNew
-      ? Effect.logWarning("an old key of a run can't be removed").pipe(
-          Effect.annotateLogs({ problem: message })
-        )
-      : Effect.void
-  })
+  parts.disk.remove(`${parts.folders.root}/${nameOf(key, entry)}`).pipe(
+    Effect.tap(() => {
+      parts.isStuck = false
+    }),
+    Effect.catchAll(({ message }) => {
+      const isTold = parts.isStuck
+      parts.isStuck = true
+      return isTold
+        ? Effect.void
+        : Effect.logWarning("an old key of a run can't be removed").pipe(
+            Effect.annotateLogs({ problem: message })
+          )
+    })
+  )
 
 const reserve = (parts: Parts, key: string, order: string, run: RunId) =>
   Effect.gen(function* () {

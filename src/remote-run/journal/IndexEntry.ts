@@ -5,7 +5,8 @@
  * An entry is a header of 16 bytes (big-endian: magic u32, kind u8, flags u8, 2 bytes of zero, length of the body u32,
  * CRC-32 of the body u32) and its body. That begins with the run's id (36 bytes). Behind it stand, of kind `nodes`, the
  * length of the actor (u16, bytes), the actor (UTF-8), and 8 bytes a node, its `fingerprint`; of kind `summary`, the
- * summary as JSON. A run for many nodes has several entries of kind `nodes`: `first` and `last` say which.
+ * summary as JSON, or nothing where that is too long. A run for many nodes has several entries of kind `nodes`: `first`
+ * and `last` say which.
  */
 import { crc32 } from "node:zlib"
 import type { RunId } from "../RunId.ts"
@@ -13,6 +14,8 @@ import type { RunId } from "../RunId.ts"
 const magic = 0x524a4958
 const headerLength = 16
 const idLength = 36
+/** Of the length of an actor. */
+const lengthLength = 2
 const fingerprintLength = 8
 
 /** What an entry holds. */
@@ -27,7 +30,7 @@ const nodesInEntry = 4096
 /** A body that is longer is none of ours. Bytes. */
 export const maxBodyLength = 64 * 1024
 
-/** A summary with very many classes is read from its journal instead. Bytes. */
+/** Of one with very many classes the entry has nothing, and it is read from its journal. Bytes. */
 const maxSummaryLength = 16 * 1024
 
 /** A node's id in 8 bytes: two ids may share them, by a chance of 1 to 2^64. */
@@ -63,7 +66,7 @@ const encode = (kind: number, flags: number, body: ReadonlyArray<Uint8Array>): B
 /** The entries of a run that begins; `actor` is empty where nobody is named. One a step, since a run may be for many. */
 export function* nodesOf(id: RunId, actor: string, nodes: ReadonlyArray<string>): Generator<Buffer> {
   const name = Buffer.from(actor)
-  const length = Buffer.alloc(2)
+  const length = Buffer.alloc(lengthLength)
   length.writeUInt16BE(name.length, 0)
   const start = [idBytes(id), length, name]
   for (let from = 0; from === 0 || from < nodes.length; from += nodesInEntry) {
@@ -73,10 +76,10 @@ export function* nodesOf(id: RunId, actor: string, nodes: ReadonlyArray<string>)
   }
 }
 
-/** The entry of a run that is over; undefined where its summary is too long for one. */
-export const summaryOf = (id: RunId, json: string): Buffer | undefined => {
+/** The entry of a run that is over; without its summary where that is too long. */
+export const summaryOf = (id: RunId, json: string): Buffer => {
   const bytes = Buffer.from(json)
-  return bytes.length > maxSummaryLength ? undefined : encode(Kind.summary, 0, [idBytes(id), bytes])
+  return encode(Kind.summary, 0, bytes.length > maxSummaryLength ? [idBytes(id)] : [idBytes(id), bytes])
 }
 
 /** An entry in the buffer that it was read into. */
@@ -92,6 +95,12 @@ export interface IndexEntry {
   readonly end: number
 }
 
+/** Whether a body is long enough for what an entry of kind `nodes` says first. */
+const hasNodes = (bytes: Buffer, from: number, length: number): boolean => {
+  const left = length - idLength - lengthLength
+  return left >= 0 && left >= bytes.readUInt16BE(from + idLength)
+}
+
 /**
  * The entry at `at`. `short`: what is there may be the beginning of one; `damaged`: it is none, such as the rest of one
  * that a crash cut off.
@@ -105,10 +114,12 @@ export const decode = (bytes: Buffer, at: number): IndexEntry | "short" | "damag
   const from = at + headerLength
   // No `subarray`, which takes longer: there are tens of thousands of entries.
   const body = new Uint8Array(bytes.buffer, bytes.byteOffset + from, length)
-  if (crc32(body) !== bytes.readUInt32BE(at + 12)) return "damaged"
+  const kind = bytes.readUInt8(at + 4)
+  if (crc32(body) !== bytes.readUInt32BE(at + 12) || (kind === Kind.nodes && !hasNodes(bytes, from, length)))
+    return "damaged"
   const flags = bytes.readUInt8(at + 5)
   return {
-    kind: bytes.readUInt8(at + 4),
+    kind,
     first: (flags & flagFirst) !== 0,
     last: (flags & flagLast) !== 0,
     bytes,
@@ -129,11 +140,11 @@ export const nextAfter = (bytes: Buffer, at: number): number => {
 /** Whose entry it is. */
 export const idOf = ({ bytes, from }: IndexEntry): string => bytes.toString("latin1", from, from + idLength)
 
-/** The JSON of an entry of kind `summary`. */
-export const jsonOf = ({ bytes, from, end }: IndexEntry): string =>
-  bytes.toString("utf8", from + idLength, end)
+/** The JSON of an entry of kind `summary`; undefined where it was too long. */
+export const jsonOf = ({ bytes, from, end }: IndexEntry): string | undefined =>
+  from + idLength === end ? undefined : bytes.toString("utf8", from + idLength, end)
 
-const actorAt = ({ from }: IndexEntry): number => from + idLength + 2
+const actorAt = ({ from }: IndexEntry): number => from + idLength + lengthLength
 
 const nodesAt = (entry: IndexEntry): number =>
   actorAt(entry) + entry.bytes.readUInt16BE(entry.from + idLength)

@@ -15,6 +15,8 @@ export interface JournalPart {
 
 /** What a reader needs of a journal, whether its run goes on or is over. Offsets are bytes from its beginning. */
 export interface JournalSource {
+  /** Whose it is. Absent where that does not count. */
+  readonly run?: string
   /** In which file an offset is. */
   readonly partAt: (offset: number) => JournalPart
   /** Records before this offset can be read. */

@@ -8,6 +8,7 @@ import { RunHead, type RunSummary, type RunTally, summaryOf } from "../RunRecord
 import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
+import * as JournalWindow from "./JournalWindow.ts"
 
 const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
 const decodeDone = Schema.decodeUnknownEither(Schema.parseJson(RunDone))
@@ -57,7 +58,7 @@ export const read = (source: JournalSource): Effect.Effect<RunSummary, StorageEr
   Effect.gen(function* () {
     const first = yield* Stream.runHead(JournalEvents.stored(source))
     const head = yield* Effect.flatMap(first, ({ json }) => decodeHead(json)).pipe(
-      Effect.mapError(storageError)
+      Effect.mapError(() => JournalWindow.damaged(source, 0, "it does not begin with what a run is"))
     )
     const done = decodeDone(yield* lastRecord(source))
     const tally = Either.isRight(done) ? tallyOf(done.right) : yield* count(source)

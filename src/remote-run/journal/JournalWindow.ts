@@ -28,8 +28,18 @@ export interface JournalWindow {
   readonly find: (offset: number) => Effect.Effect<boolean, StorageError>
 }
 
-const damaged = ({ paths }: JournalPart) =>
-  new StorageError({ message: `${paths.join(" or ") || "a temporary file"} is damaged` })
+/** A journal can't be read on at an offset, though the disk does what it should. @param how what is wrong there */
+export const damaged = (
+  source: JournalSource,
+  offset: number,
+  how = `no whole record is at byte ${offset}`
+): StorageError => {
+  const { paths } = source.partAt(offset)
+  return new StorageError({
+    message: `${paths.join(" or ") || "a temporary file"} is damaged: ${how}`,
+    ...(source.run === undefined ? {} : { run: source.run })
+  })
+}
 
 /** Opens the journal's file for as long as the scope lasts; it may move to its final place meanwhile. */
 export const open = (
@@ -117,7 +127,7 @@ export const open = (
         Effect.suspend(() =>
           isInMemory(offset)
             ? Effect.void
-            : Effect.filterOrFail(find(offset), Boolean, () => damaged(source.partAt(offset)))
+            : Effect.filterOrFail(find(offset), Boolean, () => damaged(source, offset))
         )
     }
   })

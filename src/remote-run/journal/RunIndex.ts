@@ -9,7 +9,7 @@ import * as EventLoop from "../../EventLoop.ts"
 import * as Permits from "../../Permits.ts"
 import type { RunId } from "../RunId.ts"
 import * as IndexEntry from "./IndexEntry.ts"
-import { folderOf, type RunFolders } from "./RunFolders.ts"
+import { folderOf, isMissing, type RunFolders } from "./RunFolders.ts"
 
 /** What runs are searched for; none of a field: any. */
 export interface RunSearch {
@@ -28,13 +28,16 @@ export interface IndexedRun {
   /** Its nodes and who asked are all there, so `matches` holds. */
   readonly isComplete: boolean
   readonly matches: boolean
-  /** Its summary is there. Not said of a run that does not match. */
+  /** It is over, and the index has what it can have of its summary. Not said of a run that does not match. */
   readonly isSummarized: boolean
-  /** The JSON of its summary; undefined where there is none, it does not match, or too many newer ones are there. */
+  /**
+   * The JSON of its summary; undefined where there is none, it is too long, it does not match, or too many newer ones are
+   * there.
+   */
   readonly summary: string | undefined
 }
 
-/** What keeps the indexes. Writing goes on behind the caller; what fails is in the log, once. */
+/** What keeps the indexes. Writing goes on behind the caller; what fails is in the log, once until it works again. */
 export interface RunIndex {
   /** A run begins, in a folder that is there. `actor` is empty where nobody is named. */
   readonly begun: (id: RunId, actor: string, nodes: ReadonlyArray<string>) => void
@@ -66,9 +69,12 @@ interface Parts extends RunIndexOptions {
   readonly alone: Permits.Permits
   pending: Array<Addition>
   writing: boolean
-  /** What the log said last. */
-  lastProblem: string
+  /** What could not be done when it was tried last, as `troubleOf` names it. */
+  readonly troubles: Set<string>
 }
+
+/** What is done with an index. */
+type Doing = "read" | "write"
 
 /** Written at once. Bytes. */
 const writeLength = 256 * 1024
@@ -84,18 +90,18 @@ export const make = (options: RunIndexOptions): RunIndex => {
     alone: Permits.make(1),
     pending: [],
     writing: false,
-    lastProblem: ""
+    troubles: new Set()
   }
   return {
     begun: (id, actor, nodes) =>
       add(parts, { folder: folderOf(id), entries: IndexEntry.nodesOf(id, actor, nodes) }),
-    ended: (id, json) => {
-      const entry = IndexEntry.summaryOf(id, json)
-      if (entry !== undefined) add(parts, { folder: folderOf(id), entries: [entry] })
-    },
+    ended: (id, json) => add(parts, { folder: folderOf(id), entries: [IndexEntry.summaryOf(id, json)] }),
     read: (folder, search) =>
       read(parts, folder, search).pipe(
-        Effect.catchAll((error) => Effect.as(report(parts, error), new Map<string, IndexedRun>()))
+        Effect.tap(() => works(parts, "read", folder)),
+        Effect.catchAll((error) =>
+          Effect.as(fails(parts, "read", folder, error), new Map<string, IndexedRun>())
+        )
       )
   }
 }
@@ -129,14 +135,13 @@ const byFolder = (additions: ReadonlyArray<Addition>) => {
 
 const write = (parts: Parts, folder: string, additions: ReadonlyArray<Addition>) =>
   Effect.gen(function* () {
-    const path = parts.folders.indexPath(folder)
     let batch: Array<Buffer> = []
     let length = 0
     const flush = Effect.suspend(() => {
       const bytes = Buffer.concat(batch)
       batch = []
       length = 0
-      return bytes.length === 0 ? Effect.void : append(parts, path, bytes)
+      return bytes.length === 0 ? Effect.void : append(parts, folder, bytes)
     })
     for (const { entries } of additions) {
       for (const entry of entries) {
@@ -150,24 +155,28 @@ const write = (parts: Parts, folder: string, additions: ReadonlyArray<Addition>)
   })
 
 /** Where the folder is not there, its runs are kept elsewhere, and the log has that already. */
-const append = (parts: Parts, path: string, bytes: Buffer) =>
-  parts.fs.writeFile(path, bytes, { flag: "a", mode: 0o600 }).pipe(
-    Effect.tap(() => Effect.sync(() => parts.wrote(bytes.length))),
-    Effect.catchAll((error) => (isMissing(error) ? Effect.void : report(parts, error)))
+const append = (parts: Parts, folder: string, bytes: Buffer) =>
+  parts.fs.writeFile(parts.folders.indexPath(folder), bytes, { flag: "a", mode: 0o600 }).pipe(
+    Effect.tap(() => parts.wrote(bytes.length)),
+    Effect.tap(() => works(parts, "write", folder)),
+    Effect.catchAll((error) => (isMissing(error) ? Effect.void : fails(parts, "write", folder, error)))
   )
 
-const isMissing = (error: PlatformError.PlatformError): boolean =>
-  error._tag === "SystemError" && error.reason === "NotFound"
+const troubleOf = (doing: Doing, folder: string): string => `${doing} ${folder}`
 
-const report = (parts: Parts, { message }: PlatformError.PlatformError) =>
+const works = ({ troubles }: Parts, doing: Doing, folder: string) =>
+  Effect.sync(() => troubles.delete(troubleOf(doing, folder)))
+
+/** What keeps an index from being read may keep it from being written too, in other words: that is one trouble. */
+const fails = ({ troubles }: Parts, doing: Doing, folder: string, { message }: PlatformError.PlatformError) =>
   Effect.suspend(() => {
-    const isNew = message !== parts.lastProblem
-    parts.lastProblem = message
-    return isNew
-      ? Effect.logWarning("the index of runs can't be kept; the list is slower without it").pipe(
+    const isTold = troubles.has(troubleOf("read", folder)) || troubles.has(troubleOf("write", folder))
+    troubles.add(troubleOf(doing, folder))
+    return isTold
+      ? Effect.void
+      : Effect.logWarning("the index of runs can't be kept; the list is slower without it").pipe(
           Effect.annotateLogs({ problem: message })
         )
-      : Effect.void
   })
 
 /** What was found of a run so far. */

@@ -44,17 +44,21 @@ export interface Listed {
 }
 
 /** Says in the log that the folder of all runs can't be read. */
-export const logUnreadable = ({ root }: RunFolders.RunFolders, { message }: StorageError) =>
+export const logUnreadableFolder = ({ root }: RunFolders.RunFolders, { message }: StorageError) =>
   Effect.logWarning("the folder of runs can't be read").pipe(
     Effect.annotateLogs({ folder: root, problem: message })
   )
+
+/** Says in the log that a run is left out. */
+export const logUnreadableRun = (run: RunId, { message }: StorageError) =>
+  Effect.logWarning("a run in the history can't be read").pipe(Effect.annotateLogs({ run, problem: message }))
 
 /** Runs that are not on the disk can be listed all the same; where there are none, the disk's error is the answer. */
 const times = ({ folders, inUse }: Listed) =>
   Effect.catchAll(folders.folders, (error) =>
     inUse().size === 0
       ? Effect.fail(error)
-      : Effect.as(logUnreadable(folders, error), [] as ReadonlyArray<string>)
+      : Effect.as(logUnreadableFolder(folders, error), [] as ReadonlyArray<string>)
   )
 
 /** Newest first: the times that have a folder, and those of runs that have none because it can't be written. */
@@ -99,9 +103,7 @@ const found = ({ isGoingOn }: Listed, id: RunId, indexed: IndexedRun | undefined
 const isFound = (listed: Listed, selection: RunSelection, id: RunId, indexed: IndexedRun | undefined) =>
   indexed?.isComplete === true || !isNarrow(selection)
     ? Effect.succeed(true)
-    : Effect.catchAll(listed.matches(id, selection), (error) =>
-        Effect.as(Effect.logWarning("a run in the history can't be read", error), false)
-      )
+    : Effect.catchAll(listed.matches(id, selection), (error) => Effect.as(logUnreadableRun(id, error), false))
 
 const nothingIndexed: ReadonlyMap<string, IndexedRun> = new Map()
 

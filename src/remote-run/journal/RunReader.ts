@@ -258,7 +258,8 @@ class Reader {
     const follow = (from: number, behind: number): Effect.Effect<void, StorageError> => {
       let before = behind
       let previous = from
-      while (previous > 0 && previous < before) {
+      // What a damaged record says may be no offset at all.
+      while (Number.isInteger(previous) && previous > 0 && previous < before) {
         const record = this.window.record(previous)
         if (record === undefined) {
           const missing = previous

@@ -1,7 +1,9 @@
 import { FileSystem } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Option, TestClock } from "effect"
+import * as IndexEntry from "../../../src/remote-run/journal/IndexEntry.ts"
 import { Kind } from "../../../src/remote-run/journal/JournalRecord.ts"
+import * as RunFolders from "../../../src/remote-run/journal/RunFolders.ts"
 import { RunHistory } from "../../../src/remote-run/journal/RunHistory.ts"
 import { generator, type RunId } from "../../../src/remote-run/RunId.ts"
 import type { FileOperation } from "../../support/FailingFiles.ts"
@@ -90,7 +92,7 @@ describe("the history of runs", () => {
         }),
       {
         maxSize: 100_000,
-        fails: ({ method, path }) => isFull && method === "open" && path.includes("/runs/")
+        fails: ({ method, path }) => isFull && method === "open" && path.endsWith(".open")
       }
     )
   })
@@ -135,6 +137,39 @@ describe("where it is kept", () => {
         expect(Option.getOrThrow(yield* problem)).toBe(`${directory} is not a folder`)
       }).pipe(Effect.provide(historyIn(directory)))
     )
+  )
+})
+
+describe("the index of a folder of runs", () => {
+  it.effect(
+    "is completed at a start, and grows at none after that: not by long summaries, nor by damaged runs",
+    () =>
+      withFolder(({ directory, lines }) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          const index = `${directory}/${RunFolders.folderAt(today)}/index`
+          const made = Effect.all([past(today, 10, { actor: "x".repeat(20_000) }), past(today), past(today)])
+          const [, damaged, last] = yield* Effect.provide(made, historyIn(directory))
+          const path = pathOf(directory, damaged, "run")
+          yield* fs.truncate(path, (yield* fs.stat(path)).size - FileSystem.Size(5))
+          /** Of the newest run, which is looked at last, there are its nodes and its summary. */
+          const isComplete = Effect.map(
+            Effect.orElseSucceed(fs.readFileString(index, "latin1"), () => ""),
+            (text) => text.split(IndexEntry.summaryOf(last, "").toString("latin1", 16)).length > 2
+          )
+          const start = Effect.repeat(isComplete, { until: (complete) => complete }).pipe(
+            Effect.provide(historyIn(directory)),
+            Effect.andThen(fs.readFile(index))
+          )
+          yield* fs.remove(index)
+          const bytes = Buffer.from(yield* start)
+          yield* fs.writeFile(index, bytes.subarray(0, bytes.indexOf(last) - 16))
+          expect(Buffer.from(yield* start).equals(bytes)).toBe(true)
+          const told = lines.filter((line) => line.startsWith("WARN a run in the history can't be read"))
+          expect(told.length).toBe(2)
+          expect(told[0]).toMatch(new RegExp(`problem=${path} is damaged: .+ run=${damaged}$`))
+        })
+      )
   )
 })
 
@@ -221,6 +256,20 @@ describe("pruning", () => {
           expect(yield* listed).toEqual([old])
         }),
       { fails: ({ method, path }) => method === "remove" && path.endsWith(".run") }
+    )
+  )
+})
+
+describe("a run whose file can't be looked at", () => {
+  it.effect("is an error for who asks, not a run that is not there", () =>
+    withHistory(
+      () =>
+        Effect.gen(function* () {
+          const history = yield* RunHistory
+          const id = yield* past(today)
+          expect(yield* Effect.flip(history.find(id))).toMatchObject({ _tag: "StorageError" })
+        }),
+      { fails: ({ method, path }) => method === "stat" && path.endsWith(".run") }
     )
   )
 })

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
 import * as IndexEntry from "../../../src/remote-run/journal/IndexEntry.ts"
@@ -58,6 +59,22 @@ describe("entries of an index", () => {
     }
   })
 
+  it("without room for what they say first are none, though their sums are right", () => {
+    const [whole = Buffer.alloc(0)] = IndexEntry.nodesOf(id, "ann", [])
+    /** With so many bytes of the body behind the header. */
+    const cut = (length: number) => {
+      const bytes = Buffer.from(whole.subarray(0, 16 + length))
+      bytes.writeUInt32BE(length, 8)
+      bytes.writeUInt32BE(crc32(bytes.subarray(16)), 12)
+      return bytes
+    }
+    const all = whole.length - 16
+    expect(decoded(cut(all)).end).toBe(whole.length)
+    for (let length = 36; length < all; length++)
+      for (const behind of [Buffer.alloc(0), whole])
+        expect(IndexEntry.decode(Buffer.concat([cut(length), behind]), 0)).toBe("damaged")
+  })
+
   it("share no fingerprint among a hundred thousand nodes", () => {
     const prints = Array.from({ length: 100_000 }, (_, i) =>
       IndexEntry.fingerprint(`node-${i}`).toString("hex")
@@ -74,11 +91,11 @@ describe("entries of an index", () => {
     },
     ({ before, json, changed }) =>
       Effect.sync(() => {
-        const whole = IndexEntry.summaryOf(id, json) ?? Buffer.alloc(0)
+        const whole = IndexEntry.summaryOf(id, json)
         const bytes = Buffer.concat([before, whole])
         let at = 0
         while (typeof IndexEntry.decode(bytes, at) === "string") at = IndexEntry.nextAfter(bytes, at)
-        expect(IndexEntry.jsonOf(decoded(bytes, at))).toBe(Buffer.from(json).toString("utf8"))
+        expect(IndexEntry.jsonOf(decoded(bytes, at)) ?? "").toBe(Buffer.from(json).toString("utf8"))
         for (let length = 0; length < whole.length; length++)
           expect(IndexEntry.decode(whole.subarray(0, length), 0)).toBe("short")
         const body = 16 + (changed % (whole.length - 16))

@@ -14,8 +14,8 @@ import { logLines } from "../../support/LogLines.ts"
 /** Which files can't be written when they are full: all, or those of the history alone. */
 type Full = "all" | "history"
 
-/** A file system whose files take a number of writes, and no more until `mend`. */
-const filling = (real: FileSystem.FileSystem, writes: number, full: Full) => {
+/** A file system whose files take a number of writes, and no more until `mend`; of the history: those below its folder. */
+const filling = (real: FileSystem.FileSystem, history: string, writes: number, full: Full) => {
   let left = writes
   return {
     mend: () => {
@@ -24,7 +24,7 @@ const filling = (real: FileSystem.FileSystem, writes: number, full: Full) => {
     fs: failingFiles(
       real,
       ({ method, path }) =>
-        (full === "all" || path.includes("/history/")) &&
+        (full === "all" || path.startsWith(history)) &&
         ((method === "write" && left-- <= 0) || (method !== "write" && left <= 0))
     )
   }
@@ -37,15 +37,15 @@ const runOnFullDisk = (full: Full, writes: number, mends: boolean, lines: Readon
   Effect.gen(function* () {
     const real = yield* FileSystem.FileSystem
     const directory = yield* real.makeTempDirectoryScoped({ prefix: "rudder-relay-journal-" })
-    const temporary = `${directory}/temporary`
+    const [history, temporary] = [`${directory}/history`, `${directory}/temporary`]
     yield* real.makeDirectory(temporary)
-    const { fs, mend } = filling(real, writes, full)
+    const { fs, mend } = filling(real, history, writes, full)
     const journal = new RunJournal({
       fs,
       room: new JournalRoom(1e9),
       fork: (effect) => void Effect.runFork(effect),
-      path: `${directory}/history/run.open`,
-      finalPath: `${directory}/history/run.run`,
+      path: `${history}/run.open`,
+      finalPath: `${history}/run.run`,
       temporary
     })
     journal.event(Kind.run, "", { event: "run", id: "x", nodes, unknown: [], classes: [] }, 0)
@@ -76,7 +76,7 @@ const runOnFullDisk = (full: Full, writes: number, mends: boolean, lines: Readon
     if (mends) mend()
     const settled = yield* journal.close
     const blocks = yield* read("blocks")
-    const past = yield* real.exists(`${directory}/history/run.run`)
+    const past = yield* real.exists(`${history}/run.run`)
     yield* journal.discard
     return { live, blocks, dropped, printed, past, settled, leftovers }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))

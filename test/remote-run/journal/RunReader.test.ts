@@ -294,6 +294,17 @@ describe("a run read from its journal", () => {
     60_000
   )
 
+  it.scoped("is shown from where a damaged record names no place before it", () =>
+    Effect.gen(function* () {
+      const journal = yield* makeJournal()
+      const end = { event: "end", node: "A", code: 0, duration: 0, stderr: "" }
+      for (const previous of [0, 0.5, Number.NaN, -1]) journal.event(Kind.end, "A", end, previous)
+      yield* journal.close
+      const shown = parse((yield* readAll(journal, "ndjson", "blocks")).toString("utf8"))
+      expect(shown).toEqual([end, end, end, end])
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
   it.scoped("is followed while it goes on, and says that it is alive after 15 s without a line", () =>
     Effect.gen(function* () {
       const journal = yield* makeJournal()
