@@ -26,11 +26,15 @@ export const atEnd: Effect.Effect<void, never, RelayConfig | RelayServer | Remot
       yield* server.stopAccepting
       const finished = Effect.all([remoteRun.drain, server.answered], { concurrency: 2, discard: true })
       const inTime = yield* Effect.timeoutOption(Effect.interruptible(finished), grace)
-      if (inTime._tag === "None")
+      if (inTime._tag === "None") {
+        yield* Effect.logWarning(
+          "general.shutdown_grace is over: what still goes on is cut off, and agents are ended"
+        )
         yield* Effect.all([remoteRun.cancelAll, server.answered], { concurrency: 2, discard: true }).pipe(
           Effect.interruptible,
           Effect.timeoutOption(lastWords)
         )
+      }
       yield* server.close
     })
     // Only what it waits for can be interrupted: the fiber that ends the scope may have been, and would skip all of it.
