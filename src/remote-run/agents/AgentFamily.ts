@@ -12,6 +12,8 @@ export interface AgentFamily {
   readonly since: number
   /** True once the leader has been waited for; its process id may then be somebody else's. */
   readonly exited: () => boolean
+  /** It is being ended: until that is done it is looked for, also when its agent is over meanwhile. */
+  isEnding?: boolean
   /** Those alive when last looked. */
   members: ReadonlyMap<number, Process>
   /** Their sessions. Never the relay's own: an agent's leader starts a new one. */

@@ -661,6 +661,27 @@ EOF
       })
     )
 
+    it.scopedLive("ends with the Layer, where nobody has interrupted it, and so do its children", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `sh -c "trap '' TERM; echo \\$\\$ >>$DIR/pids; while :; do sleep 300; done" & echo $$ >>"$DIR/pids"; wait`
+        )
+        const scope = yield* Scope.make()
+        const layer = yield* Layer.buildWithScope(live(agent, { killGrace: "200 millis" }), scope)
+        const warnings: Array<unknown> = []
+        const logger = Logger.make(({ message }) => void warnings.push(message))
+        const { output } = collect()
+        const fiber = yield* run(output).pipe(Effect.provide(layer), Effect.fork)
+        yield* until(() => notes(agent).length >= 2)
+        yield* Scope.close(scope, Exit.void).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+        assert.deepStrictEqual(notes(agent).filter(lives), [])
+        assert.deepStrictEqual(warnings, [])
+        yield* Fiber.join(fiber)
+      })
+    )
+
     it.scopedLive("leaves nothing unkillable", () =>
       Effect.gen(function* () {
         const agent = yield* shell(`trap '' TERM; echo $$ >>"$DIR/pids"; while :; do sleep 300; done`)
