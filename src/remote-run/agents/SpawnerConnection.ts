@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { Socket } from "node:net"
 import { Deferred, Duration, Effect, Either, Exit, FiberId } from "effect"
+import * as Race from "../../Race.ts"
 import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit } from "./AgentProcess.ts"
 import guard from "./guard.mjs?raw"
@@ -208,8 +209,7 @@ export class Connection {
    * Behind the first sign of its end. Succeeds when the process is gone, or will never be: it hangs in the system, or
    * somebody else has its pipes. Then it counts as gone.
    */
-  readonly over: Effect.Effect<void> = Effect.interruptible(Deferred.await(this.ended)).pipe(
-    Effect.timeoutOption("2 seconds"),
+  readonly over: Effect.Effect<void> = Race.atMost(Deferred.await(this.ended), "2 seconds").pipe(
     Effect.zipRight(
       Effect.sync(() => {
         this.end()
