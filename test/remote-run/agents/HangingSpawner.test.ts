@@ -217,7 +217,9 @@ describe("what is called perl, and", () => {
 
   it.scoped("ends, but has left its pipes to another, is no more waited for after two seconds", () =>
     Effect.gen(function* () {
-      const file = yield* perl(`setsid sleep 300 & echo $! >>"$DIR/pids"; exit 2`)
+      const file = yield* perl(
+        `setsid sh -c "echo \\$\\$ >>$DIR/pids; exec sleep 300" & while [ ! -s "$DIR/pids" ]; do sleep 0.02; done; exit 2`
+      )
       const { logged, order } = yield* agents()
       const { fiber } = yield* order("first")
       const [left = 0] = yield* really(pids(file, "pids"))
