@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, TestClock } from "effect"
 import * as Race from "../src/Race.ts"
 
 /** Runs without end; when it is interrupted, some turns pass before it is over. */
@@ -35,6 +35,48 @@ describe("a race", () => {
       expect(yield* Race.first(Effect.succeed("first"), other)).toBe("first")
       expect(yield* Effect.flip(Race.first(other, Effect.fail("failed")))).toBe("failed")
       expect(said).toEqual(["over", "over"])
+    })
+  )
+})
+
+describe("a wait at the end of a scope", () => {
+  const closing = (wait: Effect.Effect<void>, said: Array<string>) =>
+    Effect.scoped(
+      Effect.zipRight(
+        Effect.addFinalizer(() =>
+          Effect.map(Race.atMost(wait, "10 seconds"), ({ _tag }) => void said.push(_tag))
+        ),
+        Effect.never
+      )
+    )
+
+  it.effect("goes on, however often the fiber is interrupted, and so does what comes behind", () =>
+    Effect.gen(function* () {
+      const said: Array<string> = []
+      const over = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(closing(Deferred.await(over), said))
+      const interrupts: Array<Fiber.Fiber<unknown>> = []
+      for (let i = 0; i < 3; i++) {
+        yield* TestClock.adjust("1 second")
+        interrupts.push(yield* Effect.fork(Fiber.interrupt(fiber)))
+        yield* TestClock.adjust("1 second")
+        expect(said).toEqual([])
+      }
+      yield* Deferred.succeed(over, undefined)
+      yield* Fiber.joinAll(interrupts)
+      expect(said).toEqual(["Some"])
+    })
+  )
+
+  it.effect("has an end", () =>
+    Effect.gen(function* () {
+      const said: Array<string> = []
+      const fiber = yield* Effect.fork(closing(Effect.never, said))
+      yield* TestClock.adjust("1 second")
+      const interrupt = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(interrupt)
+      expect(said).toEqual(["None"])
     })
   )
 })

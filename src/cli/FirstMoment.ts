@@ -40,3 +40,11 @@ export const onEachHangup = (next: () => void): void => {
   kept = false
   next()
 }
+
+let terminated: (() => void) | undefined
+
+/** From now on each SIGTERM does this too, and ends nothing of itself, whoever else answers it or no longer does. */
+export const onEachTermination = (next: () => void): void => {
+  if (terminated === undefined) process.on("SIGTERM", () => terminated?.())
+  terminated = next
+}

@@ -14,7 +14,7 @@ import * as Tracing from "../system/Tracing.ts"
 import * as CompiledProgram from "./CompiledProgram.ts"
 import * as ConfigurationReload from "./ConfigurationReload.ts"
 import { lineOf } from "./check/Finding.ts"
-import { onEachHangup } from "./FirstMoment.ts"
+import { onEachHangup, onEachTermination } from "./FirstMoment.ts"
 import * as Preflight from "./Preflight.ts"
 import * as ServiceManager from "./ServiceManager.ts"
 import { exitCode, StartError } from "./StartError.ts"
@@ -33,6 +33,22 @@ const reloadOnHangup = Layer.scopedDiscard(
     yield* Effect.acquireRelease(
       Effect.sync(() => onEachHangup(() => void run(ServiceManager.reloading(reload)))),
       () => Effect.sync(() => onEachHangup(() => void run(ignored)))
+    )
+  })
+)
+
+/**
+ * A stop goes on, whoever asks for it again by SIGTERM. A second Ctrl-C ends the process at once, as ever: what starts its
+ * agents then ends them.
+ */
+const stopOnce = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const run = Runtime.runFork(yield* Effect.runtime())
+    const ignored = Effect.logInfo("stopping: SIGTERM is ignored")
+    yield* Effect.acquireRelease(
+      // The first one is the program's to answer.
+      Effect.sync(() => onEachTermination(() => {})),
+      () => Effect.sync(() => onEachTermination(() => void run(ignored)))
     )
   })
 )
@@ -69,7 +85,7 @@ export const relay = ({ keys, settings }: Pick<LoadedSettings, "keys" | "setting
   Stacked.unwrap(
     Effect.gen(function* () {
       const configuration = yield* ConfigurationReload.make(directory, keys, yield* Logging)
-      return Layer.mergeAll(reloadOnHangup, announce).pipe(
+      return Layer.mergeAll(reloadOnHangup, stopOnce, announce).pipe(
         Stacked.provideMerge(daemon([configuration])),
         Stacked.provide(live)
       )

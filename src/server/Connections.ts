@@ -7,8 +7,9 @@ import { EventEmitter } from "node:events"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type { Socket } from "node:net"
-import { Duration, Effect } from "effect"
+import { Effect } from "effect"
 import { turn } from "../EventLoop.ts"
+import * as Race from "../Race.ts"
 
 /** Requests of one connection that wait for the answer to the one before. More, and the client is not one of ours. */
 const maxPipelined = 16
@@ -141,12 +142,8 @@ export class Connections {
     clearTimeout(this.lastCall)
     this.server.close()
     for (const socket of this.open()) socket.destroy()
-    return this.until(() => this.handlers === 0 && this.open().length === 0).pipe(
-      // At a scope's end nothing else is.
-      Effect.interruptible,
-      Effect.timeoutOption(Duration.seconds(1)),
-      Effect.asVoid
-    )
+    const over = this.until(() => this.handlers === 0 && this.open().length === 0)
+    return Effect.asVoid(Race.atMost(over, "1 second"))
   })
 
   private open(): ReadonlyArray<Socket> {

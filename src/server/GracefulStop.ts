@@ -1,6 +1,7 @@
 /** How the daemon stops: what has been begun is finished, within the grace. */
 import { Duration, Effect, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
+import * as Race from "../Race.ts"
 import { RemoteRun } from "../remote-run/RemoteRun.ts"
 import { RelayServer } from "./RelayServer.ts"
 
@@ -25,14 +26,16 @@ export const atEnd: Effect.Effect<void, never, RelayConfig | RelayServer | Remot
       yield* Effect.logInfo("stopping")
       yield* server.stopAccepting
       const finished = Effect.all([remoteRun.drain, server.answered], { concurrency: 2, discard: true })
-      const inTime = yield* Effect.timeoutOption(Effect.interruptible(finished), grace)
-      if (inTime._tag === "None")
-        yield* Effect.all([remoteRun.cancelAll, server.answered], { concurrency: 2, discard: true }).pipe(
-          Effect.interruptible,
-          Effect.timeoutOption(lastWords)
+      const inTime = yield* Race.atMost(finished, grace)
+      if (inTime._tag === "None") {
+        yield* Effect.logWarning(
+          "general.shutdown_grace is over: what still goes on is cut off, and agents are ended"
         )
+        const cutOff = Effect.all([remoteRun.cancelAll, server.answered], { concurrency: 2, discard: true })
+        yield* Race.atMost(cutOff, lastWords)
+      }
       yield* server.close
     })
-    // Only what it waits for can be interrupted: the fiber that ends the scope may have been, and would skip all of it.
+    // The fiber that ends the scope may have been interrupted, and may be again.
     yield* Effect.addFinalizer(() => stop)
   })

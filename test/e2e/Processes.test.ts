@@ -142,6 +142,36 @@ describe("when what starts agents is killed", () => {
   })
 })
 
+describe("when what starts agents stands still", () => {
+  it("a stop ends soon after its grace, says what it waits for, and leaves nothing", async () => {
+    const seconds = mark()
+    const relay = await start({
+      nodes: nodes(2),
+      agent: `${family(seconds)} sleep ${seconds}`,
+      config: { general: { shutdown_grace: "1s" }, remote_run: { kill_grace: "300ms" } }
+    })
+    const spawner = await spawnerOf(relay.pid)
+    await curl("-d", "async=yes", `${relay.url}/remote-run/node/n0`)
+    await until("an agent runs", async () => (await processesWith(`sleep ${seconds}`)).length >= 5)
+    process.kill(spawner, "SIGSTOP")
+    const order = await curl("-d", "async=yes", `${relay.url}/remote-run/node/n1`)
+    expect(order.status).toBe(202)
+    await until("the other is on its way", async () =>
+      JSON.parse((await curl(`${relay.url}/remote-run/runs`)).body).runs.every(
+        ({ running }: { running: number }) => running === 1
+      )
+    )
+    const begun = performance.now()
+    expect(await relay.stop()).toBe(0)
+    // 1 s, then 5 s for an answer; before it was given up after 30 s at the earliest.
+    expect(performance.now() - begun).toBeLessThan(20_000)
+    expect(relay.log()).toContain("waiting for the process that starts agents, which does not answer")
+    expect(relay.log()).not.toContain("can't be ended")
+    expect(existsSync(`/proc/${spawner}`)).toBe(false)
+    expect(await processesWith(`sleep ${seconds}`)).toEqual([])
+  })
+})
+
 describe("no process of an agent is left", () => {
   it("after a time-out", async () => {
     const seconds = mark()

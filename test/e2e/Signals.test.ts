@@ -120,6 +120,46 @@ describe("a stop", () => {
     expect(await relay.exited).toBe(0)
   })
 
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "begun by %s is not cut short by SIGTERM, which is told in the log",
+    async (first) => {
+      const relay = await start({ nodes: nodes(1), agent: waiting })
+      const answer = curl(`${relay.url}/remote-run/all?output=keep&async=yes`)
+      await until("the agent runs", async () =>
+        (await curl(`${relay.url}/remote-run/runs`)).body.includes('"running":1')
+      )
+      relay.kill(first)
+      // At once, and later.
+      relay.kill("SIGTERM")
+      await until("it stops", () => relay.log().includes("message=stopping"))
+      for (let i = 0; i < 3; i++) {
+        relay.kill("SIGTERM")
+        await until("told", () => relay.log().split("SIGTERM is ignored").length > i + 1)
+      }
+      writeFileSync(join(relay.directory, "go"), "")
+      expect((await answer).body).toMatch(/n0:ended\n.*"event":"done"/s)
+      expect(await relay.exited).toBe(0)
+    }
+  )
+
+  it("ends at once by another SIGINT, as a second Ctrl-C is, and leaves no agent", async () => {
+    const relay = await start({
+      nodes: nodes(1),
+      agent: `trap '' TERM; sh -c 'while :; do sleep 0.1; done' ${"$"}0.child`,
+      config: { remote_run: { kill_grace: "100ms" } }
+    })
+    await curl("-d", "async=yes", `${relay.url}/remote-run/all`)
+    const agents = () => processesWith(`${relay.directory}/agent`)
+    await until("the agent and its child run", async () => (await agents()).length >= 2)
+    relay.kill("SIGINT")
+    await until("it stops", () => relay.log().includes("message=stopping"))
+    expect((await agents()).length).toBeGreaterThanOrEqual(2)
+    relay.kill("SIGINT")
+    // By the signal, and far from the 30 s of the grace.
+    expect(await relay.exited).toBeNull()
+    await until("no agent is left", async () => (await agents()).length === 0)
+  })
+
   it("takes the request that waits to be accepted, and closes a connection that says nothing", async () => {
     const relay = await start({ nodes: nodes(1) })
     // While the daemon stands still, the kernel takes the connections; then the daemon finds them and the signal at once.

@@ -41,6 +41,21 @@ describe("a graceful stop, of a fiber that is interrupted", () => {
     })
   )
 
+  it.effect("goes on where the fiber is interrupted again", () =>
+    Effect.gen(function* () {
+      const { steps, answered, daemon } = yield* begin
+      const ends = []
+      for (const passed of ["1 second", "1 second", "1 second"] as const) {
+        ends.push(yield* Effect.fork(Fiber.interrupt(daemon)))
+        yield* TestClock.adjust(passed)
+        expect(steps).toEqual(["accepts no more"])
+      }
+      yield* Deferred.succeed(answered, undefined)
+      yield* Fiber.joinAll(ends)
+      expect(steps).toEqual(["accepts no more", "closes"])
+    })
+  )
+
   it.effect("waits no longer than the grace", () =>
     Effect.gen(function* () {
       const { steps, daemon } = yield* begin

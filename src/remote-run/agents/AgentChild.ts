@@ -57,9 +57,12 @@ export class AgentChild implements SpawnEvents {
     return Effect.async((resume) => this.lookUntil(() => this.isEndSeen(resume)))
   }
 
-  /** Succeeds once it is known whether it has been started, and as which process. */
+  /** Succeeds once it is known whether it has been started, and as which process; what starts it is in a hurry then. */
   get answered(): Effect.Effect<void> {
-    return Effect.async((resume) => this.lookUntil(() => isSo(this.isAnswered, resume)))
+    return Effect.async((resume) => {
+      if (!this.isAnswered) this.options.spawner.hurry()
+      return this.lookUntil(() => isSo(this.isAnswered, resume))
+    })
   }
 
   /** Both streams have been read to their end, or closed. */

@@ -12,6 +12,8 @@ export interface AgentFamily {
   readonly since: number
   /** True once the leader has been waited for; its process id may then be somebody else's. */
   readonly exited: () => boolean
+  /** It is being ended: until that is done it is looked for, also when its agent is over meanwhile. */
+  isEnding?: boolean
   /** Those alive when last looked. */
   members: ReadonlyMap<number, Process>
   /** Their sessions. Never the relay's own: an agent's leader starts a new one. */
@@ -42,9 +44,14 @@ export interface Traces {
   readonly mark: number | undefined
 }
 
-/** How many of them are left, as far as is known. A leader that nothing can be seen of counts until it has exited. */
+/**
+ * How many of them are left, as far as is known. A leader that nothing can be seen of counts until it has exited; one that
+ * is seen to be dead does not, though what has started it does not say so.
+ */
 export const left = (family: AgentFamily): number =>
-  family.members.size > 0 ? family.members.size : family.exited() ? 0 : 1
+  family.members.size > 0 ? family.members.size : family.exited() || isDead(family.leader) ? 0 : 1
+
+const isDead = (leader: number | undefined): boolean => leader !== undefined && find(leader)?.zombie === true
 
 /**
  * Says whose each process is: a member's by identity, by cookie or mark, by its parent, or by its session. Where a

@@ -19,7 +19,10 @@ export interface Census {
   readonly add: (family: AgentFamily.AgentFamily) => void
   /** No process of the family is left: its mark is free again. */
   readonly forget: (family: AgentFamily.AgentFamily) => void
-  /** The family's agent is over. Processes that it left may stay, and belong to no agent; its mark rests until they are gone. */
+  /**
+   * The family's agent is over, and nobody is ending it. Processes that it left may stay, and belong to no agent; its mark
+   * rests until they are gone.
+   */
   readonly leave: (family: AgentFamily.AgentFamily) => void
   /** Looks at all processes: afterwards the families' members are those of a moment after the call. */
   readonly take: Effect.Effect<void>
@@ -108,7 +111,8 @@ export const make = (marks: Marks | undefined): Effect.Effect<Census, never, Sco
         if (families.delete(family) && family.mark !== undefined) marks?.give(family.mark)
       },
       leave: (family) => {
-        if (families.delete(family) && family.mark !== undefined) marks?.rest(family.mark)
+        if (family.isEnding !== true && families.delete(family) && family.mark !== undefined)
+          marks?.rest(family.mark)
       },
       take
     }

@@ -18,7 +18,11 @@ import * as SpawnFailure from "./SpawnFailure.ts"
 export interface Fifos {
   /** Two that nobody but the relay has open. Fails where they can't be made now, and ordinary pipes have to do; it is tried again some seconds later. */
   readonly take: Effect.Effect<FifoPair, SpawnFailure.SpawnFailure>
-  /** Both have been read to their end, so that nobody else has them open: they serve another agent. */
+  /**
+   * Both have been read to their end, so that nobody else has them open for writing: they serve another agent. Who has
+   * opened one for reading, and goes on, can't be seen while the relay reads it too: a program that reads its own output
+   * would read, and could by `/proc/self/fd` write, the next agent's.
+   */
   readonly give: (pair: FifoPair) => void
   /** Somebody may have one of them open still: both are removed, and what is written to them reaches no other agent's output. */
   readonly remove: (pair: FifoPair) => void

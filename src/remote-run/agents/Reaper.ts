@@ -29,6 +29,7 @@ export const make = ({ census, killGrace }: ReaperOptions) =>
     const unkillable = new Set<AgentFamily.AgentFamily>()
 
     const end: Reaper["end"] = Effect.fn("AgentProcess.end")(function* (family) {
+      family.isEnding = true
       const gone =
         (yield* signal(census, family, "SIGTERM", killGrace)) ||
         (yield* signal(census, family, "SIGKILL", stuckAfter))

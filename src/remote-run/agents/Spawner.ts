@@ -22,24 +22,26 @@ export interface Spawner {
   /** Should the relay be killed before `release`, this agent is ended, whichever process started it. */
   readonly guard: (pid: number, cookie: string) => void
   readonly release: (pid: number) => void
+  /** What it was asked for is waited for: where it says nothing for five seconds, it did not start it, or is gone. */
+  readonly hurry: () => void
 }
 
 /**
- * A process that hangs at the start of a program (on a file system that does not answer) is given up after this long,
- * or up to twice as long where it answered when it was looked at first.
+ * A process that hangs is given up after this long, or up to twice as long where it answered when it was looked at first:
+ * one that stands still, or hangs at the start of a program, on a file system that does not answer.
  */
 const answerWithin = "30 seconds"
 
-/** Looks, while there is something to answer, whether it is answered: one fiber for all that is asked. */
+/** Looks, while there is something to hear of it, whether it answers: one fiber for all that is asked. */
 const watch = (connection: Connection): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const oldest = connection.oldestUnanswered
-    if (oldest === undefined) return Effect.succeed(true)
+    if (connection.isIdle) return Effect.succeed(true)
+    const asked = connection.question()
     return Effect.delay(
       Effect.sync(() => {
-        const hangs = connection.isWaitedFor(oldest)
+        const hangs = connection.isWaitedFor(asked)
         // The killed process's end is an answer to all.
-        if (hangs) connection.kill()
+        if (hangs) connection.kill(`has not answered for ${answerWithin}, and was killed`)
         return hangs
       }),
       answerWithin
@@ -49,6 +51,39 @@ const watch = (connection: Connection): Effect.Effect<void> =>
     Effect.ensuring(
       Effect.sync(() => {
         connection.watched = false
+      })
+    )
+  )
+
+/**
+ * In so many steps one that is asked and says nothing at all is given up, where somebody waits for the end of an agent: a
+ * stop has no 30 seconds. Steps, since a machine that stood still lets both go on at the same time.
+ */
+const silentSteps = 10
+const silentStep = "500 millis"
+
+/** As many, and the log says what is waited for. */
+const stepsUntold = 2
+
+const hurry = (connection: Connection): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    let heard = connection.heard
+    for (let silent = 1; silent <= silentSteps; silent++) {
+      yield* Effect.sleep(silentStep)
+      if (connection.isAnswered || !connection.usable) return
+      if (connection.heard !== heard) silent = 0
+      heard = connection.heard
+      if (silent === stepsUntold)
+        yield* Effect.logWarning(
+          "waiting for the process that starts agents, which does not answer: agents that it was asked for are to be ended"
+        )
+    }
+    connection.isCutShort = true
+    connection.kill("has not answered while agents were to be ended, and was killed")
+  }).pipe(
+    Effect.ensuring(
+      Effect.sync(() => {
+        connection.hurried = false
       })
     )
   )
@@ -121,6 +156,13 @@ export const make = (
       release: (pid) => {
         parts.guarded.delete(pid)
         parts.current?.release(pid)
+      },
+      hurry: () => {
+        // Those before it are about to end.
+        const { current } = parts
+        if (current === undefined || current.hurried) return
+        current.hurried = true
+        parts.fork(hurry(current))
       }
     }
   })
@@ -132,16 +174,25 @@ const connect = (parts: Parts): Connection => {
   for (const [pid, cookie] of parts.guarded) connection.guard(pid, cookie)
   parts.current = connection
   parts.fork(replaced(parts, connection))
+  parts.fork(Effect.zipRight(Deferred.await(connection.ending), connection.over))
+  watched(parts, connection)
   return connection
+}
+
+const watched = (parts: Parts, connection: Connection): void => {
+  if (connection.watched) return
+  connection.watched = true
+  parts.fork(watch(connection))
 }
 
 /** Agents that go on when it has ended are guarded by the next, and waited for. */
 const replaced = (parts: Parts, connection: Connection): Effect.Effect<void> =>
   Effect.gen(function* () {
     const reason = yield* Deferred.await(connection.ended)
-    if (!connection.isSetUp && parts.starters.length > 1) {
+    if (!connection.isSetUp && !connection.isCutShort && parts.starters.length > 1) {
       parts.starters = parts.starters.slice(1)
-      yield* Effect.logDebug(`${reason}; another program takes its place`)
+      const log = connection.hanging === undefined ? Effect.logDebug : Effect.logWarning
+      yield* log(`${reason}; another program takes its place`)
     } else yield* Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
     if (parts.current === connection && connection.age > worthReplacing)
       yield* Effect.ignore(Effect.try(() => connect(parts)))
@@ -158,10 +209,7 @@ const ask = (parts: Parts, request: SpawnRequest, events: SpawnEvents): Spawned 
     const connection = current?.usable === true ? current : connect(parts)
     if (!isSayable(request)) throw new Error("the command line has a NUL in it")
     const spawned = connection.ask(request, events)
-    if (!connection.watched) {
-      connection.watched = true
-      parts.fork(watch(connection))
-    }
+    watched(parts, connection)
     return spawned
   } catch (cause) {
     setImmediate(() => events.failed(Failure.from(cause)))

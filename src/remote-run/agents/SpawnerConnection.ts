@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { Socket } from "node:net"
 import { Deferred, Duration, Effect, Either, Exit, FiberId } from "effect"
+import * as Race from "../../Race.ts"
 import * as AgentEnvironment from "./AgentEnvironment.ts"
 import type { AgentExit } from "./AgentProcess.ts"
 import guard from "./guard.mjs?raw"
@@ -45,6 +46,9 @@ export const inNode: Starter = {
   parameters: ["--max-semi-space-size=1", "--input-type=module", "--eval", nodeProgram]
 }
 
+/** The id of what it is told first. */
+const setupId = 0
+
 class Expected implements Spawned {
   readonly events: SpawnEvents
   private readonly connection: Connection
@@ -77,8 +81,8 @@ class Expected implements Spawned {
 /** One process that starts agents, from its start to its end. */
 export class Connection {
   private readonly process: ChildProcess
-  /** Those that the process has not answered for yet, in the order in which it was asked. */
-  private readonly unanswered = new Map<number, Expected>()
+  /** What the process has not answered yet, in the order in which it was asked; undefined: it is about no agent. */
+  private readonly unanswered = new Map<number, Expected | undefined>()
   /** Those that run. */
   private readonly running = new Map<number, Expected>()
   /** Their process ids. */
@@ -87,19 +91,30 @@ export class Connection {
   private readonly guards = new Set<number>()
   private readonly answers = new Protocol.Answers()
   private readonly started = performance.now()
-  private count = 0
+  private count = setupId
   /** To be told together: a write costs as much as what it says. */
   private messages: Array<Buffer> = []
   /** Why the process is of no more use. By then all that it said of its children has been heard. */
   readonly ended = Deferred.unsafeMake<string>(FiberId.none)
+  /** With the first sign of its end: it was to be killed, or has exited. */
+  readonly ending = Deferred.unsafeMake<void>(FiberId.none)
+  /** Why it was to be killed, where that is to be said. */
+  hanging: string | undefined
+  private exit = "can't be ended"
   /** False from the first sign on. */
   usable = true
   /** The process has ended, and what it said has been heard. */
   isOver = false
   /** It has answered at all. */
   isSetUp = false
+  /** How many answers have come. */
+  heard = 0
   /** Somebody looks whether it answers. */
   watched = false
+  /** Somebody looks whether it answers soon. */
+  hurried = false
+  /** It was given less time than it may take. */
+  isCutShort = false
 
   /** Throws what node throws. */
   constructor({ command, parameters }: Starter, killGrace: Duration.Duration) {
@@ -116,12 +131,16 @@ export class Connection {
     this.process.stdout?.setEncoding("latin1").on("data", (text: string) => this.told(text))
     this.process.stderr?.on("data", (bytes: Uint8Array) => process.stderr.write(bytes))
     this.process.once("error", (error) => this.end(`could not be started: ${error.message}`))
+    this.process.once("exit", (code, signal) => {
+      this.exit = `has ended (${signal ?? `code ${code}`})`
+      Deferred.unsafeDone(this.ending, Exit.void)
+    })
     // Its last words may come after its exit, but not after the end of the pipe that they come through.
-    this.process.once("close", (code, signal) => this.end(`has ended (${signal ?? `code ${code}`})`))
+    this.process.once("close", () => this.end())
     // The process alone must not keep the relay's alive.
     this.process.unref()
-    for (const stream of [this.process.stdin, this.process.stdout, this.process.stderr])
-      if (stream instanceof Socket) stream.unref()
+    for (const stream of this.streams) if (stream instanceof Socket) stream.unref()
+    this.unanswered.set(setupId, undefined)
     const environment = AgentEnvironment.of(process.env)
     const node = process.execPath
     this.tell(Protocol.setup({ node, killGraceMillis: Duration.toMillis(killGrace), guard, environment }))
@@ -132,9 +151,24 @@ export class Connection {
     return performance.now() - this.started
   }
 
-  /** The id of what it was asked first and has not answered for. */
-  get oldestUnanswered(): number | undefined {
-    return this.unanswered.keys().next().value
+  /** It has answered all that it was asked. */
+  get isAnswered(): boolean {
+    return this.unanswered.size === 0
+  }
+
+  /** Nothing is to be heard of it. */
+  get isIdle(): boolean {
+    return this.isAnswered && this.running.size === 0
+  }
+
+  /** The id of what it was asked first and has not answered; where it has all, of a question to see whether it does. */
+  question(): number {
+    const [oldest] = this.unanswered.keys()
+    if (oldest !== undefined) return oldest
+    const id = ++this.count
+    this.unanswered.set(id, undefined)
+    this.tell(Protocol.ping(id))
+    return id
   }
 
   ask(request: Protocol.SpawnRequest, events: SpawnEvents): Spawned {
@@ -156,25 +190,40 @@ export class Connection {
     if (this.guards.delete(pid)) this.tell(Protocol.release(pid))
   }
 
-  /** Whether it has not answered for this one. */
+  /** Whether it has not answered this. */
   isWaitedFor(id: number): boolean {
     return this.unanswered.has(id)
   }
 
-  /** Its children go on. */
-  kill(): void {
+  /** The agents go on: each has a group of its own. @param hanging why, where that is to be said */
+  kill(hanging?: string): void {
     this.usable = false
-    this.process.kill("SIGKILL")
+    this.hanging ??= hanging
+    const { pid, exitCode, signalCode } = this.process
+    // What is called perl may be a script that has started it. Until it has been waited for, its number is no other's.
+    if (pid !== undefined && exitCode === null && signalCode === null) Signals.toGroup(pid, "SIGKILL")
+    Deferred.unsafeDone(this.ending, Exit.void)
   }
 
-  /** Succeeds when the process is gone, or will never be. */
+  /**
+   * Behind the first sign of its end. Succeeds when the process is gone, or will never be: it hangs in the system, or
+   * somebody else has its pipes. Then it counts as gone.
+   */
+  readonly over: Effect.Effect<void> = Race.atMost(Deferred.await(this.ended), "2 seconds").pipe(
+    Effect.zipRight(
+      Effect.sync(() => {
+        this.end()
+        for (const stream of this.streams) stream?.destroy()
+        this.process.unref()
+      })
+    )
+  )
+
+  /** Kills it, and does what `over` does. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.kill()
     this.process.ref()
-    return Effect.interruptible(Deferred.await(this.ended)).pipe(
-      Effect.timeoutOption("2 seconds"),
-      Effect.zipRight(Effect.sync(() => this.process.unref()))
-    )
+    return this.over
   })
 
   /** Ends those children that are gone, of a process that has ended; true when none is left. */
@@ -186,6 +235,10 @@ export class Connection {
         expected.events.ended(Either.left(new Failure.ExitUnknown({ message })))
       }
     return this.running.size === 0
+  }
+
+  private get streams() {
+    return [this.process.stdin, this.process.stdout, this.process.stderr]
   }
 
   private tell(message: Buffer): void {
@@ -205,13 +258,14 @@ export class Connection {
   }
 
   private hear(answer: Protocol.Answer): void {
-    if (answer._tag === "Setup") {
-      this.isSetUp = true
-      return
-    }
+    this.heard++
     const { id } = answer
     const expected = this.unanswered.get(id) ?? this.running.get(id)
     this.unanswered.delete(id)
+    if (answer._tag === "Here") {
+      this.isSetUp = true
+      return
+    }
     if (expected === undefined) return
     if (answer._tag === "Started") {
       const { pid } = answer
@@ -228,13 +282,14 @@ export class Connection {
     else expected.events.failed(answer.failure)
   }
 
-  private end(what: string): void {
+  private end(what = this.exit): void {
     this.usable = false
+    Deferred.unsafeDone(this.ending, Exit.void)
     if (this.isOver) return
     this.isOver = true
-    const message = `the process that starts agents ${what}`
+    const message = `the process that starts agents ${this.hanging ?? what}`
     for (const expected of this.running.values()) expected.orphan()
-    const unanswered = [...this.unanswered.values()]
+    const unanswered = [...this.unanswered.values()].filter((expected) => expected !== undefined)
     this.unanswered.clear()
     this.pids.clear()
     Deferred.unsafeDone(this.ended, Exit.succeed(message))

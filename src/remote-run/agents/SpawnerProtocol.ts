@@ -6,10 +6,11 @@
  *   variable of the environment that agents share, as `NAME=value`: once, and first;
  * - `start`, an id, the cookie, the mark or nothing, the paths of the FIFOs for stdout and stderr, the program, and its
  *   parameters;
- * - `guard`, a process id and a cookie: an agent that another process has started; `release`, a process id: no more.
+ * - `guard`, a process id and a cookie: an agent that another process has started; `release`, a process id: no more;
+ * - `ping`, an id.
  *
  * It answers in lines:
- * - `R`: it is set up;
+ * - `P <id>`: it is there, by a ping's id; by the id 0, it is set up;
  * - `S <id> <pid>`: started; then `E <id> <code>`: exited, or `K <id> <number of a signal>`: killed by it;
  * - `F <id> <errno> <what failed>`: not started, or, behind `S`, started without becoming its program.
  */
@@ -31,9 +32,9 @@ export interface SpawnRequest {
   readonly stderr: string
 }
 
-/** What the process answers. `Setup` is about no agent, and has the id 0. */
+/** What the process answers. `Here` is about no agent. */
 export type Answer =
-  | { readonly _tag: "Setup"; readonly id: 0 }
+  | { readonly _tag: "Here"; readonly id: number }
   | { readonly _tag: "Started"; readonly id: number; readonly pid: number }
   | { readonly _tag: "Ended"; readonly id: number; readonly exit: AgentExit }
   | { readonly _tag: "Failed"; readonly id: number; readonly failure: SpawnFailure }
@@ -66,6 +67,7 @@ export const start = (
 
 export const guard = (pid: number, cookie: string): Buffer => encode(["guard", `${pid}`, cookie])
 export const release = (pid: number): Buffer => encode(["release", `${pid}`])
+export const ping = (id: number): Buffer => encode(["ping", `${id}`])
 
 /** No command line can have a NUL in it. */
 export const isSayable = ({ program, parameters }: SpawnRequest): boolean =>
@@ -85,11 +87,12 @@ const failureOf = (errno: number, syscall: string): SpawnFailure => {
 }
 
 const answerIn = (line: string): Answer | undefined => {
-  if (line === "R") return { _tag: "Setup", id: 0 }
   const [kind, first = "", second = "", ...rest] = line.split(" ")
   const id = Number(first)
   const value = Number(second)
   switch (kind) {
+    case "P":
+      return { _tag: "Here", id }
     case "S":
       return { _tag: "Started", id, pid: value }
     case "E":

@@ -107,8 +107,9 @@ const hear = ([what, ...said]) => {
     grace = milliseconds
     guard = text
     environment = Object.fromEntries(variables.map((entry) => entry.split(/=(.*)/s, 2)))
-    tell("R")
-  } else if (what === "guard") agents.set(Number(said[0]), { cookie: said[1], mark: "" })
+    tell("P 0")
+  } else if (what === "ping") tell(`P ${said[0]}`)
+  else if (what === "guard") agents.set(Number(said[0]), { cookie: said[1], mark: "" })
   else if (what === "release") agents.delete(Number(said[0]))
   else if (orders.push(said) === 1) setImmediate(startNext)
 }

@@ -117,8 +117,9 @@ sub hear {
     ($node, $grace, $guard, my @environment) = @said;
     %ENV = map { split /=/, $_, 2 } @environment;
     chdir "/";
-    $answers .= "R\n";
+    $answers .= "P 0\n";
   }
+  elsif ($what eq "ping") { $answers .= "P $said[0]\n" }
 }
 
 # False where the relay is gone.

@@ -4,6 +4,7 @@ import { RelayConfig } from "../../config/RelayConfig.ts"
 import { isHostname } from "../../Hostname.ts"
 import { type Peer, PeerClient, type PeerClientService } from "../../peers/PeerClient.ts"
 import { unreachable } from "../../peers/PeerUnreachable.ts"
+import * as Race from "../../Race.ts"
 import type { UpstreamFatal } from "../../RelayError.ts"
 import { Certificates, type CertificatesService } from "../../topology/Certificates.ts"
 import type { Node } from "../../topology/Node.ts"
@@ -50,7 +51,7 @@ export const make = Effect.gen(function* () {
   const cancels = yield* FiberSet.make<void>()
   const conversations = yield* Scope.make()
   yield* Effect.addFinalizer((exit) =>
-    Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(cancels)), cancelWithin).pipe(
+    Race.atMost(FiberSet.awaitEmpty(cancels), cancelWithin).pipe(
       Effect.andThen(FiberSet.clear(cancels)),
       Effect.andThen(Scope.close(conversations, exit))
     )

@@ -566,6 +566,33 @@ EOF
       })
     )
 
+    it.scopedLive("again, while it is being ended, is ended all the same, in the same time", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `trap 'echo $$ >>"$DIR/told"' TERM; echo $$ >>"$DIR/pids"; while [ ! -e "$DIR/go" ]; do sleep 0.05; done; echo last`
+        )
+        const { output, text } = collect()
+        const fiber = yield* run(output).pipe(
+          Effect.provide(live(agent, { killGrace: "1 hour" })),
+          Effect.fork
+        )
+        yield* pids(agent, "pids")
+        const first = yield* Effect.fork(Fiber.interrupt(fiber))
+        yield* pids(agent, "told")
+        const second = yield* Effect.fork(Fiber.interrupt(fiber))
+        // Both wait for it.
+        yield* Effect.yieldNow().pipe(Effect.repeatN(100))
+        assert.deepStrictEqual(
+          [first.unsafePoll(), second.unsafePoll(), fiber.unsafePoll()],
+          [null, null, null]
+        )
+        fs.writeFileSync(path.join(path.dirname(agent), "go"), "")
+        yield* Fiber.joinAll([first, second])
+        assert.strictEqual(text("stdout"), "last\n")
+        assert.deepStrictEqual(notes(agent).filter(lives), [])
+      })
+    )
+
     it.scopedLive("lets those that obey SIGTERM tidy up, and has what they print then", () =>
       Effect.gen(function* () {
         const agent = yield* shell(
@@ -658,6 +685,27 @@ EOF
           yield* Fiber.interrupt(fiber)
         }
         assert.deepStrictEqual(notes(agent), [])
+      })
+    )
+
+    it.scopedLive("ends with the Layer, where nobody has interrupted it, and so do its children", () =>
+      Effect.gen(function* () {
+        const agent = yield* shell(
+          `sh -c "trap '' TERM; echo \\$\\$ >>$DIR/pids; while :; do sleep 300; done" & echo $$ >>"$DIR/pids"; wait`
+        )
+        const scope = yield* Scope.make()
+        const layer = yield* Layer.buildWithScope(live(agent, { killGrace: "200 millis" }), scope)
+        const warnings: Array<unknown> = []
+        const logger = Logger.make(({ message }) => void warnings.push(message))
+        const { output } = collect()
+        const fiber = yield* run(output).pipe(Effect.provide(layer), Effect.fork)
+        yield* until(() => notes(agent).length >= 2)
+        yield* Scope.close(scope, Exit.void).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+        assert.deepStrictEqual(notes(agent).filter(lives), [])
+        assert.deepStrictEqual(warnings, [])
+        yield* Fiber.join(fiber)
       })
     )
 

@@ -246,6 +246,18 @@ describe.each(starters().map((starter) => [nameOf(starter), starter] as const))(
       })
     )
 
+    it.scopedLive("says that it is there, when asked, and when it is set up", () =>
+      Effect.gen(function* () {
+        const { heard, say } = yield* begin(starter)
+        say(Protocol.ping(7))
+        yield* until(() => heard.length === 2)
+        assert.deepStrictEqual(heard, [
+          { _tag: "Here", id: 0 },
+          { _tag: "Here", id: 7 }
+        ])
+      })
+    )
+
     it.scopedLive("ends with the relay where nothing runs", () =>
       Effect.gen(function* () {
         const { child, heard } = yield* begin(starter)
@@ -317,7 +329,9 @@ describe.each(starters().map((starter) => [nameOf(starter), starter] as const))(
 describe("the connection to what starts agents", () => {
   it.scoped("is given up after two seconds where a process that was left has its pipes still", () =>
     Effect.gen(function* () {
-      const starter = yield* shell(`sleep 300 & echo $! >>"$DIR/left"; exec cat >/dev/null`)
+      const starter = yield* shell(
+        `setsid sh -c "echo \\$\\$ >>$DIR/left; exec sleep 300" & exec cat >/dev/null`
+      )
       const connection = new Connection({ command: starter, parameters: [] }, Duration.seconds(1))
       const [left = 0] = yield* pids(starter, "left")
       yield* Effect.addFinalizer(() => Effect.sync(() => process.kill(left)))

@@ -29,7 +29,7 @@ describe("what is said to the process that starts agents", () => {
 })
 
 describe("its answers", () => {
-  const text = "R\nS 1 4711\nE 1 0\nS 2 4712\nK 2 9\nK 5 6\nF 3 2 spawn /bin/no such\nE 4 137\n"
+  const text = "P 0\nP 6\nS 1 4711\nE 1 0\nS 2 4712\nK 2 9\nK 5 6\nF 3 2 spawn /bin/no such\nE 4 137\n"
 
   it("say how an agent started and ended, in the system's own words", () => {
     const answers = new Protocol.Answers().push(text)
@@ -41,7 +41,8 @@ describe("its answers", () => {
         return answer
       }),
       [
-        { _tag: "Setup", id: 0 },
+        { _tag: "Here", id: 0 },
+        { _tag: "Here", id: 6 },
         { _tag: "Started", id: 1, pid: 4711 },
         { id: 1, code: 0, signal: null },
         { _tag: "Started", id: 2, pid: 4712 },
