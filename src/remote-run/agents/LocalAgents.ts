@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto"
 import { Cause, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
+import * as Span from "../../Span.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import {
@@ -14,7 +15,6 @@ import {
   type AgentProcessService
 } from "./AgentProcess.ts"
 import * as AgentProgram from "./AgentProgram.ts"
-import * as AgentSpan from "./AgentSpan.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as HeldOutputs from "./HeldOutputs.ts"
@@ -88,8 +88,10 @@ const noFifos = ({ message }: SpawnFailure.SpawnFailure): Uint8Array =>
     `rudder-relay: /dev/stdout and /dev/stderr could not be opened by name, since no FIFOs could be made: ${message.trim()}\n`
   )
 
+const inSpan = Span.around("AgentProcess.run")
+
 const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
-  AgentSpan.around(
+  inSpan(
     Effect.uninterruptibleMask((restore) =>
       // An agent whose run is interrupted before this point is never started.
       Effect.flatMap(restore(Effect.yieldNow()), () => {
@@ -97,8 +99,7 @@ const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
         return attempt({ parts, line: lineOf(parts, command), output, identity, restore }, attempts)
       })
     ),
-    "AgentProcess.run",
-    { hostname: command.hostname }
+    () => ({ hostname: command.hostname })
   )
 
 const lineOf = ({ command, useSudo, startedIn }: Parts, agent: AgentCommand): CommandLine => {
