@@ -68,7 +68,8 @@ const idOf = (name: string): RunId | undefined => {
   return isRunId(id) ? id : undefined
 }
 
-const isMissing = (error: PlatformError.PlatformError): boolean =>
+/** There is no such file or folder. */
+export const isMissing = (error: PlatformError.PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "NotFound"
 
 const nothing = (): ReadonlyArray<string> => []

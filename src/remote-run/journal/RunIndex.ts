@@ -9,7 +9,7 @@ import * as EventLoop from "../../EventLoop.ts"
 import * as Permits from "../../Permits.ts"
 import type { RunId } from "../RunId.ts"
 import * as IndexEntry from "./IndexEntry.ts"
-import { folderOf, type RunFolders } from "./RunFolders.ts"
+import { folderOf, isMissing, type RunFolders } from "./RunFolders.ts"
 
 /** What runs are searched for; none of a field: any. */
 export interface RunSearch {
@@ -155,9 +155,6 @@ const append = (parts: Parts, path: string, bytes: Buffer) =>
     Effect.tap(() => Effect.sync(() => parts.wrote(bytes.length))),
     Effect.catchAll((error) => (isMissing(error) ? Effect.void : report(parts, error)))
   )
-
-const isMissing = (error: PlatformError.PlatformError): boolean =>
-  error._tag === "SystemError" && error.reason === "NotFound"
 
 const report = (parts: Parts, { message }: PlatformError.PlatformError) =>
   Effect.suspend(() => {
