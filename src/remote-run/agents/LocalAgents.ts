@@ -44,7 +44,7 @@ interface Parts {
 }
 
 /** Nothing that runs is left at the end of the scope. */
-export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
+const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { enabled, command, useSudo, killGrace } = options
     // Nobody but root reads the environment of what sudo starts.
@@ -212,7 +212,7 @@ interface CommandLine {
 }
 
 /** The command line of an agent. It goes through no shell, and `--` keeps a hostname from being an option. */
-export const commandLine = (
+const commandLine = (
   { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
   { hostname, classes }: AgentCommand
 ): CommandLine => {
