@@ -37,6 +37,13 @@ const sources = () =>
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(top.length))
     .sort()
 
+/** The scripts themselves: what the build is made with is among them. */
+const scripts = () =>
+  readdirSync(join(top, "scripts"))
+    .filter((name) => name.endsWith(".mjs"))
+    .map((name) => `scripts/${name}`)
+    .sort()
+
 export const install = () => {
   const wanted = hash(["package-lock.json", "package.json"])
   const stamp = "node_modules/.rudder-relay-lock"
@@ -52,7 +59,8 @@ export const build = () => {
     "package.json",
     "package-lock.json",
     "tsconfig.json",
-    ...["build", "completions", "man", "not-in-the-program"].map((name) => `scripts/${name}.mjs`)
+    "tsconfig.build.json",
+    ...scripts()
   ])
   const stamp = "dist/.built-from"
   if (stamped(stamp, wanted)) return

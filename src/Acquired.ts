@@ -59,9 +59,9 @@ export const acquireWith = <A>(
   })
 
 /**
- * A scope for what is done so often that Effect's own, which takes some ten steps for each thing that is released, would be
- * most of it: what has a plain release is acquired and released in one step. It ends once; what was acquired last is
- * released first.
+ * A scope for what is done very often: what has a plain release is acquired and released in one step, where Effect's own
+ * takes some ten. Without it an upload takes a tenth more of the event loop's time. It ends once; what was acquired
+ * last is released first.
  */
 export class PlainScope implements Scope.Scope {
   readonly [Scope.ScopeTypeId]: Scope.ScopeTypeId = Scope.ScopeTypeId

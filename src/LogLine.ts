@@ -65,7 +65,8 @@ const isIdle = (
 
 /**
  * Writes a line of the log, as Effect's `log` with `annotateLogs` does. In one step: to give the fields to the fiber first,
- * and to take them from it again, is more work than the line itself.
+ * and to take them from it again, is more work than the line itself, and a tenth of the event loop's for an upload into the
+ * outbox.
  */
 export const write = (
   level: LogLevel.LogLevel,

@@ -11,7 +11,7 @@ export const loopback: ReadonlyArray<string> = ["127.0.0.0/8", "::1"]
 /** Whether an address is in the set. Text that is no address is in none. */
 export type AddressSet = (address: string) => boolean
 
-/** So many answers are kept: those who call are the same few, and to ask a list costs as much as several looks at the disk. */
+/** So many answers are kept: those who call are the same few, and to ask a list would be a fifth of a HEAD's work. */
 const mostKnown = 1000
 /** No address is longer, but for one with a zone. */
 const longestKnown = 45

@@ -8,10 +8,7 @@ import { RelayClient } from "../client/RelayClient.ts"
 import { type ClientOptions, defaultUrl } from "./ClientOptions.ts"
 import * as Patience from "./Patience.ts"
 import { quoted } from "./ShellWord.ts"
-import { exitCode, StartError } from "./StartError.ts"
-
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}` })
+import { type StartError, wrongCall } from "./StartError.ts"
 
 /** Which relay is asked: its address, as the command line or the environment says it. Fails where that is none. */
 export const urlOf = ({ url }: Pick<ClientOptions, "url">): Effect.Effect<string, StartError> => {
@@ -21,10 +18,10 @@ export const urlOf = ({ url }: Pick<ClientOptions, "url">): Effect.Effect<string
   const isAddress = parsed !== undefined && /^https?:$/.test(parsed.protocol)
   // Not shown: who says a password doesn't expect it in a log. Relays know their callers by certificates.
   if (isAddress && `${parsed.username}${parsed.password}` !== "")
-    return Effect.fail(wrong(`${source}: expected an address without user and password; see --cert`))
+    return Effect.fail(wrongCall(`${source}: expected an address without user and password; see --cert`))
   if (!isAddress || parsed.search !== "" || parsed.hash !== "")
     return Effect.fail(
-      wrong(
+      wrongCall(
         `${source}: expected an address such as ${defaultUrl} or https://relay.example.com, got ${JSON.stringify(given)}`
       )
     )
@@ -45,12 +42,12 @@ const read = (name: string, path: Option.Option<string>): Effect.Effect<string |
     onSome: (named) =>
       Effect.tryPromise({
         try: () => readFile(named, "utf8"),
-        catch: (cause) => wrong(`--${name}: ${cause instanceof Error ? cause.message : String(cause)}`)
+        catch: (cause) => wrongCall(`--${name}: ${cause instanceof Error ? cause.message : String(cause)}`)
       }).pipe(
         // Node takes no text for none given.
         Effect.filterOrFail(
           (text) => text !== "",
-          () => wrong(`--${name}: ${named} is empty`)
+          () => wrongCall(`--${name}: ${named} is empty`)
         )
       )
   })
@@ -62,19 +59,19 @@ const checked = (
 ) =>
   Effect.try({
     try: () => void createSecureContext(parts),
-    catch: (cause) => wrong(`${names}: ${cause instanceof Error ? cause.message : String(cause)}`)
+    catch: (cause) => wrongCall(`${names}: ${cause instanceof Error ? cause.message : String(cause)}`)
   })
 
 const connection = (given: ClientOptions) =>
   Effect.gen(function* () {
     if (Option.isSome(given.cert) !== Option.isSome(given.certKey))
-      return yield* wrong("--cert and --cert-key are said together, or neither")
+      return yield* wrongCall("--cert and --cert-key are said together, or neither")
     const trusted = yield* read("cacert", given.cacert)
     const cert = yield* read("cert", given.cert)
     const key = yield* read("cert-key", given.certKey)
     if (trusted !== undefined) {
       if (!trusted.includes("-----BEGIN CERTIFICATE-----"))
-        return yield* wrong("--cacert: expected certificates in PEM")
+        return yield* wrongCall("--cacert: expected certificates in PEM")
       yield* checked("--cacert", { ca: trusted })
     }
     if (cert !== undefined && key !== undefined) yield* checked("--cert, --cert-key", { cert, key })

@@ -17,7 +17,7 @@ export type Request =
   | { readonly _tag: "Call"; readonly path: ReadonlyArray<string>; readonly args: ReadonlyArray<string> }
 
 /** What every command takes. */
-export const help: OptionText = {
+const help: OptionText = {
   names: ["--help", "-h"],
   description: "Show this help",
   isRequired: false,
@@ -28,7 +28,7 @@ export const help: OptionText = {
 export const shells = ["bash", "zsh", "fish"] as const
 
 /** What the program takes where no command is called. */
-export const alone: ReadonlyArray<OptionText> = [
+const alone: ReadonlyArray<OptionText> = [
   { names: ["--version", "-V"], description: "Show the version", isRequired: false, mayRepeat: true },
   {
     names: ["--completions"],

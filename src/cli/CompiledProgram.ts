@@ -102,20 +102,6 @@ export const load = (program: string): Script => {
   })
 }
 
-/**
- * Effect looks at one stack trace when it is loaded, for the name of a function. To say lines too, which nobody reads there,
- * V8 would look for all those of the program.
- */
-const withNamesAlone = (evaluate: () => void): void => {
-  const own = Error.prepareStackTrace
-  Error.prepareStackTrace = (_, calls) => calls.map((call) => call.getFunctionName()).join("\n")
-  try {
-    evaluate()
-  } finally {
-    Error.prepareStackTrace = own
-  }
-}
-
 /** Runs what `load` gave. */
 export const run = (program: string, script: Script): void => {
   const require = createRequire(program)
@@ -126,7 +112,7 @@ export const run = (program: string, script: Script): void => {
   const main: unknown = script.runInThisContext()
   if (typeof main !== "function") throw new Error(`${program} is not a program`)
   const module = { exports: {} }
-  withNamesAlone(() => main(require, module, module.exports))
+  main(require, module, module.exports)
 }
 
 /** Runs a program. Where stack traces are to name its sources, node has to load it itself. */

@@ -22,7 +22,7 @@ const lines = (candidates: Candidates.Candidates, more: ReadonlyArray<Candidates
 }
 
 /** @param words what was said behind the program's name; the last one is being typed */
-export const complete = (words: ReadonlyArray<string>): Effect.Effect<string> =>
+const complete = (words: ReadonlyArray<string>): Effect.Effect<string> =>
   Effect.suspend(() => {
     const candidates = Candidates.of(tree, words)
     const { kind, relay, typed } = candidates

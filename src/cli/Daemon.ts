@@ -1,4 +1,4 @@
-/** The daemon, as it is called: what nearly every start of the program does, and does not wait for `@effect/cli` to read. */
+/** The daemon, as nearly every start calls it: it does not wait for `@effect/cli`, which would be 5 % of that. */
 import { Effect } from "effect"
 import { loaded } from "./CommandModule.ts"
 

@@ -8,7 +8,7 @@ import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { wrongCall } from "./StartError.ts"
 import type { Column } from "./Table.ts"
 
 /** What `files list` is told. */
@@ -65,10 +65,9 @@ const partsOf = (name: string) => {
   return isName
     ? Effect.succeed({ target, source, file_id })
     : Effect.fail(
-        new StartError({
-          code: exitCode.configuration,
-          message: `rudder-relay: expected TARGET/SOURCE/FILE, as files list shows it, each of letters, digits, '.', '_' and '-', not ${JSON.stringify(name.slice(0, 100))}`
-        })
+        wrongCall(
+          `expected TARGET/SOURCE/FILE, as files list shows it, each of letters, digits, '.', '_' and '-', not ${JSON.stringify(name.slice(0, 100))}`
+        )
       )
 }
 

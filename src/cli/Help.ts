@@ -21,7 +21,7 @@ export const valueText = ({ choices, name }: Value): string =>
   choices.length > 0 && choices.length <= 5 ? choices.join("|") : name
 
 /** An option with what follows it: `-c, --config DIR`. */
-export const optionText = ({ names, value }: OptionText): string =>
+const optionText = ({ names, value }: OptionText): string =>
   [...names].sort((one, other) => one.length - other.length).join(", ") +
   (value === undefined ? "" : ` ${valueText(value)}`)
 

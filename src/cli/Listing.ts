@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import * as Printable from "../Printable.ts"
 import * as Screen from "./Screen.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { type StartError, wrongCall } from "./StartError.ts"
 import { type Column, render } from "./Table.ts"
 
 /** The most that a relay answers at once. */
@@ -41,12 +41,7 @@ export const pages = <Item, E, R>(
 /** How many are wanted. Fails with code 2 where that is not at least one. */
 export const limitOf = (given: Option.Option<number>): Effect.Effect<number | undefined, StartError> =>
   Option.exists(given, (limit) => limit < 1)
-    ? Effect.fail(
-        new StartError({
-          code: exitCode.configuration,
-          message: `rudder-relay: --limit is a whole number from 1, not ${Option.getOrElse(given, () => 0)}`
-        })
-      )
+    ? Effect.fail(wrongCall(`--limit is a whole number from 1, not ${Option.getOrElse(given, () => 0)}`))
     : Effect.succeed(Option.getOrUndefined(given))
 
 /** Prints lines on stdout. */
@@ -69,7 +64,7 @@ export const printTable = <Row>(
   rows.length === 0 ? Screen.write(`${nothing}\n`, process.stderr) : printLines(render(columns, rows, room()))
 
 /** Says on stderr that a list goes on. */
-export const printMore = ({ items, next }: Page<unknown>): Effect.Effect<void, StartError> =>
+const printMore = ({ items, next }: Page<unknown>): Effect.Effect<void, StartError> =>
   next === null
     ? Effect.void
     : Screen.write(`There are more than these ${items.length}: --limit N shows N.\n`, process.stderr)

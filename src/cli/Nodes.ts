@@ -6,7 +6,7 @@ import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
 import * as NodeNames from "./NodeNames.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { exitCode, StartError, wrongCall } from "./StartError.ts"
 import type { Column } from "./Table.ts"
 
 /** What `nodes list` is told. */
@@ -57,10 +57,9 @@ export const show = (given: ClientOptions & { readonly node: string; readonly js
           message: `rudder-relay: no node below this relay has the id or host name ${JSON.stringify(given.node.slice(0, 300))}; rudder-relay nodes list shows them`
         })
       if (others.length > 0)
-        return yield* new StartError({
-          code: exitCode.configuration,
-          message: `rudder-relay: several nodes have the host name ${given.node}: ${[node, ...others].map((one) => one.node).join(", ")}`
-        })
+        return yield* wrongCall(
+          `several nodes have the host name ${given.node}: ${[node, ...others].map((one) => one.node).join(", ")}`
+        )
       if (given.json) return yield* Listing.printJson(node)
       yield* Listing.printFacts([
         ["node", node.node],

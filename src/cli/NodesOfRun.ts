@@ -3,7 +3,7 @@ import { Effect, Option, Stream } from "effect"
 import { RelayClient, type RelayClientService } from "../client/RelayClient.ts"
 import * as NodeNames from "./NodeNames.ts"
 import type { RelayFailure } from "./RelayProblem.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { wrongCall } from "./StartError.ts"
 
 /** Their ids, as the run's first event has them. */
 export const all = (
@@ -15,9 +15,6 @@ export const all = (
     Stream.runHead,
     Effect.map(Option.getOrElse((): ReadonlyArray<string> => []))
   )
-
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}` })
 
 /** The nodes of a host name, as far as the relay tells its nodes. */
 const called = (name: string) =>
@@ -34,7 +31,7 @@ export const named = (run: string, text: string) =>
       .map((name) => name.trim())
       .filter((name) => name !== "")
     if (names.length === 0)
-      return yield* wrong("--node: expected ids or host names of nodes, with commas between")
+      return yield* wrongCall("--node: expected ids or host names of nodes, with commas between")
     const ofRun = new Set(yield* all(yield* RelayClient, run))
     const meant = (name: string) =>
       ofRun.has(name)
@@ -43,7 +40,7 @@ export const named = (run: string, text: string) =>
     const found = yield* Effect.forEach(names, meant)
     const unknown = names.filter((_, at) => found[at]?.length === 0)
     if (unknown.length > 0)
-      return yield* wrong(
+      return yield* wrongCall(
         `run ${run} is for no node with the id or host name ${unknown.slice(0, 10).join(", ")}; rudder-relay runs show ${run} has its nodes`
       )
     return [...new Set(found.flat())]

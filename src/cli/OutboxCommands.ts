@@ -7,7 +7,7 @@ import * as Amount from "./Amount.ts"
 import { asking } from "./Asking.ts"
 import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { wrongCall } from "./StartError.ts"
 import type { Column } from "./Table.ts"
 
 /** What `outbox list` is told. */
@@ -68,10 +68,9 @@ const idOf = (entry: string) =>
   EntryName.idPattern.test(entry)
     ? Effect.succeed(entry)
     : Effect.fail(
-        new StartError({
-          code: exitCode.configuration,
-          message: `rudder-relay: ENTRY is an entry's id, as outbox list shows it (16 and 32 hex digits, with - between), not ${JSON.stringify(entry.slice(0, 100))}`
-        })
+        wrongCall(
+          `ENTRY is an entry's id, as outbox list shows it (16 and 32 hex digits, with - between), not ${JSON.stringify(entry.slice(0, 100))}`
+        )
       )
 
 /** Gives one of them up. */

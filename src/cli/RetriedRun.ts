@@ -11,7 +11,7 @@ import * as Listing from "./Listing.ts"
 import * as Run from "./Run.ts"
 import * as RunName from "./RunName.ts"
 import * as RunOrder from "./run/RunOrder.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { type StartError, wrongCall } from "./StartError.ts"
 
 /** What it is told. Classes and output are those of the run. */
 export interface RetryOptions extends ClientOptions, Omit<RunOrder.OrderOptions, "classes" | "output"> {
@@ -26,13 +26,10 @@ const decodeReasons = Schema.decodeUnknownEither(Schema.Array(RestReason))
 
 /** The reasons of a comma list. */
 const reasons = (text: string): Effect.Effect<ReadonlyArray<RestReason>, StartError> =>
-  Effect.mapError(
-    decodeReasons(text.split(",").map((one) => one.trim())),
-    () =>
-      new StartError({
-        code: exitCode.configuration,
-        message: `rudder-relay: --only is a comma list of ${RestReason.literals.join(", ")}, not ${JSON.stringify(text.slice(0, 100))}`
-      })
+  Effect.mapError(decodeReasons(text.split(",").map((one) => one.trim())), () =>
+    wrongCall(
+      `--only is a comma list of ${RestReason.literals.join(", ")}, not ${JSON.stringify(text.slice(0, 100))}`
+    )
   )
 
 /** Runs those nodes of a run again that are not ok. */

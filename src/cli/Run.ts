@@ -25,7 +25,7 @@ import * as StandardInput from "./run/StandardInput.ts"
 import * as Target from "./run/Target.ts"
 import * as TargetNodes from "./run/TargetNodes.ts"
 import * as Screen from "./Screen.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { exitCode, StartError, wrongCall } from "./StartError.ts"
 
 /** How a run is shown. */
 export type View = "live" | "gather" | "quiet" | "ndjson"
@@ -43,9 +43,6 @@ export interface RunOptions extends ClientOptions, RunOrder.OrderOptions {
 
 type Failure = StartError | RelayProblem.RelayFailure
 
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}` })
-
 /** `--diff` is a way to gather. */
 export const viewOf = ({
   view,
@@ -53,7 +50,7 @@ export const viewOf = ({
 }: Pick<RunOptions, "diff" | "view">): Effect.Effect<View, StartError> => {
   const chosen = Option.getOrElse(view, (): View => (diff ? "gather" : "live"))
   return diff && chosen !== "gather"
-    ? Effect.fail(wrong(`--diff: expected with --view gather, got --view ${chosen}`))
+    ? Effect.fail(wrongCall(`--diff: expected with --view gather, got --view ${chosen}`))
     : Effect.succeed(chosen)
 }
 
@@ -64,7 +61,7 @@ export const leavable = ({
 }: Pick<RunOptions, "async" | "view">): Effect.Effect<void, StartError> =>
   async && Option.contains(view, "ndjson")
     ? Effect.fail(
-        wrong(
+        wrongCall(
           "--async prints the run's id and leaves, and shows no events; rudder-relay runs output ID --format ndjson does"
         )
       )
@@ -72,14 +69,15 @@ export const leavable = ({
 
 /** `--json` is for what is a table otherwise. */
 const printable = ({ async, json, preview }: RunOptions): Effect.Effect<void, StartError> => {
-  if (json && async) return Effect.fail(wrong("--json is for --preview; --async prints the run's id alone"))
+  if (json && async)
+    return Effect.fail(wrongCall("--json is for --preview; --async prints the run's id alone"))
   return json && !preview
-    ? Effect.fail(wrong("--json is for --preview; --view ndjson prints a run's events in JSON"))
+    ? Effect.fail(wrongCall("--json is for --preview; --view ndjson prints a run's events in JSON"))
     : Effect.void
 }
 
 const parsed = (texts: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Target.Target>, StartError> =>
-  Effect.forEach(texts, (text) => Either.mapLeft(Target.parse(text), wrong))
+  Effect.forEach(texts, (text) => Either.mapLeft(Target.parse(text), wrongCall))
 
 /** The targets; those of stdin in the place of `-`. */
 const targetsOf = ({ targets, exclude }: RunOptions) =>
@@ -88,7 +86,7 @@ const targetsOf = ({ targets, exclude }: RunOptions) =>
     const withInput = (texts: ReadonlyArray<string>) =>
       texts.flatMap((text) => (text === "-" ? input : [text]))
     const [chosen, excluded] = [withInput(targets), withInput(exclude)]
-    if (chosen.length === 0) return yield* wrong("no target: stdin has none")
+    if (chosen.length === 0) return yield* wrongCall("no target: stdin has none")
     return { chosen: yield* parsed(chosen), excluded: yield* parsed(excluded) }
   })
 
@@ -100,7 +98,7 @@ const fitting = (request: RunRequest.RunRequest) => {
   return size <= maxForm
     ? Effect.succeed(request)
     : Effect.fail(
-        wrong(
+        wrongCall(
           `the ids of the nodes take ${size} bytes, and a relay takes ${maxForm}: name fewer at a time, or run @all without --exclude`
         )
       )

@@ -2,10 +2,7 @@
 import { Effect } from "effect"
 import { RelayClient } from "../client/RelayClient.ts"
 import * as RunId from "../remote-run/RunId.ts"
-import { exitCode, StartError } from "./StartError.ts"
-
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}` })
+import { exitCode, StartError, wrongCall } from "./StartError.ts"
 
 /** The largest id: what is left of it behind a beginning makes an id that comes behind all with this beginning. */
 const largest = "ffffffff-ffff-7fff-bfff-ffffffffffff"
@@ -20,7 +17,7 @@ export const find = (given: string) =>
     if (RunId.isRunId(beginning)) return beginning
     const before = beginning + largest.slice(beginning.length)
     if (beginning.length < shortest || !RunId.isRunId(before))
-      return yield* wrong(
+      return yield* wrongCall(
         `RUN is a run's id, or at least ${shortest} characters of its beginning, not ${JSON.stringify(given.slice(0, 100))}`
       )
     const { routes } = yield* RelayClient
@@ -33,7 +30,7 @@ export const find = (given: string) =>
         message: `rudder-relay: no run's id begins with ${given}; rudder-relay runs list shows them`
       })
     if (others.length > 0)
-      return yield* wrong(
+      return yield* wrongCall(
         `the ids of several runs begin with ${given}: ${found.join(", ")}${found.length === 3 ? ", …" : ""}`
       )
     return only

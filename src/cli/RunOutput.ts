@@ -9,7 +9,7 @@ import * as NodesOfRun from "./NodesOfRun.ts"
 import * as Run from "./Run.ts"
 import * as RunName from "./RunName.ts"
 import * as Screen from "./Screen.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { type StartError, wrongCall } from "./StartError.ts"
 
 /** What `runs output` is told. */
 export interface OutputOptions extends ClientOptions {
@@ -38,12 +38,7 @@ const isPing = (bytes: Uint8Array): boolean => ping.equals(bytes)
 /** Nobody has had less than no events. */
 const checked = ({ from }: OutputOptions): Effect.Effect<void, StartError> =>
   Option.exists(from, (count) => count < 0)
-    ? Effect.fail(
-        new StartError({
-          code: exitCode.configuration,
-          message: "rudder-relay: --from: expected a whole number of events, 0 or more"
-        })
-      )
+    ? Effect.fail(wrongCall("--from: expected a whole number of events, 0 or more"))
     : Effect.void
 
 /** What the relay prints of a run, in a format of its own. */
@@ -71,10 +66,7 @@ const viewed = (given: OutputOptions, run: string) =>
     const view = yield* Run.viewOf(given)
     const parts = [...(Option.isSome(given.node) ? ["node"] : []), ...Object.keys(choiceOf(given))]
     if (parts.length > 0)
-      return yield* new StartError({
-        code: exitCode.configuration,
-        message: `rudder-relay: --view shows the whole run, and goes without --${parts.join(", --")}`
-      })
+      return yield* wrongCall(`--view shows the whole run, and goes without --${parts.join(", --")}`)
     const client = yield* RelayClient
     const interrupts = yield* Interrupts.taken
     yield* Run.attended(client, { ...given, view }, client.followLines(run), {

@@ -6,7 +6,7 @@ import type { NodeState, RunSummary } from "../remote-run/RunRecord.ts"
 type Ended = { readonly [Field in keyof NodeOutcome]?: NodeOutcome[Field] | undefined }
 
 /** How a node ended. */
-export const outcome = (ended: Ended): string => {
+const outcome = (ended: Ended): string => {
   if (ended.code === 0) return "ok"
   if (ended.skipped === true) return "skipped"
   if (ended.cancelled === true) return "cancelled"

@@ -14,7 +14,7 @@ import type { ClientOptions } from "./ClientOptions.ts"
 import * as Listing from "./Listing.ts"
 import * as Refused from "./Refused.ts"
 import * as Screen from "./Screen.ts"
-import { exitCode, StartError } from "./StartError.ts"
+import { type StartError, wrongCall } from "./StartError.ts"
 import * as TransferLine from "./TransferLine.ts"
 
 /** What it is told. */
@@ -27,8 +27,7 @@ export interface ShareOptions extends ClientOptions {
   readonly file: string
 }
 
-const wrong = (what: string, message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${what}: ${message}` })
+const wrong = (what: string, message: string) => wrongCall(`${what}: ${message}`)
 
 /** A file of the caller's that can't be read. */
 const unreadable = (what: string) => (error: PlatformError) =>

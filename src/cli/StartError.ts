@@ -25,3 +25,7 @@ export class StartError extends Data.TaggedError("StartError")<{
   readonly code: number
   readonly message: string
 }> {}
+
+/** What was said can't be done. Code 2. @param message without the program's name, which goes before it */
+export const wrongCall = (message: string): StartError =>
+  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}` })

@@ -15,7 +15,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const prefix = "RUDDER_RELAY_"
 
 /** `remote_run.max_concurrent` is `RUDDER_RELAY_REMOTE_RUN__MAX_CONCURRENT`. */
-export const variableOf = (key: string): string => `${prefix}${key.toUpperCase().replaceAll(".", "__")}`
+const variableOf = (key: string): string => `${prefix}${key.toUpperCase().replaceAll(".", "__")}`
 
 /** Keys, and sections, that Rudder's own relay has and this one has no use for. */
 const unused = [

@@ -15,14 +15,11 @@ import {
   HttpServerRequest,
   type HttpServerResponse
 } from "@effect/platform"
-import { Context, Effect, Layer, Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import type { Batch } from "../EventLoop.ts"
-import * as RequestReport from "../RequestReport.ts"
 import * as Stacked from "../Stacked.ts"
-import { BasePath } from "./BasePath.ts"
 import * as Endpoints from "./Endpoints.ts"
 import * as Query from "./Query.ts"
-import * as RequestId from "./RequestId.ts"
 
 /** What a handler may ask for besides. */
 export type Needed = HttpServerRequest.HttpServerRequest | Scope.Scope
@@ -77,31 +74,6 @@ export type Handlers<Endpoints extends HttpApiEndpoint.HttpApiEndpoint.Any, ApiE
     ApiError | HttpApiEndpoint.HttpApiEndpoint.ErrorWithName<Endpoints, Name>,
     Needed
   >
-}
-
-/** What of a request that is being answered its handlers may ask for. */
-export interface Answering {
-  readonly request: HttpServerRequest.HttpServerRequest
-  readonly id: string
-  readonly report: RequestReport.RequestReport
-  readonly address: { readonly versioned: boolean }
-}
-
-/**
- * What one of these handlers is answered in: all that it may ask for by its type, and what would have another value where
- * nobody gives one. To copy for each request what there is for every request costs as much as to begin it.
- */
-export const contextOf = (
-  { request, id, report, address }: Answering,
-  scope: Scope.Scope
-): Context.Context<Needed> => {
-  const services = new Map<string, unknown>()
-  services.set(HttpServerRequest.HttpServerRequest.key, request)
-  services.set(Scope.Scope.key, scope)
-  services.set(BasePath.key, { versioned: address.versioned })
-  services.set(RequestId.RequestId.key, id)
-  services.set(RequestReport.CurrentReport.key, report)
-  return Context.unsafeMake(services)
 }
 
 /** What answers requests for an address that has been read. */

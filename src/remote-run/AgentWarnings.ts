@@ -20,7 +20,7 @@ const lastLine = (stderr: string): string =>
   (stderr.trimEnd().split("\n").at(-1) ?? "").replace(/\p{Cc}/gu, " ").slice(0, maxSaid)
 
 /** Why it is not well; undefined when it is, or was cancelled. */
-export const reasonOf = (outcome: NodeOutcome): string | undefined => {
+const reasonOf = (outcome: NodeOutcome): string | undefined => {
   const { code, signal, timeout, cancelled, error, stderr } = outcome
   if (code === 0 || cancelled === true) return undefined
   if (error !== undefined) return error.message

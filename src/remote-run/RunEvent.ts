@@ -1,5 +1,5 @@
 /** What happens in a run, as the JSON objects that a caller sees. Output lines are not among them: see `RunFormat`. */
-import { Schema } from "effect"
+import { Either, Schema } from "effect"
 
 const bounded = (expected: string, holds: (text: string) => boolean) =>
   Schema.String.pipe(Schema.filter(holds, { message: () => `expected ${expected}` }))
@@ -77,6 +77,9 @@ export const NodeOutcome = Schema.Struct({
 })
 export type NodeOutcome = typeof NodeOutcome.Type
 
+/** Reads the JSON of a node's end, which may say more than this. */
+export const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
+
 /** Why a node ended: an exit, or what took its place. A sub-relay knows its duration and the end of stderr better. */
 export type NodeEnding = Pick<NodeOutcome, "code"> & Partial<Omit<NodeOutcome, "code">>
 
@@ -122,6 +125,10 @@ export const verdict = (outcome: Pick<NodeOutcome, "code" | "skipped" | "unrepor
   if (outcome.skipped === true) return "skipped"
   return outcome.unreported === true ? "unreported" : "failed"
 }
+
+/** The same, of an end's JSON. One that can't be read is none that went well. */
+export const verdictOf = (json: string): Verdict =>
+  Either.match(decodeOutcome(json), { onLeft: () => "failed" as const, onRight: verdict })
 
 /** How many nodes of a run have ended in each way that is counted. */
 export type Counts = Pick<RunDone, "ok" | "failed" | "skipped">

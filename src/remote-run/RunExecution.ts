@@ -8,11 +8,11 @@ import * as EventLoop from "../EventLoop.ts"
 import { isHostname } from "../Hostname.ts"
 import type { NodeId } from "../NodeId.ts"
 import * as Race from "../Race.ts"
+import * as Span from "../Span.ts"
 import type { Node } from "../topology/Node.ts"
 import * as AgentWarnings from "./AgentWarnings.ts"
 import type { AgentPermits } from "./agents/AgentPermits.ts"
 import type { AgentProcessService } from "./agents/AgentProcess.ts"
-import * as AgentSpan from "./agents/AgentSpan.ts"
 import * as Deadlines from "./Deadlines.ts"
 import type { NodeLog } from "./journal/NodeLog.ts"
 import * as NodeEndings from "./NodeEndings.ts"
@@ -262,6 +262,8 @@ const logStop = ({ policy, course, unstarted }: Parts) =>
 const logAs = (node: Node) =>
   FiberRef.update(FiberRef.currentLogAnnotations, HashMap.set<string, unknown>("node", node.id))
 
+const inSpan = Span.around("RemoteRun.agent")
+
 /**
  * A fiber of its own. In functions, as all that is done once for each agent, and not in a generator: a generator's function
  * that is made anew each time costs as much as all else here.
@@ -281,7 +283,7 @@ const runAgent = (parts: Parts, { deadlines }: Underway, node: Node): Effect.Eff
         progress.running++
         const over = (exit: Exit.Exit<NodeEnding>) => agentOver(parts, { node, log, deadline }, exit)
         if (!isHostname(node.hostname)) return over(Exit.succeed(NodeEndings.badHostname(node)))
-        const agent = AgentSpan.around(startAgent(parts, node, log), "RemoteRun.agent", { node: node.id })
+        const agent = inSpan(startAgent(parts, node, log), () => ({ node: node.id }))
         return Effect.flatMap(Effect.exit(restore(agent)), over)
       })
       return Effect.zipRight(logAs(node), run)

@@ -44,7 +44,7 @@ export const decodeOnly = (text: string | undefined): Decoded<ReadonlySet<RestRe
 }
 
 /** Why a node that has ended is not ok; undefined: it is. */
-export const reasonOf = (
+const reasonOf = (
   outcome: Pick<NodeOutcome, "code" | "cancelled" | "skipped" | "unreported" | "interrupted">
 ): RestReason | undefined => {
   if (outcome.code === 0) return undefined

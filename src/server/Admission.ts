@@ -1,6 +1,7 @@
 /** What every request goes through before its route: who may call, whether there is such a route, and whose page asks. */
 import { HttpServerError, type HttpServerRequest } from "@effect/platform"
-import { Cause, Effect, Either, Exit } from "effect"
+import { Cause, Effect, Either } from "effect"
+import * as AtOnce from "../AtOnce.ts"
 import { Access, type AccessService, countRefusal } from "../access/Access.ts"
 import * as AddressSet from "../access/AddressSet.ts"
 import * as Browser from "../access/Browser.ts"
@@ -105,7 +106,7 @@ const look = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Refusal>
   const caller = callerOf(request)
   if (hasGone(request)) return gone
   const checked = parts.access.check(askedBy, caller)
-  return Exit.isExit(checked) && Exit.isSuccess(checked)
+  return AtOnce.isValue(checked)
     ? choose(parts, asked)
     : Effect.flatMap(checked, () => effectOf(choose(parts, asked)))
 }
@@ -120,7 +121,7 @@ const lookSafely = (parts: Parts, asked: Asked): Route | Effect.Effect<Route, Re
 }
 
 /** What was found at once, as an effect. */
-export const effectOf = (found: Route | Effect.Effect<Route, Refusal>): Effect.Effect<Route, Refusal> =>
+const effectOf = (found: Route | Effect.Effect<Route, Refusal>): Effect.Effect<Route, Refusal> =>
   isKnown(found) ? Effect.succeed(found) : found
 
 const inSpan = Span.around("Admission.check")

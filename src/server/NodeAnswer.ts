@@ -13,7 +13,6 @@ import {
   type HttpServerResponse
 } from "@effect/platform"
 import { Chunk, Effect, Stream } from "effect"
-import { bufferOf } from "../Bytes.ts"
 import type { FlatHeaders } from "./BegunRequest.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
@@ -49,14 +48,6 @@ const headersOf = ({
   return flat
 }
 
-/** So many bytes are written together with the head, as text of one byte a character: node writes a buffer apart. */
-const mostTogether = 16 * 1024
-
-const endWith = (node: ServerResponse, bytes: Uint8Array): void => {
-  if (bytes.length > mostTogether) node.end(bytes)
-  else node.end(bufferOf(bytes).toString("latin1"), "latin1")
-}
-
 /**
  * Writes an answer, or its beginning. Where there is one already, or nobody any more, nothing is written.
  *
@@ -78,8 +69,7 @@ export const write = (
   }
   switch (body._tag) {
     case "Uint8Array":
-      node.writeHead(status, headers)
-      endWith(node, body.body)
+      node.writeHead(status, headers).end(body.body)
       return undefined
     case "Raw":
       node.writeHead(status, headers)

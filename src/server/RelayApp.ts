@@ -13,7 +13,8 @@ import {
   HttpServerRespondable,
   HttpServerResponse
 } from "@effect/platform"
-import { type Cause, Context, Effect, Exit, Option, Scope, Tracer } from "effect"
+import { type Cause, Context, Effect, Option, Scope, Tracer } from "effect"
+import * as AtOnce from "../AtOnce.ts"
 import { turn } from "../EventLoop.ts"
 import { BasePath } from "../http/BasePath.ts"
 import * as RawHandlers from "../http/RawHandlers.ts"
@@ -200,10 +201,6 @@ const call = (
   }
 }
 
-/** Whether a handler has given its answer already. `Exit.isExit` does not know of what. */
-const isDone = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
-  Exit.isExit(effect) && Exit.isSuccess(effect)
-
 /**
  * What is asked most is answered here, with neither fiber nor context: a caller who may ask, at a route of our own whose
  * handler knows the answer, with nothing for the log.
@@ -230,19 +227,13 @@ const beginAtOnce = (
   const { raw } = parts.handlersOf(route)
   if (raw === undefined) return begun(answer(parts, asked, run(parts, route)))
   const made = call(raw, asked, route, given.batch)
-  const begunRaw = (answered: Effect.Effect<Response, never, RawHandlers.Needed>) => ({
-    answer: answered,
-    // Nothing but that answer is run in it, which asks for no more than this has.
-    context: RawHandlers.contextOf(asked, given.scope) as Context.Context<Needed>,
-    headers: () => headersOf(asked)
-  })
   // Node reads a body behind the call that its head makes: whether all of it has come is known a turn later.
-  if (!isDone(made) || unreadOf(asked.request) !== undefined)
-    return begunRaw(answer(parts, asked, Effect.interruptible(made)))
+  if (!AtOnce.isValue(made) || unreadOf(asked.request) !== undefined)
+    return begun(answer(parts, asked, Effect.interruptible(made)))
   const response = made.value
   if (response.status === 200) parts.addresses.keep(asked.address)
   const told = tell(parts, asked, response.status, undefined)
-  return told === undefined ? { response, headers: headersOf(asked) } : begunRaw(Effect.as(told, response))
+  return told === undefined ? { response, headers: headersOf(asked) } : begun(Effect.as(told, response))
 }
 
 /** The relay, by how it begins a request. */

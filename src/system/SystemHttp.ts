@@ -94,7 +94,7 @@ const group = HttpApiBuilder.group(RelayApi, "system", (handlers) =>
     .handleRaw("docs", () => page)
 )
 
-/** The handlers of the group `system`. What watches a relay asks `info` all the time. */
+/** The handlers of the group `system`. What watches a relay asks `info` all the time: it takes half the work this way. */
 export const layer = Layer.merge(
   group,
   RawHandlers.besides(RelayApi, "system", Effect.succeed({ info: () => () => info }))

@@ -21,7 +21,7 @@ export const uidOf = (subject: string): Option.Option<string> =>
   Option.fromNullable(/^(?:.* \+ )?(?:UID|userId)=(.*?)(?: \+ .*)?$/im.exec(subject)?.[1])
 
 /** A file that should have a certificate can't be read, or has none. */
-export class CertificateMissing extends Data.TaggedError("CertificateMissing")<{
+class CertificateMissing extends Data.TaggedError("CertificateMissing")<{
   /** Names the file. */
   readonly message: string
 }> {}

@@ -50,25 +50,6 @@ describe("a program", () => {
     expect(said()).toEqual(["first", "\n", "object"])
   })
 
-  it("sees names in stack traces while it is evaluated, and its lines afterwards", () => {
-    const own = Error.prepareStackTrace
-    const traced = `const named = () => new Error().stack\nglobalThis.said = [named(), named]\n}))`
-    writeFileSync(program, text("first").replace(/const later[\s\S]*/, traced))
-    start(program)
-    const [stack, named] = said()
-    expect(stack.split("\n")[0]).toBe("named")
-    expect(stack).not.toContain(program)
-    expect(Error.prepareStackTrace).toBe(own)
-    expect(named()).toContain(`${program}:2`)
-  })
-
-  it("leaves stack traces as they are where it fails, too", () => {
-    const own = Error.prepareStackTrace
-    writeFileSync(program, text("first").replace(/const later[\s\S]*/, 'throw new Error("broken")\n}))'))
-    expect(() => start(program)).toThrow("broken")
-    expect(Error.prepareStackTrace).toBe(own)
-  })
-
   it("runs where node loads it itself", () => {
     createRequire(program)(program)
     expect(said()).toEqual(["first", "\n", "object"])

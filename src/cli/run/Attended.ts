@@ -19,7 +19,7 @@ export interface Attendance {
 }
 
 /** So long a second Ctrl-C is waited for. */
-export const patience: Duration.DurationInput = "10 seconds"
+const patience: Duration.DurationInput = "10 seconds"
 
 /** A relay that can't be asked to cancel is not waited for any longer. */
 const cancelWithin: Duration.DurationInput = "15 seconds"

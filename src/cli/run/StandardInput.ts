@@ -1,7 +1,7 @@
 /** What another program says to this one. */
 import { fstatSync } from "node:fs"
 import { Effect } from "effect"
-import { exitCode, StartError } from "../StartError.ts"
+import { type StartError, wrongCall } from "../StartError.ts"
 
 /** Bytes: more is no list of names. */
 const maxBytes = 16 * 1024 * 1024
@@ -24,8 +24,7 @@ const read = async (): Promise<string | undefined> => {
   return Buffer.concat(pieces).toString("utf8")
 }
 
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: stdin: ${message}` })
+const wrong = (message: string) => wrongCall(`stdin: ${message}`)
 
 /** All of stdin. Fails, with code 2, where it can't be read, or is over 16 MiB. */
 export const text: Effect.Effect<string, StartError> = Effect.tryPromise({

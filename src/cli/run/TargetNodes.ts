@@ -6,7 +6,7 @@ import type { KnownNode } from "../../system/SystemApi.ts"
 import * as NodesOfRun from "../NodesOfRun.ts"
 import type { RelayFailure } from "../RelayProblem.ts"
 import * as RunName from "../RunName.ts"
-import { exitCode, StartError } from "../StartError.ts"
+import { type StartError, wrongCall } from "../StartError.ts"
 import * as Target from "./Target.ts"
 
 /** Which nodes are to be run. */
@@ -110,8 +110,7 @@ const hasNodes = (client: RelayClientService) =>
     Effect.catchTag("AccessDenied", () => Effect.succeed(true))
   )
 
-const wrong = (message: string) =>
-  new StartError({ code: exitCode.configuration, message: `rudder-relay: ${message}; nothing was started` })
+const wrong = (message: string) => wrongCall(`${message}; nothing was started`)
 
 /** More names say no more. */
 const maxShown = 10

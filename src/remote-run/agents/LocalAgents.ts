@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto"
 import { Cause, Effect, Either, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import { RelayConfig } from "../../config/RelayConfig.ts"
 import type { Settings } from "../../config/Settings.ts"
+import * as Span from "../../Span.ts"
 import * as AgentChild from "./AgentChild.ts"
 import * as AgentFamily from "./AgentFamily.ts"
 import {
@@ -14,7 +15,6 @@ import {
   type AgentProcessService
 } from "./AgentProcess.ts"
 import * as AgentProgram from "./AgentProgram.ts"
-import * as AgentSpan from "./AgentSpan.ts"
 import * as Census from "./Census.ts"
 import * as Fifos from "./Fifos.ts"
 import * as HeldOutputs from "./HeldOutputs.ts"
@@ -44,7 +44,7 @@ interface Parts {
 }
 
 /** Nothing that runs is left at the end of the scope. */
-export const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
+const make = (options: LocalAgentsOptions): Effect.Effect<AgentProcessService, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { enabled, command, useSudo, killGrace } = options
     // Nobody but root reads the environment of what sudo starts.
@@ -88,8 +88,10 @@ const noFifos = ({ message }: SpawnFailure.SpawnFailure): Uint8Array =>
     `rudder-relay: /dev/stdout and /dev/stderr could not be opened by name, since no FIFOs could be made: ${message.trim()}\n`
   )
 
+const inSpan = Span.around("AgentProcess.run")
+
 const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
-  AgentSpan.around(
+  inSpan(
     Effect.uninterruptibleMask((restore) =>
       // An agent whose run is interrupted before this point is never started.
       Effect.flatMap(restore(Effect.yieldNow()), () => {
@@ -97,8 +99,7 @@ const run = (parts: Parts, command: AgentCommand, output: AgentOutput) =>
         return attempt({ parts, line: lineOf(parts, command), output, identity, restore }, attempts)
       })
     ),
-    "AgentProcess.run",
-    { hostname: command.hostname }
+    () => ({ hostname: command.hostname })
   )
 
 const lineOf = ({ command, useSudo, startedIn }: Parts, agent: AgentCommand): CommandLine => {
@@ -211,7 +212,7 @@ interface CommandLine {
 }
 
 /** The command line of an agent. It goes through no shell, and `--` keeps a hostname from being an option. */
-export const commandLine = (
+const commandLine = (
   { command, useSudo }: Pick<LocalAgentsOptions, "command" | "useSudo">,
   { hostname, classes }: AgentCommand
 ): CommandLine => {

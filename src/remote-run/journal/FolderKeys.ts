@@ -17,7 +17,7 @@ import type { KnownKey, RunKeysService } from "./RunKeys.ts"
 const lifetime = Duration.toMillis(Duration.hours(24))
 
 /** So many keys are known at once: a run every two seconds, day and night. They take some 15 MB of memory. */
-export const maxKeys = 50_000
+const maxKeys = 50_000
 
 interface Entry {
   readonly run: RunId

@@ -9,8 +9,8 @@ import { StorageError } from "../../RelayError.ts"
 import {
   type Counts,
   counted,
+  decodeOutcome,
   type NodeEnded,
-  NodeOutcome,
   type RunDone,
   RunStarted,
   seconds,
@@ -26,7 +26,6 @@ import * as PastJournal from "./PastJournal.ts"
 const isNodeId = Schema.is(NodeId)
 const decodeHead = Schema.decodeUnknownOption(Schema.parseJson(RunHead))
 const decodeStarted = Schema.decodeUnknownEither(Schema.parseJson(RunStarted))
-const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
 
 /** A record that a stop tore may be as long as it should be, with anything in it. */
 const isJson = (text: string): boolean => {

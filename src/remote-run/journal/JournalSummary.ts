@@ -3,7 +3,7 @@ import { FileSystem } from "@effect/platform"
 import { Effect, Either, Schema, Stream } from "effect"
 import { storageError } from "../../disk/StorageFailure.ts"
 import type { StorageError } from "../../RelayError.ts"
-import { type Counts, counted, NodeOutcome, RunDone, verdict } from "../RunEvent.ts"
+import { type Counts, counted, RunDone, verdictOf } from "../RunEvent.ts"
 import { RunHead, type RunSummary, type RunTally, summaryOf } from "../RunRecord.ts"
 import * as JournalEvents from "./JournalEvents.ts"
 import { Kind } from "./JournalRecord.ts"
@@ -12,7 +12,6 @@ import * as JournalWindow from "./JournalWindow.ts"
 
 const decodeHead = Schema.decodeUnknown(Schema.parseJson(RunHead))
 const decodeDone = Schema.decodeUnknownEither(Schema.parseJson(RunDone))
-const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
 
 /** The last record of a journal is `done`, and small. */
 const doneLength = 512
@@ -46,11 +45,7 @@ const noEnds: Counts = { ok: 0, failed: 0 }
 /** The ends counted one by one: what they say is what `done` would say. */
 const count = (source: JournalSource) =>
   Stream.runFold(JournalEvents.stored(source), noEnds, (sum, { kind, json }) => {
-    if (kind !== Kind.end) return sum
-    return counted(
-      sum,
-      Either.match(decodeOutcome(json), { onLeft: () => "failed" as const, onRight: verdict })
-    )
+    return kind === Kind.end ? counted(sum, verdictOf(json)) : sum
   })
 
 /** The summary of a run that is over. `StorageError`: its journal can't be read, or has no head. */

@@ -81,22 +81,6 @@ export class NodeLog implements AgentOutput {
     if (this.ended) return undefined
     for (const stream of ["stdout", "stderr"] as const) this.append(stream, this.lines[stream].end())
     this.ended = true
-    return this.endPlainly(ending, now) ?? this.endWithMore(ending, now)
-  }
-
-  /** The end of most agents: an exit, and output of which all is kept. Undefined where there is more to say. */
-  private endPlainly(ending: NodeEnding, now: number): NodeOutcome | undefined {
-    for (const field in ending) if (field !== "code") return undefined
-    if (this.stderr.truncated || this.account.dropped > 0) return undefined
-    const { code } = ending
-    const { journal, node, started } = this.options
-    const duration = seconds(now - started)
-    const stderr = this.stderr.text()
-    journal.event(Kind.end, node, { event: "end", node, code, duration, stderr }, this.previous)
-    return { code, duration, stderr }
-  }
-
-  private endWithMore(ending: NodeEnding, now: number): NodeOutcome {
     const { code, ...why } = ending
     const { dropped = 0, truncated, duration, stderr, error, ...reason } = why
     const lost = dropped + this.account.dropped

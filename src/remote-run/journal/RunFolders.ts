@@ -68,7 +68,7 @@ const idOf = (name: string): RunId | undefined => {
   return isRunId(id) ? id : undefined
 }
 
-/** Whether it is that a file or folder is not there. */
+/** There is no such file or folder. */
 export const isMissing = (error: PlatformError.PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "NotFound"
 

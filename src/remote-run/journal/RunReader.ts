@@ -1,8 +1,8 @@
 /** A run's journal as the bytes that one caller sees, read at that caller's pace. */
 import type { FileSystem } from "@effect/platform"
-import { Clock, Effect, Either, Option, Schema, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../RelayError.ts"
-import { NodeOutcome, type Verdict, verdict } from "../RunEvent.ts"
+import { type Verdict, verdictOf } from "../RunEvent.ts"
 import type { EventMarks } from "./EventMarks.ts"
 import { headerLength, type JournalRecord, Kind, type RecordHeader, recordLength } from "./JournalRecord.ts"
 import type { JournalSource } from "./JournalSource.ts"
@@ -48,12 +48,6 @@ const batchLength = 32 * 1024
 const markInterval = 4 * 1024 * 1024
 
 const newline = 0x0a
-
-const decodeOutcome = Schema.decodeUnknownEither(Schema.parseJson(NodeOutcome))
-
-/** An end that can't be read is none that went well. */
-const verdictOf = ({ payload }: JournalRecord): Verdict =>
-  Either.match(decodeOutcome(payload.toString("utf8")), { onLeft: () => "failed" as const, onRight: verdict })
 
 const nameOf = (record: JournalRecord): string => record.node.toString("latin1")
 
@@ -238,7 +232,10 @@ class Reader {
     const { nodes, ended } = this.options
     if (record.nodeLength === 0) return true
     if (nodes !== undefined && !nodes.has(nameOf(record))) return false
-    return ended === undefined || (record.kind === Kind.end && ended.has(verdictOf(record)))
+    return (
+      ended === undefined ||
+      (record.kind === Kind.end && ended.has(verdictOf(record.payload.toString("utf8"))))
+    )
   }
 
   /** Follows the node's records back, until there are no more or `first` holds; they are emitted in order, `last` behind them. */

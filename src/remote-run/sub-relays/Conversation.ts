@@ -20,7 +20,7 @@ import {
 import { askOfRun, type Resumed, resuming, takeUp } from "./Resumption.ts"
 
 /** Connecting is tried three times: again after a quarter of a second, and after half a second more. */
-export const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.intersect(Schedule.recurs(2)))
+const connecting = Schedule.exponential("250 millis", 2).pipe(Schedule.intersect(Schedule.recurs(2)))
 
 /** For all three tries together. */
 const connectWithin = Duration.seconds(10)
@@ -33,7 +33,7 @@ export interface Call extends Resumed {
 }
 
 /** A connection that was not there in time, refused or broken off before anything was sent, is tried for again. */
-export const connect = (peer: Peer) =>
+const connect = (peer: Peer) =>
   Effect.flatMap(PeerClient, (client) => client.connect(peer)).pipe(
     Effect.retry({ schedule: connecting, while: (error: PeerUnreachable) => error.reason === "connection" }),
     Effect.timeoutFail({
