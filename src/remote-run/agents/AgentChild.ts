@@ -33,6 +33,7 @@ const turnsAfterExit = 3
 
 /** An agent's process, from the order to start it on. */
 export class AgentChild implements SpawnEvents {
+  isWanted = true
   /** Undefined where it does not run yet, or is not known; the process may run all the same. */
   pid: number | undefined
   private readonly options: AgentChildOptions
@@ -57,9 +58,13 @@ export class AgentChild implements SpawnEvents {
     return Effect.async((resume) => this.lookUntil(() => this.isEndSeen(resume)))
   }
 
-  /** Succeeds once it is known whether it has been started, and as which process; what starts it is in a hurry then. */
-  get answered(): Effect.Effect<void> {
+  /**
+   * It is to be ended. Succeeds once it is known whether it has been started, and as which process; what starts it is in a
+   * hurry then.
+   */
+  get unwanted(): Effect.Effect<void> {
     return Effect.async((resume) => {
+      this.isWanted = false
       if (!this.isAnswered) this.options.spawner.hurry()
       return this.lookUntil(() => isSo(this.isAnswered, resume))
     })

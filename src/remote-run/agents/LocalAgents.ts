@@ -137,7 +137,7 @@ const attempt = (order: Order, left: number): Effect.Effect<AgentExit, AgentErro
       const known = Effect.mapError(exit, (failure) => errorOf(line, failure))
       if (Exit.isFailure(exit) && Cause.isInterrupted(exit.cause))
         return Effect.zipRight(
-          Effect.flatMap(child.answered, () =>
+          Effect.flatMap(child.unwanted, () =>
             family === undefined ? forget(order) : end(parts, child, family)
           ),
           known

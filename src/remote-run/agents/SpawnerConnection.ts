@@ -15,6 +15,8 @@ import perlProgram from "./starter.pl?raw"
 
 /** What becomes of a program that was to be started: told at once, and `failed` or `ended` at last. */
 export interface SpawnEvents {
+  /** False once its end is waited for, and not what it does. */
+  readonly isWanted: boolean
   readonly started: (pid: number) => void
   /**
    * It does not run, and did not: for the reason that the system gives, or, `SpawnerEnded`, maybe, since nobody can say.
@@ -154,6 +156,12 @@ export class Connection {
   /** It has answered all that it was asked. */
   get isAnswered(): boolean {
     return this.unanswered.size === 0
+  }
+
+  /** Of an agent that it started more than the end is waited for. */
+  get hasWanted(): boolean {
+    for (const { events } of this.running.values()) if (events.isWanted) return true
+    return false
   }
 
   /** Nothing is to be heard of it. */

@@ -152,6 +152,33 @@ describe("a process that starts agents, which stands still,", () => {
       })
   )
 
+  it.scoped("has its usual time where another agent runs that nobody ends", () =>
+    Effect.gen(function* () {
+      const { agent, notes, order, stop } = yield* agents({ killGrace: "1 hour" })
+      const other = yield* order("waits")
+      yield* really(pids(agent, "waits"))
+      yield* holdsSoon(() => other.starter() > 0)
+      const starter = other.starter()
+      yield* stop(starter)
+      const before = openFiles()
+      const { fiber } = yield* order("never")
+      yield* holdsSoon(() => openFiles() > before)
+      const interrupting = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("20 seconds")
+      assert.isTrue(lives(starter))
+      // With the other one there is nothing to lose.
+      const interruptingOther = yield* Effect.fork(Fiber.interrupt(other.fiber))
+      yield* really(Effect.sleep("10 millis")).pipe(
+        Effect.zipRight(TestClock.adjust("100 millis")),
+        Effect.repeat({ until: () => !lives(starter), times: 50 })
+      )
+      assert.isFalse(lives(starter))
+      yield* really(Fiber.join(interrupting))
+      yield* really(Fiber.join(interruptingOther))
+      assert.isFalse(notes("never"))
+    })
+  )
+
   it.scopedLive("does not keep an agent of its from being ended, which is dead and not waited for", () =>
     Effect.gen(function* () {
       const { agent, layer, order, stop } = yield* agents({ killGrace: "1 hour" })

@@ -29,7 +29,12 @@ const request = {
   stdout: "/dev/null",
   stderr: "/dev/null"
 }
-const events = { started: () => {}, failed: () => {}, ended: () => {} }
+const events = {
+  isWanted: true,
+  started: () => {},
+  failed: () => {},
+  ended: () => {}
+}
 
 describe("Spawner", () => {
   it.scoped("is started behind the relay's own start", () =>
