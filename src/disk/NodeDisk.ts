@@ -21,6 +21,7 @@ import {
 import { create, hasMode, openNotes, withMode } from "./NodeFile.ts"
 import { attempt, byThread, type NodeFs, now } from "./NodeFs.ts"
 import * as Sequence from "./Sequence.ts"
+import * as Slab from "./Slab.ts"
 
 const unlessMissing = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A | undefined, DiskError> =>
   Effect.catchIf(effect, isAbsent, () => Effect.succeed(undefined))
@@ -77,10 +78,22 @@ const look = (node: NodeFs, path: string): Either.Either<DiskStatus | undefined,
 const nothing: Either.Either<undefined> = Either.right(undefined)
 const orNothing = { throwIfNoEntry: false } as const
 
+/** Opens a file, and has the system not note that it was read: of a file that is read once that is a part of the work. */
+const openToRead = (node: NodeFs, path: string): number => {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOATIME = 0 } = node.constants
+  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+  try {
+    return node.openSync(path, flags | O_NOATIME)
+  } catch (cause) {
+    // Somebody else's file.
+    if (diskError(cause).code !== "EPERM") throw cause
+    return node.openSync(path, flags)
+  }
+}
+
 /** What a file that is there has, which is `length` bytes long. */
 const ofFile = <A>(node: NodeFs, path: string, read: (file: number, length: number) => A): A => {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = node.constants
-  const file = node.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  const file = openToRead(node, path)
   try {
     const found = node.fstatSync(file)
     if (!found.isFile()) throw notOfItsKind(path)
@@ -95,7 +108,7 @@ const bytesOf = (node: NodeFs, path: string): Buffer =>
   ofFile(node, path, (file, expected) => {
     if (expected > longestText) throw tooLong(path)
     // A byte to spare: what grew meanwhile is seen, and the end of what did not.
-    let buffer = Buffer.allocUnsafe(expected + 1)
+    let buffer = Slab.take(expected + 1)
     let length = 0
     for (let more = 1; more > 0; ) {
       if (length > longestText) throw tooLong(path)

@@ -48,7 +48,9 @@ export interface NodeFs
     | "R_OK"
     | "W_OK"
     | "X_OK"
-  >
+  > &
+    // Linux has it.
+    Partial<Pick<typeof fs.constants, "O_NOATIME">>
 }
 
 /** How node tells the end of what a thread did. */

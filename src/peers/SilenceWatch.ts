@@ -3,6 +3,7 @@
  * fifth of all that asking takes.
  */
 import { Duration, Effect, type Scope } from "effect"
+import { Bag } from "../Bag.ts"
 
 /** Something that is to get on. */
 export interface Watched {
@@ -40,12 +41,11 @@ const look = (seen: Seen): boolean => {
 /** Looks until the scope ends, while there is something to look at. */
 export const make = (patience: Duration.Duration): Effect.Effect<SilenceWatch, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const all = new Set<Seen>()
+    const all = new Bag<Seen>()
     const some = Effect.unsafeMakeLatch(false)
     const lookAtAll = Effect.sync(() => {
-      for (const seen of all) {
-        if (!look(seen)) continue
-        all.delete(seen)
+      for (const seen of [...all].filter(look)) {
+        all.remove(seen)
         seen.watched.fellSilent()
       }
       if (all.size === 0) some.unsafeClose()
@@ -60,7 +60,7 @@ export const make = (patience: Duration.Duration): Effect.Effect<SilenceWatch, n
         const seen: Seen = { watched, steps: watched.steps, still: 0 }
         all.add(seen)
         some.unsafeOpen()
-        return () => void all.delete(seen)
+        return () => all.remove(seen)
       }
     }
   })

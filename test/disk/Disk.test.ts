@@ -111,6 +111,34 @@ describe("what is no file, where a file belongs", () => {
   )
 })
 
+describe("a small file that is read", () => {
+  const old = new Date("2020-01-01T00:00:00Z")
+
+  it.scopedLive("is left with the time at which it was read before", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "file")
+      fs.writeFileSync(path, "content")
+      fs.utimesSync(path, old, new Date())
+      expect(yield* make(fs).readText(path)).toBe("content")
+      expect(fs.statSync(path).atime).toEqual(old)
+    })
+  )
+
+  it.effect("is read all the same where it is somebody else's, of which the system does not allow that", () =>
+    Effect.gen(function* () {
+      const memory = createFsFromVolume(Volume.fromJSON({ "/file": "content" }))
+      const openSync: NodeFs["openSync"] = (path, flags) => {
+        if ((Number(flags) & fs.constants.O_NOATIME) !== 0)
+          throw Object.assign(new Error("EPERM"), { code: "EPERM" })
+        return memory.openSync(path, flags)
+      }
+      // As above.
+      const node = { ...memory, openSync, constants: fs.constants } as unknown as NodeFs
+      expect(yield* make(node).readText("/file")).toBe("content")
+    })
+  )
+})
+
 describe("the end of a file", () => {
   it.scopedLive("is so much of it as is asked for, or all of it, and how long that is", () =>
     Effect.gen(function* () {

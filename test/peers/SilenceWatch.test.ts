@@ -30,6 +30,24 @@ describe("what is watched", () => {
       })
   )
 
+  it.scoped("is told so in the same look as others, and only what stood still", () =>
+    Effect.gen(function* () {
+      const { watch, watched } = yield* watching(1)
+      const others = [0, 1, 2, 3].map(() => ({ steps: 0, silent: 0, fellSilent: () => {} }))
+      for (const other of others) {
+        other.fellSilent = () => void other.silent++
+        watch.begin(other)
+      }
+      yield* TestClock.adjust(1000)
+      const [alive] = others
+      if (alive !== undefined) alive.steps++
+      yield* TestClock.adjust(patience)
+      expect([watched, ...others].map(({ silent }) => silent)).toEqual([1, 0, 1, 1, 1])
+      yield* TestClock.adjust(patience)
+      expect(alive?.silent).toBe(1)
+    })
+  )
+
   it.scoped("does not while it gets on", () =>
     Effect.gen(function* () {
       const { watched } = yield* watching(1)

@@ -102,7 +102,7 @@ const launch = (
   }
   const flight = Flights.begin(flights, key)
   const end = () => {
-    flights.files.delete(key)
+    Flights.end(flights, key, flight)
     permit.release()
     return flight.missed ? DueFiles.due(parts.files, key, 0) : Effect.void
   }

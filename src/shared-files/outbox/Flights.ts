@@ -38,6 +38,14 @@ export const begin = ({ files }: Flights, key: string): Flight => {
   return flight
 }
 
+const nothing = () => {}
+
+/** A flight that is over. It holds nothing of what was sent: what a `Map` has had is kept alive (`Bag`). */
+export const end = ({ files }: Flights, key: string, flight: Flight): void => {
+  files.delete(key)
+  flight.stop = nothing
+}
+
 /** Whether this very version is being sent. */
 export const isSending = ({ files }: Flights, { key, order }: Entry): boolean =>
   files.get(key)?.current === order
