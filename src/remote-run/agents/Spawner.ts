@@ -22,7 +22,10 @@ export interface Spawner {
   /** Should the relay be killed before `release`, this agent is ended, whichever process started it. */
   readonly guard: (pid: number, cookie: string) => void
   readonly release: (pid: number) => void
-  /** What it was asked for is waited for: where it says nothing for five seconds, it did not start it, or is gone; while agents run that are not to be ended it has its usual time. */
+  /**
+   * What it was asked for is waited for: where it says nothing for five seconds, it did not start it, or is gone. While agents
+   * run that are not to be ended it has its usual time.
+   */
   readonly hurry: () => void
 }
 
@@ -57,7 +60,8 @@ const watch = (connection: Connection): Effect.Effect<void> =>
 
 /**
  * In so many steps one that is asked and says nothing at all is given up, where somebody waits for the end of an agent: a
- * stop has no 30 seconds. But not while it has other agents, the ends of which nobody would know then. Steps, since a machine that stood still lets both go on at the same time.
+ * stop has no 30 seconds. But not while it has other agents, the ends of which nobody would know then. Steps, since a machine
+ * that stood still lets both go on at the same time.
  */
 const silentSteps = 10
 const silentStep = "500 millis"
