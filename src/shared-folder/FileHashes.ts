@@ -2,6 +2,7 @@
 import { Cache, Data, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { HashAlgorithm } from "../disk/ContentHash.ts"
 import { Hasher, type HasherService } from "../disk/Hasher.ts"
+import { attempt } from "../disk/NodeFs.ts"
 import * as StorageFailure from "../disk/StorageFailure.ts"
 import * as Permits from "../Permits.ts"
 import type { StorageError } from "../RelayError.ts"
@@ -37,7 +38,7 @@ const digest = (hasher: HasherService, { take, size }: OpenedFile.OpenedFile, al
     for (let at = 0; at < size; ) {
       const room = block.subarray(0, Math.min(block.length, size - at))
       const from = at
-      const length = yield* OpenedFile.attempt(() => take(room, from))
+      const length = yield* attempt(() => take(room, from))
       yield* Effect.flatten(hash.update(room.subarray(0, length)))
       at += length
     }

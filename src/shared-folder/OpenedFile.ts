@@ -1,7 +1,8 @@
 /** A file of the shared folder that is open, as it was when it was opened. */
 import * as fs from "node:fs"
 import { Clock, Duration, Effect, Option, type Scope } from "effect"
-import { DiskError, diskError } from "../disk/Disk.ts"
+import { DiskError } from "../disk/Disk.ts"
+import { attempt } from "../disk/NodeFs.ts"
 import type { ByteRange } from "./Conditions.ts"
 
 /** As much of node's `fs` as is needed. */
@@ -31,10 +32,6 @@ const longestStep = Duration.seconds(1)
 
 /** What the system says where there is no file to be had at a path. */
 const absent = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "ENXIO"])
-
-/** Does something with the file system that may fail. */
-export const attempt = <A>(operation: () => Promise<A>) =>
-  Effect.tryPromise({ try: operation, catch: diskError })
 
 /** None where there is no file to be had. */
 export const unlessAbsent = <A, E, R>(

@@ -4,6 +4,7 @@ import { Context, Effect, FiberSet, Layer, Option, type Scope } from "effect"
 import { RelayConfig } from "../config/RelayConfig.ts"
 import type { HashAlgorithm } from "../disk/ContentHash.ts"
 import { diskError } from "../disk/Disk.ts"
+import { attempt } from "../disk/NodeFs.ts"
 import * as StorageFailure from "../disk/StorageFailure.ts"
 import type { StorageError } from "../RelayError.ts"
 import type { ByteRange } from "./Conditions.ts"
@@ -46,8 +47,8 @@ export class SharedFolder extends Context.Tag("rudder-relay/SharedFolder")<
 /** Where a file really is; none where that is not in the folder. */
 const placeOf = ({ promises }: OpenedFile.FolderFs, folder: string, path: FolderPath) =>
   Effect.gen(function* () {
-    const root = yield* OpenedFile.attempt(() => promises.realpath(folder))
-    const place = yield* OpenedFile.attempt(() => promises.realpath([root, ...path].join("/")))
+    const root = yield* attempt(() => promises.realpath(folder))
+    const place = yield* attempt(() => promises.realpath([root, ...path].join("/")))
     if (place.startsWith(root.endsWith("/") ? root : `${root}/`)) return Option.some(place)
     yield* Effect.logWarning("a link that leads out of the shared folder is not followed").pipe(
       Effect.annotateLogs({ path: path.join("/") })

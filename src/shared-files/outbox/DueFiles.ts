@@ -1,5 +1,6 @@
 /** When which files are to be looked at. Of what waits, only the next time of each shard is held in memory. */
 import { Clock, Duration, Effect } from "effect"
+import * as FiberClock from "../../FiberClock.ts"
 import * as EntryName from "./EntryName.ts"
 import { Timetable } from "./Timetable.ts"
 
@@ -16,7 +17,6 @@ export interface DueFiles {
 const longestRest = 3_600_000
 
 /** By a clock that is never set. Milliseconds. */
-const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 /** Earlier than any time of that clock's: what is due now is due whatever the time. */
 const longSince = Number.NEGATIVE_INFINITY
@@ -36,7 +36,7 @@ export const dueNow = ({ timetable, wake }: DueFiles, shards: ReadonlyArray<numb
 
 /** A file is to be looked at in so many milliseconds, or sooner. */
 export const due = ({ timetable, wake }: DueFiles, key: string, inMillis: number): Effect.Effect<void> =>
-  Effect.map(monotonic, (now) => {
+  Effect.map(FiberClock.monotonic, (now) => {
     timetable.add(EntryName.shardOf(key), now + Math.max(0, inMillis))
     wake.unsafeOpen()
   })
@@ -68,7 +68,7 @@ export const dueByName = (
 
 /** A shard that is due; undefined where none was, behind a wait until one may be. */
 export const next = ({ timetable, wake }: DueFiles): Effect.Effect<number | undefined> =>
-  Effect.flatMap(monotonic, (now) => {
+  Effect.flatMap(FiberClock.monotonic, (now) => {
     wake.unsafeClose()
     const found = timetable.take(now)
     if ("shard" in found) return Effect.succeed(found.shard)

@@ -1,5 +1,6 @@
 /** What is written beside an entry's content, for the relay and for a person to read: `request` and `attempts`. */
 import { Option } from "effect"
+import * as DateTime from "../../http/DateTime.ts"
 import * as NodeId from "../../NodeId.ts"
 import * as FileId from "../file/FileId.ts"
 import * as HeaderBlock from "../file/HeaderBlock.ts"
@@ -33,21 +34,13 @@ const isNodeId = (text: string | undefined): text is NodeId.NodeId =>
 const isFileId = (text: string | undefined): text is FileId.FileId =>
   text !== undefined && FileId.pattern.test(text)
 
-/** Many uploads begin, and are accepted, in one millisecond: what was printed last. */
-let printed = { millis: 0, text: new Date(0).toISOString() }
-
-const iso = (millis: number): string => {
-  if (printed.millis !== millis) printed = { millis, text: new Date(millis).toISOString() }
-  return printed.text
-}
-
 /** The text of `request`. */
 export const print = ({ name, began, accepted, metadata }: EntryRecord): string =>
   HeaderBlock.line("target", name.target) +
   HeaderBlock.line("source", name.source) +
   HeaderBlock.line("file_id", name.fileId) +
-  HeaderBlock.line("began", iso(began)) +
-  HeaderBlock.line("accepted", iso(accepted)) +
+  HeaderBlock.line("began", DateTime.print(began)) +
+  HeaderBlock.line("accepted", DateTime.print(accepted)) +
   Metadata.print(metadata)
 
 /** What `request` says; none for what `print` did not make. */
@@ -81,7 +74,7 @@ const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice
 export const printAttempts = ({ count, at, error, status }: Attempts): string =>
   HeaderBlock.print([
     ["attempts", String(count)],
-    ["last_attempt", iso(at)],
+    ["last_attempt", DateTime.print(at)],
     ["last_error", oneLine(error)],
     ...Option.match(status, {
       onNone: () => [],

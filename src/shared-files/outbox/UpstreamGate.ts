@@ -98,11 +98,9 @@ export const make = (retry: RetrySettings): UpstreamGate => {
       parts.nextProbe = 0
       change(parts)
     }),
-    status: Effect.map(monotonic, (now) => statusAt(parts, now))
+    status: Effect.map(FiberClock.monotonic, (now) => statusAt(parts, now))
   }
 }
-
-const monotonic = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 /** Those who wait look again. */
 const change = (parts: Parts): void => {
@@ -128,7 +126,7 @@ const close = (parts: Parts, message: string) =>
     parts.failures++
     parts.problem = Option.some(message)
     const delay = yield* delayAfter(parts.retry, parts.failures)
-    parts.nextProbe = (yield* monotonic) + Math.ceil(Duration.toMillis(delay))
+    parts.nextProbe = (yield* FiberClock.monotonic) + Math.ceil(Duration.toMillis(delay))
   })
 
 /** Some find a place at once. */
@@ -172,7 +170,7 @@ const admittedByTime = (parts: Parts, clock: Clock.Clock): Effect.Effect<Permit>
 
 /** A permit, or what to wait for: the next change behind what was seen here, or the time of the next probe. */
 const decide = (parts: Parts, clock: Clock.Clock) =>
-  Effect.map(monotonic, (now): Permit | { readonly wait: Effect.Effect<unknown> } => {
+  Effect.map(FiberClock.monotonic, (now): Permit | { readonly wait: Effect.Effect<unknown> } => {
     if (parts.open) return permit(parts, clock, false)
     const change = parts.changed.await
     if (parts.probing) return { wait: change }

@@ -3,6 +3,7 @@ import { Clock, Effect, Option } from "effect"
 import type { DiskError, DiskService } from "../../disk/Disk.ts"
 import type { FileLocks } from "../../disk/FileLocks.ts"
 import * as Folders from "../../disk/Folders.ts"
+import * as FiberClock from "../../FiberClock.ts"
 import { keyOf, type Location, metadataSuffix } from "../file/Location.ts"
 import * as Metadata from "../file/Metadata.ts"
 
@@ -81,7 +82,7 @@ export const cleanUp = (parts: Parts): Effect.Effect<void> =>
 const readClocks = Effect.gen(function* () {
   return {
     wall: yield* Clock.currentTimeMillis,
-    monotonic: Number((yield* Clock.currentTimeNanos) / 1_000_000n)
+    monotonic: yield* FiberClock.monotonic
   }
 })
 
