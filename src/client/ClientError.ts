@@ -112,10 +112,12 @@ export const isWorthAnotherTry = (error: CallFailure): boolean => {
     case "RelayUnreachable":
     case "RequestTimeout":
     case "TooBusy":
-    case "StorageError":
     case "StorageFull":
     case "UpstreamFatal":
       return true
+    case "StorageError":
+      // A run's damaged file stays what it is.
+      return error.run === undefined
     case "UnexpectedAnswer":
       return error.status >= 500 || error.status === 408 || error.status === 429
     default:

@@ -184,18 +184,23 @@ describe("a run's stream", () => {
     })
   )
 
-  it.effect("goes on with a busy relay later, and not with one that has not the run any more", () =>
-    Effect.gen(function* () {
-      const busy = { _tag: "TooBusy", message: "stopping", retryAfterSeconds: 10 }
-      const gone = { _tag: "RunNotFound", message: "no run", run }
-      const relay = scripted((_, at) => {
-        if (at === 1) return { bytes: Stream.make(Buffer.from(textOf(events.slice(0, 5)))), cut: true }
-        return at === 2 ? { status: 503, body: busy } : { status: 404, body: gone }
+  for (const [what, status, ended] of [
+    ["has not the run any more", 404, { _tag: "RunNotFound", message: "no run", run }],
+    ["has it in a damaged file", 500, { _tag: "StorageError", message: "damaged", request: "1", run }]
+  ] as const)
+    it.effect(`goes on with a busy relay later, and not with one that ${what}`, () =>
+      Effect.gen(function* () {
+        const busy = { _tag: "TooBusy", message: "stopping", retryAfterSeconds: 10 }
+        const failed = { _tag: "StorageError", message: "the disk failed", request: "1" }
+        const relay = scripted((_, at) => {
+          if (at === 1) return { bytes: Stream.make(Buffer.from(textOf(events.slice(0, 5)))), cut: true }
+          if (at === 2) return { status: 503, body: busy }
+          return at === 3 ? { status: 500, body: failed } : { status, body: ended }
+        })
+        expect(yield* inTime(Effect.flip(runAll)).pipe(Effect.provide(relay.layer))).toMatchObject(ended)
+        expect(relay.asked.map(({ method }) => method)).toEqual(["POST", "GET", "GET", "GET"])
       })
-      expect(yield* inTime(Effect.flip(runAll)).pipe(Effect.provide(relay.layer))).toMatchObject(gone)
-      expect(relay.asked.map(({ method }) => method)).toEqual(["POST", "GET", "GET"])
-    })
-  )
+    )
 
   it.effect("is read no faster than it is consumed", () =>
     Effect.gen(function* () {

@@ -32,7 +32,7 @@ export const list = (
     }
   })
 
-/** An entry as it is shown; none where it is gone meanwhile. */
+/** An entry as it is shown; none where it is gone meanwhile, or can't be read, which is in the log. */
 const describe = ({ spool, gate, locks, deliveries }: Parts, { key, order }: EntryName.EntryName) =>
   Effect.gen(function* () {
     const entry = (yield* spool.versions(key)).find((version) => version.order === order)
@@ -57,6 +57,14 @@ const describe = ({ spool, gate, locks, deliveries }: Parts, { key, order }: Ent
       next_try: state === "waiting" ? iso(Math.max(entry.time, now + Math.ceil(pause))) : null
     }
     return [shown]
-  }).pipe(locks.alone(key))
+  }).pipe(
+    Effect.catchAll(({ message }) =>
+      Effect.logWarning("an entry of the outbox can't be read").pipe(
+        Effect.annotateLogs({ entry: key, error: message }),
+        Effect.as([])
+      )
+    ),
+    locks.alone(key)
+  )
 
 const iso = (millis: number): string => new Date(millis).toISOString()

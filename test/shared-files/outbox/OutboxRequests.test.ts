@@ -1,9 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Option } from "effect"
-import type { DiskService } from "../../../src/disk/Disk.ts"
+import { DiskError, type DiskService } from "../../../src/disk/Disk.ts"
 import { Outbox } from "../../../src/shared-files/outbox/Outbox.ts"
 import { type Answer, ScriptedUpstream } from "../../../src/testing/ScriptedUpstream.ts"
 import { hashOf, memory, nameOf, outboxLayer, pass, sha256Of, spoil, upload } from "../../support/Outboxes.ts"
+import { listening } from "../../support/Stores.ts"
 
 const name = nameOf("file.txt")
 
@@ -160,6 +161,28 @@ describe("what an administrator asks of the outbox", () => {
       expect(pages).toEqual([["file-6", "file-5", "file-4"], ["file-3", "file-2", "file-1"], ["file-0"]])
       expect(third.next).toBe(null)
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is a list without what can't be read, which the log names", () => {
+    const upstream = new ScriptedUpstream()
+    upstream.answer = () => "fail"
+    const disk = memory()
+    let unreadable = ""
+    const readEnd: DiskService["readEnd"] = (path, most) =>
+      path === unreadable
+        ? new DiskError({ message: "EACCES: permission denied", code: "EACCES" })
+        : Effect.tap(disk.readEnd(path, most), () => {
+            unreadable ||= path
+          })
+    const log = listening()
+    return Effect.gen(function* () {
+      for (const fileId of ["a", "b", "c"]) yield* upload(nameOf(fileId), "hello")
+      expect((yield* entries).length).toBe(3)
+      expect((yield* entries).length).toBe(2)
+      expect(log.said.filter((line) => /can't be read/.test(line))).toEqual([
+        expect.stringContaining("EACCES: permission denied")
+      ])
+    }).pipe(Effect.provide([outboxLayer({ upstream, disk: { ...disk, readEnd } }), log.layer]))
   })
 
   it.effect("is to try all now: what is not due, what was refused, and behind a pause", () => {
