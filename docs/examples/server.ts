@@ -49,13 +49,13 @@ const routes = Effect.gen(function* () {
 const listener = createServer()
 const http = NodeHttpServer.layer(() => listener, { port: Number(port), host: "127.0.0.1" })
 
-// At the end nobody is let in and no more agents are started, and those that run are waited for; who then still hears of
-// one is let go, and it is cancelled.
+// At the end nobody is let in and no more agents are started, and those that run are waited for, so long; who then still
+// hears of one is let go, and it is cancelled. A finalizer can't be interrupted: only what is made so ends at a time-out.
 const gracefulStop = Layer.scopedDiscard(
   Effect.flatMap(RemoteRun, ({ drain }) =>
     Effect.addFinalizer(() =>
       Effect.sync(() => listener.close()).pipe(
-        Effect.andThen(Effect.timeoutOption(drain, "30 seconds")),
+        Effect.andThen(Effect.timeoutOption(Effect.interruptible(drain), "30 seconds")),
         Effect.andThen(Effect.sync(() => listener.closeAllConnections()))
       )
     )

@@ -87,7 +87,10 @@ export interface RemoteRunService {
   readonly cancel: (id: RunId, by?: RunCaller) => Effect.Effect<boolean>
   /** What goes on now. */
   readonly activity: Effect.Effect<RunActivity.RunActivity>
-  /** Starts no more agents, ends those that wait, and returns when the running ones have ended. */
+  /**
+   * Starts no more agents, ends those that wait, and returns when the running ones have ended. At the end of a scope a limit
+   * needs `Effect.timeoutOption(Effect.interruptible(drain), limit)`: nothing else is interrupted there.
+   */
   readonly drain: Effect.Effect<void>
   /** Starts no more runs, cancels those that go on, and returns when their agents are gone. */
   readonly cancelAll: Effect.Effect<void>

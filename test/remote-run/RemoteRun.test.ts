@@ -426,6 +426,31 @@ describe("a run", () => {
     )
   })
 
+  it.effect(
+    "that is drained at the end of a scope is waited for so long, where that may be interrupted",
+    () => {
+      const agent: AgentProcessService["run"] = () => Effect.never
+      return withRelay(
+        { tree: mine(1), agent },
+        Effect.gen(function* () {
+          const remoteRun = yield* RemoteRun
+          const run = yield* remoteRun.start(order(all))
+          yield* holds(
+            "its node has started",
+            Effect.map(run.summary, ({ running }) => running === 1)
+          )
+          const waits = Effect.timeoutOption(Effect.interruptible(remoteRun.drain), "30 seconds")
+          const ending = yield* Effect.fork(Effect.scoped(Effect.addFinalizer(() => waits)))
+          yield* TestClock.adjust("29 seconds")
+          expect(ending.unsafePoll()).toBeNull()
+          yield* TestClock.adjust("1 second")
+          yield* Fiber.join(ending)
+          expect(yield* remoteRun.cancel(run.id)).toBe(true)
+        })
+      )
+    }
+  )
+
   it.effect("of one unknown node is UnknownTarget, and TooBusy on a root without a list", () =>
     Effect.gen(function* () {
       const one = order({ _tag: "One", id: NodeId.make("nobody") })
