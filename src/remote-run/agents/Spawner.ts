@@ -197,7 +197,9 @@ const replaced = (parts: Parts, connection: Connection): Effect.Effect<void> =>
       parts.starters = parts.starters.slice(1)
       const log = connection.hanging === undefined ? Effect.logDebug : Effect.logWarning
       yield* log(`${reason}; another program takes its place`)
-    } else yield* Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
+    } else if (connection.hasRunning)
+      yield* Effect.logWarning(`${reason}; the agents it started go on, but how they end can't be known`)
+    else yield* Effect.logWarning(reason)
     if (parts.current === connection && connection.age > worthReplacing)
       yield* Effect.ignore(Effect.try(() => connect(parts)))
     yield* Effect.sync(() => connection.endThoseGone(reason)).pipe(

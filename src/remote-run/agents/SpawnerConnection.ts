@@ -158,6 +158,11 @@ export class Connection {
     return this.unanswered.size === 0
   }
 
+  /** Agents that it started run, as far as is known. */
+  get hasRunning(): boolean {
+    return this.running.size > 0
+  }
+
   /** Of an agent that it started more than the end is waited for. */
   get hasWanted(): boolean {
     for (const { events } of this.running.values()) if (events.isWanted) return true
@@ -166,7 +171,7 @@ export class Connection {
 
   /** Nothing is to be heard of it. */
   get isIdle(): boolean {
-    return this.isAnswered && this.running.size === 0
+    return this.isAnswered && !this.hasRunning
   }
 
   /** The id of what it was asked first and has not answered; where it has all, of a question to see whether it does. */
@@ -242,7 +247,7 @@ export class Connection {
         expected.over = true
         expected.events.ended(Either.left(new Failure.ExitUnknown({ message })))
       }
-    return this.running.size === 0
+    return !this.hasRunning
   }
 
   private get streams() {
