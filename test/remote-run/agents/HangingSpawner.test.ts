@@ -76,10 +76,7 @@ describe("a process that starts agents, which stands still,", () => {
       assert.deepStrictEqual(end._tag === "Right" && end.right, { code: 0, signal: null })
       assert.notStrictEqual(second.starter(), first.starter())
       assert.isFalse(lives(first.starter()))
-      assert.include(
-        logged,
-        "the process that starts agents has not answered for 30 seconds, and was killed"
-      )
+      assert.include(logged, "the process that starts agents has not answered for 30 seconds, and was killed")
     })
   )
 
